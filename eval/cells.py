@@ -1,0 +1,95 @@
+"""A cell of the matrix: what it is, and what its number depends on."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sigma.data.index import DataError
+
+from eval.encoders import EncoderCard, load_encoder_card
+from eval.records import identity_hash, record_path
+from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Protocol x dataset x recipe x encoder x seed, by the names that a user gives."""
+
+    protocol: str
+    dataset: str
+    recipe: str
+    encoder: str
+    seed: int
+    shots: int | None = None
+
+    def to_json(self) -> str:
+        """For another process."""
+        return json.dumps(asdict(self))
+
+
+class Resolved:
+    """A cell with its cards read and its config joined.
+
+    Raises:
+        DataError: if a card is unknown, its data is absent, or the recipe is of another protocol.
+    """
+
+    def __init__(self, cell: Cell, protocol) -> None:
+        self.cell, self.protocol = cell, protocol
+        self.encoder: EncoderCard = load_encoder_card(cell.encoder)
+        self.dataset: DatasetCard = load_dataset_card(cell.dataset)
+        self.recipe = read_card(find_card('recipes', cell.recipe), 'recipe')
+        if self.recipe['protocol'] != protocol.name:
+            raise DataError(
+                f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
+            )
+        self.weights_sha256 = self.encoder.sha256()
+        self.config = protocol.config(self)
+        self.identity = self._identity()
+        self.id = identity_hash(self.identity)
+
+    @property
+    def name(self) -> str:
+        """`<encoder>_<protocol>_<dataset>[_<shots>]_<recipe>_s<seed>`."""
+        shots = [f'{self.cell.shots}-a-class'] if self.cell.shots else []
+        recipe = Path(self.cell.recipe).stem
+        parts = [
+            self.encoder.name,
+            self.protocol.name,
+            self.dataset.name,
+            *shots,
+            recipe,
+            f's{self.cell.seed}',
+        ]
+        return '_'.join(parts)
+
+    def record_path(self, work_dir: str | Path) -> Path:
+        return record_path(work_dir, self.encoder.name, self.protocol.name, self.protocol.version, self.name)
+
+    def folder(self, work_dir: str | Path) -> Path:
+        """Where the run of this cell keeps its logs and checkpoints."""
+        return Path(work_dir) / 'cells' / f'{self.name}-{self.id[:8]}'
+
+    def _identity(self) -> dict:
+        """All that the number depends on. Places on a disk are not among it: cards and weights stand by content."""
+        places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
+        return {
+            'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
+            'dataset': {
+                'name': self.dataset.name,
+                'lists': {name: entry['sha256'] for name, entry in self.dataset.info['splits'].items()},
+            },
+            'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},
+            'recipe': Path(self.cell.recipe).stem,
+            'shots': self.cell.shots,
+            'seed': self.cell.seed,
+            'config': _without_places(self.config, places),
+        }
+
+
+def _without_places(value, places: dict):
+    if isinstance(value, dict):
+        return {key: _without_places(item, places) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_places(item, places) for item in value]
+    return places.get(value, value) if isinstance(value, str) else value

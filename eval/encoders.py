@@ -1,0 +1,110 @@
+"""Encoder cards: what weights, for what clips, and how to build the backbone that takes them."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from sigma.data.index import DataError
+
+from eval.records import sha256_file
+from sigma.data.cards import find_card, read_card
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass
+class EncoderCard:
+    """A card of `mmaction_configs/encoders`, with the checkpoint that it or the user names.
+
+    Fields of `info`: `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
+    `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.engine.checkpoint.EncoderWeightsHook`),
+    `clip` (num_frames, stride_frames, size), `mean`, `std`, `finetune` (settings of the backbone that differ under
+    fine-tuning), `finetune_drop` (tensors without a place there), `pretraining_data`, `source`, `make` (the command
+    that makes the checkpoint).
+    """
+
+    name: str
+    reference: str
+    info: dict
+
+    @property
+    def checkpoint(self) -> str | None:
+        return self.info.get('checkpoint')
+
+    def sha256(self) -> str | None:
+        """Hash of the checkpoint's bytes; None for random weights.
+
+        Raises:
+            DataError: if the file is absent, or another than the card says.
+        """
+        if self.checkpoint is None:
+            return None
+        if not Path(self.checkpoint).is_file():
+            how = f' Make it with: {self.info["make"]}.' if self.info.get('make') else ''
+            raise DataError(
+                f'Encoder {self.name}: its checkpoint {self.checkpoint} is not there.{how} '
+                f'Or name another: {self.name}@FILE.'
+            )
+        found = sha256_file(self.checkpoint)
+        wanted = self.info.get('sha256')
+        if wanted and wanted != found:
+            raise DataError(
+                f'Encoder {self.name}: {self.checkpoint} has sha256 {found[:16]}..., its card says {wanted[:16]}...'
+            )
+        return found
+
+    def backbone(self, finetune: bool = False, **settings) -> dict:
+        """Config of the backbone, for features or for fine-tuning, with further settings where it knows them."""
+        config = copy.deepcopy(self.info['backbone'])
+        _merge(config, self.info.get('finetune', {}) if finetune else {})
+        inner = config
+        while isinstance(inner.get('backbone'), dict):
+            inner = inner['backbone']
+        inner.update(settings)
+        return config
+
+    def loading(self, finetune: bool = False) -> dict:
+        """Arguments of `load_encoder` for this card."""
+        return {
+            'checkpoint': self.checkpoint,
+            'layout': self.info.get('layout', 'sigma'),
+            'inner': self.info.get('inner', ''),
+            'drop': tuple(self.info.get('finetune_drop', ()) if finetune else ()),
+        }
+
+    @property
+    def mean(self) -> tuple:
+        return tuple(self.info.get('mean', IMAGENET_MEAN))
+
+    @property
+    def std(self) -> tuple:
+        return tuple(self.info.get('std', IMAGENET_STD))
+
+
+def load_encoder_card(reference: str) -> EncoderCard:
+    """A card by `NAME`, `PATH.py`, or `NAME@CHECKPOINT` for other weights under the same card.
+
+    Raises:
+        DataError: if there is no such card (with the nearest name), or it lacks a field.
+    """
+    name, _, checkpoint = reference.partition('@')
+    path = find_card('encoders', name)
+    info = read_card(path, 'encoder')
+    lacking = [key for key in ('backbone', 'embed_dims', 'clip') if key not in info]
+    if lacking:
+        raise DataError(f'{path} lacks {", ".join(lacking)}; see mmaction_configs/encoders for complete cards.')
+    label = info.get('name', path.stem)
+    if checkpoint:
+        info |= {'checkpoint': checkpoint, 'sha256': None, 'source': checkpoint}
+        stem = Path(checkpoint).stem if Path(checkpoint).stem != 'encoder' else Path(checkpoint).parent.name
+        label = f'{label}-{stem}'
+    return EncoderCard(label, reference, info)
+
+
+def _merge(config: dict, changes: dict) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _merge(config[key], value)
+        else:
+            config[key] = value

@@ -1,0 +1,56 @@
+"""Keeps the scores of every video, so that a metric can be computed from them again without a GPU."""
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from eval.metrics import score_predictions
+from eval.registry import METRICS
+
+
+@METRICS.register_module()
+class KeepPredictions(BaseMetric):
+    """Scores by video, each video once, and the reason for every video that has none.
+
+    After evaluation `videos`, `labels`, `scores` (N, C) hold the scored ones in the order of the list, and
+    `unscored` the others as [{video, reason}].
+
+    Args:
+        metric: Name in `eval.metrics.METRICS` to report in the log.
+    """
+
+    def __init__(self, metric: str = 'top1', collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        self.metric = metric
+
+    def process(self, data_batch, data_samples) -> None:
+        """Take the scores out of a batch."""
+        for sample in data_samples:
+            score = sample['pred_score']
+            self.results.append(
+                {
+                    'position': sample['position'],
+                    'video': sample['video'],
+                    'label': int(sample['gt_label']),
+                    'score': score.float().cpu().numpy(),
+                    'error': sample['decode_error'],
+                }
+            )
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        """Drop what samplers pad with, keep what could not be decoded apart, and score the rest."""
+        unique = {result['position']: result for result in results}
+        ordered = [unique[position] for position in sorted(unique)]
+        scored = [result for result in ordered if result['error'] is None]
+        self.unscored = [{'video': r['video'], 'reason': r['error']} for r in ordered if r['error'] is not None]
+        self.videos = [result['video'] for result in scored]
+        self.labels = np.array([result['label'] for result in scored], dtype=np.int64)
+        self.scores = np.array([result['score'] for result in scored], dtype=np.float32)
+        if not scored:
+            return {}
+        predictions = _Scores(self.scores, self.labels)
+        return {self.metric: score_predictions(predictions, self.metric)}
+
+
+class _Scores:
+    def __init__(self, scores: np.ndarray, label: np.ndarray) -> None:
+        self.scores, self.label = scores, label

@@ -1,0 +1,40 @@
+"""What a machine decides about a run, and a number does not depend on."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from sigma.data.cards import CONFIG_ROOT
+
+
+def machine_settings(resolved, work_dir: Path) -> dict:
+    """What the machine decides and the number does not depend on: folders, workers, hooks, where to go on from."""
+    folder = resolved.folder(work_dir)
+    runtime = Config.fromfile(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()
+    hooks = [
+        {'type': 'sigma.ThroughputHook'},
+        {'type': 'sigma.DiagnosticsHook'},
+        {'type': 'sigma.ProgressHook'},
+    ]
+    if resolved.encoder.checkpoint is not None:
+        hooks.append({'type': 'sigma.EncoderWeightsHook'} | resolved.encoder.loading(finetune=True))
+    runtime['default_hooks']['checkpoint'] = {
+        'type': 'sigma.CheckpointHook',
+        'interval_epochs': resolved.recipe['checkpoint_epochs'],
+        'keep': 1,
+    }
+    runtime['default_hooks']['logger']['interval'] = 10
+    loaders = {
+        name: resolved.config[name] | {'num_workers': num_workers(), 'persistent_workers': num_workers() > 0}
+        for name in ('train_dataloader', 'test_dataloader')
+    }
+    pointer = folder / 'last_checkpoint'
+    resume = {'resume': True, 'load_from': pointer.read_text().strip()} if pointer.is_file() else {}
+    runtime = {key: runtime[key] for key in ('default_hooks', 'env_cfg', 'log_processor', 'log_level', 'visualizer')}
+    return runtime | loaders | resume | {'custom_hooks': hooks, 'work_dir': str(folder)}
+
+
+def num_workers() -> int:
+    """Loader processes of a cell: `SIGMA_WORKERS`, which the executor sets from the cores and the jobs."""
+    return int(os.environ.get('SIGMA_WORKERS', '0'))

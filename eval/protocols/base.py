@@ -1,0 +1,49 @@
+"""What every protocol says of itself, and what its run gives back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass
+class Outcome:
+    """Predictions of a cell and what the record needs besides."""
+
+    videos: list[str]
+    labels: np.ndarray  # (N,) int64
+    scores: np.ndarray  # (N, C) float
+    unscored: list[dict]
+    num_listed: int
+    num_train: int
+    num_train_skipped: int
+    selection: dict
+    subset: dict | None = None
+    batch_size: int | None = None
+    num_processes: int = 1
+    notes: list[str] = field(default_factory=list)
+
+
+class Protocol:
+    """A way of measuring an encoder on a dataset.
+
+    Attributes:
+        name, version: `version` is raised, with a dated line in the protocol's file, when its numbers would change.
+        evaluator_version: Of the code that turns outputs into scores.
+        source: Where the protocol is described.
+        metric: Name in `eval.metrics.METRICS`.
+    """
+
+    name: str = ''
+    version: int = 1
+    evaluator_version: int = 1
+    source: str = ''
+    metric: str = 'top1'
+
+    def config(self, resolved) -> dict:
+        """All settings of the cell, joined from its cards; part of its identity."""
+        raise AssertionError('a protocol says what its config is')
+
+    def run(self, resolved, work_dir: Path) -> Outcome:
+        """Measure."""
+        raise AssertionError('a protocol says how it runs')

@@ -1,0 +1,394 @@
+"""The result record: one JSON a cell, and whether two of them may stand in one column.
+
+    <work_dir>/records/<encoder>/<protocol>-v<version>/
+        <cell name>.json             the record
+        <cell name>.predictions.npz  the scores of each video (eval/metrics.py)
+        <cell name>.config.py        the resolved config
+
+Predictions and config are written first and the record last, so a record that is there says that its cell is
+done. `SCHEMA` explains every key. Standard library alone, so that anything may read a record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+SCHEMA_VERSION = 1
+MIN_COVERAGE_PERCENT = 99.0
+
+# key -> (types, what it holds). Where None is among the types the key may be absent. A published number
+# (`published` true) may also lack what is in the sections PUBLISHED_LACKS, since papers seldom say it.
+SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
+    'schema': ((int,), 'version of this table'),
+    'cell.id': ((str,), 'identity_hash(identity), 64 hex digits'),
+    'cell.name': ((str,), '<encoder>_<protocol>_<dataset>[_<shots>][_<recipe>]_s<seed>; also the file name'),
+    'identity': ((dict,), 'all that decides the number, as it was hashed'),
+    'score.metric': ((str,), 'name of the primary metric, such as top1 (eval/metrics.py)'),
+    'score.value': ((float,), 'the score, not rounded'),
+    'score.unit': ((str,), 'percent (0 to 100)'),
+    'score.higher_is_better': ((bool,), 'direction of the metric'),
+    'score.others': ((dict, NoneType), 'further metrics of the same predictions: {metric: value}'),
+    'dataset.name': ((str,), 'name of the dataset card'),
+    'dataset.split': ((str,), 'split that was scored, such as test'),
+    'dataset.list_sha256': ((str,), 'hash of the list file of that split'),
+    'dataset.num_classes': ((int,), 'classes the encoder was asked to tell apart'),
+    'dataset.num_listed': ((int,), 'videos in the list'),
+    'dataset.num_scored': ((int,), 'videos with a prediction'),
+    'dataset.unscored': ((list, NoneType), 'the others: [{video, reason}]'),
+    'dataset.train_list_sha256': ((str, NoneType), 'hash of the list trained on, before the subset is drawn'),
+    'dataset.num_train': ((int, NoneType), 'training videos used'),
+    'dataset.num_train_skipped': ((int, NoneType), 'training videos that could not be read'),
+    'subset': ((dict, NoneType), 'which part of the training list; None is all of it'),
+    'subset.name': ((str,), 'kind of subset, such as 5_a_class; must agree in a column'),
+    'subset.seed': ((int, NoneType), 'seed of the draw; differs between the seeds of one column'),
+    'subset.sha256': ((str, NoneType), 'hash of the drawn list'),
+    'encoder.name': ((str,), 'name of the encoder card'),
+    'encoder.checkpoint': ((str, NoneType), 'file the weights came from; None for weights drawn at random'),
+    'encoder.sha256': ((str, NoneType), 'hash of that file'),
+    'encoder.pretraining_data': ((str, NoneType), 'what it was pretrained on; None for nothing'),
+    'encoder.source': (
+        (str, NoneType),
+        'paper, address or command behind the weights or the published number',
+    ),
+    'protocol.name': ((str,), 'such as finetune or frozen_linear'),
+    'protocol.version': ((int,), 'raised when its numbers would change'),
+    'protocol.evaluator_version': ((int, NoneType), 'version of the code that turns outputs into scores'),
+    'protocol.source': ((str, NoneType), 'where the protocol is described'),
+    'recipe.name': ((str, NoneType), 'training recipe; None where nothing is trained by one'),
+    'config_sha256': ((str,), 'hash of the resolved config beside the record'),
+    'predictions_sha256': ((str, NoneType), 'hash of the predictions beside the record'),
+    'seed': ((int,), 'seed of the cell'),
+    'selection.epoch': ((int, NoneType), 'epoch whose weights were scored'),
+    'selection.how': ((str,), 'how it was chosen: last, or best on which split'),
+    'run.num_processes': ((int,), 'processes that trained together'),
+    'run.batch_size': ((int, NoneType), 'clips an optimizer step, over all processes'),
+    'run.device': ((str,), 'name of the device'),
+    'run.started': ((str,), 'ISO 8601, with the offset from UTC'),
+    'run.seconds': ((float,), 'wall-clock seconds of the cell'),
+    'run.commit': ((str, NoneType), 'commit of this project; None outside a repository'),
+    'run.clean': ((bool, NoneType), 'whether the tree equalled that commit'),
+    'run.packages': ((dict, NoneType), 'what mattered, with versions: {name: version}'),
+    'published': ((bool,), 'true for a number copied from a paper'),
+    'notes': ((list,), 'sentences for the reader'),
+}
+SECTIONS = {key.partition('.')[0] for key in SCHEMA if '.' in key}
+PUBLISHED_LACKS = ('dataset', 'config_sha256', 'seed', 'selection', 'run')
+
+# The fields that the records of one column share.
+COMPARED = (
+    *('score.metric', 'score.unit', 'score.higher_is_better'),
+    *('protocol.name', 'protocol.version', 'protocol.evaluator_version'),
+    *('dataset.name', 'dataset.split', 'dataset.list_sha256', 'dataset.num_classes'),
+    *('subset.name', 'selection.how'),
+)
+
+
+class RecordError(ValueError):
+    """A record that cannot be read, written or compared; the message is a sentence for the user."""
+
+
+@dataclass
+class Record:
+    """What one cell of the benchmark measured. Keys of the dicts: `SCHEMA`."""
+
+    cell: dict
+    identity: dict
+    score: dict
+    dataset: dict
+    encoder: dict
+    protocol: dict
+    seed: int | None = None
+    subset: dict | None = None
+    recipe: dict = field(default_factory=dict)
+    config_sha256: str | None = None
+    predictions_sha256: str | None = None
+    selection: dict = field(default_factory=dict)
+    run: dict = field(default_factory=dict)
+    published: bool = False
+    notes: list[str] = field(default_factory=list)
+    schema: int = SCHEMA_VERSION
+    # Where it lies; set by reading and writing, not part of the record.
+    path: Path | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.cell['name']
+
+    def get(self, key: str) -> Any:
+        """Value under a dotted key of `SCHEMA`; None where it is absent."""
+        section, _, leaf = key.partition('.')
+        value = getattr(self, section)
+        return value if not leaf else (value or {}).get(leaf)
+
+    def to_dict(self) -> dict:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'path'}
+
+
+def identity_hash(identity: dict) -> str:
+    """sha256 (hex) of the canonical JSON of `identity`: keys sorted as strings, no spaces, tuples as lists.
+
+    Raises:
+        RecordError: if a part has no JSON form (a path, a NaN, an array).
+    """
+    try:
+        # Through JSON once, to hash it as it will read back: {10: 0, 9: 0} sorts unlike {'10': 0, '9': 0}.
+        plain = json.loads(json.dumps(identity, allow_nan=False))
+        text = json.dumps(plain, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f'identity of a cell holds something that JSON cannot say: {error}') from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with open(path, 'rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomic(path: str | Path, data: bytes) -> Path:
+    """Writes a file whole or not at all; folders are made. A reader sees the old bytes or the new ones."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Opened by hand, not by tempfile, so that the file gets the rights that the user's umask gives.
+    temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
+    try:
+        with open(temporary, 'xb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return path
+
+
+def record_path(root: str | Path, encoder: str, protocol: str, version: int, cell_name: str) -> Path:
+    """Where the record of a cell lies under the work directory `root`."""
+    for part in (encoder, protocol, cell_name):
+        if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*', part):
+            raise RecordError(f'{part!r} names a file: letters, digits and _ . + = - only, no dot or dash first')
+    return Path(root) / 'records' / encoder / f'{protocol}-v{version}' / f'{cell_name}.json'
+
+
+def predictions_path(path: str | Path) -> Path:
+    """Where the predictions lie that belong to the record at `path`."""
+    return Path(path).with_name(Path(path).name.removesuffix('.json') + '.predictions.npz')
+
+
+def config_path(path: str | Path) -> Path:
+    """Where the resolved config lies that belongs to the record at `path`."""
+    return Path(path).with_name(Path(path).name.removesuffix('.json') + '.config.py')
+
+
+def set_aside(path: str | Path) -> Path | None:
+    """Moves a record, with what lies beside it, to `<work_dir>/superseded`, where nothing counts as a result.
+
+    For a cell whose name stayed while its identity changed. Returns the new path; None where no record was.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        suffix = read_record(path).cell['id'][:8]
+    except RecordError:
+        suffix = 'unreadable'
+    folder = path.parents[3] / 'superseded' / path.parent.relative_to(path.parents[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f'{path.stem}.{suffix}.json'
+    # The record goes first: without it the cell counts as not done, whatever happens next.
+    for beside in (Path, predictions_path, config_path):
+        if beside(path).exists():
+            os.replace(beside(path), beside(target))
+    return target
+
+
+def write_record(record: Record, root: str | Path) -> Path:
+    """Writes a record under the work directory `root`, whole or not at all; returns and keeps its path.
+
+    A record of the same name is replaced; `set_aside` saves one of another identity beforehand.
+
+    Raises:
+        RecordError: if the record does not fit `SCHEMA`.
+    """
+    raw = record.to_dict()
+    _check(raw, f'record {record.cell.get("name")!r}')
+    encoder, protocol = raw['encoder']['name'], raw['protocol']
+    path = record_path(root, encoder, protocol['name'], protocol['version'], record.name)
+    text = json.dumps(raw, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+    record.path = write_atomic(path, text.encode())
+    return record.path
+
+
+def read_record(path: str | Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        RecordError: if the file is absent, is not JSON, or does not fit `SCHEMA`; names the file and the key.
+    """
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f'{path}: cannot be read: {error.strerror}') from error
+    except ValueError as error:
+        raise RecordError(f'{path}: not a JSON file ({error}); delete it and run its cell again') from error
+    if not isinstance(raw, dict) or not isinstance(raw.get('cell'), dict) or 'score' not in raw:
+        raise RecordError(f'{path}: not a result record; give a work directory of eval/run_severe.py')
+    _check(raw, str(path))
+    return Record(**raw, path=path)
+
+
+def read_records(root: str | Path) -> list[Record]:
+    """All records of a work directory, of a records folder, or of a single file; sorted by path.
+
+    Raises:
+        RecordError: if there is none, or one does not read.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise RecordError(f'{root}: no such folder; give a work directory of eval/run_severe.py')
+    if root.is_file():
+        return [read_record(root)]
+    folder = root / 'records' if (root / 'records').is_dir() else root
+    paths = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
+    if not paths:
+        raise RecordError(f'{folder}: no result records; run eval/run_severe.py --work-dir {root} first')
+    return [read_record(path) for path in paths]
+
+
+def _check(raw: dict, where: str) -> None:
+    """Checks `raw` against SCHEMA and against itself; puts None where an optional key is absent."""
+    version = raw.get('schema')
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RecordError(f'{where}: has schema {version}, this code reads up to {SCHEMA_VERSION}; update it')
+    published = raw.get('published') is True
+    for key, (kinds, meaning) in SCHEMA.items():
+        section, _, leaf = key.partition('.')
+        if leaf and section == 'subset' and raw['subset'] is None:
+            continue
+        holder = raw.setdefault(section, {}) if leaf else raw
+        if not isinstance(holder, dict):
+            raise RecordError(f'{where}: {section!r} is {holder!r}, wanted a dict')
+        value = holder.setdefault(leaf or section, None)
+        may_lack = published and section in PUBLISHED_LACKS and key != 'dataset.name'
+        if value is None and NoneType not in kinds and not may_lack:
+            raise RecordError(f'{where}: {key!r} is missing ({meaning})')
+        if value is not None and not _is_a(value, kinds):
+            wanted, found = kinds[0].__name__, type(value).__name__
+            raise RecordError(f'{where}: {key!r} is {value!r} ({found}), wanted {wanted} ({meaning})')
+    for section, value in raw.items():
+        for key in [f'{section}.{leaf}' for leaf in value or ()] if section in SECTIONS else [section]:
+            if key not in SCHEMA:
+                known = [other for other in SCHEMA if other.startswith(section + '.')] or SECTIONS
+                raise RecordError(f'{where}: {did_you_mean("key", key, known)}')
+    _check_sense(raw, where)
+
+
+def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)
+
+
+def _check_sense(raw: dict, where: str) -> None:
+    """Checks that go over more than one key."""
+    if raw['cell']['id'] != identity_hash(raw['identity']):
+        raise RecordError(f"{where}: 'cell.id' is not the hash of 'identity'; one was changed after the run")
+    if raw['published'] and not raw['encoder']['source']:
+        raise RecordError(f"{where}: a published number names its paper in 'encoder.source'")
+    score, dataset = raw['score'], raw['dataset']
+    for metric, value in {score['metric']: score['value'], **(score['others'] or {})}.items():
+        if not _is_a(value, (float,)) or not math.isfinite(value):
+            raise RecordError(f'{where}: {metric} is {value!r}, wanted a finite number')
+    if score['unit'] == 'percent' and score['higher_is_better'] and not 0 <= score['value'] <= 100:
+        raise RecordError(f'{where}: {score["metric"]} is {score["value"]}, wanted percent from 0 to 100')
+    listed, scored = dataset['num_listed'], dataset['num_scored']
+    if listed is not None and scored is not None:
+        unscored = dataset['unscored'] = dataset['unscored'] or []
+        for entry in unscored:
+            if not isinstance(entry, dict) or set(entry) != {'video', 'reason'}:
+                raise RecordError(f"{where}: 'dataset.unscored' holds {entry!r}, wanted {{video, reason}}")
+        if scored < 1 or scored + len(unscored) != listed:
+            given = f'{scored} scored and {len(unscored)} named as unscored'
+            raise RecordError(f'{where}: {listed} videos listed, but {given}')
+
+
+def coverage(record: Record) -> float | None:
+    """Percent of the listed videos that were scored; None where a published number does not say."""
+    listed, scored = record.get('dataset.num_listed'), record.get('dataset.num_scored')
+    return None if listed is None or scored is None else 100 * scored / listed
+
+
+def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str]]]]:
+    """Fields of `COMPARED` on which records differ, in that order: [(field, {value: [record names]})].
+
+    What a published number leaves unsaid is not held against it. Subsets compare by kind, since each seed
+    draws its own.
+    """
+    records, found = list(records), []
+    for key in COMPARED:
+        values: dict[Any, list[str]] = {}
+        for record in records:
+            value = record.get(key)
+            if value is not None or not record.published:
+                values.setdefault(value, []).append(record.name)
+        if len(values) > 1:
+            found.append((key, values))
+    return found
+
+
+def check_comparable(records: Iterable[Record], allow_partial: bool = False) -> None:
+    """Passes where all records may stand in one column.
+
+    Args:
+        records: Records of one protocol, dataset and kind of subset.
+        allow_partial: Accept records that scored less than `MIN_COVERAGE_PERCENT` of their videos.
+
+    Raises:
+        RecordError: names the first field that differs with its values, or the record that lacks videos.
+    """
+    records = list(records)
+    if unlike := differences(records):
+        key, values = unlike[0]
+        said = '; '.join(f'{value!r} in {_some(names)}' for value, names in values.items())
+        also = f' (they differ in {", ".join(other for other, _ in unlike[1:])} too)' if unlike[1:] else ''
+        raise RecordError(f'records differ in {key}: {said}{also}; draw them apart or run the older ones again')
+    for record in records:
+        share = coverage(record)
+        if share is not None and share < MIN_COVERAGE_PERCENT and not allow_partial:
+            listed, scored = record.get('dataset.num_listed'), record.get('dataset.num_scored')
+            first = record.dataset['unscored'][0]
+            raise RecordError(
+                f'{record.name} scored {scored} of {listed} videos ({share:.1f} %, at least '
+                f'{MIN_COVERAGE_PERCENT:.0f} % wanted), first {first["video"]}: {first["reason"]}; '
+                'mend the videos and run it again, or give --allow-partial'
+            )
+
+
+def _some(names: list[str]) -> str:
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+
+
+def did_you_mean(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for an unknown name: "Unknown figure 'bar'. Did you mean 'bars'? Known: bars"."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    guess = f'Did you mean {close[0]!r}? ' if close else ''
+    return f'Unknown {kind} {name!r}. {guess}Known: {", ".join(known)}'

@@ -1,0 +1,208 @@
+"""Measure one cell and write its record. `eval/run_severe.py` starts one such process a cell.
+
+python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy", ...}'
+"""
+
+import argparse
+import ctypes
+import json
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, write predictions, config and record; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('cell', help='fields of eval.cells.Cell as JSON')
+    parser.add_argument('--work-dir', required=True)
+    parser.add_argument('--id', help='identity that the plan gave; another one here is an error')
+    args = parser.parse_args(argv)
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
+
+    from sigma.data.index import DataError
+
+    from eval.cells import Cell, Resolved
+    from eval.protocols import get_protocol
+
+    started, clock = datetime.now(UTC).astimezone().isoformat(timespec='seconds'), time.perf_counter()
+    cell = Cell(**json.loads(args.cell))
+    resolved = Resolved(cell, get_protocol(cell.protocol))
+    if args.id and resolved.id != args.id:
+        raise DataError(
+            f'{resolved.name}: weights, lists or settings changed since the plan was made '
+            f'({args.id[:8]} then, {resolved.id[:8]} now); run the command again.'
+        )
+    seed_everything(cell.seed)
+    outcome = resolved.protocol.run(resolved, Path(args.work_dir))
+    run = {
+        'num_processes': outcome.num_processes,
+        'batch_size': outcome.batch_size,
+        'device': device_name(),
+        'started': started,
+        'seconds': time.perf_counter() - clock,
+        **git_state(),
+        'packages': package_versions(),
+    }
+    path = write_results(resolved, outcome, run, args.work_dir)
+    print(f'record: {path}')
+    return 0
+
+
+def seed_everything(seed: int) -> None:
+    """Seed numpy, random and torch."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - other libraries draw from it
+    torch.manual_seed(seed)
+
+
+def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
+    """Predictions and config first, the record last: where a record is, the cell is done."""
+    import pprint
+
+    from sigma.data.index import DataError
+
+    from eval.metrics import Predictions, get_metric, score_predictions, write_predictions
+    from eval.records import (
+        Record,
+        config_path,
+        predictions_path,
+        set_aside,
+        sha256_file,
+        write_atomic,
+        write_record,
+    )
+
+    if not outcome.videos:
+        raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')
+    path = resolved.record_path(work_dir)
+    moved = set_aside(path)
+    if moved:
+        print(f'another result of this name was moved to {moved}')
+    import numpy as np
+
+    predictions = Predictions(np.array(outcome.videos), outcome.labels, np.asarray(outcome.scores, dtype=np.float32))
+    stored = write_predictions(predictions_path(path), *predictions)
+    text = f'# resolved config of {resolved.name}\nconfig = {pprint.pformat(resolved.config, width=100)}\n'
+    config = write_atomic(config_path(path), text.encode())
+    protocol, dataset, encoder = resolved.protocol, resolved.dataset, resolved.encoder
+    metric = get_metric(protocol.metric)
+    others = [name for name in ('top5', 'mean_class') if name != protocol.metric]
+    record = Record(
+        cell={'id': resolved.id, 'name': resolved.name},
+        identity=resolved.identity,
+        score={
+            'metric': protocol.metric,
+            'value': score_predictions(predictions, protocol.metric),
+            'unit': metric.unit,
+            'higher_is_better': metric.higher_is_better,
+            'others': {name: score_predictions(predictions, name) for name in others},
+        },
+        dataset={
+            'name': dataset.name,
+            'split': 'test',
+            'list_sha256': dataset.split('test')['sha256'],
+            'num_classes': dataset.num_classes,
+            'num_listed': outcome.num_listed,
+            'num_scored': len(outcome.videos),
+            'unscored': outcome.unscored,
+            'train_list_sha256': dataset.split('train')['sha256'],
+            'num_train': outcome.num_train,
+            'num_train_skipped': outcome.num_train_skipped,
+        },
+        subset=outcome.subset,
+        encoder={
+            'name': encoder.name,
+            'checkpoint': encoder.checkpoint,
+            'sha256': resolved.weights_sha256,
+            'pretraining_data': encoder.info.get('pretraining_data'),
+            'source': encoder.info.get('source'),
+        },
+        protocol={
+            'name': protocol.name,
+            'version': protocol.version,
+            'evaluator_version': protocol.evaluator_version,
+            'source': protocol.source,
+        },
+        recipe={'name': Path(resolved.cell.recipe).stem},
+        config_sha256=sha256_file(config),
+        predictions_sha256=sha256_file(stored),
+        seed=resolved.cell.seed,
+        selection=outcome.selection,
+        run=run,
+        notes=outcome.notes,
+    )
+    return write_record(record, work_dir)
+
+
+def device_name() -> str:
+    """Name of the GPU, or of the processor."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f'cpu ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)'
+
+
+def git_state() -> dict:
+    """Commit of this project and whether the tree equals it; None outside a repository."""
+    root = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(['git', '-C', str(root), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        commit, changes = git('rev-parse', 'HEAD'), git('status', '--porcelain')
+    except FileNotFoundError:  # no git here
+        return {'commit': None, 'clean': None}
+    return {'commit': commit, 'clean': None if commit is None else not changes}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what a number may depend on."""
+    names = ('torch', 'mmengine', 'mmaction2', 'mmcv-lite', 'timm', 'decord', 'av', 'numpy', 'scikit-learn')
+    found = {'python': platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def die_with_parent() -> None:
+    """On Linux, end when the matrix that started this process is killed, so that no two do the same work."""
+    if sys.platform == 'linux' and os.environ.get('SIGMA_CELL_OF') == str(os.getppid()):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def guarded() -> int:
+    """`main` with bad input in one sentence."""
+    from eval.records import RecordError
+
+    try:
+        return main()
+    except (ValueError, RecordError, OSError) as error:
+        if os.environ.get('SIGMA_TRACEBACK'):
+            raise
+        logging.getLogger(__name__).info('stopped', exc_info=True)
+        print(f'cell: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(guarded())

@@ -1,0 +1,24 @@
+"""Training clips of the rendered `toy` dataset at 64 pixels: all 16 sampled frames, no crop, tubes masked at 0.75.
+
+0.9 of a 4 x 4 grid would leave one tube visible, too little to predict a mover from.
+"""
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='sigma.EpochSampler'),
+    dataset=dict(
+        type='sigma.VideoClips',
+        card='toy',
+        split='train',
+        pipeline=[
+            dict(type='sigma.OpenVideo', decoder='decord'),
+            dict(type='sigma.SampleDense', num_frames=16, stride_frames=2),
+            dict(type='sigma.DecodeFrames'),
+            dict(type='sigma.ResizeSquare', size=64),
+            dict(type='sigma.TubeMask', grid=(4, 4), mask_ratio=0.75),
+            dict(type='sigma.PackPretraining'),
+        ],
+    ),
+)

@@ -1,0 +1,15 @@
+"""Pixel VideoMAE on the rendered `toy` dataset, with the budget of the SIGMA demo beside it.
+
+    bash tools/dist_train.sh mmaction_configs/pretrain/demo_videomae_vit-t_toy.py 2
+
+Not a published recipe. What to expect stands in docs/small-scale.md.
+"""
+
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/demo_model.py',
+    '../_base_/demo_data.py',
+    '../_base_/demo_schedule.py',
+]
+
+model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})

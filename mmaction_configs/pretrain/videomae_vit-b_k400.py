@@ -1,0 +1,17 @@
+"""VideoMAE, ViT-B, Kinetics-400, 800 epochs.
+
+    SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/videomae_vit-b_k400.py 8
+
+Expected: 80.0 top-1 after fine-tuning (VideoMAE model zoo). Not run here.
+Published on 64 GPUs x 32 clips = 2048; the learning rate follows whatever global batch is used.
+"""
+
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/pretrain_vit-b.py',
+    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_schedule.py',
+]
+
+model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})
+train_dataloader = dict(dataset=dict(card='{{$SIGMA_DATA:data}}/k400'))

@@ -1,0 +1,19 @@
+"""VideoMAE, ViT-B, Something-Something V2, 800 epochs.
+
+    SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/videomae_vit-b_ssv2.py 8
+
+Expected: 69.6 top-1 after fine-tuning (VideoMAE model zoo). Not run here.
+Published on 64 GPUs x 32 clips = 2048; the learning rate follows whatever global batch is used.
+"""
+
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/pretrain_vit-b.py',
+    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_schedule.py',
+]
+
+model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})
+train_dataloader = {{_base_.train_dataloader}}
+train_dataloader.dataset.card = '{{$SIGMA_DATA:data}}/ssv2'
+train_dataloader.dataset.pipeline[1].stride_frames = 2

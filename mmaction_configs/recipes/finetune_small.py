@@ -1,0 +1,21 @@
+"""Fine-tuning for docs/small-scale.md: `finetune_demo` with more steps."""
+
+recipe = dict(
+    protocol='finetune',
+    base_lr=0.008,
+    layer_decay=0.75,
+    betas=(0.9, 0.999),
+    weight_decay=0.05,
+    warmup_share=0.125,
+    batch_size=32,
+    test_batch_size=64,
+    num_steps=1500,
+    label_smoothing=0.1,
+    drop_path=0.0,
+    head_dropout=0.0,
+    head_init_scale=1.0,
+    crop_area=None,
+    views={'num_clips': 1, 'crops': 1, 'resize': 'square'},
+    decoder='decord',
+    checkpoint_epochs=1000,
+)

@@ -1,0 +1,30 @@
+"""Package of the trainer (`sigma`), the suite (`eval`), the configs that both read, and the tools."""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def requirements(name: str) -> list[str]:
+    """Pins of a file under requirements/, without comments."""
+    lines = (HERE / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line.split('#')[0].strip() for line in lines if line.split('#')[0].strip()]
+
+
+version = next(line for line in (HERE / 'sigma' / '__init__.py').read_text().splitlines() if '__version__' in line)
+
+setup(
+    name='sigma-video',
+    version=version.split("'")[1],
+    description='Sinkhorn-guided masked video modelling, and a benchmark for any video encoder',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10,<3.13',
+    packages=find_namespace_packages(include=['sigma*', 'eval*', 'mmaction_configs*', 'tools*']),
+    package_data={'tools': ['*.sh']},
+    install_requires=requirements('runtime'),
+    extras_require={'tests': requirements('tests')},
+)

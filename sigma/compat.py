@@ -1,0 +1,88 @@
+"""What is broken in the frame we stand on (mmaction2 1.2.0, mmengine 0.10.7, torchvision) for today's torch, mended in one place.
+
+Importing `sigma.registry` or `sigma.models` applies all mends; the rest of the code does not know.
+Each mend names the issue that it answers and the condition under which it can go.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+
+def apply() -> None:
+    """Apply every mend once; calling it again does nothing."""
+    mend_torchvision()
+    mend_mmaction_drn()
+    mend_checkpoint_reading()
+
+
+def mend_torchvision() -> None:
+    """Declare two operators that torchvision's wheel registers only beside a CUDA torch.
+
+    Without them `import torchvision`, and so `import timm`, stops with "operator torchvision::nms does not exist".
+    Can go when torchvision ships a wheel for the CPU build of our torch.
+    """
+    import torch
+
+    if 'torchvision' in sys.modules or torch.version.cuda is not None or hasattr(torch.ops.torchvision, 'nms'):
+        return
+    library = torch.library.Library('torchvision', 'DEF')
+    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    mend_torchvision.library = library  # the schemas live as long as this object
+
+
+def mend_mmaction_drn() -> None:
+    """Stand in for `mmaction.models.localizers.drn`, which wheel and sdist of mmaction2 1.2.0 lack (mmaction2 #2714).
+
+    Can go when a release of mmaction2 holds the folder; until then DRN itself cannot be built.
+    """
+    spec = importlib.util.find_spec('mmaction')
+    if spec is None or spec.origin is None:
+        return
+    name = 'mmaction.models.localizers.drn'
+    if (Path(spec.origin).parent / 'models' / 'localizers' / 'drn').is_dir() or name in sys.modules:
+        return
+    package, module = types.ModuleType(name), types.ModuleType(f'{name}.drn')
+    package.__path__ = []
+    module.DRN = type('DRN', (), {'__doc__': 'Stand-in: mmaction2 1.2.0 ships without DRN.'})
+    package.drn = module
+    sys.modules.update({name: package, f'{name}.drn': module})
+
+
+def mend_checkpoint_reading() -> None:
+    """Let mmengine's `load_checkpoint` and `resume` read our checkpoints, and nothing that could run code.
+
+    mmengine 0.10.7 cannot read its own checkpoints on torch >= 2.6 (mmengine #1655), and its remedy is
+    `weights_only=False`. Ours are safetensors; any other local file is read with `weights_only=True`.
+    Can go when mmengine stores plain tensors.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    def load_from_sigma(filename, map_location):
+        from sigma.checkpoints import read_training_state, read_weights
+
+        if str(filename).endswith('.safetensors'):
+            return read_training_state(filename, map_location)
+        return {'state_dict': read_weights(filename).tensors, 'meta': {}}
+
+    # An empty prefix matches every local path; URLs keep mmengine's own readers.
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)
+
+
+def init_cpu_distributed() -> None:
+    """Make the gloo group before MMEngine's Runner does.
+
+    `mmengine.dist.init_dist` calls `torch.cuda.set_device`, which fails on a CPU. Can go when it does not.
+    """
+    import torch.distributed as dist
+
+    if not dist.is_initialized() and 'RANK' in os.environ:
+        dist.init_process_group('gloo')
+
+
+def cpu_model_wrapper() -> dict:
+    """Config that wraps a model for DDP on a CPU, where `device_ids` must be None (mmengine passes LOCAL_RANK)."""
+    return {'type': 'mmengine.MMDistributedDataParallel', 'broadcast_buffers': False}

@@ -1,0 +1,220 @@
+"""Decoding video clips, and the dataset that turns list files into samples.
+
+A sample's randomness depends on (seed, epoch, position in the list) alone: not on the number of workers or
+processes, nor on where a run was interrupted.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from sigma.data.cards import load_dataset_card
+from sigma.data.index import DataError
+from sigma.registry import DATASETS, TRANSFORMS
+
+
+class DecodeError(RuntimeError):
+    """A video that cannot be opened or decoded; names the file and the reason."""
+
+
+# --- decoders ------------------------------------------------------------------------------------------------------
+
+
+class DecordReader:
+    """Frames of one file through decord: fast, seeks to key frames; cannot read AV1 and conceals some damage."""
+
+    def __init__(self, path: str) -> None:
+        import decord
+
+        try:
+            self._reader = decord.VideoReader(path, num_threads=1)
+            self.num_frames = len(self._reader)
+        except Exception as error:  # decord raises its own class, RuntimeError or IndexError, by kind of damage
+            raise DecodeError(f'{path}: decord cannot open it ({_first_line(error)})') from None
+        self.path = path
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 RGB (n, H, W, 3) of the given frames, each decoded once."""
+        wanted, inverse = np.unique(indices, return_inverse=True)
+        try:
+            return self._reader.get_batch(wanted.tolist()).asnumpy()[inverse]
+        except Exception as error:
+            raise DecodeError(f'{self.path}: decord cannot decode it ({_first_line(error)})') from None
+
+
+class PyAVReader:
+    """Frames of one file through PyAV: reads from the start, raises on damage that decord conceals, reads AV1."""
+
+    def __init__(self, path: str, num_frames: int | None = None) -> None:
+        import av
+
+        self.path = path
+        try:
+            with av.open(path) as container:
+                if not container.streams.video:
+                    raise DecodeError(f'{path}: no video stream')
+                self.num_frames = num_frames or container.streams.video[0].frames or self._count(container)
+        except av.FFmpegError as error:
+            raise DecodeError(f'{path}: PyAV cannot open it ({_first_line(error)})') from None
+
+    @staticmethod
+    def _count(container) -> int:
+        return sum(1 for _ in container.decode(video=0))
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 RGB (n, H, W, 3) of the given frames; decodes up to the last of them, each once."""
+        import av
+
+        wanted, inverse = np.unique(indices, return_inverse=True)
+        wanted_set, last = set(wanted.tolist()), int(wanted[-1])
+        taken = []
+        try:
+            with av.open(self.path, options={'err_detect': 'explode'}) as container:
+                container.streams.video[0].codec_context.options = {'err_detect': 'explode'}
+                for number, frame in enumerate(container.decode(video=0)):
+                    if number in wanted_set:
+                        taken.append(frame.to_ndarray(format='rgb24'))
+                    if number >= last:
+                        break
+        except av.FFmpegError as error:
+            raise DecodeError(f'{self.path}: PyAV cannot decode it ({_first_line(error)})') from None
+        if len(taken) < len(wanted):
+            raise DecodeError(f'{self.path}: ends before frame {last}')
+        return np.stack(taken)[inverse]
+
+
+READERS: dict[str, Callable] = {'decord': DecordReader, 'pyav': PyAVReader}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1 if lines and lines[0].startswith('[') else 0][:160] if lines else type(error).__name__
+
+
+# --- sampling ------------------------------------------------------------------------------------------------------
+
+
+def dense_indices(num_frames: int, clip_frames: int, stride_frames: int, start: int) -> np.ndarray:
+    """(clip_frames,) frame numbers from `start` by `stride_frames`; past the end the last reachable one repeats.
+
+    Source: the loaders of VideoMAE and SIGMA ("repeat last"); mmaction2's default loops instead.
+    """
+    indices = start + stride_frames * np.arange(clip_frames)
+    reachable = indices[indices < num_frames]
+    return np.minimum(indices, reachable[-1])
+
+
+def segment_indices(num_frames: int, clip_frames: int, offsets: np.ndarray) -> np.ndarray:
+    """(clip_frames,) frame numbers, one in each of as many equal segments of the video.
+
+    Args:
+        num_frames: Of the video; shorter videos repeat frames.
+        clip_frames: Segments.
+        offsets: (clip_frames,) place within each segment, in [0, 1).
+
+    Source: TSN (arXiv:1608.00859).
+    """
+    return np.minimum((np.arange(clip_frames) + offsets) * num_frames / clip_frames, num_frames - 1).astype(np.int64)
+
+
+# --- the dataset ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def seeded(*key: int):
+    """Seed numpy, random and torch from a key within the block, and give the process its own states back after.
+
+    Transforms of any origin then draw the same numbers for the same key, in a worker or in the main process.
+    """
+    states = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    words = np.random.SeedSequence(key).generate_state(3)
+    np.random.seed(words[0])  # noqa: NPY002 - the generator that other libraries' transforms draw from
+    random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]))
+    try:
+        yield np.random.default_rng(np.random.SeedSequence(key))
+    finally:
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])
+        torch.set_rng_state(states[2])
+
+
+@DATASETS.register_module()
+class VideoClips(Dataset):
+    """Videos of a split of dataset cards, as samples that a pipeline makes.
+
+    Args:
+        card: Name of a card in `mmaction_configs/datasets`, path of a card (`tools/prepare.py` writes one), or
+            several of either for a joined pool.
+        split: `train`, `test`, or another split of the card.
+        pipeline: Transforms of any scope.
+        seed: Of everything random in a sample.
+        test_mode: Training leaves out what the index calls unreadable, and takes the next readable video where one
+            fails to decode; both are counted and named. Testing keeps every video and never takes another.
+        subset: Positions in the list to keep (few-shot), or None for all.
+
+    Raises:
+        DataError: if a card, list or index is absent, a list differs from its card's hash or names a video that is
+            not in the index, or nothing is readable.
+    """
+
+    def __init__(
+        self,
+        card: str | Sequence[str],
+        pipeline: Sequence[dict],
+        split: str = 'train',
+        seed: int = 0,
+        test_mode: bool = False,
+        subset: Sequence[int] | None = None,
+    ) -> None:
+        self.seed, self.test_mode = seed, test_mode
+        self.skipped: list[tuple[str, str]] = []
+        cards = [card] if isinstance(card, str) else list(card)
+        self.entries = [entry for name in cards for entry in load_dataset_card(name).entries(split)]
+        if subset is not None:
+            self.entries = [self.entries[i] for i in subset]
+        self.num_listed = len(self.entries)
+        if not test_mode:
+            self._drop_unreadable(cards)
+        if not self.entries:
+            raise DataError(f'{", ".join(cards)}, split {split}, name no readable video; run tools/prepare.py again.')
+        self.pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
+        self.metainfo = {'num_listed': self.num_listed}
+
+    def _drop_unreadable(self, cards: list[str]) -> None:
+        self.skipped = [(e['video'], e['reason']) for e in self.entries if e['reason']]
+        self.entries = [e for e in self.entries if not e['reason']]
+        if self.skipped:
+            print_log(
+                f'{", ".join(cards)}: {len(self.skipped)} of {self.num_listed} videos are unreadable and skipped: '
+                + '; '.join(f'{video} ({reason})' for video, reason in self.skipped[:20]),
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        """Sample at a position, or at (epoch, position); `failures` names what could not be decoded on the way, a line each."""
+        epoch, position = key if isinstance(key, tuple) else (0, key)
+        failures = []
+        for step in range(len(self.entries)):
+            number = (position + step) % len(self.entries)
+            try:
+                with seeded(self.seed, epoch, number) as rng:
+                    sample = self.pipeline(dict(self.entries[number]) | {'rng': rng, 'position': number})
+            except DecodeError as error:
+                if self.test_mode:
+                    raise
+                failures.append(str(error))
+                continue
+            return sample | {'failures': '\n'.join(failures)}
+        raise DataError(f'None of {len(self.entries)} videos could be decoded; the first failed with {failures[0]}.')

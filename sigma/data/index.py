@@ -1,0 +1,543 @@
+"""The index of a dataset: every video read once and strictly, and what was found.
+
+`build_index` decodes each file whole by PyAV with errors raised (decord and OpenCV hand out damaged frames without a
+word) and writes `index.jsonl`: a header line, then one JSON object a video, sorted by path. Training leaves out what the
+index calls unreadable, evaluation counts it as not scored. The list files beside it are mmaction2's: `path label` a line.
+
+A strict reading finds what the decoder can know: broken streams, files that end early, no frames. Flipped bits that
+still make a valid stream (VP8 accepts any) decode to wrong pixels and stay unseen; the sha256 tells such files apart.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import connection
+from pathlib import Path
+
+import av
+
+INDEX_VERSION = 1
+
+# Formats that FFmpeg opens although they are no video files: pictures, and lists that make it open other files.
+_NO_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
+# What demuxers only log when a file ends early or its structure is broken.
+_SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
+
+
+class DataError(ValueError):
+    """Data that cannot be used, in one sentence: what was asked, what was found, what would work."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """One video as it lies on disk.
+
+    Attributes:
+        path: Relative to the index's root, with forward slashes.
+        readable: Whether every frame decoded without an error.
+        reason: Why it is not readable; empty when it is.
+        frames: Frames decoded from first to last; 0 when unreadable.
+        fps: Average frames a second as the container states it; 0 when unknown.
+        width, height: Pixels of the first frame; 0 when unreadable.
+        size_bytes, mtime_ns: Of the file; a changed pair makes a later run read it anew.
+        sha256: Of the file's bytes; empty when they could not be read.
+    """
+
+    path: str
+    readable: bool = False
+    reason: str = ''
+    frames: int = 0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    sha256: str = ''
+
+
+class Index(Mapping):
+    """What is on disk: a mapping from path (as in the list files) to VideoInfo.
+
+    Attributes:
+        root: Folder that the paths are relative to.
+        videos: path -> VideoInfo, sorted by path.
+    """
+
+    def __init__(self, root: str | Path, videos: Iterable[VideoInfo]):
+        self.root = Path(root)
+        self.videos = {video.path: video for video in sorted(videos, key=lambda video: video.path)}
+
+    def __getitem__(self, path: str) -> VideoInfo:
+        return self.videos[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.videos)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    @property
+    def unreadable(self) -> list[VideoInfo]:
+        """The videos that could not be read, each with its reason, sorted by path."""
+        return [video for video in self.values() if not video.readable]
+
+
+# ----------------------------------------------------------------------------------------------- reading one file
+
+
+def read_strictly(path: str, root: str | Path = '.') -> VideoInfo:
+    """Decode every frame of one file and say what it holds; whatever fails is the `reason`, nothing is raised.
+
+    Args:
+        path: Of the file, relative to `root`.
+        root: Folder of the dataset.
+    """
+    file = Path(root) / path
+    known = {'path': path}
+    try:
+        stat = file.stat()
+        known.update(size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+        if stat.st_size == 0:
+            return VideoInfo(**known, reason='the file is empty')
+        known['sha256'] = file_sha256(file)
+        return VideoInfo(**known, readable=True, **_decode(file))
+    except (_Unreadable, av.error.FFmpegError, OSError, EOFError, ValueError) as error:
+        return VideoInfo(**known, reason=_reason(error))
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _decode(file: Path) -> dict:
+    """frames, fps, width and height of a file; raises at the first sign of damage."""
+    av.logging.set_level(av.logging.ERROR)
+    # The whitelist keeps a playlist that poses as a video from opening a connection.
+    with av.logging.Capture() as log, av.open(str(file), options={'protocol_whitelist': 'file'}) as container:
+        if container.format.name in _NO_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
+            raise _Unreadable(f'no video file, but {container.format.name} ({container.format.long_name})')
+        stream = _video_stream(container)
+        num_packets, num_frames, width, height = 0, 0, 0, 0
+        try:
+            for packet in container.demux(stream):
+                num_packets += packet.size > 0
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise _Unreadable('the decoder marks the frame as corrupt')
+                    width, height = width or frame.width, height or frame.height
+                    num_frames += 1
+        except (_Unreadable, av.error.FFmpegError) as error:
+            raise _Unreadable(f'after {num_frames} frames: {_reason(error)}') from error
+        _check_whole(stream, num_packets, num_frames, file.stat().st_size, [entry[2] for entry in log])
+        rate = stream.average_rate or stream.guessed_rate or 0
+        return dict(frames=num_frames, fps=round(float(rate), 6), width=width, height=height)
+
+
+def _video_stream(container):
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic  # the cover of a sound file
+    ]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise _Unreadable(f'no video stream (streams found: {", ".join(kinds) or "none"})')
+    stream = streams[0]
+    # `explode` makes decoders raise where they would conceal; threads would delay the error past its frame.
+    stream.codec_context.options = {'err_detect': 'explode'}
+    stream.codec_context.thread_type = 'NONE'
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _check_whole(stream, num_packets: int, num_frames: int, size_bytes: int, log: list[str]) -> None:
+    """Raise where the container promises more than was there."""
+    if num_frames == 0:
+        raise _Unreadable('the video stream holds no frame')
+    for message in log:
+        if any(sign in message for sign in _SIGNS_OF_DAMAGE):
+            raise _Unreadable(f'after {num_frames} frames: {message.strip()}')
+    # Headers of sound AVI files are off by one; a file that was cut lacks more than that.
+    missing = stream.frames - num_packets
+    if missing > 2 and missing > 0.02 * stream.frames:
+        raise _Unreadable(f'ends early: the header promises {stream.frames} frames, {num_frames} are there')
+    end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    if end > size_bytes:
+        raise _Unreadable(f'ends early: its table points to byte {end}, the file has {size_bytes}')
+
+
+def _reason(error: Exception) -> str:
+    """An error's message in a line, without the path (which stands beside it)."""
+    if isinstance(error, FileNotFoundError):
+        return 'no such file'
+    if isinstance(error, av.error.FFmpegError):
+        detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
+        return f'{error.strerror}{detail}'
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# -------------------------------------------------------------------------------------------------- the whole index
+
+
+def build_index(
+    root: str | Path,
+    paths: Iterable[str],
+    out: str | Path,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Index:
+    """Read all videos in parallel processes and write their index; what a former run has read is not read again.
+
+    Results are appended to `<out>.partial` as they come, and the finished index is renamed into place: after a kill the
+    same call goes on. Entries whose size and modification time still agree are kept. A file that kills its decoder
+    twice is called unreadable, the others go on.
+
+    Args:
+        root: Folder of the dataset.
+        paths: Of the videos, relative to `root`; named twice, a video is read once.
+        out: The index file, usually `index.jsonl`; its folder is made.
+        workers: Processes; None takes one a CPU at hand.
+        progress: Show a bar with the time left on stderr.
+
+    Returns:
+        The finished index, as `load_index(out)` would give it.
+    """
+    root, out = Path(root).resolve(), Path(out)
+    partial = out.with_name(f'{out.name}.partial')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    paths = list(dict.fromkeys(paths))
+    former = {**_former_entries(out, root), **_former_entries(partial, root)}
+    videos = {path: former[path] for path in paths if path in former and _is_unchanged(root, former[path])}
+    jobs = [(path, str(root)) for path in paths if path not in videos]
+    header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
+    with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
+        for (path, _), result in in_processes(_read_job, jobs, workers):
+            if isinstance(result, ProcessDied):
+                result = VideoInfo(path, reason=f'{_DIED} ({result.exit_code})')
+            videos[path] = result
+            lines.write(json.dumps(asdict(result)) + '\n')
+            lines.flush()
+            advance()
+    index = Index(root, videos.values())
+    write_whole(out, '\n'.join([header, *(json.dumps(asdict(video)) for video in index.values())]) + '\n')
+    partial.unlink()
+    return index
+
+
+_DIED = 'the decoder process died on it'
+
+
+def _read_job(job: tuple[str, str]) -> VideoInfo:
+    return read_strictly(*job)
+
+
+def _stored_root(root: Path, folder: Path) -> str:
+    """Relative where the videos lie under the index's own folder, which may then be moved as a whole."""
+    folder = folder.resolve()
+    return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
+
+
+def _is_unchanged(root: Path, video: VideoInfo) -> bool:
+    """Whether a former entry still describes the file; one that died may have been short of memory: read again."""
+    try:
+        stat = (root / video.path).stat()
+    except OSError:
+        return False
+    same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
+    return same and not video.reason.startswith(_DIED)
+
+
+def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:
+    """Entries of an index that may be torn (a kill leaves half a line), of this root and version only."""
+    if not file.is_file():
+        return {}
+    entries = {}
+    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines()):
+        try:
+            if number == 0:
+                header = json.loads(line)
+                if header['version'] != INDEX_VERSION or (file.parent / header['root']).resolve() != root:
+                    return {}
+            elif line:
+                video = VideoInfo(**json.loads(line))
+                entries[video.path] = video
+        except (ValueError, TypeError, KeyError):
+            if number == 0:
+                return {}
+    return entries
+
+
+def _open_partial(partial: Path, header: str):
+    """Open for appending, after its own header line; half a line that a kill left is closed first."""
+    text = partial.read_text(encoding='utf-8') if partial.is_file() else ''
+    goes_on = text.partition('\n')[0] == header
+    lines = partial.open('a' if goes_on else 'w', encoding='utf-8')
+    if not goes_on:
+        lines.write(header + '\n')
+    elif not text.endswith('\n'):
+        lines.write('\n')
+    return lines
+
+
+def load_index(path: str | Path) -> Index:
+    """Read a finished index.
+
+    Raises:
+        DataError: if it is missing, of another version, or a line of it is malformed (which one is named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"No index at '{path}': write it with tools/prepare.py.")
+    lines = path.read_text(encoding='utf-8').splitlines()
+    try:
+        header = json.loads(lines[0])
+        version, root = header['version'], header['root']
+    except (IndexError, ValueError, TypeError, KeyError):
+        raise DataError(
+            f"'{path}' is no index: its first line is no header. Write it anew with tools/prepare.py."
+        ) from None
+    if version != INDEX_VERSION:
+        raise DataError(f"'{path}' is an index of version {version}, this code reads {INDEX_VERSION}; prepare it anew.")
+    videos, names = [], [field.name for field in fields(VideoInfo)]
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            videos.append(VideoInfo(**json.loads(line)))
+        except (ValueError, TypeError):
+            raise DataError(
+                f"'{path}' line {number} is no JSON object of {', '.join(names)}; prepare it anew."
+            ) from None
+    return Index((path.parent / root).resolve(), videos)
+
+
+# ------------------------------------------------------------------------------------------------------- list files
+
+
+def read_list(path: str | Path, delimiter: str | None = None) -> list[tuple[str, int]]:
+    """(path, label) pairs of an mmaction2 list file, one `path label` a line.
+
+    Args:
+        delimiter: Between path and label; None takes a tab where the line has one, else a space.
+
+    Raises:
+        DataError: if the file is missing, or a line is not a path and a whole number (which one is named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"No list file at '{path}': write it with tools/prepare.py.")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+        if not line.strip():
+            continue
+        split_by = delimiter or ('\t' if '\t' in line else ' ')
+        parts = line.strip().split(split_by)
+        if len(parts) != 2 or not parts[1].strip().isdecimal():
+            raise DataError(f"'{path}' line {number}: expected a path and a label, found '{line}'.")
+        entries.append((parts[0], int(parts[1])))
+    return entries
+
+
+def write_list(path: str | Path, entries: Sequence[tuple[str, int]], delimiter: str | None = None) -> str:
+    """Write (path, label) pairs as an mmaction2 list file, whole or not at all.
+
+    Args:
+        delimiter: None takes a space, or a tab where a path has white space.
+
+    Returns:
+        The delimiter, which the dataset card must state.
+
+    Raises:
+        DataError: if a path holds the delimiter or a line break.
+    """
+    delimiter = delimiter or pick_delimiter([video for video, _ in entries])
+    for video, _ in entries:
+        if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
+            raise DataError(f'{video!r} cannot stand in a list file divided by {delimiter!r}: rename the file.')
+    write_whole(path, ''.join(f'{video}{delimiter}{label}\n' for video, label in entries))
+    return delimiter
+
+
+def pick_delimiter(paths: Iterable[str]) -> str:
+    """A space, or a tab where any path has white space."""
+    return '\t' if any(len(path.split()) != 1 for path in paths) else ' '
+
+
+def list_sha256(path: str | Path) -> str:
+    """Hex sha256 of a list file's bytes: the identity of a split in cards and records."""
+    return file_sha256(path)
+
+
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: temporary name, flush to disk, rename."""
+    path = Path(path)
+    data = content.encode('utf-8') if isinstance(content, str) else content
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------ processes and progress
+
+
+@dataclass(frozen=True)
+class ProcessDied:
+    """Stands for a result when a job's process died: killed, or crashed in a library."""
+
+    exit_code: int  # negative: the signal that ended it
+
+
+_READY = 'ready'  # a worker's first word
+
+
+def num_cpus() -> int:
+    """CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def in_processes(function: Callable, jobs: Iterable, workers: int | None = None) -> Iterator[tuple]:
+    """Call `function(job)` for every job in separate processes, and yield (job, result) as they finish.
+
+    A process that dies takes no other job with it. Its job is tried once more; if that dies too, the result is a
+    ProcessDied. An exception in `function` ends the run and is raised here.
+
+    Args:
+        function: Importable by name; it and the jobs are pickled.
+        workers: Processes; None takes one a CPU at hand.
+    """
+    context = multiprocessing.get_context('spawn')  # clean of the parent's threads and locks
+    waiting = deque((job, 0) for job in jobs)
+    workers = max(1, min(workers or num_cpus(), len(waiting)))
+    crew, idle, busy, ready = {}, [], {}, set()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                pipe = idle.pop() if idle else _hire(context, function, crew)
+                busy[pipe] = waiting.popleft()
+                _send(pipe, busy[pipe][0])
+            for pipe in connection.wait(list(busy)):
+                job, num_deaths = busy[pipe]
+                try:
+                    answer = pipe.recv()
+                except (EOFError, OSError):
+                    exit_code = _dismiss(pipe, crew.pop(pipe))
+                    del busy[pipe]
+                    if pipe not in ready:
+                        raise RuntimeError(f'worker processes do not start (exit code {exit_code})') from None
+                    if num_deaths:
+                        yield job, ProcessDied(exit_code)
+                    else:
+                        waiting.append((job, num_deaths + 1))
+                    continue
+                if answer == _READY:
+                    ready.add(pipe)
+                    continue
+                del busy[pipe]
+                idle.append(pipe)
+                is_error, result = answer
+                if is_error:
+                    raise result
+                yield job, result
+    finally:
+        for pipe, process in crew.items():
+            process.terminate()
+            _dismiss(pipe, process)
+
+
+def _hire(context, function: Callable, crew: dict):
+    pipe, far_end = context.Pipe()
+    process = context.Process(target=_serve, args=(function, far_end), daemon=True)
+    process.start()
+    far_end.close()
+    crew[pipe] = process
+    return pipe
+
+
+def _dismiss(pipe, process) -> int:
+    pipe.close()
+    process.join()
+    return process.exitcode
+
+
+def _send(pipe, job) -> None:
+    try:
+        pipe.send(job)
+    except OSError:
+        pass  # it died while idle: the reading end says so next
+
+
+def _serve(function: Callable, pipe) -> None:
+    """A worker's life: take a job, answer (is_error, result), until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    pipe.send(_READY)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = (False, function(job))
+        except Exception as error:
+            answer = (True, error)
+        pipe.send(answer)
+
+
+@contextmanager
+def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[[], None]]:
+    """A bar on stderr with the time left; where stderr is no terminal, a plain line every ten seconds.
+
+    Yields:
+        A function to be called after each of the `total` steps.
+    """
+    if not show or total == 0:
+        yield lambda: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(text, total=total)
+            yield lambda: bar.advance(task)
+    else:
+        yield _plain_progress(text, total)
+
+
+def _plain_progress(text: str, total: int, every_seconds: float = 10.0) -> Callable[[], None]:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance() -> None:
+        nonlocal done, last
+        done += 1
+        now = time.monotonic()
+        if done == total or now - last >= every_seconds:
+            last = now
+            left = (now - start) / done * (total - done)
+            took = f'{now - start:.0f} s' if done == total else f'about {left:.0f} s left'
+            print(f'{text}: {done}/{total}, {took}', file=sys.stderr, flush=True)
+
+    return advance

@@ -1,0 +1,56 @@
+"""Which sample comes when: the same global order for any number of processes, from any step on."""
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from sigma.data.index import DataError
+from sigma.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler):
+    """Gives (epoch, position) pairs of this process, one epoch at a time.
+
+    Step s of an epoch takes entries [s * G, (s + 1) * G) of that epoch's permutation, G the global batch, and
+    process r of W the r-th of its W parts. So the global batches do not depend on W, and a resumed run starts at any
+    step without reading what came before. The tail that does not fill a batch is left out, as published.
+
+    Args:
+        dataset: Anything with a length.
+        batch_size: Of this process.
+        seed: Of the permutations.
+        shuffle: False keeps the order of the list.
+
+    Raises:
+        DataError: if there are fewer samples than the global batch.
+    """
+
+    def __init__(self, dataset, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.num_samples, self.batch_size, self.seed, self.shuffle = len(dataset), batch_size, seed, shuffle
+        self.global_batch = batch_size * self.world_size
+        self.steps = self.num_samples // self.global_batch
+        if not self.steps:
+            raise DataError(
+                f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}) was asked of '
+                f'{self.num_samples} videos; lower train_dataloader.batch_size.'
+            )
+        self.set_position(0, 0)
+
+    def set_position(self, epoch: int, step: int) -> None:
+        """Start the next iteration at this step of this epoch."""
+        self.epoch, self.step = epoch, step
+
+    def __iter__(self):
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
+        for step in range(self.step, self.steps):
+            begin = step * self.global_batch + self.rank * self.batch_size
+            for position in order[begin : begin + self.batch_size]:
+                yield self.epoch, int(position)
+
+    def __len__(self) -> int:
+        """Samples of a whole epoch on this process, wherever the next iteration starts."""
+        return self.steps * self.batch_size

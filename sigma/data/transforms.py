@@ -1,0 +1,230 @@
+"""Transforms of a pipeline; those of mmaction2 go between them (`imgs` is a list of uint8 RGB frames H x W x 3)."""
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from sigma.data.clips import READERS, DecodeError, dense_indices, segment_indices
+from sigma.data.masking import tube_mask
+from sigma.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class OpenVideo(BaseTransform):
+    """Open the file; sets `reader` and `total_frames`.
+
+    Args:
+        decoder: `decord` (default) or `pyav`.
+        on_error: `raise`, or `blank` for testing: the sample goes on as black frames with its reason under
+            `decode_error`, so that a video is never swapped for another and is reported as not scored.
+    """
+
+    def __init__(self, decoder: str = 'decord', on_error: str = 'raise') -> None:
+        if decoder not in READERS:
+            raise ValueError(f'Unknown decoder {decoder!r}. Known: {", ".join(READERS)}.')
+        self.reader, self.on_error = READERS[decoder], on_error
+
+    def transform(self, results: dict) -> dict:
+        """Adds `reader`, `total_frames`, `decode_error` (None or the reason)."""
+        results['decode_error'] = results.get('reason')
+        results['on_error'] = self.on_error
+        if results['decode_error'] is None:
+            try:
+                results['reader'] = self.reader(results['filename'])
+                results['total_frames'] = results['reader'].num_frames
+                if results['total_frames'] < 1:
+                    raise DecodeError(f'{results["filename"]}: no frames')
+            except DecodeError as error:
+                if self.on_error == 'raise':
+                    raise
+                results['decode_error'] = str(error)
+        if results['decode_error'] is not None:
+            results['total_frames'] = results.get('total_frames') or 1
+        return results
+
+
+@TRANSFORMS.register_module()
+class SampleDense(BaseTransform):
+    """Clips of consecutive frames at a stride; short videos repeat their last reachable frame.
+
+    Args:
+        num_frames: T.
+        stride_frames: Between sampled frames. Published: 2 (SSv2), 4 (Kinetics).
+        num_clips: Clips of one video: random starts in training, evenly spaced ones in testing (one: the middle).
+        test_mode: Which of these.
+    """
+
+    def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
+        self.num_frames, self.stride_frames = num_frames, stride_frames
+        self.num_clips, self.test_mode = num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds` (num_clips * T,), `clip_len`, `num_clips`."""
+        total = results['total_frames']
+        last_start = max(total - self.num_frames * self.stride_frames, 0)
+        if not self.test_mode:
+            starts = results['rng'].integers(0, last_start + 1, self.num_clips)
+        elif self.num_clips == 1:
+            starts = np.array([last_start // 2])
+        else:
+            starts = np.linspace(0, last_start, self.num_clips).astype(np.int64)
+        clips = [dense_indices(total, self.num_frames, self.stride_frames, int(start)) for start in starts]
+        return results | {
+            'frame_inds': np.concatenate(clips),
+            'clip_len': self.num_frames,
+            'frame_interval': self.stride_frames,
+            'num_clips': self.num_clips,
+        }
+
+
+@TRANSFORMS.register_module()
+class SampleSegments(BaseTransform):
+    """One frame from each of T equal segments: a random one in training, fixed offsets in testing.
+
+    Args:
+        num_frames: T.
+        num_clips: Clips of one video in testing, at offsets (i + 1/2) / num_clips of each segment.
+        test_mode: Whether offsets are fixed.
+    """
+
+    def __init__(self, num_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
+        self.num_frames, self.num_clips, self.test_mode = num_frames, num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds` (num_clips * T,), `clip_len`, `num_clips`."""
+        total = results['total_frames']
+        clips = []
+        for number in range(self.num_clips):
+            if self.test_mode:
+                offsets = np.full(self.num_frames, (number + 0.5) / self.num_clips)
+            else:
+                offsets = results['rng'].random(self.num_frames)
+            clips.append(segment_indices(total, self.num_frames, offsets))
+        return results | {
+            'frame_inds': np.concatenate(clips),
+            'clip_len': self.num_frames,
+            'num_clips': self.num_clips,
+        }
+
+
+@TRANSFORMS.register_module()
+class DecodeFrames(BaseTransform):
+    """Read the frames of `frame_inds`, each once.
+
+    Args:
+        blank_size: Side in pixels of the black frames that stand for a video that cannot be decoded, where
+            `OpenVideo` says `on_error='blank'`.
+    """
+
+    def __init__(self, blank_size: int = 256) -> None:
+        self.blank_size = blank_size
+
+    def transform(self, results: dict) -> dict:
+        """Adds `imgs` (list of H x W x 3 uint8 RGB), `original_shape`, `img_shape`; removes `reader`."""
+        reader = results.pop('reader', None)
+        frames = None
+        if results['decode_error'] is None:
+            try:
+                frames = reader.frames(results['frame_inds'])
+            except DecodeError as error:
+                if results['on_error'] == 'raise':
+                    raise
+                results['decode_error'] = str(error)
+        if frames is None:
+            frames = np.zeros((len(results['frame_inds']), self.blank_size, self.blank_size, 3), np.uint8)
+        shape = frames.shape[1:3]
+        return results | {'imgs': list(frames), 'original_shape': shape, 'img_shape': shape}
+
+
+@TRANSFORMS.register_module()
+class MultiScaleCrop(BaseTransform):
+    """Crop of random size, shape and place, the same in all frames, resized to a square.
+
+    Args:
+        size: Pixels of a side of the result.
+        scales: Shares of the short side. Width and height take scales at most one step apart.
+
+    Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66, one of 13 fixed places
+    (corners, middles of sides, centre, and the four quarter points), no flip, no colour jitter.
+    """
+
+    def __init__(self, size: int, scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)) -> None:
+        self.size, self.scales = size, tuple(scales)
+
+    def transform(self, results: dict) -> dict:
+        """Replaces `imgs` by an array (n, size, size, 3)."""
+        height, width = results['img_shape']
+        rng = results['rng']
+        sides = [int(min(height, width) * scale) for scale in self.scales]
+        sides = [self.size if abs(side - self.size) < 3 else side for side in sides]
+        sides = [min(side, height, width) for side in sides]
+        pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+        crop_h, crop_w = pairs[rng.integers(len(pairs))]
+        row, column = FIXED_PLACES[rng.integers(len(FIXED_PLACES))]
+        top, left = int(row * (height - crop_h) / 4), int(column * (width - crop_w) / 4)
+        crops = [img[top : top + crop_h, left : left + crop_w] for img in results['imgs']]
+        return results | {'imgs': resize_frames(crops, self.size), 'img_shape': (self.size, self.size)}
+
+
+# In quarters of the free height and width.
+FIXED_PLACES = (
+    *((row, column) for row in (0, 2, 4) for column in (0, 2, 4)),
+    *((row, column) for row in (1, 3) for column in (1, 3)),
+)
+
+
+@TRANSFORMS.register_module()
+class ResizeSquare(BaseTransform):
+    """Resize every frame to a square, whatever its shape (the published alternative, `resize`).
+
+    Args:
+        size: Pixels of a side.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        """Replaces `imgs` by an array (n, size, size, 3)."""
+        return results | {
+            'imgs': resize_frames(results['imgs'], self.size),
+            'img_shape': (self.size, self.size),
+        }
+
+
+def resize_frames(frames: list[np.ndarray], size: int) -> np.ndarray:
+    """(n, size, size, 3) uint8, bilinear."""
+    if frames[0].shape[:2] == (size, size):
+        return np.stack(frames)
+    return np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR) for frame in frames])
+
+
+@TRANSFORMS.register_module()
+class TubeMask(BaseTransform):
+    """Draw a tube mask for the clip.
+
+    Args:
+        grid: (H', W') of the encoder's tokens.
+        mask_ratio: Share masked. Published: 0.9.
+    """
+
+    def __init__(self, grid: tuple[int, int], mask_ratio: float = 0.9) -> None:
+        self.grid, self.mask_ratio = grid, mask_ratio
+
+    def transform(self, results: dict) -> dict:
+        """Adds `visible_tubes` (V',) int64."""
+        return results | {'visible_tubes': tube_mask(*self.grid, self.mask_ratio, results['rng'])}
+
+
+@TRANSFORMS.register_module()
+class PackPretraining(BaseTransform):
+    """Keep what `sigma.ClipPreprocessor` takes: a uint8 clip (3, T, H, W) and its visible tubes."""
+
+    def transform(self, results: dict) -> dict:
+        """Returns `inputs` uint8 (3, T, H, W) and `visible_tubes` int64 (V',)."""
+        frames = np.ascontiguousarray(np.asarray(results['imgs']).transpose(3, 0, 1, 2))
+        return {
+            'inputs': torch.from_numpy(frames),
+            'visible_tubes': torch.from_numpy(results['visible_tubes']),
+        }

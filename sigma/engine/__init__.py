@@ -1,0 +1,19 @@
+from sigma.engine.checkpoint import CheckpointHook, EncoderWeightsHook
+from sigma.engine.diagnostics import DiagnosticsHook
+from sigma.engine.loop import TrainLoop
+from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
+from sigma.engine.progress import ProgressHook
+from sigma.engine.runner import Runner
+from sigma.engine.throughput import ThroughputHook
+
+__all__ = [
+    'Bf16OptimWrapper',
+    'CheckpointHook',
+    'DiagnosticsHook',
+    'EncoderWeightsHook',
+    'ParamGroups',
+    'ProgressHook',
+    'Runner',
+    'ThroughputHook',
+    'TrainLoop',
+]

@@ -1,0 +1,204 @@
+"""Writing checkpoints so that a kill at any moment costs at most one interval, and loading encoders whole."""
+
+import hashlib
+import logging
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+
+from sigma.checkpoints import (
+    encoder_tensors,
+    load_strictly,
+    read_weights,
+    save_tensors,
+    save_training_state,
+    sha256_of_tensors,
+    to_mmaction,
+    write_atomically,
+)
+from sigma.registry import HOOKS
+
+FILE_NAME = re.compile(r'iter_(\d+)\.safetensors')
+
+
+@HOOKS.register_module()
+class CheckpointHook(Hook):
+    """Writes the whole training state atomically; deletes the previous file only after the new one is whole.
+
+    Args:
+        interval_epochs: Between checkpoints; the end of training always has one.
+        interval_iters: Additional checkpoints within epochs; None for none.
+        keep: Newest files that stay.
+
+    Files in the work directory: `iter_N.safetensors` (tensors; everything else is JSON in the header; nothing is
+    pickled), `last_checkpoint` (the newest file's path, what `--resume` reads), and after training
+    `encoder.safetensors`, the encoder's weights alone. Random states of every process are in the state.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, interval_epochs: int = 1, interval_iters: int | None = None, keep: int = 2) -> None:
+        if keep < 1:
+            raise ValueError(f'CheckpointHook was asked to keep {keep} files; at least 1 must stay.')
+        self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
+        self._random_state: dict | None = None
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Save within an epoch; its last step is left to `after_train_epoch`, when all schedulers have moved."""
+        done = runner.iter + 1
+        steps = len(runner.train_dataloader)
+        if self.interval_iters and done % self.interval_iters == 0 and done % steps:
+            self.save(runner, done, runner.epoch)
+
+    def after_train_epoch(self, runner) -> None:
+        """Save at the end of an epoch."""
+        epochs = runner.epoch + 1
+        if epochs % self.interval_epochs == 0 or epochs == runner.max_epochs:
+            self.save(runner, runner.iter, epochs)
+
+    def after_train(self, runner) -> None:
+        """Leave the encoder's weights for others to use."""
+        model = _unwrapped(runner.model)
+        if hasattr(model, 'encoder') and is_main_process():
+            tensors = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+            header = {
+                'kind': 'encoder',
+                'layout': 'sigma',
+                'sha256': sha256_of_tensors(tensors),
+                'epochs': runner.epoch,
+                'iters': runner.iter,
+                'config_sha256': hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
+            }
+            path = save_tensors(Path(runner.work_dir) / 'encoder.safetensors', tensors, header)
+            runner.logger.info(f'Encoder weights: {path} (sha256 of tensors {header["sha256"]})')
+
+    def save(self, runner, num_iters: int, num_epochs: int) -> None:
+        """Write the state after `num_iters` steps, then drop what is older than the newest `keep`."""
+        random_states = all_gather_object(random_state())
+        if not is_main_process():
+            return
+        state = {
+            'meta': {
+                'epoch': num_epochs,
+                'iter': num_iters,
+                'seed': runner.seed,
+                'dataset_meta': runner.train_dataloader.dataset.metainfo,
+            },
+            'state_dict': dict(_unwrapped(runner.model).state_dict()),
+            'optimizer': runner.optim_wrapper.state_dict(),
+            'param_schedulers': _scheduler_states(runner.param_schedulers),
+            'random': {str(rank): state for rank, state in enumerate(random_states)},
+        }
+        folder = Path(runner.work_dir)
+        path = save_training_state(folder / f'iter_{num_iters}.safetensors', state)
+        write_atomically(folder / 'last_checkpoint', lambda temporary: temporary.write_text(str(path)))
+        for old in self._files(folder)[: -self.keep]:
+            old.unlink()
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Give every process its random state back, where a training state is resumed."""
+        states = checkpoint.get('random')
+        if states is None:
+            return
+        checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
+        own = states.get(str(get_rank()))
+        if own is None:
+            print_log(
+                f'The checkpoint holds random states of {len(states)} processes, not of process {get_rank()}: '
+                'the run goes on, but not bit for bit as an uninterrupted one.',
+                'current',
+                logging.WARNING,
+            )
+            return
+        self._random_state = own
+
+    def before_train(self, runner) -> None:
+        """Clear away what a kill left half-written."""
+        if is_main_process():
+            for temporary in Path(runner.work_dir).glob('.*.tmp'):
+                temporary.unlink(missing_ok=True)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Random states come last: building, seeding and starting a loader draw from them too."""
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None
+
+    @staticmethod
+    def _files(folder: Path) -> list[Path]:
+        found = [(int(m[1]), p) for p in folder.iterdir() if (m := FILE_NAME.fullmatch(p.name))]
+        return [path for _, path in sorted(found)]
+
+
+@HOOKS.register_module()
+class EncoderWeightsHook(Hook):
+    """Loads an encoder's checkpoint whole into `model.backbone` before training from the start.
+
+    Args:
+        checkpoint: File in our layout or the published one.
+        layout: Of the backbone: `sigma`, or `mmaction` for mmaction2's VisionTransformer.
+        drop: Prefixes of tensors that have no place under this protocol (the final norm of pretraining).
+        inner: Attribute path from the backbone to the module that takes the weights, for adapters.
+
+    Raises:
+        CheckpointError: if a tensor is left over or missing.
+    """
+
+    def __init__(self, checkpoint: str, layout: str = 'sigma', drop: tuple[str, ...] = (), inner: str = '') -> None:
+        self.checkpoint, self.layout, self.drop, self.inner = checkpoint, layout, tuple(drop), inner
+
+    def before_train(self, runner) -> None:
+        """Load, unless training goes on from a checkpoint of its own."""
+        if runner.iter == 0:
+            load_encoder(_unwrapped(runner.model).backbone, self.checkpoint, self.layout, self.drop, self.inner)
+
+
+def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inner: str = '') -> None:
+    """Load an encoder checkpoint whole into a backbone; arguments as in `EncoderWeightsHook`."""
+    tensors = encoder_tensors(read_weights(checkpoint).tensors)
+    if layout == 'mmaction':
+        tensors = to_mmaction(tensors)
+    tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(drop))}
+    load_strictly(backbone.get_submodule(inner), tensors, checkpoint)
+
+
+def random_state() -> dict:
+    """States of torch, numpy and random in this process, as tensors, numbers and strings."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    version, words, next_gauss = random.getstate()
+    state = {
+        'torch': torch.get_rng_state(),
+        'numpy': [name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        'python': [version, torch.tensor(words, dtype=torch.int64), next_gauss],
+    }
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """What `random_state` gave, given back."""
+    torch.set_rng_state(state['torch'].cpu())
+    name, keys, position, has_gauss, gauss = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, words, next_gauss = state['python']
+    random.setstate((version, tuple(words.cpu().tolist()), next_gauss))
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+def _scheduler_states(schedulers) -> list | dict:
+    if isinstance(schedulers, dict):
+        return {name: [s.state_dict() for s in group] for name, group in schedulers.items()}
+    return [s.state_dict() for s in schedulers or []]
+
+
+def _unwrapped(model):
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,25 @@
+"""The training loop: epochs whose middle can be resumed."""
+
+from mmengine.runner import EpochBasedTrainLoop
+
+from sigma.registry import LOOPS
+
+
+@LOOPS.register_module()
+class TrainLoop(EpochBasedTrainLoop):
+    """MMEngine's epoch loop, which goes on at the very step where a checkpoint was written.
+
+    MMEngine's own starts the epoch again (or, by iterations, decodes all that came before to throw it away); here
+    the sampler is set to the step. Needs `sigma.EpochSampler`.
+    """
+
+    def run_epoch(self) -> None:
+        """One epoch, or what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        first_step = self._iter - self._epoch * len(self.dataloader)
+        self.dataloader.sampler.set_position(self._epoch, first_step)
+        for step, data_batch in zip(range(first_step, len(self.dataloader)), self.dataloader):
+            self.run_iter(step, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1

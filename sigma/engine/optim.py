@@ -1,0 +1,87 @@
+"""Optimisation: bf16 on any device, and parameter groups with weight decay and layer decay."""
+
+import re
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from sigma.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(OptimWrapper):
+    """Forward in bfloat16 by autocast, on a GPU or a CPU. No loss scaler: bf16 has fp32's range.
+
+    MMEngine's `AmpOptimWrapper` refuses a CPU.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Autocast around the forward pass."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ParamGroups:
+    """Optimizer with no weight decay on vectors, and a learning rate that falls towards the input.
+
+    Args:
+        optim_wrapper_cfg: As MMEngine's.
+        paramwise_cfg: `layer_decay` in (0, 1]: a parameter of block i (of n, from 0) is scaled by
+            layer_decay ** (n - i), the embedding by layer_decay ** (n + 1), what follows the blocks by 1.
+            Default 1.0, no layer decay.
+
+    Raises:
+        ValueError: if layer decay is asked of a model without `blocks`.
+
+    Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA: biases, norms and the mask token have no weight decay.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
+        self.layer_decay = (paramwise_cfg or {}).get('layer_decay', 1.0)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer and its wrapper."""
+        if is_model_wrapper(model):
+            model = model.module
+        optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
+        groups = self.groups(model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.0))
+        optimizer = OPTIMIZERS.build(optimizer_cfg | {'params': groups})
+        return OPTIM_WRAPPERS.build({'type': 'OptimWrapper'} | self.optim_wrapper_cfg | {'optimizer': optimizer})
+
+    def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
+        """Parameter groups by (layer, decay or not), in the order of the parameters."""
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        blocks = [int(m[1]) for m in (_BLOCK.search(name) for name, _ in named) if m]
+        if self.layer_decay != 1.0 and not blocks:
+            raise ValueError(
+                f'Layer decay {self.layer_decay} was asked of {type(model).__name__}, whose parameters name no '
+                'blocks.N; use a recipe without layer decay for this encoder.'
+            )
+        depth = 1 + max(blocks, default=-1)
+        groups: dict[tuple, dict] = {}
+        for name, parameter in named:
+            layer = _layer_of(name, depth)
+            decays = parameter.dim() > 1 and not name.endswith(('mask_token', 'cls_token', 'pos_embed'))
+            scale = self.layer_decay ** (depth + 1 - layer)
+            new = {'params': [], 'lr': lr * scale, 'weight_decay': weight_decay if decays else 0.0}
+            groups.setdefault((layer if self.layer_decay != 1.0 else 0, decays), new)['params'].append(parameter)
+        return list(groups.values())
+
+
+_BLOCK = re.compile(r'(?:^|\.)blocks\.(\d+)\.')
+_EMBEDDING = re.compile(r'(?:^|\.)(patch_embed|pos_embed|cls_token|mask_token)')
+
+
+def _layer_of(name: str, depth: int) -> int:
+    """0 for the embedding, i + 1 for block i, depth + 1 for the rest."""
+    block = _BLOCK.search(name)
+    if block:
+        return int(block[1]) + 1
+    return 0 if _EMBEDDING.search(name) else depth + 1

@@ -1,0 +1,51 @@
+"""MMEngine's Runner with a quiet console, and DDP on a CPU where there is no GPU."""
+
+import copy
+import logging
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner as MMEngineRunner
+from torch import nn
+
+from sigma import compat
+from sigma.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class Runner(MMEngineRunner):
+    """As `mmengine.Runner`; everything it logs goes to the log file, warnings to the console too.
+
+    Progress on the console is `sigma.ProgressHook`'s. With a launcher and no GPU, processes join over gloo.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Join the processes over gloo first where there is no GPU."""
+        if self.distributed and not torch.cuda.is_available():
+            compat.init_cpu_distributed()
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """DDP without device numbers on a CPU."""
+        if model_wrapper_cfg is None and self.distributed and not torch.cuda.is_available():
+            model_wrapper_cfg = compat.cpu_model_wrapper()
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    @staticmethod
+    def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):
+        """As MMEngine's; tells `sigma.EpochSampler` the batch size, and `sigma.VideoClips` the seed of the run."""
+        if isinstance(dataloader, dict):
+            dataloader = copy.deepcopy(dataloader)
+            if dataloader.get('sampler', {}).get('type') == 'sigma.EpochSampler':
+                dataloader['sampler'].setdefault('batch_size', dataloader['batch_size'])
+            if dataloader['dataset'].get('type') == 'sigma.VideoClips':
+                dataloader['dataset'].setdefault('seed', seed or 0)
+        return MMEngineRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+    def build_logger(self, log_level='INFO', log_file: str | None = None, **kwargs) -> MMLogger:
+        """Logger whose console handlers speak from WARNING on."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.WARNING)
+        return logger

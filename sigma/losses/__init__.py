@@ -1,0 +1,3 @@
+from sigma.losses.sinkhorn import SinkhornLoss, sinkhorn
+
+__all__ = ['SinkhornLoss', 'sinkhorn']

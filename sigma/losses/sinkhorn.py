@@ -1,0 +1,186 @@
+"""Balanced assignment of samples to prototypes, and the loss in which each branch predicts the other's.
+
+S samples on this process, K prototypes, B clips, M masked tokens, D feature width.
+
+Sinkhorn runs in its scaling form: with the kernel E = exp((scores - row maximum) / epsilon), the plan is
+diag(v) E diag(u) and only the two vectors are iterated, so the plan is never formed and the score matrix is read
+twice a round. Everything is fp32 whatever the model's precision: at the published epsilon, fp16 overflows and
+bf16 scores change up to 10 % of the assignments.
+"""
+
+import math
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sigma.registry import MODELS
+
+
+def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
+    """Balanced soft assignment of samples to prototypes.
+
+    Args:
+        scores: (S, K) cosine similarities in [-1, 1]; S samples on this process, K prototypes.
+        epsilon: Entropic smoothing > 0; smaller is closer to a hard assignment.
+        num_iterations: Row/column rounds >= 1; 3 to 10 is usual.
+
+    Returns:
+        (S, K) fp32 codes, no gradient. Each row sums to 1; over all processes each column sums to about
+        S_total / K.
+
+    Raises:
+        ValueError: if epsilon is not positive or there are no rounds.
+
+    Source: SwAV (arXiv:2006.09882), section 3.1. Row sums are reduced over processes in every round. Equal to the
+    published form, which exponentiates scores / epsilon outright and overflows below epsilon 0.0113.
+    """
+    with torch.no_grad():
+        (kernel,), (u,) = _scale([scores], epsilon, num_iterations)
+        codes = kernel.mul_(u)
+        return codes.div_(codes.sum(dim=1, keepdim=True))
+
+
+def hard_codes(scores: list[Tensor], epsilon: float, num_iterations: int) -> list[Tensor]:
+    """Prototype of highest code for every sample of several score matrices, balanced each for itself.
+
+    Args:
+        scores: (S, K) matrices with the same K; they share one collective a round.
+        epsilon, num_iterations: as in `sinkhorn`.
+
+    Returns:
+        (S,) int64 for each matrix: argmax of scores / epsilon + log u, without forming the soft codes.
+    """
+    with torch.no_grad():
+        _, u = _scale(scores, epsilon, num_iterations)
+        return [torch.argmax(s.float() / epsilon + u_k.log(), dim=1) for s, u_k in zip(scores, u)]
+
+
+def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Kernels (S, K) and prototype vectors u (K,) after the rounds, one for each score matrix."""
+    if epsilon <= 0:
+        raise ValueError(f'Sinkhorn was asked for epsilon {epsilon}; it must be positive (published: 0.03, 0.05).')
+    if num_iterations < 1:
+        raise ValueError(f'Sinkhorn was asked for {num_iterations} rounds; at least 1 is needed (published: 10).')
+    scores = [s.float() for s in scores]
+    row_max = [s.max(dim=1).values for s in scores]
+    facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_tensor(float(len(row_max[0])))])
+    *top, most_samples = _all_reduce(facts, dist.ReduceOp.MAX)
+    # Any constant would do for the result, were it not that v grows by this factor in every round without it.
+    num_samples = most_samples * (dist.get_world_size() if dist.is_initialized() else 1)
+    kernels = [torch.exp((s - m[:, None]) / epsilon) for s, m in zip(scores, row_max)]
+    # Not ones: the row shift is absorbed only at convergence, and ten rounds are not enough for that.
+    v = [torch.exp((m - t) / epsilon) for m, t in zip(row_max, top)]
+    tiny = torch.finfo(torch.float32).tiny
+    num_prototypes = scores[0].shape[1]
+    for _ in range(num_iterations):
+        mass = _all_reduce(torch.stack([v_s @ e for v_s, e in zip(v, kernels)]))  # (matrices, K)
+        # A prototype that no sample can reach has mass 0; the clamp keeps its scale finite instead of NaN.
+        u = 1 / (num_prototypes * mass.clamp_min(tiny))
+        v = [1 / (num_samples * (e @ u_k)).clamp_min(tiny) for e, u_k in zip(kernels, u)]
+    return kernels, list(u)
+
+
+def _all_reduce(values: Tensor, op=dist.ReduceOp.SUM) -> Tensor:
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(values, op=op)
+    return values
+
+
+@MODELS.register_module()
+class SinkhornLoss(nn.Module):
+    """Learnable prototypes and the symmetric cross-entropy of two branches over them.
+
+    Args:
+        num_prototypes: K. Published: 3000 (DINO targets), 4000 (MLP).
+        feature_dim: D, width of both branches' features.
+        epsilon: Sinkhorn smoothing. Published: 0.03 (SSv2 ViT-B with DINO), 0.05 elsewhere.
+        num_iterations: Sinkhorn rounds. Published: 10.
+        temperature: Divides the scores in the cross-entropy. Published: 0.1.
+        soft_codes: Predict the soft codes, as the paper writes, instead of their argmax, as the released code
+            does (our default).
+
+    Source: SIGMA (arXiv:2407.15447), section 3, and its released code. Departures of that code from the paper,
+    which we follow: codes are hardened; prototypes get no gradient from the video branch.
+    """
+
+    def __init__(
+        self,
+        num_prototypes: int,
+        feature_dim: int,
+        epsilon: float = 0.05,
+        num_iterations: int = 10,
+        temperature: float = 0.1,
+        soft_codes: bool = False,
+    ) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.num_iterations = num_iterations
+        self.temperature = temperature
+        self.soft_codes = soft_codes
+        self.prototypes = nn.Parameter(torch.randn(num_prototypes, feature_dim))
+
+    def forward(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Losses and health of one step.
+
+        Args:
+            predictions: (B, M, D) of the video branch.
+            targets: (B, M, D) of the projection branch.
+
+        Returns:
+            `loss_target`, `loss_pred` (scalars; cross-entropy of each branch against the other's codes), and
+            without gradient `prototypes_used` (share of K chosen by at least one token of this process),
+            `code_entropy` (of the hard codes over log K), `agreement` (share of tokens with equal codes),
+            `feature_std` (of unit predictions, times sqrt(D): 1 when spread, 0 when collapsed).
+        """
+        with torch.autocast(predictions.device.type, enabled=False):
+            scores_pred, scores_target = self.scores(predictions.float(), targets.float())
+            return self.losses(scores_pred, scores_target) | {'feature_std': feature_spread(predictions)}
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(B*M, K) cosine scores of the video branch and of the projection branch."""
+        if self.training:
+            with torch.no_grad():  # unit rows, in place, as published; a saved file may hold longer ones
+                self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
+            prototypes = self.prototypes
+        else:
+            prototypes = F.normalize(self.prototypes, dim=1)
+        predictions = F.normalize(predictions.flatten(0, 1), dim=1)
+        targets = F.normalize(targets.flatten(0, 1), dim=1)
+        return predictions @ prototypes.detach().T, targets @ prototypes.T
+
+    def losses(self, scores_pred: Tensor, scores_target: Tensor) -> dict[str, Tensor]:
+        """Cross-entropies and code statistics from (B*M, K) scores of both branches."""
+        both = [scores_pred.detach(), scores_target.detach()]
+        hard_pred, hard_target = hard_codes(both, self.epsilon, self.num_iterations)
+        codes_pred, codes_target = hard_pred, hard_target
+        if self.soft_codes:
+            codes_pred, codes_target = (sinkhorn(s, self.epsilon, self.num_iterations) for s in both)
+        losses = {
+            'loss_target': F.cross_entropy(scores_target / self.temperature, codes_pred),
+            'loss_pred': F.cross_entropy(scores_pred / self.temperature, codes_target),
+        }
+        return losses | code_statistics(hard_pred, hard_target, scores_pred.shape[1])
+
+
+@torch.no_grad()
+def code_statistics(codes_pred: Tensor, codes_target: Tensor, num_prototypes: int) -> dict[str, Tensor]:
+    """Share of prototypes used, entropy of the use over log K, agreement of the branches, from (S,) hard codes."""
+    counts = torch.zeros(num_prototypes, device=codes_pred.device)
+    ones = torch.ones(codes_target.numel(), device=codes_target.device)
+    counts = counts.index_add(0, codes_target, ones)  # not bincount: that one waits for the device
+    share = counts / counts.sum()
+    entropy = -(share * share.clamp_min(1e-12).log()).sum()
+    return {
+        'prototypes_used': (counts > 0).float().mean(),
+        'code_entropy': entropy / math.log(max(num_prototypes, 2)),
+        'agreement': (codes_pred == codes_target).float().mean(),
+    }
+
+
+@torch.no_grad()
+def feature_spread(features: Tensor) -> Tensor:
+    """Standard deviation of unit features (B, M, D), mean over channels, times sqrt(D)."""
+    unit = F.normalize(features.detach().float().flatten(0, -2), dim=1)
+    return unit.std(dim=0).mean() * unit.shape[1] ** 0.5

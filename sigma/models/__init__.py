@@ -1,0 +1,23 @@
+from sigma import compat
+
+compat.apply()  # before timm, which imports torchvision
+
+from sigma.models.adapters import FeatureMapTokens  # noqa: E402
+from sigma.models.decoder import MaskedDecoder  # noqa: E402
+from sigma.models.encoder import VideoViT  # noqa: E402
+from sigma.models.preprocessor import ClipPreprocessor  # noqa: E402
+from sigma.models.projector import ImageProjector, MLPProjector, PixelTargets  # noqa: E402
+from sigma.models.sigma import SIGMA  # noqa: E402
+from sigma.models.videomae import VideoMAE  # noqa: E402
+
+__all__ = [
+    'SIGMA',
+    'ClipPreprocessor',
+    'FeatureMapTokens',
+    'ImageProjector',
+    'MLPProjector',
+    'MaskedDecoder',
+    'PixelTargets',
+    'VideoMAE',
+    'VideoViT',
+]

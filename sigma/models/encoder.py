@@ -1,0 +1,181 @@
+"""The video transformer: all tokens of a clip, or only those whose index is given.
+
+B clips, T frames, H and W pixels, T' H' W' tubelet grid, N = T'H'W' tokens (time, row, column), V visible tokens,
+D width, P values of one tubelet.
+"""
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from sigma.registry import MODELS
+
+# Sizes of the published models (width, blocks, heads); `tiny` is ours, for CPUs and tests.
+ARCHITECTURES = {
+    'tiny': {'embed_dims': 128, 'depth': 4, 'num_heads': 4},
+    'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
+    'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
+    'large': {'embed_dims': 1024, 'depth': 24, 'num_heads': 16},
+}
+
+
+def sinusoid_positions(num_positions: int, width: int) -> Tensor:
+    """Fixed positions over the flattened tokens.
+
+    Returns:
+        (num_positions, width) fp32: angle p / 10000^(2 floor(j/2) / width), sine on even j, cosine on odd j.
+
+    Source: VideoMAE (arXiv:2203.12602); one flat axis, not factorised over time and space.
+    """
+    position = torch.arange(num_positions, dtype=torch.float64)[:, None]
+    channel = torch.arange(width, dtype=torch.float64)
+    angle = position / 10000 ** (2 * torch.div(channel, 2, rounding_mode='floor') / width)
+    table = torch.where(channel.long() % 2 == 0, angle.sin(), angle.cos())
+    return table.float()
+
+
+def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """(B, N, D), (B, V) -> (B, V, D). Static shapes, no wait for the device, unlike a boolean mask."""
+    return torch.gather(tokens, 1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def make_blocks(width: int, depth: int, num_heads: int, drop_path_rate: float = 0.0) -> nn.ModuleList:
+    """Pre-norm transformer blocks with VideoMAE's initialisation, drop path growing linearly with depth.
+
+    The published attention has a bias on q and v and none on k. timm's has one on all three; we start k's at zero
+    and keep it there (softmax does not see a bias on k anyway).
+    """
+    rates = torch.linspace(0, drop_path_rate, depth).tolist()
+    norm = lambda dim, **kwargs: nn.LayerNorm(dim, eps=1e-6, **kwargs)  # noqa: E731
+    blocks = nn.ModuleList(
+        Block(width, num_heads, mlp_ratio=4, qkv_bias=True, drop_path=rate, norm_layer=norm) for rate in rates
+    )
+    for block in blocks:
+        block.apply(init_linear)
+        block.attn.qkv.bias.register_hook(_without_key_part)
+    return blocks
+
+
+def _without_key_part(grad: Tensor) -> Tensor:
+    query, key, value = grad.chunk(3)
+    return torch.cat([query, torch.zeros_like(key), value])
+
+
+def init_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases for Linear; LayerNorm stays at 1 and 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class TubeletEmbedding(nn.Module):
+    """Linear map of each tubelet; weights in the shape of the published Conv3d with kernel = stride."""
+
+    def __init__(self, width: int, tubelet: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.tubelet = tubelet
+        self.proj = nn.Conv3d(3, width, kernel_size=tubelet, stride=tubelet)
+
+    def forward(self, clip: Tensor, index: Tensor | None = None) -> Tensor:
+        """(B, 3, T, H, W) -> (B, N, D), or (B, V, D) where `index` (B, V) names the tokens wanted."""
+        patches = tubelets(clip, self.tubelet)
+        if index is not None:
+            patches = gather_tokens(patches, index)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def tubelets(clip: Tensor, tubelet: tuple[int, int, int]) -> Tensor:
+    """(B, C, T, H, W) -> (B, N, C * t * h * w), values ordered channel, time, row, column (as Conv3d weights)."""
+    b, c, frames, height, width = clip.shape
+    t, h, w = tubelet
+    grid = clip.reshape(b, c, frames // t, t, height // h, h, width // w, w)
+    return grid.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(b, -1, c * t * h * w)
+
+
+@MODELS.register_module()
+class VideoViT(nn.Module):
+    """Plain video transformer of VideoMAE and SIGMA: no class token, fixed positions, pre-norm blocks.
+
+    Args:
+        arch: `tiny`, `small`, `base`, `large`, or a dict with `embed_dims`, `depth`, `num_heads`.
+        image_size: Pixels of a side; a multiple of `patch_size`.
+        num_frames: Frames of a clip; a multiple of `tubelet_size`. Other clip lengths work too: positions are
+            the first of the flat axis.
+        drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
+        final_norm: LayerNorm after the last block, as in pretraining. Fine-tuning with a mean over tokens drops
+            it and has a norm of its own in the head.
+
+    Source: VideoMAE (arXiv:2203.12602); SIGMA uses it unchanged. Attention is fused (timm).
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        image_size: int = 224,
+        num_frames: int = 16,
+        patch_size: int = 16,
+        tubelet_size: int = 2,
+        drop_path_rate: float = 0.0,
+        final_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        size = _architecture(arch)
+        if image_size % patch_size or num_frames % tubelet_size:
+            raise ValueError(
+                f'VideoViT was asked for {num_frames} frames of {image_size} pixels, which tubelets of '
+                f'{tubelet_size} frames x {patch_size} pixels do not fill; choose multiples of these.'
+            )
+        self.embed_dims = size['embed_dims']
+        self.tubelet = (tubelet_size, patch_size, patch_size)
+        self.grid = (num_frames // tubelet_size, image_size // patch_size, image_size // patch_size)
+        self.patch_embed = TubeletEmbedding(self.embed_dims, self.tubelet)
+        self.blocks = make_blocks(self.embed_dims, size['depth'], size['num_heads'], drop_path_rate)
+        self.norm = nn.LayerNorm(self.embed_dims, eps=1e-6) if final_norm else nn.Identity()
+        positions = sinusoid_positions(self.num_tokens, self.embed_dims)
+        self.register_buffer('positions', positions, persistent=False)
+
+    @property
+    def num_tokens(self) -> int:
+        """N of a clip of the declared shape."""
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Normalised clip (B, 3, T, H, W) float -> tokens (B, T', H', W', D).
+
+        Raises:
+            ValueError: if the clip's sides differ from those declared, or frames do not fill tubelets.
+        """
+        frames, height, width = clip.shape[2:]
+        grid = tuple(side // step for side, step in zip((frames, height, width), self.tubelet))
+        if frames % self.tubelet[0] or (height, width) != tuple(g * p for g, p in zip(self.grid[1:], self.tubelet[1:])):
+            raise ValueError(
+                f'VideoViT was given a clip of {frames} frames of {height}x{width}; it is built for multiples of '
+                f'{self.tubelet[0]} frames of {self.grid[1] * self.tubelet[1]}x{self.grid[2] * self.tubelet[2]}.'
+            )
+        return self.encode(clip).unflatten(1, grid)
+
+    def encode(self, clip: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Tokens (B, N, D) of the whole clip, or (B, V, D) of the tokens `visible` (B, V) alone."""
+        tokens = self.patch_embed(clip, visible)
+        if visible is None:
+            tokens = tokens + self._positions(tokens.shape[1])
+        else:
+            tokens = tokens + self.positions[visible]
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def _positions(self, num_tokens: int) -> Tensor:
+        if num_tokens > self.positions.shape[0]:  # a longer clip than declared
+            return sinusoid_positions(num_tokens, self.embed_dims).to(self.positions.device)
+        return self.positions[:num_tokens]
+
+
+def _architecture(arch: str | dict) -> dict:
+    if isinstance(arch, dict):
+        return arch
+    if arch not in ARCHITECTURES:
+        raise ValueError(f'Unknown VideoViT architecture {arch!r}. Known: {", ".join(ARCHITECTURES)}, or a dict.')
+    return ARCHITECTURES[arch]

@@ -1,0 +1,28 @@
+"""The scope `sigma`: what a config may name as `sigma.X`. MMEngine finds this module by its name."""
+
+from mmengine import registry as _mmengine
+
+from sigma import compat
+
+compat.apply()
+
+
+def _child(parent, locations):
+    return _mmengine.Registry(parent.name, parent=parent, scope='sigma', locations=locations)
+
+
+MODELS = _child(_mmengine.MODELS, ['sigma.models', 'sigma.losses'])
+DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips'])
+DATA_SAMPLERS = _child(_mmengine.DATA_SAMPLERS, ['sigma.data.sampler'])
+TRANSFORMS = _child(_mmengine.TRANSFORMS, ['sigma.data.transforms'])
+HOOKS = _child(_mmengine.HOOKS, ['sigma.engine'])
+OPTIMIZERS = _child(_mmengine.OPTIMIZERS, ['sigma.engine'])
+LOOPS = _child(_mmengine.LOOPS, ['sigma.engine'])
+OPTIM_WRAPPERS = _child(_mmengine.OPTIM_WRAPPERS, ['sigma.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = _child(_mmengine.OPTIM_WRAPPER_CONSTRUCTORS, ['sigma.engine'])
+METRICS = _child(_mmengine.METRICS, ['sigma.engine'])
+RUNNERS = _child(_mmengine.RUNNERS, ['sigma.engine'])
+
+# Parts of MMEngine's own that a config under this scope names without a prefix.
+for _name in ('LOG_PROCESSORS', 'VISUALIZERS', 'VISBACKENDS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS'):
+    _child(getattr(_mmengine, _name), ['sigma.engine'])

@@ -1,0 +1,96 @@
+"""The arrows of DESIGN.md, drawn from the code."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# room: rooms of ours that it may import, besides itself
+ALLOWED = {
+    'sigma.losses': {'sigma.registry'},
+    'sigma.data': {'sigma.registry'},
+    'sigma.models': {'sigma.registry', 'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints'},
+    'sigma.engine': {
+        'sigma.registry',
+        'sigma.compat',
+        'sigma.checkpoints',
+        'sigma.models',
+        'sigma.data',
+        'sigma.losses',
+    },
+    'eval.records': set(),
+    'eval.metrics': {'eval.records'},
+    'eval.stats': set(),
+    'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats'},
+    'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
+    'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
+    'eval.protocols': {
+        *(
+            'eval.records',
+            'eval.metrics',
+            'eval.features',
+            'eval.views',
+            'eval.machine',
+            'eval.subsets',
+            'sigma',
+        ),
+    },
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of ours that a file imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = node.module in ('sigma', 'eval')  # `from sigma import compat` names a module
+            found |= {f'{node.module}.{alias.name}' for alias in node.names} if whole else {node.module}
+    return {name for name in found if name.split('.')[0] in ('sigma', 'eval', 'tools')}
+
+
+def files_of(room: str) -> list[Path]:
+    base = ROOT / room.replace('.', '/')
+    return sorted(base.rglob('*.py')) if base.is_dir() else [base.with_suffix('.py')]
+
+
+@pytest.mark.parametrize('room', ALLOWED)
+def test_room_imports_only_what_the_design_allows(room):
+    for path in files_of(room):
+        for name in imports_of(path):
+            inside = name == room or name.startswith(f'{room}.')
+            allowed = any(name == a or name.startswith(f'{a}.') for a in ALLOWED[room])
+            assert inside or allowed, f'{path.relative_to(ROOT)} imports {name}'
+
+
+def test_sigma_never_imports_eval():
+    for path in (ROOT / 'sigma').rglob('*.py'):
+        assert not [n for n in imports_of(path) if n.split('.')[0] in ('eval', 'tools')], path
+
+
+def test_configs_import_nothing():
+    for path in (ROOT / 'mmaction_configs').rglob('*.py'):
+        text = path.read_text().replace('{{', '"').replace('}}', '"')
+        assert 'import ' not in '\n'.join(line for line in text.splitlines() if line.startswith(('import', 'from'))), (
+            path
+        )
+
+
+def test_no_file_bears_the_name_of_a_standard_module():
+    for folder in ('eval', 'tools'):
+        names = {p.stem for p in (ROOT / folder).glob('*.py')} - {'__init__'}
+        assert not names & set(sys.stdlib_module_names)
+
+
+def test_records_need_the_standard_library_alone():
+    code = (
+        'import sys; import eval.records; '
+        'print([m for m in ("numpy", "torch", "mmengine", "pandas") if m in sys.modules])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'

@@ -1,0 +1,52 @@
+# Sourced by the other scripts: makes .venv, installs the pins, and puts it first on the path.
+#   install_environment runtime|tests
+set -euo pipefail
+export PIP_REQUIRE_VIRTUALENV=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+find_python() {
+    for candidate in "${PYTHON:-}" python3.11 python3.12 python3.10 python3 python; do
+        [ -n "$candidate" ] && command -v "$candidate" >/dev/null || continue
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "environment: no Python 3.10 to 3.12 was found; install one, or name it with PYTHON=..." >&2
+    return 2
+}
+
+# OpenCV's wheel (the one that the mm packages declare) links two libraries that slim images lack.
+need_libraries() {
+    if ! "$root/.venv/bin/python" -c 'import cv2' 2>/dev/null; then
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            apt-get update -qq && apt-get install -y -qq libgl1 libglib2.0-0 >/dev/null
+        fi
+        "$root/.venv/bin/python" -c 'import cv2' || {
+            echo "environment: OpenCV does not load; install the packages libgl1 and libglib2.0-0" >&2
+            return 2
+        }
+    fi
+}
+
+# Installs what is not yet there; a mark holds the hash of the pins that were installed.
+install_environment() {
+    local kind=$1 python mark wanted
+    mark="$root/.venv/installed-$kind"
+    wanted=$(cat "$root"/requirements/*.txt "$root/setup.py" | sha256sum)
+    if [ -x "$root/.venv/bin/python" ] && [ "$(cat "$mark" 2>/dev/null)" = "$wanted" ]; then
+        export PATH="$root/.venv/bin:$PATH"
+        return
+    fi
+    python=$(find_python)
+    [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
+    echo "installing the pins of requirements/ into .venv (a minute or two) ..."
+    local files=(-r "$root/requirements/runtime.txt")
+    [ "$kind" = tests ] && files+=(-r "$root/requirements/tests.txt")
+    "$root/.venv/bin/python" -m pip install --quiet "${files[@]}" 2> >(grep -v "^WARNING: Location" >&2)
+    "$root/.venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$root" 2> >(grep -v "^WARNING: Location" >&2)
+    need_libraries
+    echo "$wanted" >"$mark"
+    [ "$kind" = tests ] && echo "$wanted" >"$root/.venv/installed-runtime"
+    export PATH="$root/.venv/bin:$PATH"
+}

@@ -1,0 +1,118 @@
+"""Train a config: pretraining or fine-tuning, on one process; several go through `tools/dist_train.sh`.
+
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--seed N] [--cfg-options key=value ...]
+
+Options are mmaction2's. `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
+Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line of this tool."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='file in the config language, see mmaction_configs/')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints; default work_dirs/<config name>')
+    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from a file')
+    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast, on a GPU or a CPU')
+    parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    return parser.parse_args(argv)
+
+
+def load_config(args: argparse.Namespace):
+    """The config with the command line's settings in it.
+
+    Raises:
+        DataError: if the config is absent or does not parse, or a checkpoint to resume from is absent.
+    """
+    from mmengine.config import Config
+    from sigma.data.index import DataError
+
+    if not Path(args.config).is_file():
+        raise DataError(f'Config {args.config} is not there; see mmaction_configs/pretrain for those that ship.')
+    try:
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+    except Exception as error:
+        raise DataError(f'Config {args.config} cannot be read: {error}') from None
+    if 'model' not in cfg or 'train_dataloader' not in cfg:
+        raise DataError(f'Config {args.config} has no model or train_dataloader, so there is nothing to train.')
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.launcher = args.launcher
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.amp:
+        cfg.optim_wrapper.type = 'sigma.Bf16OptimWrapper'
+    set_resume(cfg, args.resume)
+    return cfg
+
+
+def set_resume(cfg, resume: str | None) -> None:
+    """Where to go on from; a fresh start in a folder that holds checkpoints is refused, nothing is overwritten."""
+    from sigma.data.index import DataError
+
+    pointer = Path(cfg.work_dir) / 'last_checkpoint'
+    if resume is None:
+        if pointer.is_file():
+            raise DataError(
+                f'{cfg.work_dir} holds a run already (newest {pointer.read_text()}); go on with --resume, or give '
+                'another --work-dir.'
+            )
+        return
+    cfg.resume = True
+    if resume != 'auto':
+        if not Path(resume).is_file():
+            raise DataError(f'Checkpoint {resume} to resume from is not there.')
+        cfg.load_from = resume
+    elif pointer.is_file():
+        newest = Path(cfg.work_dir) / Path(pointer.read_text().strip()).name  # the folder may have moved
+        if not newest.is_file():
+            raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
+        cfg.load_from = str(newest)
+    else:
+        cfg.resume = False  # nothing yet: the same command starts and goes on
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Build the runner and train; return the exit status."""
+    args = parse_args(argv)
+    from mmengine.runner import Runner
+    from sigma.data.index import DataError
+
+    from sigma.checkpoints import CheckpointError
+    from sigma.engine.diagnostics import TrainingStopped
+    from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
+
+    try:
+        cfg = load_config(args)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.train()
+    except (DataError, CheckpointError, KeyError, ValueError, TrainingStopped, OSError) as error:
+        if os.environ.get('SIGMA_TRACEBACK'):
+            raise
+        if int(os.environ.get('RANK', 0)) == 0:
+            print(f'train: {one_sentence(error)}', file=sys.stderr)
+        return 3 if isinstance(error, TrainingStopped) else 2
+    return 0
+
+
+def one_sentence(error: Exception) -> str:
+    """The message of an error on one line; MMEngine wraps that of a part into longer ones."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = ' '.join(str(cause.args[0] if cause.args else cause).split())
+    return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
