@@ -85,4 +85,4 @@ def init_cpu_distributed() -> None:
 
 def cpu_model_wrapper() -> dict:
     """Config that wraps a model for DDP on a CPU, where `device_ids` must be None (mmengine passes LOCAL_RANK)."""
-    return {'type': 'mmengine.MMDistributedDataParallel', 'broadcast_buffers': False}
+    return {'type': 'mmengine.MMDistributedDataParallel', 'broadcast_buffers': False, 'device_ids': None}

@@ -30,7 +30,9 @@ class Finetune(Protocol):
         kept = [train[i] for i in subset] if subset is not None else train
         num_readable = sum(entry['reason'] is None for entry in kept)
         batch = max(1, min(recipe['batch_size'], num_readable))
-        steps = max(1, num_readable // batch)
+        # With a number of steps, an epoch is several passes: few clips do not start the loader every other step.
+        repeats = 1 if recipe.get('epochs') else max(1, 50 * batch // max(num_readable, 1))
+        steps = max(1, num_readable * repeats // batch)
         epochs = recipe.get('epochs') or -(-recipe['num_steps'] // steps)
         source = {'type': 'sigma.VideoClips', 'card': resolved.cell.dataset}
         return {
@@ -40,7 +42,7 @@ class Finetune(Protocol):
             'model': self._model(resolved),
             'train_dataloader': {
                 'batch_size': batch,
-                'sampler': {'type': 'sigma.EpochSampler'},
+                'sampler': {'type': 'sigma.EpochSampler', 'repeats': repeats},
                 'dataset': source
                 | {
                     'split': 'train',
@@ -143,7 +145,7 @@ class Finetune(Protocol):
         return [
             {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']},
             {'type': 'sigma.SampleDense', 'num_frames': clip['num_frames'], 'stride_frames': stride},
-            {'type': 'sigma.DecodeFrames'},
+            {'type': 'sigma.DecodeFrames', 'cache_megabytes': recipe.get('cache_megabytes', 0)},
             *(crop or spatial_views(size, recipe['views'] | {'crops': 1})),
             {'type': 'mmaction.FormatShape', 'input_format': 'NCTHW'},
             PACK,

@@ -18,5 +18,5 @@ model = dict(
     encoder={{_base_.encoder}},
     decoder={{_base_.decoder}},
     projector=dict(type='sigma.MLPProjector', out_dims=64, hidden_dims=(256, 256, 128)),
-    loss=dict(type='sigma.SinkhornLoss', num_prototypes=256, epsilon=0.05),
+    loss=dict(type='sigma.SinkhornLoss', num_prototypes=64, epsilon=0.05),
 )

@@ -9,7 +9,7 @@ Published on 16 GPUs x 40 clips = 640; the learning rate follows whatever global
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_k400.py',
     '../_base_/pretrain_schedule.py',
 ]
 
@@ -24,4 +24,3 @@ model = dict(
     ),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=3000, epsilon=0.05),
 )
-train_dataloader = dict(dataset=dict(card='{{$SIGMA_DATA:data}}/k400'))

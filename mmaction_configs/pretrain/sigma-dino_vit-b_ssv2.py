@@ -9,7 +9,7 @@ Published script: 16 GPUs x 32 clips = 512, epsilon 0.03; the released file used
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_ssv2.py',
     '../_base_/pretrain_schedule.py',
 ]
 
@@ -24,6 +24,3 @@ model = dict(
     ),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=3000, epsilon=0.03),
 )
-train_dataloader = {{_base_.train_dataloader}}
-train_dataloader.dataset.card = '{{$SIGMA_DATA:data}}/ssv2'
-train_dataloader.dataset.pipeline[1].stride_frames = 2

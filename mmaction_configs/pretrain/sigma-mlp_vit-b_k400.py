@@ -9,7 +9,7 @@ K = 4000 in the released file; its epsilon is not known, 0.05 is the default of 
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_k400.py',
     '../_base_/pretrain_schedule.py',
 ]
 
@@ -20,4 +20,3 @@ model = dict(
     projector=dict(type='sigma.MLPProjector', out_dims=256),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=4000, epsilon=0.05),
 )
-train_dataloader = dict(dataset=dict(card='{{$SIGMA_DATA:data}}/k400'))

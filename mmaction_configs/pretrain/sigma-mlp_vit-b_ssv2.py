@@ -9,7 +9,7 @@ Released on 4 GPUs x 42 clips = 168 with K = 4000 and epsilon 0.05.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_ssv2.py',
     '../_base_/pretrain_schedule.py',
 ]
 
@@ -20,6 +20,3 @@ model = dict(
     projector=dict(type='sigma.MLPProjector', out_dims=256),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=4000, epsilon=0.05),
 )
-train_dataloader = {{_base_.train_dataloader}}
-train_dataloader.dataset.card = '{{$SIGMA_DATA:data}}/ssv2'
-train_dataloader.dataset.pipeline[1].stride_frames = 2

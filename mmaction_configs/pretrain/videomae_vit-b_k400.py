@@ -9,9 +9,8 @@ Published on 64 GPUs x 32 clips = 2048; the learning rate follows whatever globa
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_k400.py',
     '../_base_/pretrain_schedule.py',
 ]
 
 model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})
-train_dataloader = dict(dataset=dict(card='{{$SIGMA_DATA:data}}/k400'))

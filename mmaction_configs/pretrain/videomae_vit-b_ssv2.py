@@ -9,11 +9,8 @@ Published on 64 GPUs x 32 clips = 2048; the learning rate follows whatever globa
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/pretrain_vit-b.py',
-    '../_base_/pretrain_data.py',
+    '../_base_/pretrain_data_ssv2.py',
     '../_base_/pretrain_schedule.py',
 ]
 
 model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})
-train_dataloader = {{_base_.train_dataloader}}
-train_dataloader.dataset.card = '{{$SIGMA_DATA:data}}/ssv2'
-train_dataloader.dataset.pipeline[1].stride_frames = 2

@@ -1,8 +1,9 @@
 """The index of a dataset: every video read once and strictly, and what was found.
 
-`build_index` decodes each file whole by PyAV with errors raised (decord and OpenCV hand out damaged frames without a
-word) and writes `index.jsonl`: a header line, then one JSON object a video, sorted by path. Training leaves out what the
-index calls unreadable, evaluation counts it as not scored. The list files beside it are mmaction2's: `path label` a line.
+`build_index` decodes each file whole by PyAV with errors raised (decord and OpenCV hand out damaged frames without
+a word) and writes `index.jsonl`: a header line, then one JSON object a video, sorted by path. Training leaves out
+what the index calls unreadable, evaluation counts it as not scored. The list files beside it are mmaction2's:
+`path label` a line.
 
 A strict reading finds what the decoder can know: broken streams, files that end early, no frames. Flipped bits that
 still make a valid stream (VP8 accepts any) decode to wrong pixels and stay unseen; the sha256 tells such files apart.
@@ -17,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import connection
 from pathlib import Path
@@ -120,6 +121,7 @@ class _Unreadable(Exception):
 def _decode(file: Path) -> dict:
     """frames, fps, width and height of a file; raises at the first sign of damage."""
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # or the second of two files that end early would pass
     # The whitelist keeps a playlist that poses as a video from opening a connection.
     with av.logging.Capture() as log, av.open(str(file), options={'protocol_whitelist': 'file'}) as container:
         if container.format.name in _NO_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
@@ -138,19 +140,15 @@ def _decode(file: Path) -> dict:
             raise _Unreadable(f'after {num_frames} frames: {_reason(error)}') from error
         _check_whole(stream, num_packets, num_frames, file.stat().st_size, [entry[2] for entry in log])
         rate = stream.average_rate or stream.guessed_rate or 0
-        return dict(frames=num_frames, fps=round(float(rate), 6), width=width, height=height)
+        return {'frames': num_frames, 'fps': round(float(rate), 6), 'width': width, 'height': height}
 
 
 def _video_stream(container):
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic  # the cover of a sound file
-    ]
-    if not streams:
+    """The stream that FFmpeg, and so decord, takes for the best one, set to raise at damage."""
+    stream = container.streams.best('video')
+    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a sound file
         kinds = sorted({stream.type for stream in container.streams})
         raise _Unreadable(f'no video stream (streams found: {", ".join(kinds) or "none"})')
-    stream = streams[0]
     # `explode` makes decoders raise where they would conceal; threads would delay the error past its frame.
     stream.codec_context.options = {'err_detect': 'explode'}
     stream.codec_context.thread_type = 'NONE'
@@ -176,11 +174,11 @@ def _check_whole(stream, num_packets: int, num_frames: int, size_bytes: int, log
 
 def _reason(error: Exception) -> str:
     """An error's message in a line, without the path (which stands beside it)."""
-    if isinstance(error, FileNotFoundError):
-        return 'no such file'
     if isinstance(error, av.error.FFmpegError):
         detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
         return f'{error.strerror}{detail}'
+    if isinstance(error, FileNotFoundError):
+        return 'no such file'
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return ' '.join(str(error).split()) or type(error).__name__
@@ -385,16 +383,17 @@ def list_sha256(path: str | Path) -> str:
     return file_sha256(path)
 
 
-def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: temporary name, flush to disk, rename."""
+def write_whole(path: str | Path, content: str | bytes, to_disk: bool = True) -> None:
+    """Write a file whole or not at all: temporary name, flush, rename; `to_disk` outlasts a power cut as well."""
     path = Path(path)
     data = content.encode('utf-8') if isinstance(content, str) else content
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         with temporary.open('wb') as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if to_disk:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -431,7 +430,7 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
     context = multiprocessing.get_context('spawn')  # clean of the parent's threads and locks
     waiting = deque((job, 0) for job in jobs)
     workers = max(1, min(workers or num_cpus(), len(waiting)))
-    crew, idle, busy, ready = {}, [], {}, set()
+    crew, idle, busy, any_ready = {}, [], {}, False
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
@@ -445,15 +444,18 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
                 except (EOFError, OSError):
                     exit_code = _dismiss(pipe, crew.pop(pipe))
                     del busy[pipe]
-                    if pipe not in ready:
-                        raise RuntimeError(f'worker processes do not start (exit code {exit_code})') from None
+                    if not any_ready:
+                        raise RuntimeError(
+                            f'worker processes do not start (exit code {exit_code}): the main script must be a file, '
+                            "its own calls under if __name__ == '__main__'"
+                        ) from None
                     if num_deaths:
                         yield job, ProcessDied(exit_code)
                     else:
                         waiting.append((job, num_deaths + 1))
                     continue
                 if answer == _READY:
-                    ready.add(pipe)
+                    any_ready = True
                     continue
                 del busy[pipe]
                 idle.append(pipe)
@@ -483,10 +485,8 @@ def _dismiss(pipe, process) -> int:
 
 
 def _send(pipe, job) -> None:
-    try:
+    with suppress(OSError):  # it died while idle: the reading end says so next
         pipe.send(job)
-    except OSError:
-        pass  # it died while idle: the reading end says so next
 
 
 def _serve(function: Callable, pipe) -> None:

@@ -10,7 +10,7 @@ from sigma.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Gives (epoch, position) pairs of this process, one epoch at a time.
+    """Gives (pass, position) pairs of this process, one epoch at a time.
 
     Step s of an epoch takes entries [s * G, (s + 1) * G) of that epoch's permutation, G the global batch, and
     process r of W the r-th of its W parts. So the global batches do not depend on W, and a resumed run starts at any
@@ -21,16 +21,19 @@ class EpochSampler(Sampler):
         batch_size: Of this process.
         seed: Of the permutations.
         shuffle: False keeps the order of the list.
+        repeats: Passes over the list in one epoch, each in an order and with randomness of its own: a small data set
+            then does not start its loader anew every few steps.
 
     Raises:
         DataError: if there are fewer samples than the global batch.
     """
 
-    def __init__(self, dataset, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(self, dataset, batch_size: int, seed: int = 0, shuffle: bool = True, repeats: int = 1) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_samples, self.batch_size, self.seed, self.shuffle = len(dataset), batch_size, seed, shuffle
+        self.repeats = repeats
         self.global_batch = batch_size * self.world_size
-        self.steps = self.num_samples // self.global_batch
+        self.steps = self.num_samples * repeats // self.global_batch
         if not self.steps:
             raise DataError(
                 f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}) was asked of '
@@ -43,13 +46,16 @@ class EpochSampler(Sampler):
         self.epoch, self.step = epoch, step
 
     def __iter__(self):
-        order = np.arange(self.num_samples)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
+        passes = range(self.epoch * self.repeats, (self.epoch + 1) * self.repeats)
+        order = [(number, int(position)) for number in passes for position in self._order(number)]
         for step in range(self.step, self.steps):
             begin = step * self.global_batch + self.rank * self.batch_size
-            for position in order[begin : begin + self.batch_size]:
-                yield self.epoch, int(position)
+            yield from order[begin : begin + self.batch_size]
+
+    def _order(self, number: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.num_samples)
+        return np.random.default_rng([self.seed, number]).permutation(self.num_samples)
 
     def __len__(self) -> int:
         """Samples of a whole epoch on this process, wherever the next iteration starts."""

@@ -26,21 +26,23 @@ class OpenVideo(BaseTransform):
         self.reader, self.on_error = READERS[decoder], on_error
 
     def transform(self, results: dict) -> dict:
-        """Adds `reader`, `total_frames`, `decode_error` (None or the reason)."""
-        results['decode_error'] = results.get('reason')
-        results['on_error'] = self.on_error
-        if results['decode_error'] is None:
+        """Adds `open_reader`, `total_frames`, `decode_error` (None or the reason).
+
+        Where the index told the number of frames, the file is opened only when its frames are read.
+        """
+        results |= {'decode_error': results.get('reason'), 'on_error': self.on_error}
+        results['open_reader'] = lambda: self.reader(results['filename'])
+        if results['decode_error'] is None and not results.get('total_frames'):
             try:
-                results['reader'] = self.reader(results['filename'])
-                results['total_frames'] = results['reader'].num_frames
+                reader = self.reader(results['filename'])
+                results |= {'total_frames': reader.num_frames, 'open_reader': lambda: reader}
                 if results['total_frames'] < 1:
                     raise DecodeError(f'{results["filename"]}: no frames')
             except DecodeError as error:
                 if self.on_error == 'raise':
                     raise
                 results['decode_error'] = str(error)
-        if results['decode_error'] is not None:
-            results['total_frames'] = results.get('total_frames') or 1
+        results['total_frames'] = results.get('total_frames') or 1
         return results
 
 
@@ -115,18 +117,22 @@ class DecodeFrames(BaseTransform):
     Args:
         blank_size: Side in pixels of the black frames that stand for a video that cannot be decoded, where
             `OpenVideo` says `on_error='blank'`.
+        cache_megabytes: Decoded clips that each loader process keeps for the next epoch, for data sets that fit
+            into memory and are sampled at the same frames every time. 0 keeps none.
     """
 
-    def __init__(self, blank_size: int = 256) -> None:
-        self.blank_size = blank_size
+    def __init__(self, blank_size: int = 256, cache_megabytes: float = 0) -> None:
+        self.blank_size, self.cache_bytes = blank_size, int(cache_megabytes * 2**20)
+        self._cache: dict[tuple, np.ndarray] = {}
+        self._held = 0
 
     def transform(self, results: dict) -> dict:
-        """Adds `imgs` (list of H x W x 3 uint8 RGB), `original_shape`, `img_shape`; removes `reader`."""
-        reader = results.pop('reader', None)
+        """Adds `imgs` (list of H x W x 3 uint8 RGB), `original_shape`, `img_shape`; removes `open_reader`."""
+        open_reader = results.pop('open_reader')
         frames = None
         if results['decode_error'] is None:
             try:
-                frames = reader.frames(results['frame_inds'])
+                frames = self._frames(results['filename'], results['frame_inds'], open_reader)
             except DecodeError as error:
                 if results['on_error'] == 'raise':
                     raise
@@ -135,6 +141,15 @@ class DecodeFrames(BaseTransform):
             frames = np.zeros((len(results['frame_inds']), self.blank_size, self.blank_size, 3), np.uint8)
         shape = frames.shape[1:3]
         return results | {'imgs': list(frames), 'original_shape': shape, 'img_shape': shape}
+
+    def _frames(self, filename: str, indices: np.ndarray, open_reader) -> np.ndarray:
+        key = (filename, indices.tobytes())
+        if key in self._cache:
+            return self._cache[key].copy()  # later transforms may write into it
+        frames = open_reader().frames(indices)
+        if self._held + frames.nbytes <= self.cache_bytes:
+            self._cache[key], self._held = frames.copy(), self._held + frames.nbytes
+        return frames
 
 
 @TRANSFORMS.register_module()

@@ -163,10 +163,12 @@ class EncoderWeightsHook(Hook):
 def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inner: str = '') -> None:
     """Load an encoder checkpoint whole into a backbone; arguments as in `EncoderWeightsHook`."""
     tensors = encoder_tensors(read_weights(checkpoint).tensors)
+    may_lack = ()
     if layout == 'mmaction':
         tensors = to_mmaction(tensors)
+        may_lack = ('pos_embed', 'fc_norm.')  # its fixed positions, and a norm that a feature map does not pass
     tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(drop))}
-    load_strictly(backbone.get_submodule(inner), tensors, checkpoint)
+    load_strictly(backbone.get_submodule(inner), tensors, checkpoint, may_lack)
 
 
 def random_state() -> dict:

@@ -46,7 +46,7 @@ def make_blocks(width: int, depth: int, num_heads: int, drop_path_rate: float = 
     The published attention has a bias on q and v and none on k. timm's has one on all three; we start k's at zero
     and keep it there (softmax does not see a bias on k anyway).
     """
-    rates = torch.linspace(0, drop_path_rate, depth).tolist()
+    rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
     norm = lambda dim, **kwargs: nn.LayerNorm(dim, eps=1e-6, **kwargs)  # noqa: E731
     blocks = nn.ModuleList(
         Block(width, num_heads, mlp_ratio=4, qkv_bias=True, drop_path=rate, norm_layer=norm) for rate in rates

@@ -1,6 +1,6 @@
 """Training clips as published: 16 frames, multi-scale crop to 224, no flip, 0.9 of the tubes masked.
 
-A config on it names `card` and `stride_frames` (2 on SSv2, 4 on Kinetics).
+Kinetics, stride 4; the base for SSv2 has stride 2.
 """
 
 train_dataloader = dict(
@@ -11,7 +11,7 @@ train_dataloader = dict(
     sampler=dict(type='sigma.EpochSampler'),
     dataset=dict(
         type='sigma.VideoClips',
-        card='k400',
+        card='{{$SIGMA_DATA:data}}/k400',
         split='train',
         pipeline=[
             dict(type='sigma.OpenVideo', decoder='decord'),

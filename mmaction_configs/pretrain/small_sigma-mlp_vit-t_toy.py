@@ -1,0 +1,22 @@
+"""SIGMA-MLP on the rendered `toy` dataset at the budget of docs/small-scale.md, which holds what came out: 3000 steps.
+
+    python tools/train.py mmaction_configs/pretrain/small_sigma-mlp_vit-t_toy.py --amp
+
+Half an hour on one core. All but the length is the demo's.
+"""
+
+_base_ = 'demo_sigma-mlp_vit-t_toy.py'
+
+train_dataloader = dict(num_workers=0, persistent_workers=False)
+train_cfg = dict(max_epochs=60)
+param_scheduler = [
+    dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=4, convert_to_iter_based=True),
+    dict(
+        type='mmengine.CosineAnnealingLR',
+        eta_min_ratio=1 / 15,
+        by_epoch=True,
+        begin=4,
+        end=60,
+        convert_to_iter_based=True,
+    ),
+]

@@ -1,0 +1,294 @@
+"""The index: what a strict reading finds, what survives a crash or a kill, and the list files beside it."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from sigma.data.index import (
+    DataError,
+    ProcessDied,
+    VideoInfo,
+    build_index,
+    in_processes,
+    list_sha256,
+    load_index,
+    read_list,
+    read_strictly,
+    write_list,
+)
+
+NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
+
+
+def write_video(path: Path, codec: str = 'libx264', num_frames: int = NUM_FRAMES, seed: int = 0) -> None:
+    """Noise that drifts: plenty of bytes in every frame, so that damage hits something."""
+    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH + 4 * num_frames, 3), np.uint8)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+        for step in range(num_frames):
+            frame = np.ascontiguousarray(noise[:, 4 * step : 4 * step + WIDTH])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        container.mux(stream.encode())
+
+
+def write_sound(path: Path) -> None:
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('aac', rate=16000, layout='mono')
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format='fltp', layout='mono')
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('videos')
+    write_video(folder / 'h264.mp4')
+    write_video(folder / 'mpeg4.avi', 'mpeg4')
+    write_video(folder / 'h264.mkv')
+    return folder
+
+
+@pytest.mark.parametrize('name', ['h264.mp4', 'mpeg4.avi', 'h264.mkv'])
+def test_a_whole_file_is_described(videos, name):
+    info = read_strictly(name, videos)
+    stat = (videos / name).stat()
+    expected = VideoInfo(
+        path=name,
+        readable=True,
+        frames=NUM_FRAMES,
+        fps=FPS,
+        width=WIDTH,
+        height=HEIGHT,
+        size_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        sha256=list_sha256(videos / name),
+    )
+    assert info == expected
+
+
+def zeroed(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(2000) + data[middle + 2000 :]
+
+
+def flipped(data: bytes) -> bytes:
+    spoilt = bytearray(data)
+    for place in range(len(data) // 4, len(data) * 3 // 4, 97):
+        spoilt[place] ^= 0xFF
+    return bytes(spoilt)
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) * 6 // 10]
+
+
+@pytest.mark.parametrize('damage', [zeroed, flipped, cut])
+@pytest.mark.parametrize('name', ['h264.mp4', 'mpeg4.avi', 'h264.mkv'])
+def test_damage_is_unreadable_with_a_reason(videos, tmp_path, name, damage):
+    (tmp_path / name).write_bytes(damage((videos / name).read_bytes()))
+    info = read_strictly(name, tmp_path)
+    assert not info.readable
+    assert info.reason
+    assert str(tmp_path) not in info.reason
+    assert (info.frames, info.sha256) == (0, list_sha256(tmp_path / name))
+
+
+def test_the_second_of_two_files_cut_alike_is_found_too(videos, tmp_path):
+    """FFmpeg logs a repeated message once, and for Matroska the log is the only sign."""
+    for name in ('a.mkv', 'b.mkv'):
+        (tmp_path / name).write_bytes(cut((videos / 'h264.mkv').read_bytes()))
+        assert not read_strictly(name, tmp_path).readable
+
+
+@pytest.mark.parametrize(
+    'name, content, reason',
+    [
+        ('empty.mp4', b'', 'the file is empty'),
+        ('page.mp4', b'<!DOCTYPE html><html><body>404 Not Found</body></html>' * 20, 'moov atom not found'),
+        ('noise.mp4', bytes(range(256)) * 20, 'Invalid data'),
+        ('absent.mp4', None, 'no such file'),
+    ],
+)
+def test_what_is_no_video_is_unreadable(tmp_path, name, content, reason):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    info = read_strictly(name, tmp_path)
+    assert not info.readable
+    assert reason in info.reason
+
+
+def test_sound_pictures_and_playlists_are_no_videos(videos, tmp_path):
+    write_sound(tmp_path / 'sound.mp4')
+    assert read_strictly('sound.mp4', tmp_path).reason == 'no video stream (streams found: audio)'
+    with av.open(str(tmp_path / 'picture.jpg'), 'w', format='mjpeg') as container:
+        stream = container.add_stream('mjpeg', rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, 'yuvj420p'
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format='rgb24')))
+        container.mux(stream.encode())
+    (tmp_path / 'picture.jpg').rename(tmp_path / 'picture.mp4')
+    assert 'no video file' in read_strictly('picture.mp4', tmp_path).reason
+    (tmp_path / 'h264.mp4').symlink_to(videos / 'h264.mp4')
+    (tmp_path / 'list.mp4').write_text('ffconcat version 1.0\nfile h264.mp4\n')
+    assert 'no video file' in read_strictly('list.mp4', tmp_path).reason
+
+
+def test_the_index_round_trips_and_is_sorted(videos, tmp_path):
+    (videos / 'broken.mp4').write_bytes(b'broken')
+    names = ['h264.mp4', 'broken.mp4', 'mpeg4.avi']
+    built = build_index(videos, names, tmp_path / 'index.jsonl', workers=2, progress=False)
+    loaded = load_index(tmp_path / 'index.jsonl')
+    assert list(loaded) == sorted(names)
+    assert loaded.videos == built.videos
+    assert loaded.root == videos.resolve()
+    assert [video.path for video in loaded.unreadable] == ['broken.mp4']
+    assert os.listdir(tmp_path) == ['index.jsonl']
+    header, *lines = (tmp_path / 'index.jsonl').read_text().splitlines()
+    assert json.loads(header) == {'version': 1, 'root': str(videos.resolve())}
+    assert len(lines) == 3
+
+
+def test_an_index_above_its_videos_moves_with_them(tmp_path):
+    here = tmp_path / 'here'
+    (here / 'videos').mkdir(parents=True)
+    write_video(here / 'videos' / 'a.mp4')
+    build_index(here / 'videos', ['a.mp4'], here / 'index.jsonl', workers=1, progress=False)
+    here.rename(tmp_path / 'there')
+    assert load_index(tmp_path / 'there' / 'index.jsonl').root == (tmp_path / 'there' / 'videos').resolve()
+
+
+def forge(index_file: Path, **changes) -> None:
+    """Mark every entry, so that a test sees which were kept and which were read anew."""
+    header, *lines = index_file.read_text().splitlines()
+    forged = [json.dumps({**json.loads(line), **changes}) for line in lines]
+    index_file.write_text('\n'.join([header, *forged]) + '\n')
+
+
+def test_a_second_run_reads_only_what_changed(tmp_path):
+    for seed, name in enumerate(('a.mp4', 'b.mp4', 'c.mp4')):
+        write_video(tmp_path / name, num_frames=5, seed=seed)
+    out = tmp_path / 'index.jsonl'
+    build_index(tmp_path, ['a.mp4', 'b.mp4', 'c.mp4'], out, workers=1, progress=False)
+    forge(out, frames=999)
+    write_video(tmp_path / 'b.mp4', num_frames=7, seed=9)
+    index = build_index(tmp_path, ['a.mp4', 'b.mp4'], out, workers=1, progress=False)
+    assert {path: video.frames for path, video in index.items()} == {'a.mp4': 999, 'b.mp4': 7}
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    for seed, name in enumerate(('a.mp4', 'b.mp4')):
+        write_video(tmp_path / name, num_frames=5, seed=seed)
+    out, partial = tmp_path / 'index.jsonl', tmp_path / 'index.jsonl.partial'
+    build_index(tmp_path, ['a.mp4'], out, workers=1, progress=False)
+    forge(out, frames=999)
+    partial.write_text(out.read_text() + '{"path": "b.mp4", "fra')  # as a kill leaves it
+    out.unlink()
+    index = build_index(tmp_path, ['a.mp4', 'b.mp4'], out, workers=1, progress=False)
+    assert {path: video.frames for path, video in index.items()} == {'a.mp4': 999, 'b.mp4': 5}
+    assert not partial.exists()
+    assert load_index(out).videos == index.videos
+
+
+def die_on_three(job: int) -> int:
+    if job == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job * job
+
+
+def die_once(job: Path) -> str:
+    if not job.exists():
+        job.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return 'done'
+
+
+def refuse(job: int) -> None:
+    raise DataError(f'job {job} cannot be done')
+
+
+def test_a_worker_that_dies_takes_no_other_job_with_it():
+    results = dict(in_processes(die_on_three, range(8), workers=2))
+    assert results.pop(3) == ProcessDied(-signal.SIGKILL)
+    assert results == {job: job * job for job in range(8) if job != 3}
+
+
+def test_a_job_whose_process_died_is_tried_once_more(tmp_path):
+    assert list(in_processes(die_once, [tmp_path / 'mark'], workers=1)) == [(tmp_path / 'mark', 'done')]
+
+
+def test_an_exception_in_a_worker_is_raised_here():
+    with pytest.raises(DataError, match='job 7 cannot be done'):
+        list(in_processes(refuse, [7], workers=1))
+
+
+def test_a_run_that_is_left_early_ends_its_workers():
+    started = time.monotonic()
+    results = in_processes(time.sleep, [0, 60, 60], workers=2)
+    assert next(results) == (0, None)
+    results.close()
+    assert time.monotonic() - started < 30
+
+
+def test_a_video_that_killed_its_decoder_is_read_again_next_time(tmp_path):
+    write_video(tmp_path / 'a.mp4', num_frames=5)
+    out = tmp_path / 'index.jsonl'
+    good = build_index(tmp_path, ['a.mp4'], out, workers=1, progress=False)['a.mp4']
+    died = replace(good, readable=False, frames=0, reason='the decoder process died on it (-9)')
+    forge(out, **vars(died))
+    assert build_index(tmp_path, ['a.mp4'], out, workers=1, progress=False)['a.mp4'] == good
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (None, 'No index at'),
+        ('', 'is no index'),
+        ('path label\n', 'is no index'),
+        ('{"version": 99, "root": "."}\n', 'version 99'),
+        ('{"version": 1, "root": "."}\n{"path": "a.mp4"}\n{"path": "b.mp4", "frames', 'line 3'),
+        ('{"version": 1, "root": "."}\n{"path": "a.mp4", "colour": 3}\n', 'line 2'),
+    ],
+)
+def test_a_bad_index_is_refused_in_a_sentence(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / 'index.jsonl').write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_index(tmp_path / 'index.jsonl')
+
+
+def test_lists_are_those_of_mmaction2(tmp_path):
+    pairs = [('jump/a.mp4', 0), ('run/b.mp4', 12)]
+    assert write_list(tmp_path / 'train.txt', pairs) == ' '
+    assert (tmp_path / 'train.txt').read_bytes() == b'jump/a.mp4 0\nrun/b.mp4 12\n'
+    assert read_list(tmp_path / 'train.txt') == pairs
+    assert list_sha256(tmp_path / 'train.txt') == '5df9a4dbe2e4ffbd4baec854d87557ba1f3dd772d44f6025f885dd69a0f13f76'
+
+
+def test_paths_with_white_space_are_divided_from_their_label_by_a_tab(tmp_path):
+    pairs = [('high jump/a b.mp4', 0), ('run/b.mp4', 1)]
+    assert write_list(tmp_path / 'train.txt', pairs) == '\t'
+    assert (tmp_path / 'train.txt').read_bytes() == b'high jump/a b.mp4\t0\nrun/b.mp4\t1\n'
+    assert read_list(tmp_path / 'train.txt') == read_list(tmp_path / 'train.txt', '\t') == pairs
+
+
+def test_a_path_that_no_list_can_hold_is_refused(tmp_path):
+    with pytest.raises(DataError, match='rename the file'):
+        write_list(tmp_path / 'train.txt', [('a\tb.mp4', 0)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('line', ['a.mp4', 'a b.mp4 1', 'a.mp4 jump', 'a.mp4 -1'])
+def test_a_malformed_list_names_its_line(tmp_path, line):
+    (tmp_path / 'train.txt').write_text(f'ok.mp4 0\n{line}\n')
+    with pytest.raises(DataError, match='line 2'):
+        read_list(tmp_path / 'train.txt')
+    with pytest.raises(DataError, match='No list file'):
+        read_list(tmp_path / 'absent.txt')

@@ -1,0 +1,157 @@
+"""Training as a user runs it: resume after a real kill, two processes equal to one, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sigma.checkpoints import read_training_state, read_weights
+from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
+from tools import train as train_tool
+
+
+def train(toy, work, *arguments, **options):
+    return run_tool('tools/train.py', DEMO, '--work-dir', work, *arguments, *demo_options(toy, **options))
+
+
+@pytest.fixture(scope='module')
+def whole(toy, tmp_path_factory):
+    """Work directory of an uninterrupted run with a checkpoint at every third step."""
+    work = tmp_path_factory.mktemp('runs') / 'whole'
+    done = train(toy, work, default_hooks__checkpoint__interval_iters=3)
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+def scalars(work) -> list[dict]:
+    """Logged steps of all runs in a work directory, in order."""
+    files = sorted(work.glob('2*/vis_data/scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_every_step_logs_losses_and_health(whole):
+    steps = scalars(whole)
+    assert [step['step'] for step in steps] == list(range(1, 11))
+    for step in steps:
+        assert step['loss'] == pytest.approx(step['loss_target'] + step['loss_pred'], abs=1e-5)
+        for name in ('lr', 'clips_per_second', 'prototypes_used', 'code_entropy', 'agreement', 'feature_std'):
+            assert step[name] >= 0, name
+    assert 4 < steps[0]['loss_pred'] < 6.5  # ln 64 + 1 / (2 0.1^2 64) = 4.9
+
+
+def test_checkpoints_hold_the_whole_state_and_old_ones_go(whole):
+    assert sorted(p.name for p in whole.glob('iter_*')) == ['iter_10.safetensors', 'iter_9.safetensors']
+    state = read_training_state(whole / 'iter_10.safetensors')
+    assert state['meta']['epoch'] == 2
+    assert state['meta']['iter'] == 10
+    assert {'state_dict', 'optimizer', 'param_schedulers', 'random'} <= set(state)
+    assert 'sinkhorn_loss.prototypes' in state['state_dict']
+    encoder = read_weights(whole / 'encoder.safetensors')
+    assert encoder.header['kind'] == 'encoder'
+    trained = state['state_dict']['encoder.blocks.0.mlp.fc1.weight']
+    assert torch.equal(encoder.tensors['blocks.0.mlp.fc1.weight'], trained)
+
+
+def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
+    work = tmp_path / 'killed'
+    command = [sys.executable, 'tools/train.py', str(DEMO), '--work-dir', str(work), '--resume']
+    command += demo_options(toy, default_hooks__checkpoint__interval_iters=3)
+    env = os.environ | {'OMP_NUM_THREADS': '1'}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.time() + 120
+        while not (work / 'iter_3.safetensors').exists():
+            assert process.poll() is None
+            assert time.time() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (work / 'iter_10.safetensors').exists()
+    (work / '.iter_6.safetensors.1.tmp').write_bytes(b'half')  # what a kill in a write leaves behind
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+    assert not list(work.glob('.*.tmp'))
+
+
+def test_two_processes_equal_one(toy, whole, tmp_path):
+    options = demo_options(toy, train_dataloader__batch_size=4)
+    done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)
+    assert done.returncode == 0, done.stderr
+    one, two = scalars(whole), scalars(tmp_path / 'two')
+    # Rank 0 logs its own half; the prototypes and weights of both must be those of one process.
+    assert len(one) == len(two) == 10
+    a = read_training_state(whole / 'iter_10.safetensors')['state_dict']
+    b = read_training_state(tmp_path / 'two' / 'iter_10.safetensors')['state_dict']
+    assert set(a) == set(b)
+    for name in a:
+        torch.testing.assert_close(b[name], a[name], atol=2e-4, rtol=2e-3, msg=name)
+
+
+def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
+    done = train(toy, tmp_path / 'bf16', '--amp', train_cfg__max_epochs=1)
+    assert done.returncode == 0, done.stderr
+    full, half = scalars(whole), scalars(tmp_path / 'bf16')
+    assert half[0]['loss'] == pytest.approx(full[0]['loss'], rel=0.05)
+    assert half[0]['loss'] != full[0]['loss']
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):
+    before = (whole / 'iter_10.safetensors').stat().st_mtime_ns
+    assert_one_sentence(train(toy, whole), 'holds a run already', '--resume')
+    assert (whole / 'iter_10.safetensors').stat().st_mtime_ns == before
+
+
+def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
+    def call(*arguments):
+        return call_main(train_tool.main, capsys, *arguments)
+
+    def demo(card, *arguments, **options):
+        return call(DEMO, '--work-dir', tmp_path / 'work', *arguments, *demo_options(card, **options))
+
+    assert_one_sentence(call('none.py', '--work-dir', tmp_path / 'work'), 'none.py', 'not there')
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    assert_one_sentence(call(tmp_path / 'broken.py'), 'broken.py', 'cannot be read')
+    assert_one_sentence(demo('no_such_card'), "Unknown dataset 'no_such_card'")
+    assert_one_sentence(demo(toy, '--resume', tmp_path / 'x.safetensors'), 'x.safetensors', 'not there')
+    torch.save({'model': _Hostile(tmp_path / 'written')}, tmp_path / 'hostile.pth')
+    assert_one_sentence(demo(toy, '--resume', tmp_path / 'hostile.pth'), 'hostile.pth', 'refused without running it')
+    assert not (tmp_path / 'written').exists()
+    assert_one_sentence(demo(toy, train_dataloader__batch_size=500), 'global batch of 500', '40 videos')
+    assert not list((tmp_path / 'work').glob('iter_*'))
+
+
+class _Hostile:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (str(self.target), 'w')
+
+
+def test_bad_input_to_several_processes_ends_in_one_sentence(toy, tmp_path):
+    script = 'tools/dist_train.sh'
+    assert_one_sentence(run_tool(script, 'none.py', 2), 'none.py', 'not there')
+    assert_one_sentence(run_tool(script, DEMO, 'two'), "positive number, found 'two'")
+    assert_one_sentence(run_tool(script, DEMO), 'usage')
+    done = run_tool(script, DEMO, 2, '--work-dir', tmp_path / 'w', *demo_options('no_such_card'))
+    assert_one_sentence(done, "Unknown dataset 'no_such_card'")
+    code = 'import torch, sys; torch.cuda.device_count = lambda: 1; sys.argv[0] = "x"; '
+    code += 'sys.path.insert(0, "tools"); import launch; sys.exit(launch.main(["tools/train.py", "4", "c.py"]))'
+    assert_one_sentence(run_tool('-c', code), '4 processes were asked for and 1 GPUs found')
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(toy, tmp_path):
+    work = tmp_path / 'nan'
+    done = train(toy, work, train_cfg__max_epochs=1, default_hooks__checkpoint__interval_iters=1)
+    assert done.returncode == 0, done.stderr
+    options = {'train_cfg__max_epochs': 3, 'param_scheduler__1__end': 3, 'model__loss__temperature': 'nan'}
+    done = train(toy, work, '--resume', **options)
+    assert_one_sentence(done, 'The loss of step 6 is nan', 'last checkpoint stays', status=3)
+    assert (work / 'iter_5.safetensors').exists()

@@ -1,0 +1,312 @@
+"""tools/prepare.py: what it writes from folders and tables, and the one sentence for each bad input."""
+
+import csv
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import decord
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from sigma.data.index import list_sha256, load_index, read_list
+
+TREE = Path(__file__).resolve().parents[2]
+REAL = TREE.parent / 'shared' / 'data' / 'real'
+TOOL = TREE / 'tools' / 'prepare.py'
+
+spec = importlib.util.spec_from_file_location('prepare', TOOL)
+prepare = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(prepare)
+
+
+def command(*arguments, **options) -> subprocess.CompletedProcess:
+    """The tool as a user runs it."""
+    environment = {**os.environ, 'PYTHONPATH': str(TREE)}
+    words = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, **options)
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp('clip') / 'clip.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, 'yuv420p'
+        for gray in range(4):
+            frame = np.full((64, 64, 3), 40 * gray, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+@pytest.fixture
+def lay(tmp_path, clip):
+    """A function that lays copies of a clip under `videos`, each with other bytes at its end."""
+    root = tmp_path / 'videos'
+
+    def lay(*paths: str) -> Path:
+        for path in paths:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(clip + b'\0\0\0\x10free' + path.encode()[-8:].rjust(8))
+        return root
+
+    return lay
+
+
+def table(path: Path, rows: list[dict]) -> Path:
+    with path.open('w', newline='') as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def folder(root, out, *arguments) -> int:
+    return prepare.main(['folder', *map(str, (root, '--out', out, '--workers', 1, *arguments))])
+
+
+def test_a_folder_of_classes(lay, tmp_path):
+    root = lay(*(f'{label}/{number}.mp4' for label in ('run', 'jump') for number in range(8)))
+    (root / 'run' / 'notes.txt').write_text('no video')
+    (root / 'run' / '.hidden.mp4').write_text('no video')
+    out = tmp_path / 'out'
+    assert folder(root, out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['dataset.py', 'index.jsonl', 'test.txt', 'train.txt']
+    config = Config.fromfile(out / 'dataset.py')
+    info = config.dataset_info
+    assert Path(config.data_root) == out
+    assert Path(info.video_root) == root
+    assert (info.name, info.classes, info.delimiter) == ('out', ['jump', 'run'], ' ')
+    assert info.flips_change_label
+    assert info.sampling == {'num_frames': 16, 'stride_frames': 2}
+    pairs = {split: read_list(out / entry.list, info.delimiter) for split, entry in info.splits.items()}
+    assert {split: len(listed) for split, listed in pairs.items()} == {'train': 12, 'test': 4}
+    for split, entry in info.splits.items():
+        assert (entry.sha256, entry.num_videos) == (list_sha256(out / entry.list), len(pairs[split]))
+    index = load_index(out / 'index.jsonl')
+    assert set(index) == {path for listed in pairs.values() for path, _ in listed}
+    assert all(info.classes[label] == path.split('/')[0] for listed in pairs.values() for path, label in listed)
+    assert sum(label for _, label in pairs['test']) == 2  # a quarter of each class
+
+
+def test_the_hash_split_is_that_of_the_paths_alone():
+    pairs = [(f'run/{number}.mp4', 'run') for number in range(10)]
+    splits = prepare.split_by_hash(pairs, 0.3)
+    assert prepare.split_by_hash(pairs[::-1], 0.3) == splits
+    assert [len(splits[split]) for split in ('train', 'test')] == [7, 3]
+    # the smallest three of sha256('run/0.mp4'), sha256('run/1.mp4'), ...
+    assert [path for path, _ in splits['test']] == ['run/2.mp4', 'run/7.mp4', 'run/9.mp4']
+
+
+def test_split_folders_and_names_with_spaces(lay, tmp_path):
+    paths = [f'{split}/{label}/a {split}.mp4' for split in ('train', 'val') for label in ('high jump', 'run')]
+    root = lay(*paths)
+    assert folder(root, tmp_path / 'out', '--name', 'gym', '--flips-are-harmless', '--stride-frames', 4) == 0
+    info = Config.fromfile(tmp_path / 'out' / 'dataset.py').dataset_info
+    assert (info.name, info.delimiter, info.flips_change_label) == ('gym', '\t', False)
+    assert info.sampling.stride_frames == 4
+    assert list(info.splits) == ['train', 'test']
+    assert read_list(tmp_path / 'out' / 'test.txt', '\t') == [('val/high jump/a val.mp4', 0), ('val/run/a val.mp4', 1)]
+
+
+def test_a_table_with_splits(lay, tmp_path):
+    root = lay('a.mp4', 'b.mp4', 'c.mp4', 'd.mp4')
+    rows = [
+        {'path': name, 'label': label, 'split': split}
+        for name, label, split in [
+            ('a.mp4', 'x', 'train'),
+            ('./b.mp4', 'y', 'Training'),
+            ('c.mp4', 'y', 'test'),
+            ('d.mp4', 'x', 'val'),
+        ]
+    ]
+    file = table(tmp_path / 'clips.csv', rows)
+    assert folder(root, tmp_path / 'out', '--csv', file) == 0
+    lists = {split: read_list(tmp_path / 'out' / f'{split}.txt') for split in ('train', 'val', 'test')}
+    assert lists == {'train': [('a.mp4', 0), ('b.mp4', 1)], 'val': [('d.mp4', 0)], 'test': [('c.mp4', 1)]}
+
+
+def test_a_table_with_label_columns_and_chosen_test_rows(lay, tmp_path):
+    root = lay(*(f'{number}.mp4' for number in range(1, 7)))
+    rows = [{'path': f'{n}.mp4', 'kind': 'word', 'id': f'{n % 2:02d}', 'serial': n} for n in range(1, 7)]
+    file = table(root / 'clips.csv', rows)
+    arguments = ['folder', '--csv', str(file), '--label-columns', 'kind,id', '--test-where', 'serial=4-5,1']
+    assert prepare.main([*arguments, '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
+    assert [path for path, _ in read_list(tmp_path / 'out' / 'test.txt')] == ['1.mp4', '4.mp4', '5.mp4']
+    assert Config.fromfile(tmp_path / 'out' / 'dataset.py').dataset_info.classes == ['word_00', 'word_01']
+
+
+@pytest.mark.parametrize(
+    'values, yes, no',
+    [
+        ('16-22', ['16', '22', '019'], ['15', '23', 'x', '']),
+        ('F10,F11,M08', ['F10', 'M08'], ['F1', 'F12']),
+        ('1,4-6', ['1', '5'], ['2', '7']),
+        ('in-door', ['in-door'], ['in', 'door']),
+    ],
+)
+def test_values_and_ranges(values, yes, no):
+    matches = prepare.value_matcher(values)
+    assert all(map(matches, yes))
+    assert not any(map(matches, no))
+
+
+def test_unreadable_videos_are_named_and_decide_the_exit_status(lay, tmp_path, capsys):
+    root = lay(*(f'{label}/{number}.mp4' for label in ('run', 'jump') for number in range(2)))
+    (root / 'run' / '0.mp4').write_bytes(b'<html>' * 100)
+    out = tmp_path / 'out'
+    assert folder(root, out) == 1
+    shown = capsys.readouterr()
+    assert '3 of 4 videos are readable' in shown.out
+    assert 'run/0.mp4: Invalid data found' in shown.out
+    assert '1 of 4 videos are unreadable' in shown.err
+    assert [path.name for path in out.iterdir()] == ['index.jsonl']
+    assert folder(root, out, '--allow-unreadable') == 0
+    listed = [path for split in ('train', 'test') for path, _ in read_list(out / f'{split}.txt')]
+    assert 'run/0.mp4' in listed
+    assert [video.path for video in load_index(out / 'index.jsonl').unreadable] == ['run/0.mp4']
+
+
+def test_a_test_video_that_is_a_training_video_too_is_named(lay, tmp_path, capsys):
+    root = lay('train/x/a.mp4', 'train/y/b.mp4', 'test/x/c.mp4', 'test/y/d.mp4')
+    shutil.copy(root / 'train/x/a.mp4', root / 'test/x/c.mp4')
+    assert folder(root, tmp_path / 'out') == 0
+    assert '1 video (test/x/c.mp4) is in test and, byte for byte, in train too' in capsys.readouterr().err
+
+
+def rows(*paths: str, **more) -> list[dict]:
+    return [
+        {'path': path, 'label': 'xy'[n % 2], 'split': ('train', 'test')[n // 2 % 2], **more}
+        for n, path in enumerate(paths)
+    ]
+
+
+FOUR = ('a.mp4', 'b.mp4', 'c.mp4', 'd.mp4')
+
+
+@pytest.mark.parametrize(
+    'table_rows, arguments, sentence',
+    [
+        (rows(*FOUR, 'gone1.mp4', 'gone2.mp4'), [], '2 videos (gone1.mp4, gone2.mp4) are not to be found under'),
+        (rows(*FOUR, './a.mp4'), [], '1 video (a.mp4) is listed more than once'),
+        (rows(*FOUR, ''), [], '1 video ((empty path)) is not to be found'),
+        ([row | {'label': 'x'} for row in rows(*FOUR)], [], "All 4 videos are of one class, 'x'"),
+        ([row | {'label': ''} for row in rows(*FOUR)], [], '4 videos (a.mp4, b.mp4, c.mp4, d.mp4) are without a label'),
+        ([row | {'split': 'tset'} for row in rows(*FOUR)], [], "a.mp4 is in split 'tset'; known splits: train"),
+        ([row | {'split': 'test'} for row in rows(*FOUR)], [], 'No video is in the train split (4 videos in all)'),
+        ([{'path': name, 'lable': 'x'} for name in FOUR], [], "no column 'label'. Did you mean 'lable'?"),
+        ([{'file': name, 'label': 'x'} for name in FOUR], [], "no column 'path'"),
+        ([{'path': name, 'label': 'x'} for name in FOUR], [], "no column 'split'"),
+        (rows(*FOUR), ['--test-where', 'serial'], 'expected COLUMN=VALUES'),
+        (rows(*FOUR, speaker='F1'), ['--test-where', 'speker=F1'], "no column 'speker'. Did you mean 'speaker'?"),
+        (rows(*FOUR), ['--drop-label', 'z'], "--drop-label 'z' is no label here"),
+    ],
+)
+def test_bad_tables_end_in_one_sentence(lay, tmp_path, capsys, table_rows, arguments, sentence):
+    root = lay(*FOUR)
+    file = table(tmp_path / 'clips.csv', table_rows)
+    out = tmp_path / 'out'
+    assert folder(root, out, '--csv', file, *arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith('prepare: ')
+    assert sentence in shown
+    assert shown.count('\n') == 1
+    assert not out.exists()
+
+
+def test_bad_folders_end_in_one_sentence(lay, tmp_path, capsys):
+    out = tmp_path / 'out'
+
+    def sentence(*arguments) -> str:
+        assert folder(*arguments) == 2
+        assert not out.exists()
+        return capsys.readouterr().err
+
+    assert 'is no folder' in sentence(tmp_path / 'absent', out)
+    (tmp_path / 'empty').mkdir()
+    assert 'No videos under' in sentence(tmp_path / 'empty', out)
+    root = lay('run/a.mp4', 'run/b.mp4')
+    assert "All 2 videos are of one class, 'run'" in sentence(root, out)
+    assert 'must lie between 0 and 1' in sentence(root, out, '--test-fraction', 0)
+    assert 'No CSV file' in sentence(root, out, '--csv', tmp_path / 'absent.csv')
+    lay('c.mp4')
+    assert '1 of 3 videos' in sentence(root, out)
+    (root / 'c.mp4').unlink()
+    lay('train/x/a.mp4', 'test/x/a.mp4')
+    assert 'holds split folders and others (run)' in sentence(root, out)
+    for path in root.rglob('*.mp4'):
+        path.write_bytes(b'')
+    for name in ('train', 'test'):
+        shutil.move(root / name, root / f'{name}_class')
+    assert 'None of the 4 videos' in sentence(root, out)
+
+
+def test_the_command_line_reports_on_stderr_without_a_traceback(tmp_path):
+    run = command('folder', tmp_path / 'absent', '--out', tmp_path / 'out')
+    assert (run.returncode, run.stdout) == (2, '')
+    assert run.stderr == f"prepare: '{tmp_path / 'absent'}' is no folder.\n"
+    assert command('folder').returncode == 2
+    assert command('folder', '--out', tmp_path / 'out').stderr.startswith('prepare: folder needs PATH')
+
+
+def test_toy_is_rendered_indexed_and_refused_with_other_parameters(tmp_path, capsys):
+    out = tmp_path / 'toy_shift'
+    arguments = ['toy', '--out', str(out), '--domain', 'shift', '--clips-per-class', '2', '1', '--workers', '2']
+    assert prepare.main(arguments) == 0
+    info = Config.fromfile(out / 'dataset.py').dataset_info
+    assert (info.name, info.video_root, info.size) == ('toy_shift', 'videos', 64)
+    assert info.sampling == {'num_frames': 16, 'stride_frames': 3}
+    index = load_index(out / 'index.jsonl')
+    assert {(video.frames, video.fps, video.width) for video in index.values()} == {(48, 30.0, 64)}
+    assert [len(read_list(out / f'{split}.txt')) for split in ('train', 'test')] == [20, 10]
+    before = {path: path.stat().st_mtime_ns for path in (out / 'videos').rglob('*.mp4')}
+    assert prepare.main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / 'videos').rglob('*.mp4')} == before
+    capsys.readouterr()
+    assert prepare.main([*arguments, '--seed', '1']) == 2
+    assert 'seed 0, asked was 1' in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    """Killed while it renders, the same command ends with what an undisturbed run writes."""
+    arguments = ['toy', '--clips-per-class', '3', '1', '--workers', '1', '--out']
+    words = [sys.executable, str(TOOL), *arguments, str(tmp_path / 'killed' / 'toy')]
+    process = subprocess.Popen(words, env={**os.environ, 'PYTHONPATH': str(TREE)}, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list((tmp_path / 'killed').rglob('*.mp4'))) < 5:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / 'killed' / 'toy' / 'dataset.py').exists()
+    for name in ('killed', 'whole'):
+        assert command(*arguments, tmp_path / name / 'toy').returncode == 0
+    killed, whole = (
+        {p.name: p.read_bytes() for p in (tmp_path / name).rglob('*.[mt][px][4t]')} for name in ('killed', 'whole')
+    )
+    assert killed == whole
+    assert not list(tmp_path.rglob('*.partial'))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='the footage of ../shared/data/real is not here')
+@pytest.mark.parametrize(
+    'name, arguments, num_train, num_test, num_classes',
+    [
+        ('egogestar', ['--test-where', 'serial=16-22', '--drop-label', 'unclassified'], 150, 67, 10),
+        ('weizmann4', ['--test-where', 'person=6-8'], 48, 24, 4),
+    ],
+)
+def test_real_tables(name, arguments, num_train, num_test, num_classes, tmp_path):
+    file = REAL / name / 'clips.csv'
+    assert prepare.main(['folder', '--csv', str(file), *arguments, '--out', str(tmp_path / name)]) == 0
+    info = Config.fromfile(tmp_path / name / 'dataset.py').dataset_info
+    assert [info.splits[split].num_videos for split in ('train', 'test')] == [num_train, num_test]
+    assert len(info.classes) == num_classes
+    for path, video in load_index(tmp_path / name / 'index.jsonl').items():
+        assert video.frames == len(decord.VideoReader(str(REAL / name / path)))  # what training will see
