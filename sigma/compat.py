@@ -1,5 +1,6 @@
-"""What is broken in the frame we stand on (mmaction2 1.2.0, mmengine 0.10.7, torchvision) for today's torch, mended in one place.
+"""What is broken for today's torch in the frame we stand on, mended in one place.
 
+The frame is mmaction2 1.2.0, mmengine 0.10.7 and torchvision's wheel.
 Importing `sigma.registry` or `sigma.models` applies all mends; the rest of the code does not know.
 Each mend names the issue that it answers and the condition under which it can go.
 """

@@ -6,7 +6,9 @@ Four kinds of file are recognised by their keys: SIGMA with MLP targets, SIGMA w
 (`teacher_features`), Sinkhorn assignments alone (`case0/scores`), and the fine-tuning ViT (`logits`).
 Sizes follow from the weights; the number of heads does not, nor does epsilon, so a file may hold them as
 `encoder_heads`, `decoder_heads`, `epsilon`, `num_iterations`, or the options give them (default: the tiny reference
-models, 4 and 2 heads, epsilon 0.05 with MLP targets and 0.03 with image features). Exit status 1 where a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 for a file of no known kind.
+models, 4 and 2 heads, epsilon 0.05 with MLP targets and 0.03 with image features).
+
+Exit status 1 where a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 for a file that cannot be replayed.
 """
 
 import argparse

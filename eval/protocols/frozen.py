@@ -6,7 +6,6 @@ Versions: 1 (2026-11-21).
 from pathlib import Path
 
 import numpy as np
-from sigma.data.index import DataError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
@@ -15,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from eval.features import Features, extract
 from eval.protocols.base import Outcome, Protocol
 from eval.views import stride_of, test_pipeline
+from sigma.data.index import DataError
 
 
 class FrozenLinear(Protocol):
@@ -65,10 +65,11 @@ class FrozenLinear(Protocol):
     def _choose(self, resolved, train: Features) -> tuple[float, str]:
         config, values = resolved.config, _flat(train)
         counts = np.bincount(train.labels)
-        if counts[counts > 0].min() < 2:
+        single = np.flatnonzero(counts == 1)
+        if len(single):
             raise DataError(
-                f'{resolved.dataset.name}: class {resolved.dataset.info["classes"][int(np.argmin(np.where(counts > 0, counts, counts.max())))]!r} '
-                'has one training clip; choosing the regularisation holds a part of each class out and needs two.'
+                f'{resolved.dataset.name}: class {resolved.dataset.info["classes"][single[0]]!r} has one training clip; '
+                'choosing the regularisation holds a part of each class out and needs two.'
             )
         share = max(config['held_out_share'], np.count_nonzero(counts) / len(values))  # at least one of each class
         splitter = StratifiedShuffleSplit(1, test_size=share, random_state=resolved.cell.seed)

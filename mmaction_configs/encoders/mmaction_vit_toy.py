@@ -29,5 +29,5 @@ encoder = dict(
     finetune_drop=('norm.',),
     pretraining_data='toy, train split, no labels',
     source='mmaction2 1.2.0, VisionTransformer, with converted weights',
-    make='bash tools/dist_train.sh mmaction_configs/pretrain/demo_sigma-mlp_vit-t_toy.py 2 --work-dir {{$SIGMA_RUNS:work_dirs/quickstart}}/pretrain/demo_sigma-mlp_vit-t_toy',
+    make='bash tools/quickstart.sh',
 )

@@ -12,5 +12,5 @@ encoder = dict(
     finetune_drop=('norm.',),
     pretraining_data='toy, train split, no labels',
     source='SIGMA (arXiv:2407.15447), tiny, see the config',
-    make='bash tools/dist_train.sh mmaction_configs/pretrain/demo_sigma-mlp_vit-t_toy.py 2 --work-dir {{$SIGMA_RUNS:work_dirs/quickstart}}/pretrain/demo_sigma-mlp_vit-t_toy',
+    make='bash tools/quickstart.sh',
 )

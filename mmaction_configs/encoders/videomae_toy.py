@@ -12,5 +12,5 @@ encoder = dict(
     finetune_drop=('norm.',),
     pretraining_data='toy, train split, no labels',
     source='VideoMAE (arXiv:2203.12602), tiny, see the config',
-    make='bash tools/dist_train.sh mmaction_configs/pretrain/demo_videomae_vit-t_toy.py 2 --work-dir {{$SIGMA_RUNS:work_dirs/quickstart}}/pretrain/demo_videomae_vit-t_toy',
+    make='bash tools/quickstart.sh',
 )

@@ -1,4 +1,4 @@
-"""SIGMA-MLP on the rendered `toy` dataset at the budget of docs/small-scale.md, which holds what came out: 3000 steps.
+"""SIGMA-MLP on the rendered `toy` dataset at the budget of docs/small-scale.md: 3000 steps.
 
     python tools/train.py mmaction_configs/pretrain/small_sigma-mlp_vit-t_toy.py --amp
 

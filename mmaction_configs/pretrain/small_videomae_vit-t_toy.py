@@ -1,4 +1,4 @@
-"""Pixel VideoMAE on the rendered `toy` dataset at the budget of docs/small-scale.md, which holds what came out: 3000 steps.
+"""Pixel VideoMAE on the rendered `toy` dataset at the budget of docs/small-scale.md: 3000 steps.
 
     python tools/train.py mmaction_configs/pretrain/small_videomae_vit-t_toy.py --amp
 

@@ -133,7 +133,7 @@ def seeded(*key: int):
 
     Transforms of any origin then draw the same numbers for the same key, in a worker or in the main process.
     """
-    states = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    states = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
     words = np.random.SeedSequence(key).generate_state(3)
     np.random.seed(words[0])  # noqa: NPY002 - the generator that other libraries' transforms draw from
     random.seed(int(words[1]))
@@ -203,7 +203,7 @@ class VideoClips(Dataset):
         return len(self.entries)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """Sample at a position, or at (epoch, position); `failures` names what could not be decoded on the way, a line each."""
+        """Sample at a position, or at (pass, position); `failures` names what could not be decoded, a line each."""
         epoch, position = key if isinstance(key, tuple) else (0, key)
         failures = []
         for step in range(len(self.entries)):

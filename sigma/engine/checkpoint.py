@@ -173,7 +173,7 @@ def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inne
 
 def random_state() -> dict:
     """States of torch, numpy and random in this process, as tensors, numbers and strings."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     version, words, next_gauss = random.getstate()
     state = {
         'torch': torch.get_rng_state(),
@@ -189,7 +189,7 @@ def set_random_state(state: dict) -> None:
     """What `random_state` gave, given back."""
     torch.set_rng_state(state['torch'].cpu())
     name, keys, position, has_gauss, gauss = state['numpy']
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     version, words, next_gauss = state['python']
     random.setstate((version, tuple(words.cpu().tolist()), next_gauss))
     if 'cuda' in state and torch.cuda.is_available():
