@@ -4,11 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sigma.data.index import DataError
-
 from eval.encoders import EncoderCard, load_encoder_card
 from eval.records import identity_hash, record_path
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
+from sigma.data.index import DataError
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
 
-    from sigma.data.index import DataError
-
     from eval.cells import Cell, Resolved
     from eval.protocols import get_protocol
+    from sigma.data.index import DataError
 
     started, clock = datetime.now(UTC).astimezone().isoformat(timespec='seconds'), time.perf_counter()
     cell = Cell(**json.loads(args.cell))
@@ -73,8 +72,6 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     """Predictions and config first, the record last: where a record is, the cell is done."""
     import pprint
 
-    from sigma.data.index import DataError
-
     from eval.metrics import Predictions, get_metric, score_predictions, write_predictions
     from eval.records import (
         Record,
@@ -85,6 +82,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
         write_atomic,
         write_record,
     )
+    from sigma.data.index import DataError
 
     if not outcome.videos:
         raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')

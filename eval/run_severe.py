@@ -140,7 +140,7 @@ class CellProgress:
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
     from eval.records import read_record, write_atomic
-    from eval.tables import format_table, table_csv, verdict
+    from eval.tables import format_table, select, table_csv, verdict
 
     paths = [item.resolved.record_path(args.work_dir) for item in planned]
     records = [read_record(path) for path in paths if path.is_file()]
@@ -148,6 +148,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     records = [record for record in records if record.cell['id'] in ids]
     if not records:
         return
+    records = select(records)
     print(format_table(records, allow_partial=args.allow_partial))
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
     baseline = names.get(args.baseline, args.baseline)

@@ -28,6 +28,12 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('frozen_linear', 'toy', 'frozen_demo'),
         Entry('frozen_linear', 'toy_shift', 'frozen_demo'),
     ),
+    # What labels alone teach, and that appearance alone teaches nothing.
+    'controls': (
+        Entry('finetune', 'toy', 'finetune_small'),
+        Entry('finetune', 'toy', 'finetune_small_shuffled'),
+        Entry('finetune', 'toy', 'finetune_small_single'),
+    ),
     # Small real footage that a user has prepared: give it with --datasets.
     'small_real': (
         Entry('finetune', 'toy', 'finetune_small'),

@@ -1,7 +1,14 @@
 """Test views: which frames and which part of them an encoder sees."""
 
 
-def test_pipeline(clip: dict, views: dict, stride_frames: int, decoder: str) -> list[dict]:
+def control(frames: str | None) -> list[dict]:
+    """What takes order (`shuffled`) or motion (`single`) out of clips in a control; nothing by default."""
+    return [] if frames is None else [{'type': 'sigma.FrameOrder', 'mode': frames}]
+
+
+def evaluation_pipeline(
+    clip: dict, views: dict, stride_frames: int, decoder: str, frames: str | None = None
+) -> list[dict]:
     """Pipeline of an evaluation: fixed views, no randomness, and black frames for what cannot be decoded.
 
     Args:
@@ -9,6 +16,7 @@ def test_pipeline(clip: dict, views: dict, stride_frames: int, decoder: str) -> 
         views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops).
         stride_frames: Between sampled frames.
         decoder: `decord` or `pyav`.
+        frames: See `control`.
     """
     return [
         {'type': 'sigma.OpenVideo', 'decoder': decoder, 'on_error': 'blank'},
@@ -20,6 +28,7 @@ def test_pipeline(clip: dict, views: dict, stride_frames: int, decoder: str) -> 
             'test_mode': True,
         },
         {'type': 'sigma.DecodeFrames', 'blank_size': clip['size']},
+        *control(frames),
         *spatial_views(clip['size'], views),
         {'type': 'mmaction.FormatShape', 'input_format': 'NCTHW'},
         PACK,

@@ -3,10 +3,9 @@
 import importlib
 import pkgutil
 
-from sigma.data.index import DataError
-
 from eval.protocols.base import Protocol
 from eval.records import did_you_mean
+from sigma.data.index import DataError
 
 
 def load_protocols() -> dict[str, Protocol]:

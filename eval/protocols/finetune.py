@@ -10,7 +10,7 @@ from mmengine.config import Config
 from eval.machine import machine_settings
 from eval.protocols.base import Outcome, Protocol
 from eval.subsets import few_a_class, subset_sha256
-from eval.views import PACK, spatial_views, stride_of, test_pipeline
+from eval.views import PACK, control, evaluation_pipeline, spatial_views, stride_of
 from sigma.registry import RUNNERS
 
 
@@ -57,7 +57,9 @@ class Finetune(Protocol):
                 | {
                     'split': 'test',
                     'test_mode': True,
-                    'pipeline': test_pipeline(clip, recipe['views'], stride, recipe['decoder']),
+                    'pipeline': evaluation_pipeline(
+                        clip, recipe['views'], stride, recipe['decoder'], recipe.get('frames')
+                    ),
                 },
             },
             'test_evaluator': {'type': 'eval.KeepPredictions', 'metric': self.metric},
@@ -146,6 +148,7 @@ class Finetune(Protocol):
             {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']},
             {'type': 'sigma.SampleDense', 'num_frames': clip['num_frames'], 'stride_frames': stride},
             {'type': 'sigma.DecodeFrames', 'cache_megabytes': recipe.get('cache_megabytes', 0)},
+            *control(recipe.get('frames')),
             *(crop or spatial_views(size, recipe['views'] | {'crops': 1})),
             {'type': 'mmaction.FormatShape', 'input_format': 'NCTHW'},
             PACK,

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from eval.features import Features, extract
 from eval.protocols.base import Outcome, Protocol
-from eval.views import stride_of, test_pipeline
+from eval.views import evaluation_pipeline, stride_of
 from sigma.data.index import DataError
 
 
@@ -35,7 +35,9 @@ class FrozenLinear(Protocol):
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
         return {
             'backbone': resolved.encoder.backbone(),
-            'pipeline': test_pipeline(clip, recipe['views'], stride_of(resolved), recipe['decoder']),
+            'pipeline': evaluation_pipeline(
+                clip, recipe['views'], stride_of(resolved), recipe['decoder'], recipe.get('frames')
+            ),
             'strengths': list(recipe['strengths']),
             'held_out_share': recipe['held_out_share'],
             'max_iterations': recipe['max_iterations'],
@@ -68,8 +70,8 @@ class FrozenLinear(Protocol):
         single = np.flatnonzero(counts == 1)
         if len(single):
             raise DataError(
-                f'{resolved.dataset.name}: class {resolved.dataset.info["classes"][single[0]]!r} has one training clip; '
-                'choosing the regularisation holds a part of each class out and needs two.'
+                f'{resolved.dataset.name}: class {resolved.dataset.info["classes"][single[0]]!r} has one training '
+                'clip; choosing the regularisation holds a part of each class out and needs two.'
             )
         share = max(config['held_out_share'], np.count_nonzero(counts) / len(values))  # at least one of each class
         splitter = StratifiedShuffleSplit(1, test_size=share, random_state=resolved.cell.seed)

@@ -153,6 +153,29 @@ class DecodeFrames(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class FrameOrder(BaseTransform):
+    """A control: take order or motion out of a clip, to see what appearance alone tells.
+
+    Args:
+        mode: `shuffled` (the frames of each clip in random order) or `single` (one random frame of it, repeated).
+    """
+
+    def __init__(self, mode: str) -> None:
+        if mode not in ('shuffled', 'single'):
+            raise ValueError(f"FrameOrder was asked for {mode!r}; it knows 'shuffled' and 'single'.")
+        self.mode = mode
+
+    def transform(self, results: dict) -> dict:
+        """Reorders `imgs` within each clip."""
+        rng, length = results['rng'], results['clip_len']
+        order = []
+        for begin in range(0, len(results['imgs']), length):
+            drawn = rng.permutation(length) if self.mode == 'shuffled' else np.full(length, rng.integers(length))
+            order += (begin + drawn).tolist()
+        return results | {'imgs': [results['imgs'][i].copy() for i in order]}
+
+
+@TRANSFORMS.register_module()
 class MultiScaleCrop(BaseTransform):
     """Crop of random size, shape and place, the same in all frames, resized to a square.
 

@@ -8,7 +8,7 @@ from sigma.data.clips import DecodeError, DecordReader, PyAVReader, VideoClips, 
 from sigma.data.index import DataError, build_index, list_sha256, write_list
 from sigma.data.masking import tube_mask
 from sigma.data.sampler import EpochSampler
-from sigma.data.transforms import DecodeFrames, MultiScaleCrop, OpenVideo, SampleDense, SampleSegments
+from sigma.data.transforms import DecodeFrames, FrameOrder, MultiScaleCrop, OpenVideo, SampleDense, SampleSegments
 from tests.conftest import SHARED
 
 
@@ -170,6 +170,22 @@ def test_tube_masks_hide_the_published_number_of_tubes():
     assert counts.min() > 400
     with pytest.raises(ValueError, match='masks 0 of 4'):
         tube_mask(2, 2, 0.1, np.random.default_rng(0))
+
+
+def test_controls_take_order_or_motion_out_of_every_clip():
+    frames = [np.full((2, 2, 3), i, np.uint8) for i in range(8)]
+    base = {'imgs': frames, 'clip_len': 4}
+    shuffled = FrameOrder('shuffled').transform(base | {'rng': np.random.default_rng(0)})['imgs']
+    values = [int(frame[0, 0, 0]) for frame in shuffled]
+    assert sorted(values[:4]) == [0, 1, 2, 3]
+    assert sorted(values[4:]) == [4, 5, 6, 7]
+    assert values != list(range(8))
+    single = FrameOrder('single').transform(base | {'rng': np.random.default_rng(0)})['imgs']
+    values = [int(frame[0, 0, 0]) for frame in single]
+    assert len(set(values[:4])) == len(set(values[4:])) == 1
+    assert values[0] < 4 <= values[4]
+    with pytest.raises(ValueError, match="'reversed'"):
+        FrameOrder('reversed')
 
 
 # --- the dataset ---------------------------------------------------------------------------------------------------
