@@ -28,6 +28,11 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('frozen_linear', 'toy', 'frozen_demo'),
         Entry('frozen_linear', 'toy_shift', 'frozen_demo'),
     ),
+    # A user's own data at published sizes: give it with --datasets.
+    'own': (
+        Entry('finetune', 'toy', 'finetune_default'),
+        Entry('frozen_linear', 'toy', 'frozen_default'),
+    ),
     # What labels alone teach, and that appearance alone teaches nothing.
     'controls': (
         Entry('finetune', 'toy', 'finetune_small'),
