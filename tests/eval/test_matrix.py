@@ -151,9 +151,11 @@ def test_cards_of_encoders_are_complete_and_build():
 
     for path in sorted((CONFIG_ROOT / 'encoders').glob('*.py')):
         card = load_encoder_card(path.stem)
-        clip = torch.randn(1, 3, card.info['clip']['num_frames'], *[card.info['clip']['size']] * 2)
+        shape = (1, 3, card.info['clip']['num_frames'], *[card.info['clip']['size']] * 2)
         for finetune in (False, True):
-            tokens = MODELS.build(card.backbone(finetune=finetune)).eval()(clip)
+            # Large ones give their shapes without the arithmetic.
+            with torch.device('cpu' if shape[-1] <= 64 else 'meta'):
+                tokens = MODELS.build(card.backbone(finetune=finetune)).eval()(torch.empty(shape))
             assert tokens.dim() == 5
             assert tokens.shape[-1] == card.info['embed_dims']
 
