@@ -22,10 +22,13 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('finetune', 'toy', 'finetune_demo', shots=10),
         Entry('frozen_linear', 'toy', 'frozen_demo'),
     ),
-    # The same at the budget of docs/small-scale.md, with the second domain beside it.
+    # The same at the budget of docs/small-scale.md; and on the second domain.
     'small_scale': (
         Entry('finetune', 'toy', 'finetune_small', shots=10),
         Entry('frozen_linear', 'toy', 'frozen_demo'),
+    ),
+    'small_shift': (
+        Entry('finetune', 'toy_shift', 'finetune_small', shots=10),
         Entry('frozen_linear', 'toy_shift', 'frozen_demo'),
     ),
     # A user's own data at published sizes: give it with --datasets.
