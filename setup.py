@@ -26,5 +26,5 @@ setup(
     packages=find_namespace_packages(include=['sigma*', 'eval*', 'mmaction_configs*', 'tools*']),
     package_data={'tools': ['*.sh']},
     install_requires=requirements('runtime'),
-    extras_require={'tests': requirements('tests')},
+    extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},
 )

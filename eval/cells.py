@@ -76,7 +76,8 @@ class Resolved:
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
             'dataset': {
                 'name': self.dataset.name,
-                'lists': {name: entry['sha256'] for name, entry in self.dataset.info['splits'].items()},
+                'lists': {split: self.dataset.split(split)['sha256'] for split in ('train', 'test')},
+                'videos': {split: self.dataset.content_sha256(split) for split in ('train', 'test')},
             },
             'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},
             'recipe': Path(self.cell.recipe).stem,

@@ -95,7 +95,12 @@ def load_encoder_card(reference: str) -> EncoderCard:
         raise DataError(f'{path} lacks {", ".join(lacking)}; see mmaction_configs/encoders for complete cards.')
     label = info.get('name', path.stem)
     if checkpoint:
-        info |= {'checkpoint': checkpoint, 'sha256': None, 'source': checkpoint}
+        info |= {
+            'checkpoint': checkpoint,
+            'sha256': None,
+            'source': checkpoint,
+            'pretraining_data': 'not stated: weights named on the command line',
+        }
         stem = Path(checkpoint).stem if Path(checkpoint).stem != 'encoder' else Path(checkpoint).parent.name
         label = f'{label}-{stem}'
     return EncoderCard(label, reference, info)

@@ -49,7 +49,9 @@ def extract(resolved, split: str, work_dir: Path) -> Features:
         if path.is_file():
             return read_features(path)
         features = _encode(resolved, split)
-        write_features(path, features, key)
+        known = {e['video'] for e in resolved.dataset.entries(split) if e['reason'] is not None}
+        if all(entry['video'] in known for entry in features.unscored):
+            write_features(path, features, key)  # else something failed that the index did not foresee: try again
     return features
 
 
@@ -64,6 +66,7 @@ def feature_key(resolved, split: str) -> dict:
         'normalisation': [list(resolved.encoder.mean), list(resolved.encoder.std)],
         'dataset': resolved.dataset.name,
         'list': resolved.dataset.split(split)['sha256'],
+        'videos': resolved.dataset.content_sha256(split),
         'pipeline': resolved.config['pipeline'],
         'pooling': 'mean over space, time steps kept',
     }

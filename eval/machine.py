@@ -30,7 +30,8 @@ def machine_settings(resolved, work_dir: Path) -> dict:
         for name in ('train_dataloader', 'test_dataloader')
     }
     pointer = folder / 'last_checkpoint'
-    resume = {'resume': True, 'load_from': pointer.read_text().strip()} if pointer.is_file() else {}
+    newest = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None  # it may have moved
+    resume = {'resume': True, 'load_from': str(newest)} if newest is not None and newest.is_file() else {}
     runtime = {key: runtime[key] for key in ('default_hooks', 'env_cfg', 'log_processor', 'log_level', 'visualizer')}
     return runtime | loaders | resume | {'custom_hooks': hooks, 'work_dir': str(folder)}
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -28,11 +28,14 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
 
+    from filelock import FileLock
+
     from eval.cells import Cell, Resolved
     from eval.protocols import get_protocol
+    from eval.records import read_record
     from sigma.data.index import DataError
 
-    started, clock = datetime.now(UTC).astimezone().isoformat(timespec='seconds'), time.perf_counter()
+    started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
     cell = Cell(**json.loads(args.cell))
     resolved = Resolved(cell, get_protocol(cell.protocol))
     if args.id and resolved.id != args.id:
@@ -40,8 +43,18 @@ def main(argv: list[str] | None = None) -> int:
             f'{resolved.name}: weights, lists or settings changed since the plan was made '
             f'({args.id[:8]} then, {resolved.id[:8]} now); run the command again.'
         )
-    seed_everything(cell.seed)
-    outcome = resolved.protocol.run(resolved, Path(args.work_dir))
+    with FileLock(resolved.folder(args.work_dir) / 'lock'):
+        path = resolved.record_path(args.work_dir)
+        if path.is_file() and read_record(path).cell['id'] == resolved.id:
+            print(f'record: {path} (another process has made it)')
+            return 0
+        return measure(resolved, args.work_dir, started, clock)
+
+
+def measure(resolved, work_dir: str, started: str, clock: float) -> int:
+    """Run the protocol, write the results, and drop the training state that led to them."""
+    seed_everything(resolved.cell.seed)
+    outcome = resolved.protocol.run(resolved, Path(work_dir))
     run = {
         'num_processes': outcome.num_processes,
         'batch_size': outcome.batch_size,
@@ -51,7 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         **git_state(),
         'packages': package_versions(),
     }
-    path = write_results(resolved, outcome, run, args.work_dir)
+    path = write_results(resolved, outcome, run, work_dir)
+    # A cell that is run again starts anew; the weights stay for those who measure them further.
+    (resolved.folder(work_dir) / 'last_checkpoint').unlink(missing_ok=True)
     print(f'record: {path}')
     return 0
 
@@ -87,7 +102,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     if not outcome.videos:
         raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')
     path = resolved.record_path(work_dir)
-    moved = set_aside(path)
+    moved = set_aside(path)  # of another identity; `main` has looked for one of this
     if moved:
         print(f'another result of this name was moved to {moved}')
     import numpy as np

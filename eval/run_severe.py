@@ -33,11 +33,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', required=True, help='records, features and logs go here')
     parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
     parser.add_argument('--shots', nargs='+', type=int, help="clips a class in the place of the suite's own few-shot")
-    parser.add_argument('--jobs', type=int, help='cells at a time; default one a GPU, else one a core up to four')
+    parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
     parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
     parser.add_argument('--allow-partial', action='store_true', help='also tabulate below 99 %% of the videos')
     return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """A number of at least 1, for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
+    return int(text)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,18 +76,16 @@ def refuse_equal_names(planned: list) -> None:
     """Two cells of one name would write one record.
 
     Raises:
-        DataError: naming both encoders.
+        DataError: naming both.
     """
     from sigma.data.index import DataError
 
-    seen: dict[Path, str] = {}
+    seen: dict[str, object] = {}
     for item in planned:
-        reference = item.resolved.cell.encoder
-        other = seen.setdefault(item.resolved.name, reference)
-        if other != reference:
-            raise DataError(
-                f'Encoders {other} and {reference} both give records named {item.resolved.name}; rename one.'
-            )
+        cell = item.resolved.cell
+        other = seen.setdefault(item.resolved.name, cell)
+        if other != cell:
+            raise DataError(f'{other} and {cell} both give a record named {item.resolved.name}; rename one part.')
 
 
 def print_plan(planned: list, jobs: int, every_cell: bool) -> None:

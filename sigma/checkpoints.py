@@ -121,9 +121,9 @@ def _unpack(tree, tensors: dict[str, Tensor]):
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_training_state(path: str | os.PathLike, map_location='cpu') -> dict:
+def read_training_state(path: str | os.PathLike) -> dict:
     """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict': tensors}."""
-    weights = _read_safetensors(path, map_location)
+    weights = _read_safetensors(path)
     if weights.header.get('kind') == 'training_state':
         return _unpack(weights.header['tree'], weights.tensors)
     return {'state_dict': weights.tensors, 'meta': {}}
@@ -150,11 +150,11 @@ def read_weights(path: str | os.PathLike) -> Weights:
     return Weights(_read_pickle(path))
 
 
-def _read_safetensors(path: str | os.PathLike, map_location='cpu') -> Weights:
+def _read_safetensors(path: str | os.PathLike) -> Weights:
     if not Path(path).is_file():
         raise CheckpointError(f'Checkpoint {path} is not there; give the path of a .safetensors or .pth file.')
     try:
-        with safe_open(path, 'pt', device=str(map_location or 'cpu')) as file:
+        with safe_open(path, 'pt', device='cpu') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, '{}'))
     except (SafetensorError, ValueError) as error:

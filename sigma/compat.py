@@ -66,7 +66,8 @@ def mend_checkpoint_reading() -> None:
         from sigma.checkpoints import read_training_state, read_weights
 
         if str(filename).endswith('.safetensors'):
-            return read_training_state(filename, map_location)
+            # To the CPU whatever is asked: loading copies each tensor to where it belongs, on this process's device.
+            return read_training_state(filename)
         return {'state_dict': read_weights(filename).tensors, 'meta': {}}
 
     # An empty prefix matches every local path; URLs keep mmengine's own readers.

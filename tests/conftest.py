@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+
+if '-m' not in sys.argv or 'gpu' not in sys.argv:
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # bit for bit, and two processes, also where there is one GPU
+
+import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared'

@@ -2,12 +2,13 @@
 
     python tools/launch.py SCRIPT N [arguments of SCRIPT]
 
-GPUs where there are any, else gloo on the CPU. `tools/dist_train.sh` and `tools/dist_test.sh` call this.
+GPUs where there are any, else gloo on the CPU. `tools/dist_train.sh` calls this.
 MASTER_PORT, NNODES, NODE_RANK, MASTER_ADDR are read as torchrun's own for several machines.
 """
 
 import logging
 import os
+import signal
 import sys
 
 
@@ -53,8 +54,13 @@ def run(script: str, processes: int, rest: list[str]) -> int:
     try:
         torchrun(parse_args([*where, f'--nproc_per_node={processes}', script, *rest, '--launcher', 'pytorch']))
     except ChildFailedError as error:
-        codes = [failure.exitcode for failure in error.failures.values()]
-        return next((code for code in codes if code > 0), 1)
+        codes = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
+        killed = {rank: -code for rank, code in codes.items() if code < 0 and -code != signal.SIGTERM}
+        if killed:  # such a process had no word of its own
+            rank, number = next(iter(killed.items()))
+            name = signal.Signals(number).name
+            print(f'launch: process {rank} was ended by {name} (SIGKILL is often a lack of memory).', file=sys.stderr)
+        return next((code for code in codes.values() if code > 0), 1)
     return 0
 
 

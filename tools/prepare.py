@@ -97,13 +97,16 @@ def prepare_folder(options: argparse.Namespace) -> int:
         if is_new:
             out.rmdir()
         raise DataError(f"None of the {len(index)} videos under '{root}' is readable; {first.path}: {first.reason}.")
+    sampling = {'num_frames': options.num_frames}
+    if options.stride_frames:  # else each encoder's own
+        sampling['stride_frames'] = options.stride_frames
     info = {
         'name': options.name or out.resolve().name,
         'task': 'action_recognition',
         'video_root': str(root.resolve()),
         'metric': 'top1',
         'flips_change_label': not options.flips_are_harmless,
-        'sampling': {'num_frames': options.num_frames, 'stride_frames': options.stride_frames},
+        'sampling': sampling,
         'size': options.size,
         'source': options.source,
         'licence': options.licence,
@@ -436,7 +439,7 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     add('--drop-label', action='append', default=[], metavar='LABEL', help='leave a label out; may be repeated')
     add('--name', help='of the dataset (default: name of the OUT folder)')
     add('--num-frames', type=positive_number, default=16, help='frames of a clip (default: 16)')
-    add('--stride-frames', type=positive_number, default=2, help='frames from one to the next (default: 2)')
+    add('--stride-frames', type=positive_number, help="frames from one to the next (default: each encoder's own)")
     add('--size', type=positive_number, default=112, help='pixels a side for training (default: 112)')
     add('--flips-are-harmless', action='store_true', help='mirrored videos keep their label: training may flip')
     add('--source', default='', help='where the videos come from, for the card')

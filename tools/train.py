@@ -2,13 +2,17 @@
 
     python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--seed N] [--cfg-options key=value ...]
 
-Options are mmaction2's. `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
+`--resume` goes on from the newest checkpoint of the work directory, or from FILE.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3.
 """
 
 import argparse
+import atexit
 import os
+import re
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 
@@ -34,6 +38,7 @@ def load_config(args: argparse.Namespace):
         DataError: if the config is absent or does not parse, or a checkpoint to resume from is absent.
     """
     from mmengine.config import Config
+
     from sigma.data.index import DataError
 
     if not Path(args.config).is_file():
@@ -50,6 +55,8 @@ def load_config(args: argparse.Namespace):
     cfg.launcher = args.launcher
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.amp and 'optim_wrapper' not in cfg:
+        raise DataError(f'--amp was asked of {args.config}, which has no optim_wrapper.')
     if args.amp:
         cfg.optim_wrapper.type = 'sigma.Bf16OptimWrapper'
     set_resume(cfg, args.resume)
@@ -72,6 +79,17 @@ def set_resume(cfg, resume: str | None) -> None:
     if resume != 'auto':
         if not Path(resume).is_file():
             raise DataError(f'Checkpoint {resume} to resume from is not there.')
+        number = re.fullmatch(r'iter_(\d+)\.safetensors', Path(resume).name)
+        newer = [
+            path.name
+            for path in Path(cfg.work_dir).glob('iter_*.safetensors')
+            if number is None or int(path.stem.removeprefix('iter_')) > int(number[1])
+        ]
+        if newer:
+            raise DataError(
+                f'{cfg.work_dir} holds later checkpoints than {resume} ({", ".join(sorted(newer))}), which would be '
+                'mixed up with the new ones; give another --work-dir.'
+            )
         cfg.load_from = resume
     elif pointer.is_file():
         newest = Path(cfg.work_dir) / Path(pointer.read_text().strip()).name  # the folder may have moved
@@ -86,9 +104,9 @@ def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     from mmengine.runner import Runner
-    from sigma.data.index import DataError
 
     from sigma.checkpoints import CheckpointError
+    from sigma.data.index import DataError
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
 
@@ -96,13 +114,26 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.train()
-    except (DataError, CheckpointError, KeyError, ValueError, TrainingStopped, OSError) as error:
+    except (DataError, CheckpointError, KeyError, ValueError, TypeError, TrainingStopped, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
-        if int(os.environ.get('RANK', 0)) == 0:
-            print(f'train: {one_sentence(error)}', file=sys.stderr)
+        say_once(f'train: {one_sentence(error)}')
         return 3 if isinstance(error, TrainingStopped) else 2
     return 0
+
+
+def say_once(sentence: str) -> None:
+    """Print what went wrong, from the first process that comes to it: which one that is, is chance."""
+    run = os.environ.get('TORCHELASTIC_RUN_ID')
+    if run is not None:
+        mark = Path(tempfile.gettempdir()) / f'sigma-said-{run}-{os.environ.get("MASTER_PORT", "")}'
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        atexit.register(mark.unlink, missing_ok=True)
+        time.sleep(0.2)  # the others find the mark before it goes
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def one_sentence(error: Exception) -> str:
@@ -110,7 +141,10 @@ def one_sentence(error: Exception) -> str:
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    text = ' '.join(str(cause.args[0] if cause.args else cause).split())
+    text = str(cause.args[0] if cause.args else cause)
+    if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
+        text = text.strip().splitlines()[-1].partition(': ')[2]
+    text = ' '.join(text.split())
     return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
 
 

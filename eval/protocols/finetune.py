@@ -11,6 +11,7 @@ from eval.machine import machine_settings
 from eval.protocols.base import Outcome, Protocol
 from eval.subsets import few_a_class, subset_sha256
 from eval.views import PACK, control, evaluation_pipeline, spatial_views, stride_of
+from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.registry import RUNNERS
 
 
@@ -78,7 +79,8 @@ class Finetune(Protocol):
         metric = runner.test_evaluator.metrics[0]
         dataset = runner.train_dataloader.dataset
         batch = resolved.config['train_dataloader']['batch_size']
-        notes = []
+        failures = next(hook.failures for hook in runner.hooks if isinstance(hook, DiagnosticsHook))
+        notes = [f'not decoded in training, next video taken: {failure}' for failure in failures]
         if batch < resolved.recipe['batch_size']:
             notes.append(f'batch {batch} instead of {resolved.recipe["batch_size"]}: no more clips to train on')
         return Outcome(
@@ -88,7 +90,7 @@ class Finetune(Protocol):
             unscored=metric.unscored,
             num_listed=len(runner.test_dataloader.dataset),
             num_train=len(dataset),
-            num_train_skipped=len(dataset.skipped),
+            num_train_skipped=len(dataset.skipped) + len(failures),
             selection={'epoch': runner.epoch, 'how': 'last'},
             subset=self._describe_subset(resolved),
             batch_size=batch,

@@ -35,6 +35,7 @@ class FrozenLinear(Protocol):
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
         return {
             'backbone': resolved.encoder.backbone(),
+            'normalisation': {'mean': list(resolved.encoder.mean), 'std': list(resolved.encoder.std)},
             'pipeline': evaluation_pipeline(
                 clip, recipe['views'], stride_of(resolved), recipe['decoder'], recipe.get('frames')
             ),

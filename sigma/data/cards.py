@@ -1,7 +1,8 @@
 """Cards: one small config file each for a dataset or an encoder, found by name or by path."""
 
 import difflib
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
@@ -58,6 +59,7 @@ class DatasetCard:
 
     path: Path
     info: dict
+    _entries: dict[str, list[dict]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -99,11 +101,16 @@ class DatasetCard:
         return read_list(path, self.info.get('delimiter'))
 
     def entries(self, split: str) -> list[dict]:
-        """One dict a listed video: filename, video, label, total_frames, reason (None where it is readable).
+        """One dict a listed video: filename, video, label, total_frames, reason (None where it is readable), sha256.
 
         Raises:
             DataError: as `pairs`, and where the index is absent or lacks listed videos.
         """
+        if split not in self._entries:
+            self._entries[split] = self._read_entries(split)
+        return [dict(entry) for entry in self._entries[split]]
+
+    def _read_entries(self, split: str) -> list[dict]:
         pairs = self.pairs(split)
         index = load_index(self._file(self.info['index']))
         absent = [video for video, _ in pairs if video not in index]
@@ -124,6 +131,7 @@ class DatasetCard:
                     'label': label,
                     'total_frames': info.frames,
                     'reason': reason,
+                    'sha256': info.sha256,
                 }
             )
         gone = [e['video'] for e in entries if e['reason'] is None and not Path(e['filename']).is_file()]
@@ -133,6 +141,17 @@ class DatasetCard:
                 f'{self._how_to_prepare()}'
             )
         return entries
+
+    def content_sha256(self, split: str) -> str:
+        """Hash over the videos of a split: names, bytes and whether they can be read, as the index found them.
+
+        Raises:
+            DataError: as `entries`.
+        """
+        digest = hashlib.sha256()
+        for entry in self.entries(split):
+            digest.update(f'{entry["video"]} {entry["sha256"]} {entry["reason"] is None}\n'.encode())
+        return digest.hexdigest()
 
     def _how_to_prepare(self) -> str:
         how = self.info.get('prepare')

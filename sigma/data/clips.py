@@ -19,6 +19,8 @@ from sigma.data.cards import load_dataset_card
 from sigma.data.index import DataError
 from sigma.registry import DATASETS, TRANSFORMS
 
+MOST_FAILURES = 20  # in a row, before a sample gives up
+
 
 class DecodeError(RuntimeError):
     """A video that cannot be opened or decoded; names the file and the reason."""
@@ -137,7 +139,7 @@ def seeded(*key: int):
     words = np.random.SeedSequence(key).generate_state(3)
     np.random.seed(words[0])  # noqa: NPY002 - the generator that other libraries' transforms draw from
     random.seed(int(words[1]))
-    torch.manual_seed(int(words[2]))
+    torch.default_generator.manual_seed(int(words[2]))  # not torch.manual_seed, which seeds the GPUs too
     try:
         yield np.random.default_rng(np.random.SeedSequence(key))
     finally:
@@ -215,6 +217,11 @@ class VideoClips(Dataset):
                 if self.test_mode:
                     raise
                 failures.append(str(error))
+                if len(failures) >= MOST_FAILURES:
+                    break
                 continue
             return sample | {'failures': '\n'.join(failures)}
-        raise DataError(f'None of {len(self.entries)} videos could be decoded; the first failed with {failures[0]}.')
+        raise DataError(
+            f'{len(failures)} videos in a row could not be decoded, first {failures[0]}; another decoder may read them '
+            "(OpenVideo: decoder='pyav'), or run tools/prepare.py again."
+        )

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
 from sigma.checkpoints import (
+    CheckpointError,
     encoder_tensors,
     load_strictly,
     read_weights,
@@ -90,6 +91,7 @@ class CheckpointHook(Hook):
                 'iter': num_iters,
                 'seed': runner.seed,
                 'dataset_meta': runner.train_dataloader.dataset.metainfo,
+                **_batches(runner),
             },
             'state_dict': dict(_unwrapped(runner.model).state_dict()),
             'optimizer': runner.optim_wrapper.state_dict(),
@@ -99,7 +101,7 @@ class CheckpointHook(Hook):
         folder = Path(runner.work_dir)
         path = save_training_state(folder / f'iter_{num_iters}.safetensors', state)
         write_atomically(folder / 'last_checkpoint', lambda temporary: temporary.write_text(str(path)))
-        for old in self._files(folder)[: -self.keep]:
+        for old in [file for file in self._files(folder) if file != path][: -self.keep + 1 or None]:
             old.unlink()
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -108,6 +110,13 @@ class CheckpointHook(Hook):
         if states is None:
             return
         checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
+        written, now = checkpoint['meta'], _batches(runner)
+        for key, value in now.items():
+            if written.get(key, value) != value:
+                raise CheckpointError(
+                    f'The checkpoint was written with {key.replace("_", " ")} {written[key]}, this run has {value}: '
+                    'epochs would not line up. Resume with the same videos, processes and batch, or start anew.'
+                )
         own = states.get(str(get_rank()))
         if own is None:
             print_log(
@@ -194,6 +203,15 @@ def set_random_state(state: dict) -> None:
     random.setstate((version, tuple(words.cpu().tolist()), next_gauss))
     if 'cuda' in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+def _batches(runner) -> dict[str, int]:
+    """What makes steps and epochs line up between a run and its continuation."""
+    sampler = runner.train_dataloader.sampler
+    return {
+        'steps_per_epoch': len(runner.train_dataloader),
+        'global_batch': getattr(sampler, 'global_batch', runner.train_dataloader.batch_size),
+    }
 
 
 def _scheduler_states(schedulers) -> list | dict:

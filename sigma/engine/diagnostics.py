@@ -3,6 +3,7 @@
 import logging
 import math
 
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
@@ -37,9 +38,10 @@ class DiagnosticsHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Look at the loss."""
-        loss = float(outputs['loss'].detach())
-        if not math.isfinite(loss):
+        loss = outputs['loss'].detach().float().clone()
+        all_reduce(loss, 'mean')  # a number that is none on one process stops all of them
+        if not math.isfinite(float(loss)):
             raise TrainingStopped(
-                f'The loss of step {runner.iter + 1} is {loss}; training stops and the last checkpoint stays. '
+                f'The loss of step {runner.iter + 1} is {float(loss)}; training stops and the last checkpoint stays. '
                 'Lower the learning rate or lengthen the warm-up, then resume.'
             )

@@ -2,6 +2,7 @@
 
 from mmengine.runner import EpochBasedTrainLoop
 
+from sigma.data.index import DataError
 from sigma.registry import LOOPS
 
 
@@ -18,6 +19,11 @@ class TrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         first_step = self._iter - self._epoch * len(self.dataloader)
+        if not 0 <= first_step < len(self.dataloader):
+            raise DataError(
+                f'Step {self._iter} is not in epoch {self._epoch + 1} of {len(self.dataloader)} steps: the checkpoint '
+                'was written with another number of videos, processes or clips a batch; resume with those.'
+            )
         self.dataloader.sampler.set_position(self._epoch, first_step)
         for step, data_batch in zip(range(first_step, len(self.dataloader)), self.dataloader):
             self.run_iter(step, data_batch)

@@ -40,7 +40,11 @@ class Runner(MMEngineRunner):
                 dataloader['sampler'].setdefault('batch_size', dataloader['batch_size'])
             if dataloader['dataset'].get('type') == 'sigma.VideoClips':
                 dataloader['dataset'].setdefault('seed', seed or 0)
-        return MMEngineRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        loader = MMEngineRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        # Starting a loader draws a number; from the process's own generator, a resumed run would be one draw ahead.
+        if loader.generator is None:
+            loader.generator = torch.Generator().manual_seed(seed or 0)
+        return loader
 
     def build_logger(self, log_level='INFO', log_file: str | None = None, **kwargs) -> MMLogger:
         """Logger whose console handlers speak from WARNING on."""

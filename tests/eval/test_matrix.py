@@ -93,6 +93,16 @@ def test_one_byte_of_weights_or_one_setting_changes_the_identity(toy, checkpoint
     assert resolve(toy, encoder, shots=2, protocol='finetune', recipe=recipe).id != tuned.id
 
 
+def test_other_videos_under_the_same_names_change_the_identity(toy, tmp_path):
+    copy = tmp_path / 'toy'
+    shutil.copytree(toy, copy)
+    lines = (copy / 'index.jsonl').read_text().splitlines()
+    entry = json.loads(lines[1])
+    lines[1] = json.dumps(entry | {'sha256': '0' * 64})
+    (copy / 'index.jsonl').write_text('\n'.join(lines) + '\n')
+    assert resolve(copy, 'random').id != resolve(toy, 'random').id
+
+
 def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp_path):
     moved = tmp_path / 'elsewhere' / 'toy'
     shutil.copytree(toy, moved)
@@ -264,6 +274,14 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys, monkeypatch, chan
     done = subprocess.CompletedProcess([], status, *capsys.readouterr())
     assert_one_sentence(done, *words)
     assert not (tmp_path / 'w').exists()
+
+
+def test_two_cells_of_one_name_are_refused(toy, tmp_path, tiny_suite):
+    copy = tmp_path / 'toy'
+    shutil.copytree(toy, copy)
+    arguments = ['--suite', 'tiny', '--encoders', 'random', '--work-dir', str(tmp_path / 'w'), '--dry-run']
+    with pytest.raises(DataError, match='both give a record named'):
+        run_severe.main([*arguments, '--datasets', str(toy), str(copy)])
 
 
 def test_a_protocol_of_another_name_is_named():

@@ -80,6 +80,29 @@ def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     assert not list(work.glob('.*.tmp'))
 
 
+def test_a_run_resumed_from_the_end_of_an_epoch_is_bit_for_bit_too(toy, whole, tmp_path):
+    work = tmp_path / 'epoch'
+    work.mkdir()
+    state = read_training_state(whole / 'iter_10.safetensors')
+    assert state['meta']['steps_per_epoch'] == 5
+    assert state['meta']['global_batch'] == 8
+    done = train(toy, work, default_hooks__checkpoint__keep=9)
+    assert done.returncode == 0, done.stderr
+    (work / 'iter_10.safetensors').unlink()
+    done = train(toy, work, '--resume', work / 'iter_5.safetensors')
+    assert done.returncode == 0, done.stderr
+    assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+
+
+def test_a_checkpoint_of_other_batches_or_amid_later_ones_is_refused(toy, whole, capsys):
+    def resume(*arguments, **options):
+        options = demo_options(toy, **options)
+        return call_main(train_tool.main, capsys, DEMO, '--work-dir', whole, '--resume', *arguments, *options)
+
+    assert_one_sentence(resume(train_dataloader__batch_size=4), 'steps per epoch 5, this run has 10')
+    assert_one_sentence(resume(whole / 'iter_9.safetensors'), 'holds later checkpoints than', 'iter_10.safetensors')
+
+
 def test_two_processes_equal_one(toy, whole, tmp_path):
     options = demo_options(toy, train_dataloader__batch_size=4)
     done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)

@@ -86,7 +86,7 @@ def test_a_folder_of_classes(lay, tmp_path):
     assert Path(info.video_root) == root
     assert (info.name, info.classes, info.delimiter) == ('out', ['jump', 'run'], ' ')
     assert info.flips_change_label
-    assert info.sampling == {'num_frames': 16, 'stride_frames': 2}
+    assert info.sampling == {'num_frames': 16}  # the stride is each encoder's own
     pairs = {split: read_list(out / entry.list, info.delimiter) for split, entry in info.splits.items()}
     assert {split: len(listed) for split, listed in pairs.items()} == {'train': 12, 'test': 4}
     for split, entry in info.splits.items():
