@@ -43,6 +43,7 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('finetune', 'toy', 'finetune_small_single'),
     ),
     # Small real footage that a user has prepared: give it with --datasets.
+    'frozen_real': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
     'small_real': (
         Entry('finetune', 'toy', 'finetune_small'),
         Entry('frozen_linear', 'toy', 'frozen_demo'),

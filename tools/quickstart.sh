@@ -25,6 +25,6 @@ for name in demo_videomae_vit-t_toy demo_sigma-mlp_vit-t_toy; do
 done
 
 echo "== measuring"
-python eval/run_severe.py --suite demo --encoders random videomae_toy sigma_mlp_toy --seeds 0 1 2 --work-dir "$work"
+python eval/run_severe.py --suite demo --encoders random videomae_toy sigma_mlp_toy --seeds 0 1 --work-dir "$work"
 python tools/plot.py --records "$work" --figure bars --out "$work/comparison"
 echo "figure: $work/comparison.png and $work/comparison.svg"

@@ -5,7 +5,7 @@ optim_wrapper = dict(
     constructor='sigma.ParamGroups',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
 )
-train_cfg = dict(type='sigma.TrainLoop', max_epochs=5)
+train_cfg = dict(type='sigma.TrainLoop', max_epochs=4)
 param_scheduler = [
     dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
     dict(
@@ -13,7 +13,7 @@ param_scheduler = [
         eta_min_ratio=1 / 15,
         by_epoch=True,
         begin=1,
-        end=5,
+        end=4,
         convert_to_iter_based=True,
     ),
 ]

@@ -19,3 +19,15 @@ model = dict(
     projector=dict(type='sigma.MLPProjector', out_dims=64, hidden_dims=(256, 256, 128)),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=64, epsilon=0.05),
 )
+train_cfg = dict(max_epochs=5)
+param_scheduler = [
+    dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
+    dict(
+        type='mmengine.CosineAnnealingLR',
+        eta_min_ratio=1 / 15,
+        by_epoch=True,
+        begin=1,
+        end=5,
+        convert_to_iter_based=True,
+    ),
+]

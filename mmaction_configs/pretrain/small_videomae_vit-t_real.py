@@ -13,3 +13,15 @@ _base_ = [
 ]
 
 model = dict(type='sigma.VideoMAE', encoder={{_base_.encoder}}, decoder={{_base_.decoder}})
+train_cfg = dict(max_epochs=5)
+param_scheduler = [
+    dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
+    dict(
+        type='mmengine.CosineAnnealingLR',
+        eta_min_ratio=1 / 15,
+        by_epoch=True,
+        begin=1,
+        end=5,
+        convert_to_iter_based=True,
+    ),
+]
