@@ -3,15 +3,13 @@
 import os
 from pathlib import Path
 
-from mmengine.config import Config
-
-from sigma.data.cards import CONFIG_ROOT
+from sigma.data.cards import CONFIG_ROOT, read_config
 
 
 def machine_settings(resolved, work_dir: Path) -> dict:
     """What the machine decides and the number does not depend on: folders, workers, hooks, where to go on from."""
     folder = resolved.folder(work_dir)
-    runtime = Config.fromfile(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()
+    runtime = read_config(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()
     hooks = [
         {'type': 'sigma.ThroughputHook'},
         {'type': 'sigma.DiagnosticsHook'},

@@ -24,5 +24,6 @@ METRICS = _child(_mmengine.METRICS, ['sigma.engine'])
 RUNNERS = _child(_mmengine.RUNNERS, ['sigma.engine'])
 
 # Parts of MMEngine's own that a config under this scope names without a prefix.
-for _name in ('LOG_PROCESSORS', 'VISUALIZERS', 'VISBACKENDS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS'):
+_UNPREFIXED = ('LOG_PROCESSORS', 'VISUALIZERS', 'VISBACKENDS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS')
+for _name in (*_UNPREFIXED, 'MODEL_WRAPPERS'):
     _child(getattr(_mmengine, _name), ['sigma.engine'])

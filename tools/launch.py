@@ -38,8 +38,9 @@ def run(script: str, processes: int, rest: list[str]) -> int:
     from torch.distributed.run import run as torchrun
 
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
-    if 'OMP_NUM_THREADS' not in os.environ:
-        os.environ['OMP_NUM_THREADS'] = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+        os.environ.setdefault(name, threads)
     nodes = os.environ.get('NNODES', '1')
     where = (
         ['--standalone']

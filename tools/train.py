@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 
@@ -37,14 +38,13 @@ def load_config(args: argparse.Namespace):
     Raises:
         DataError: if the config is absent or does not parse, or a checkpoint to resume from is absent.
     """
-    from mmengine.config import Config
-
+    from sigma.data.cards import read_config
     from sigma.data.index import DataError
 
     if not Path(args.config).is_file():
         raise DataError(f'Config {args.config} is not there; see mmaction_configs/pretrain for those that ship.')
     try:
-        cfg = Config.fromfile(args.config)
+        cfg = read_config(args.config)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
     except Exception as error:
@@ -103,6 +103,7 @@ def set_resume(cfg, resume: str | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
+    warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
     from sigma.checkpoints import CheckpointError

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def find_card(kind: str, name: str) -> Path:
     )
 
 
+def read_config(path: str | Path, **kwargs) -> Config:
+    """`Config.fromfile` without its notice for every variable of the environment that a config reads."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        return Config.fromfile(path, **kwargs)
+    finally:
+        logging.disable(before)
+
+
 def read_card(path: str | Path, section: str) -> dict:
     """The section (`dataset_info`, `encoder`) of a card, as a plain dict, with `data_root` where the card has one.
 
@@ -44,7 +55,7 @@ def read_card(path: str | Path, section: str) -> dict:
         DataError: if the file is not a config or lacks the section.
     """
     try:
-        config = Config.fromfile(path, import_custom_modules=False)
+        config = read_config(path, import_custom_modules=False)
     except Exception as error:
         raise DataError(f'{path} cannot be read as a config: {error}') from None
     if section not in config:
