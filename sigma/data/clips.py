@@ -60,15 +60,16 @@ class PyAVReader:
         self.path = path
         try:
             with av.open(path) as container:
-                if not container.streams.video:
+                stream = container.streams.best('video')  # as decord and the index choose
+                if stream is None:
                     raise DecodeError(f'{path}: no video stream')
-                self.num_frames = num_frames or container.streams.video[0].frames or self._count(container)
+                self.num_frames = num_frames or stream.frames or self._count(container, stream)
         except av.FFmpegError as error:
             raise DecodeError(f'{path}: PyAV cannot open it ({_first_line(error)})') from None
 
     @staticmethod
-    def _count(container) -> int:
-        return sum(1 for _ in container.decode(video=0))
+    def _count(container, stream) -> int:
+        return sum(1 for _ in container.decode(stream))
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
         """uint8 RGB (n, H, W, 3) of the given frames; decodes up to the last of them, each once."""
@@ -79,8 +80,9 @@ class PyAVReader:
         taken = []
         try:
             with av.open(self.path, options={'err_detect': 'explode'}) as container:
-                container.streams.video[0].codec_context.options = {'err_detect': 'explode'}
-                for number, frame in enumerate(container.decode(video=0)):
+                stream = container.streams.best('video')
+                stream.codec_context.options = {'err_detect': 'explode'}
+                for number, frame in enumerate(container.decode(stream)):
                     if number in wanted_set:
                         taken.append(frame.to_ndarray(format='rgb24'))
                     if number >= last:
