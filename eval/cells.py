@@ -20,6 +20,7 @@ class Cell:
     encoder: str
     seed: int
     shots: int | None = None
+    examples: int | None = None
 
     def to_json(self) -> str:
         """For another process."""
@@ -51,6 +52,7 @@ class Resolved:
     def name(self) -> str:
         """`<encoder>_<protocol>_<dataset>[_<shots>]_<recipe>_s<seed>`."""
         shots = [f'{self.cell.shots}-a-class'] if self.cell.shots else []
+        shots += [f'{self.cell.examples}-examples'] if self.cell.examples else []
         recipe = Path(self.cell.recipe).stem
         parts = [
             self.encoder.name,
@@ -76,12 +78,13 @@ class Resolved:
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
             'dataset': {
                 'name': self.dataset.name,
-                'lists': {split: self.dataset.split(split)['sha256'] for split in ('train', 'test')},
+                'lists': {split: self.dataset.list_sha256(split) for split in ('train', 'test')},
                 'videos': {split: self.dataset.content_sha256(split) for split in ('train', 'test')},
             },
             'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},
             'recipe': Path(self.cell.recipe).stem,
             'shots': self.cell.shots,
+            'examples': self.cell.examples,
             'seed': self.cell.seed,
             'config': _without_places(self.config, places),
         }

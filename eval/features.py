@@ -65,7 +65,7 @@ def feature_key(resolved, split: str) -> dict:
         'weights': weights if weights != 'random' else f'random, seed {resolved.cell.seed}',
         'normalisation': [list(resolved.encoder.mean), list(resolved.encoder.std)],
         'dataset': resolved.dataset.name,
-        'list': resolved.dataset.split(split)['sha256'],
+        'list': resolved.dataset.list_sha256(split),
         'videos': resolved.dataset.content_sha256(split),
         'pipeline': resolved.config['pipeline'],
         'pooling': 'mean over space, time steps kept',

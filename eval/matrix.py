@@ -33,7 +33,7 @@ def plan(
         protocol = get_protocol(entry.protocol)
         for encoder in encoders:
             for seed in seeds:
-                cell = Cell(entry.protocol, entry.dataset, entry.recipe, encoder, seed, entry.shots)
+                cell = Cell(entry.protocol, entry.dataset, entry.recipe, encoder, seed, entry.shots, entry.examples)
                 planned.append(_look_up(Resolved(cell, protocol), work_dir))
     return planned
 
@@ -64,4 +64,4 @@ def estimate_seconds(planned: Sequence[Planned], jobs: int) -> float | None:
 
 def _kind(item: Planned) -> tuple:
     cell = item.resolved.cell
-    return cell.protocol, cell.dataset, cell.shots, cell.recipe
+    return cell.protocol, cell.dataset, cell.shots, cell.examples, cell.recipe

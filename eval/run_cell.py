@@ -112,14 +112,15 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     text = f'# resolved config of {resolved.name}\nconfig = {pprint.pformat(resolved.config, width=100)}\n'
     config = write_atomic(config_path(path), text.encode())
     protocol, dataset, encoder = resolved.protocol, resolved.dataset, resolved.encoder
-    metric = get_metric(protocol.metric)
-    others = [name for name in ('top5', 'mean_class') if name != protocol.metric]
+    primary = protocol.metric_of(resolved)
+    metric = get_metric(primary)
+    others = [name for name in ('top1', 'top5', 'mean_class') if name != primary]
     record = Record(
         cell={'id': resolved.id, 'name': resolved.name},
         identity=resolved.identity,
         score={
-            'metric': protocol.metric,
-            'value': score_predictions(predictions, protocol.metric),
+            'metric': primary,
+            'value': score_predictions(predictions, primary),
             'unit': metric.unit,
             'higher_is_better': metric.higher_is_better,
             'others': {name: score_predictions(predictions, name) for name in others},
@@ -127,12 +128,12 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
         dataset={
             'name': dataset.name,
             'split': 'test',
-            'list_sha256': dataset.split('test')['sha256'],
+            'list_sha256': dataset.list_sha256('test'),
             'num_classes': dataset.num_classes,
             'num_listed': outcome.num_listed,
             'num_scored': len(outcome.videos),
             'unscored': outcome.unscored,
-            'train_list_sha256': dataset.split('train')['sha256'],
+            'train_list_sha256': dataset.list_sha256('train'),
             'num_train': outcome.num_train,
             'num_train_skipped': outcome.num_train_skipped,
         },

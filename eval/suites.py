@@ -8,12 +8,17 @@ from sigma.data.index import DataError
 
 @dataclass(frozen=True)
 class Entry:
-    """One column of a suite: a protocol on a dataset, on all training clips or on a few of each class."""
+    """One column of a suite: a protocol on a dataset, on all training clips or on a few of each class.
+
+    `shots` are clips a class; `examples` a number in all, of which every class gives its share rounded up
+    (`eval.subsets`), as SEVERE draws its 1000 clips.
+    """
 
     protocol: str
     dataset: str
     recipe: str
     shots: int | None = None
+    examples: int | None = None
 
 
 SUITES: dict[str, tuple[Entry, ...]] = {
@@ -61,8 +66,8 @@ def suite_entries(name: str, datasets: list[str] | None = None, shots: list[int]
         raise DataError(did_you_mean('suite', name, SUITES))
     entries = list(SUITES[name])
     if datasets:
-        shapes = dict.fromkeys((e.protocol, e.recipe, e.shots) for e in entries)
-        entries = [Entry(p, dataset, recipe, s) for dataset in datasets for p, recipe, s in shapes]
+        shapes = dict.fromkeys((e.protocol, e.recipe, e.shots, e.examples) for e in entries)
+        entries = [Entry(p, dataset, *rest) for dataset in datasets for p, *rest in shapes]
     if shots:
         entries = [
             replace(entry, shots=number) if entry.shots else entry

@@ -26,7 +26,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sigma.data.index import DataError, Index, build_index, list_sha256, pick_delimiter, write_list, write_whole
+from sigma.data.index import DataError, Index, build_index, write_whole
+from sigma.data.lists import list_sha256, pick_delimiter, write_list
 
 VIDEO_SUFFIXES = {
     '.3gp', '.avi', '.flv', '.gif', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts',

@@ -11,8 +11,8 @@ class Outcome:
     """Predictions of a cell and what the record needs besides."""
 
     videos: list[str]
-    labels: np.ndarray  # (N,) int64
-    scores: np.ndarray  # (N, C) float
+    labels: np.ndarray  # (N,) int64 classes or counts, or (N, C) bool of a multi-label dataset
+    scores: np.ndarray  # (N, C) float; (N, 1) for counts
     unscored: list[dict]
     num_listed: int
     num_train: int
@@ -31,14 +31,18 @@ class Protocol:
         name, version: `version` is raised, with a dated line in the protocol's file, when its numbers would change.
         evaluator_version: Of the code that turns outputs into scores.
         source: Where the protocol is described.
-        metric: Name in `eval.metrics.METRICS`.
+        metric: Name in `eval.metrics.METRICS`; empty where the dataset's card says it.
     """
 
     name: str = ''
     version: int = 1
     evaluator_version: int = 1
     source: str = ''
-    metric: str = 'top1'
+    metric: str = ''
+
+    def metric_of(self, resolved) -> str:
+        """The primary metric of a cell."""
+        return self.metric or resolved.dataset.info['metric']
 
     def config(self, resolved) -> dict:
         """All settings of the cell, joined from its cards; part of its identity."""

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from eval.machine import machine_settings
 from eval.protocols.base import Outcome, Protocol
-from eval.subsets import few_a_class, subset_sha256
+from eval.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from eval.views import PACK, control, evaluation_pipeline, spatial_views, stride_of
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.registry import RUNNERS
@@ -63,7 +63,7 @@ class Finetune(Protocol):
                     ),
                 },
             },
-            'test_evaluator': {'type': 'eval.KeepPredictions', 'metric': self.metric},
+            'test_evaluator': {'type': 'eval.KeepPredictions', 'metric': self.metric_of(resolved)},
             'test_cfg': {'type': 'mmengine.TestLoop'},
             'train_cfg': {'type': 'sigma.TrainLoop', 'max_epochs': epochs},
             'randomness': {'seed': resolved.cell.seed},
@@ -99,19 +99,22 @@ class Finetune(Protocol):
 
     @staticmethod
     def _subset(resolved) -> list[int] | None:
-        if resolved.cell.shots is None:
-            return None
+        cell = resolved.cell
         labels = [label for _, label in resolved.dataset.pairs('train')]
-        return few_a_class(labels, resolved.cell.shots, resolved.cell.seed)
+        if cell.examples is not None:
+            return examples_of_all(labels, cell.examples, resolved.dataset.num_classes, cell.seed)
+        if cell.shots is None:
+            return None
+        return few_a_class(labels, cell.shots, cell.seed)
 
     def _describe_subset(self, resolved) -> dict | None:
         subset = self._subset(resolved)
         if subset is None:
             return None
-        pairs = resolved.dataset.pairs('train')
+        pairs, cell = resolved.dataset.pairs('train'), resolved.cell
         return {
-            'name': f'{resolved.cell.shots}_a_class',
-            'seed': resolved.cell.seed,
+            'name': f'{cell.examples}_examples' if cell.examples else f'{cell.shots}_a_class',
+            'seed': draw_seed(cell.seed) if cell.examples else cell.seed,
             'sha256': subset_sha256([pairs[i][0] for i in subset]),
         }
 

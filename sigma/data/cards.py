@@ -2,13 +2,15 @@
 
 import difflib
 import hashlib
+import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
 
-from sigma.data.index import DataError, list_sha256, load_index, read_list
+from sigma.data.index import DataError, load_index
+from sigma.data.lists import Label, list_sha256, read_list
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / 'mmaction_configs'
 
@@ -66,7 +68,13 @@ def read_card(path: str | Path, section: str) -> dict:
 
 @dataclass
 class DatasetCard:
-    """A dataset card and the files that it points to; `info` holds the card's fields."""
+    """A dataset card and the files that it points to; `info` holds the card's fields.
+
+    `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`), or a count
+    (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say:
+    `actions` [[start_seconds, end_seconds, class], ...] of a multi-label video, `cycles` (frame numbers at which one
+    cycle ends and the next begins, one more than cycles) of a repetition video.
+    """
 
     path: Path
     info: dict
@@ -78,7 +86,12 @@ class DatasetCard:
 
     @property
     def num_classes(self) -> int:
-        return len(self.info['classes'])
+        """Classes; 1 for a count."""
+        return 1 if self.task == 'repetition' else len(self.info['classes'])
+
+    @property
+    def task(self) -> str:
+        return self.info.get('task', 'action_recognition')
 
     def _file(self, name: str) -> Path:
         return Path(self.info['data_root']) / name
@@ -93,26 +106,38 @@ class DatasetCard:
             raise DataError(f'{self.name} has no split {split!r}; it has {", ".join(self.info["splits"])}.')
         return self.info['splits'][split]
 
-    def pairs(self, split: str) -> list[tuple[str, int]]:
-        """(video, label) of every line of a split's list, whose hash must be the card's.
+    def list_sha256(self, split: str) -> str:
+        """Hash of a split's list as it lies on the disk, which must be the card's where the card states one.
 
         Raises:
             DataError: if the list is absent or another than the card's.
         """
+        return list_sha256(self._checked_list(split))
+
+    def pairs(self, split: str) -> list[tuple[str, Label]]:
+        """(video, label) of every line of a split's list, whose hash must be the card's where it states one.
+
+        Raises:
+            DataError: if the list is absent or another than the card's.
+        """
+        return read_list(self._checked_list(split), self.info.get('delimiter'), self.task == 'multi_label')
+
+    def _checked_list(self, split: str) -> Path:
         entry = self.split(split)
         path = self._file(entry['list'])
         if not path.is_file():
             raise DataError(f'{self.name} ({split}) is not prepared: {path} is absent. {self._how_to_prepare()}')
         found = list_sha256(path)
-        if found != entry['sha256']:
+        if entry['sha256'] is not None and found != entry['sha256']:
             raise DataError(
                 f'{path} is another list than the card {self.path} describes: its sha256 is {found[:16]}..., the '
                 f'card says {entry["sha256"][:16]}...; prepare the data set anew or use its own card.'
             )
-        return read_list(path, self.info.get('delimiter'))
+        return path
 
     def entries(self, split: str) -> list[dict]:
-        """One dict a listed video: filename, video, label, total_frames, reason (None where it is readable), sha256.
+        """One dict a listed video: filename, video, label, annotation (dict or None), total_frames, fps, reason (None
+        where it is readable), sha256.
 
         Raises:
             DataError: as `pairs`, and where the index is absent or lacks listed videos.
@@ -130,17 +155,20 @@ class DatasetCard:
                 f'{self._file(self.split(split)["list"])} names {len(absent)} videos that its index does not have, '
                 f'first {absent[0]}. {self._how_to_prepare()}'
             )
-        root = self._file(self.info.get('video_root', ''))
+        root = self._file(self.info['video_root']) if self.info.get('video_root') else index.root
+        annotations = self._annotations()
         entries = []
         for video, label in pairs:
             info = index[video]
             reason = None if info.readable else info.reason or 'unreadable'
             entries.append(
                 {
-                    'filename': str(root / video),
+                    'filename': str(root / (info.file or video)),
                     'video': video,
                     'label': label,
+                    'annotation': annotations.get(video),
                     'total_frames': info.frames,
+                    'fps': info.fps,
                     'reason': reason,
                     'sha256': info.sha256,
                 }
@@ -153,8 +181,17 @@ class DatasetCard:
             )
         return entries
 
+    def _annotations(self) -> dict[str, dict]:
+        if not self.info.get('annotations'):
+            return {}
+        path = self._file(self.info['annotations'])
+        if not path.is_file():
+            raise DataError(f'{self.name} is not prepared: {path} is absent. {self._how_to_prepare()}')
+        return json.loads(path.read_text(encoding='utf-8'))
+
     def content_sha256(self, split: str) -> str:
-        """Hash over the videos of a split: names, bytes and whether they can be read, as the index found them.
+        """Hash over the videos of a split: names, bytes, whether they can be read (as the index found them), and
+        annotations.
 
         Raises:
             DataError: as `entries`.
@@ -162,6 +199,8 @@ class DatasetCard:
         digest = hashlib.sha256()
         for entry in self.entries(split):
             digest.update(f'{entry["video"]} {entry["sha256"]} {entry["reason"] is None}\n'.encode())
+            if entry['annotation'] is not None:
+                digest.update(json.dumps(entry['annotation'], sort_keys=True).encode() + b'\n')
         return digest.hexdigest()
 
     def _how_to_prepare(self) -> str:

@@ -3,7 +3,7 @@
 `build_index` decodes each file whole by PyAV with errors raised (decord and OpenCV hand out damaged frames without
 a word) and writes `index.jsonl`: a header line, then one JSON object a video, sorted by path. Training leaves out
 what the index calls unreadable, evaluation counts it as not scored. The list files beside it are mmaction2's:
-`path label` a line.
+`path label` a line (sigma/data/lists.py).
 
 A strict reading finds what the decoder can know: broken streams, files that end early, no frames. Flipped bits that
 still make a valid stream (VP8 accepts any) decode to wrong pixels and stay unseen; the sha256 tells such files apart.
@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import connection
@@ -49,6 +49,8 @@ class VideoInfo:
         fps: Average frames a second as the container states it; 0 when unknown.
         width, height: Pixels of the first frame; 0 when unreadable.
         size_bytes, mtime_ns: Of the file; a changed pair makes a later run read it anew.
+        file: Where it lies, relative to the root, if that is not `path`: lists of published datasets name videos by
+            their published names, whatever folder and ending a copy has.
         sha256: Of the file's bytes; empty when they could not be read.
     """
 
@@ -62,6 +64,7 @@ class VideoInfo:
     size_bytes: int = 0
     mtime_ns: int = 0
     sha256: str = ''
+    file: str = ''
 
 
 class Index(Mapping):
@@ -324,63 +327,6 @@ def load_index(path: str | Path) -> Index:
                 f"'{path}' line {number} is no JSON object of {', '.join(names)}; prepare it anew."
             ) from None
     return Index((path.parent / root).resolve(), videos)
-
-
-# ------------------------------------------------------------------------------------------------------- list files
-
-
-def read_list(path: str | Path, delimiter: str | None = None) -> list[tuple[str, int]]:
-    """(path, label) pairs of an mmaction2 list file, one `path label` a line.
-
-    Args:
-        delimiter: Between path and label; None takes a tab where the line has one, else a space.
-
-    Raises:
-        DataError: if the file is missing, or a line is not a path and a whole number (which one is named).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"No list file at '{path}': write it with tools/prepare.py.")
-    entries = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
-        if not line.strip():
-            continue
-        split_by = delimiter or ('\t' if '\t' in line else ' ')
-        parts = line.strip().split(split_by)
-        if len(parts) != 2 or not parts[1].strip().isdecimal():
-            raise DataError(f"'{path}' line {number}: expected a path and a label, found '{line}'.")
-        entries.append((parts[0], int(parts[1])))
-    return entries
-
-
-def write_list(path: str | Path, entries: Sequence[tuple[str, int]], delimiter: str | None = None) -> str:
-    """Write (path, label) pairs as an mmaction2 list file, whole or not at all.
-
-    Args:
-        delimiter: None takes a space, or a tab where a path has white space.
-
-    Returns:
-        The delimiter, which the dataset card must state.
-
-    Raises:
-        DataError: if a path holds the delimiter or a line break.
-    """
-    delimiter = delimiter or pick_delimiter([video for video, _ in entries])
-    for video, _ in entries:
-        if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
-            raise DataError(f'{video!r} cannot stand in a list file divided by {delimiter!r}: rename the file.')
-    write_whole(path, ''.join(f'{video}{delimiter}{label}\n' for video, label in entries))
-    return delimiter
-
-
-def pick_delimiter(paths: Iterable[str]) -> str:
-    """A space, or a tab where any path has white space."""
-    return '\t' if any(len(path.split()) != 1 for path in paths) else ' '
-
-
-def list_sha256(path: str | Path) -> str:
-    """Hex sha256 of a list file's bytes: the identity of a split in cards and records."""
-    return file_sha256(path)
 
 
 def write_whole(path: str | Path, content: str | bytes, to_disk: bool = True) -> None:

@@ -115,7 +115,7 @@ def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp
 
 @pytest.mark.skipif(not (SHARED / 'data/annotations/severe_subsets').is_dir(), reason='annotation lists are not there')
 def test_few_shot_draws_equal_the_published_lists():
-    from sigma.data.index import read_list
+    from sigma.data.lists import read_list
 
     lists = SHARED / 'data/annotations/severe_subsets'
     found = 0

@@ -17,12 +17,10 @@ from sigma.data.index import (
     VideoInfo,
     build_index,
     in_processes,
-    list_sha256,
     load_index,
-    read_list,
     read_strictly,
-    write_list,
 )
+from sigma.data.lists import list_sha256, read_list, write_list
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sigma.data import toy
-from sigma.data.index import DataError, list_sha256, write_list
+from sigma.data.index import DataError
+from sigma.data.lists import list_sha256, write_list
 from sigma.data.toy import DOMAINS, NUM_PHASES, ToySpec, clip_frames, draw_scene, encode, render, scene_frames
 
 CLASSES = ToySpec().classes

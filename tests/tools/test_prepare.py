@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from sigma.data.index import list_sha256, load_index, read_list
+from sigma.data.index import load_index
+from sigma.data.lists import list_sha256, read_list
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'

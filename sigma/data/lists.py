@@ -1,0 +1,71 @@
+"""List files: which videos a split holds, and what is true of each; mmaction2's format, one video a line.
+
+path label             action recognition; repetition, where the number is the count
+path label label ...   several labels or none (mmaction2's `multi_class`)
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sigma.data.index import DataError, file_sha256, write_whole
+
+Label = int | tuple[int, ...]
+
+
+def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool = False) -> list[tuple[str, Label]]:
+    """(path, label) pairs of a list file; with `multi_label`, (path, labels) with a tuple of any length.
+
+    Args:
+        delimiter: Between path and label; None takes a tab where the line has one, else a space.
+
+    Raises:
+        DataError: if the file is missing, or a line is not a path and whole numbers (which one is named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"No list file at '{path}': write it with tools/prepare.py.")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+        if not line.strip():
+            continue
+        split_by = delimiter or ('\t' if '\t' in line else ' ')
+        video, *labels = line.strip().split(split_by)
+        if not all(label.strip().isdecimal() for label in labels) or not (multi_label or len(labels) == 1):
+            wanted = 'a path and labels' if multi_label else 'a path and a label'
+            raise DataError(f"'{path}' line {number}: expected {wanted}, found '{line}'.")
+        numbers = tuple(int(label) for label in labels)
+        entries.append((video, numbers if multi_label else numbers[0]))
+    return entries
+
+
+def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter: str | None = None) -> str:
+    """Write (path, label) or (path, labels) pairs as a list file, whole or not at all.
+
+    Args:
+        delimiter: None takes a space, or a tab where a path has white space.
+
+    Returns:
+        The delimiter, which the dataset card must state.
+
+    Raises:
+        DataError: if a path holds the delimiter or a line break.
+    """
+    delimiter = delimiter or pick_delimiter([video for video, _ in entries])
+    lines = []
+    for video, label in entries:
+        if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
+            raise DataError(f'{video!r} cannot stand in a list file divided by {delimiter!r}: rename the file.')
+        labels = label if isinstance(label, tuple) else (label,)
+        lines.append(delimiter.join([video, *map(str, labels)]) + '\n')
+    write_whole(path, ''.join(lines))
+    return delimiter
+
+
+def pick_delimiter(paths: Iterable[str]) -> str:
+    """A space, or a tab where any path has white space."""
+    return '\t' if any(len(path.split()) != 1 for path in paths) else ' '
+
+
+def list_sha256(path: str | Path) -> str:
+    """Hex sha256 of a list file's bytes: the identity of a split in cards and records."""
+    return file_sha256(path)
