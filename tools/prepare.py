@@ -1,16 +1,22 @@
-"""Prepare a dataset: render `toy`, or take a folder of videos; write list files, the index and a dataset card.
+"""Prepare a dataset: render `toy`, take a published one or a folder of videos; write lists, the index and a card.
 
     python tools/prepare.py toy --out data/toy
     python tools/prepare.py toy --domain shift --out data/toy_shift
     python tools/prepare.py folder VIDEOS --out data/mine                          # VIDEOS/<class>/<video>
     python tools/prepare.py folder --csv clips.csv --test-where serial=16-22 --out data/gestures
+    python tools/prepare.py folder --csv clips.csv --task repetition --test-every 4 --out data/reps
+    python tools/prepare.py ucf101 --root UCF-101                                  # to $SIGMA_DATA/ucf101
+    python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video read strictly
-once) and `dataset.py` (the card that configs and the suite read). Videos of a folder stay where they are. Killed
-anywhere, the same command goes on; what was read or rendered is not done again.
+once), `dataset.py` (the card that configs and the suite read) and, where lists cannot say all, `annotations.json`.
+Videos stay where they are. Killed anywhere, the same command goes on; what was read or rendered is not done again.
 
-Exit status: 0 prepared; 1 some videos are unreadable (each is named; `--allow-unreadable` keeps them in the lists,
-where training skips and evaluation counts them); 2 bad input, in one sentence.
+Videos of a published dataset are found by their names, in whatever folders and with whatever endings. Those that are
+missing are counted and stand in `missing.txt`.
+
+Exit status: 0 prepared; 1 some videos are unreadable or missing (`--allow-unreadable` keeps them in the lists, where
+training skips and evaluation counts them); 2 bad input, in one sentence.
 """
 
 import argparse
@@ -27,7 +33,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sigma.data.index import DataError, Index, build_index, write_whole
+from sigma.data import published
+from sigma.data.cards import load_dataset_card
+from sigma.data.index import NO_SUCH_FILE, DataError, Index, build_index, write_whole
 from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
 
 VIDEO_SUFFIXES = {
@@ -41,6 +49,7 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 # split -> (path, label) pairs; a label is a class name, a tuple of class names (multi_label) or a count (repetition)
+METRICS = {'action_recognition': 'top1', 'multi_label': 'mean_average_precision', 'repetition': 'count_error'}
 Splits = dict[str, list[tuple[str, str | tuple[str, ...] | int]]]
 
 
@@ -89,7 +98,12 @@ def prepare_folder(options: argparse.Namespace) -> int:
     root = Path(options.path if options.path is not None else Path(options.csv).parent)
     if not root.is_dir():
         raise DataError(f"'{root}' is no folder.")
-    splits = splits_of_csv(root, options) if options.csv is not None else splits_of_folder(root, options)
+    if options.csv is None and options.task != 'action_recognition':
+        raise DataError(f'--task {options.task} needs --csv FILE: folders can only say one class a video.')
+    if options.csv is not None:
+        splits, annotations = splits_of_csv(root, options)
+    else:
+        splits, annotations = splits_of_folder(root, options), None
     check_splits(splits, root)
     out = Path(options.out)
     is_new = not out.exists()
@@ -105,17 +119,65 @@ def prepare_folder(options: argparse.Namespace) -> int:
         sampling['stride_frames'] = options.stride_frames
     info = {
         'name': options.name or out.resolve().name,
-        'task': 'action_recognition',
+        'task': options.task,
         'video_root': str(root.resolve()),
-        'metric': 'top1',
-        'flips_change_label': not options.flips_are_harmless,
+        'metric': METRICS[options.task],
+        # A mirrored video has as many cycles.
+        'flips_change_label': options.task != 'repetition' and not options.flips_are_harmless,
         'sampling': sampling,
         'size': options.size,
         'source': options.source,
         'licence': options.licence,
         'prepare': options.command,
     }
-    return write_dataset(out, info, splits, index, options.allow_unreadable)
+    return write_dataset(out, info, splits, index, options.allow_unreadable, annotations)
+
+
+def prepare_published(options: argparse.Namespace) -> int:
+    """Take a published dataset as it was downloaded: its lists, and which file is which listed video."""
+    card = load_dataset_card(options.dataset)
+    root = Path(options.root)
+    if not root.is_dir():
+        raise DataError(f"--root: '{root}' is no folder.")
+    videos, _ = _find_videos(root)
+    annotations = Path(options.annotations) if options.annotations is not None else None
+    lists = published.read_lists(card, annotations, root, videos)
+    listed = [video for pairs in lists.splits.values() for video, _ in pairs]
+    files = published.match_videos(listed, videos, published.SOURCES[card.name].other_stem)
+    if not files:
+        raise DataError(
+            f'None of the {len(listed)} videos of {card.name} (such as {listed[0]}) is among the {len(videos)} videos '
+            f"under '{root}'. Get them from: {card.info['obtain']}."
+        )
+    out = Path(options.out if options.out is not None else card.info['data_root'])
+    index = build_index(root, listed, out / 'index.jsonl', workers=options.workers, files=files)
+    _tell_missing([video for video in listed if video not in files], len(listed), out, card.info['obtain'])
+    if not _may_write(index, options.allow_unreadable):
+        return 1
+    _warn_of_copies(lists.splits, index)
+    _warn_of_late_cycles(lists.annotations or {}, index)
+    entries = {}
+    for split, pairs in lists.splits.items():
+        entries[split] = _write_split(out, split, pairs, card.info['delimiter'])
+        print(f'{split}: {len(pairs)} videos, {sum(index[video].readable for video, _ in pairs)} readable')
+    if lists.annotations is not None:
+        write_annotations(out / 'annotations.json', lists.annotations)
+    write_whole(out / 'dataset.py', card_text({**card.info, 'splits': entries, 'prepare': options.command}))
+    print(f'card: {out / "dataset.py"}')
+    return 0
+
+
+def _tell_missing(missing: list[str], num_listed: int, out: Path, obtain: str) -> None:
+    """Count and name listed videos that are not on the disk; all of them go to missing.txt."""
+    file = out / 'missing.txt'
+    file.unlink(missing_ok=True)
+    if missing:
+        write_whole(file, '\n'.join(missing) + '\n')
+        print(
+            f'prepare: {_named(missing)} missing of {num_listed} listed; all names are in {file}. '
+            f'Get them from: {obtain}.',
+            file=sys.stderr,
+        )
 
 
 def write_dataset(
@@ -138,27 +200,18 @@ def write_dataset(
     Raises:
         DataError: if a label is not what the task asks for.
     """
-    unreadable = index.unreadable
-    print(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
-    for video in unreadable:
-        print(f'  unreadable: {video.path}: {video.reason}')
-    if unreadable and not allow_unreadable:
-        print(
-            f'prepare: {len(unreadable)} of {len(index)} videos are unreadable, so no lists were written; mend or '
-            'remove them, or keep them in the lists, to be counted as not read, by --allow-unreadable.',
-            file=sys.stderr,
-        )
-        return 1
     _check_labels(splits, info['task'])
+    if not _may_write(index, allow_unreadable):
+        return 1
     _warn_of_copies(splits, index)
+    _warn_of_late_cycles(annotations or {}, index)
     classes = sorted({name for pairs in splits.values() for _, label in pairs for name in _names_in(label)})
     numbers = {name: number for number, name in enumerate(classes)}
     delimiter = pick_delimiter(index)
     entries = {}
     for split, pairs in splits.items():
-        name = f'{split}.txt'
-        write_list(out / name, [(path, _numbered(label, numbers)) for path, label in sorted(pairs)], delimiter)
-        entries[split] = {'list': name, 'sha256': list_sha256(out / name), 'num_videos': len(pairs)}
+        numbered = [(path, _numbered(label, numbers)) for path, label in sorted(pairs)]
+        entries[split] = _write_split(out, split, numbered, delimiter)
         found = {name for _, label in pairs for name in _names_in(label)}
         what = f'{len(found)} of {len(classes)} classes' if classes else f'{sum(n for _, n in pairs)} cycles'
         print(f'{split}: {len(pairs)} videos, {what}')
@@ -173,15 +226,48 @@ def write_dataset(
     return 0
 
 
-def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapping[str, int]) -> None:
-    """Write {video: {...}} as JSON, sorted and a video a line; class names in `actions` become their numbers."""
+def _may_write(index: Index, allow_unreadable: bool) -> bool:
+    """Say how many videos are readable, name the others, and whether lists may be written."""
+    unreadable = index.unreadable
+    print(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
+    for video in unreadable:
+        if video.reason != NO_SUCH_FILE:  # those are named elsewhere
+            print(f'  unreadable: {video.path}: {video.reason}')
+    if unreadable and not allow_unreadable:
+        print(
+            f'prepare: {len(unreadable)} of {len(index)} videos are unreadable, so no lists were written; mend or '
+            'remove them, or keep them in the lists, to be counted as not read, by --allow-unreadable.',
+            file=sys.stderr,
+        )
+    return allow_unreadable or not unreadable
+
+
+def _write_split(out: Path, split: str, pairs: list[tuple[str, Label]], delimiter: str) -> dict:
+    """Write a split's list; its entry in a card."""
+    name = f'{split}.txt'
+    write_list(out / name, pairs, delimiter)
+    return {'list': name, 'sha256': list_sha256(out / name), 'num_videos': len(pairs)}
+
+
+def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapping[str, int] | None = None) -> None:
+    """Write {video: {...}} as JSON, sorted and a video a line; class names in `actions` become their `numbers`.
+
+    Raises:
+        DataError: if an action is of a class that no label names.
+    """
     lines = []
     for video in sorted(annotations):
         entry = dict(annotations[video])
-        if 'actions' in entry:
-            entry['actions'] = [[start, end, numbers.get(name, name)] for start, end, name in entry['actions']]
+        if numbers is not None and 'actions' in entry:
+            entry['actions'] = [[start, end, _number(name, numbers, video)] for start, end, name in entry['actions']]
         lines.append(f'{json.dumps(video)}: {json.dumps(entry)}')
     write_whole(path, '{\n' + ',\n'.join(lines) + '\n}\n')
+
+
+def _number(name: str | int, numbers: Mapping[str, int], video: str) -> int:
+    if isinstance(name, str) and name not in numbers:
+        raise DataError(f'An action in {video} is of the class {name!r}, which no label names.')
+    return numbers[name] if isinstance(name, str) else name
 
 
 def _check_labels(splits: Splits, task: str) -> None:
@@ -215,7 +301,7 @@ def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
         'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric',
-        'flips_change_label', 'sampling', 'size', 'source', 'licence', 'prepare',
+        'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']
@@ -296,11 +382,11 @@ def _find_videos(root: Path) -> tuple[list[str], int]:
     return sorted(videos), num_others
 
 
-def split_by_hash(pairs: Iterable[tuple[str, str]], test_fraction: float) -> Splits:
+def split_by_hash(pairs: Iterable[tuple[str, str | tuple[str, ...] | int]], test_fraction: float) -> Splits:
     """A share of each class becomes the test split: the videos whose path has the smallest sha256.
 
     Args:
-        pairs: (path, class name).
+        pairs: (path, label); where labels are no classes, the share is one of all videos.
         test_fraction: In (0, 1); rounded, but at least one video of a class of two or more.
 
     Raises:
@@ -310,21 +396,25 @@ def split_by_hash(pairs: Iterable[tuple[str, str]], test_fraction: float) -> Spl
         raise DataError(f'--test-fraction is {test_fraction}, it must lie between 0 and 1.')
     by_class = {}
     for path, label in pairs:
-        by_class.setdefault(label, []).append(path)
+        by_class.setdefault(label if isinstance(label, str) else '', []).append((path, label))
     splits = {'train': [], 'test': []}
-    for label, paths in sorted(by_class.items()):
-        paths.sort(key=lambda path: hashlib.sha256(path.encode()).digest())
-        num_test = min(max(1, round(test_fraction * len(paths))), len(paths) - 1)
-        for number, path in enumerate(paths):
-            splits['test' if number < num_test else 'train'].append((path, label))
+    for _, members in sorted(by_class.items()):
+        members.sort(key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
+        num_test = min(max(1, round(test_fraction * len(members))), len(members) - 1)
+        splits['test'] += members[:num_test]
+        splits['train'] += members[num_test:]
     return splits
 
 
-def splits_of_csv(root: Path, options: argparse.Namespace) -> Splits:
-    """Videos, labels and splits from the rows of a CSV file; paths are relative to `root`.
+def splits_of_csv(root: Path, options: argparse.Namespace) -> tuple[Splits, dict[str, dict] | None]:
+    """Videos, labels and splits from the rows of a CSV file, and their cycles if it has them.
+
+    Returns:
+        Splits of paths relative to `root`; annotations, or None without --cycles-column.
 
     Raises:
-        DataError: if the file or a column is missing, a split is unknown, or no row is left.
+        DataError: if the file or a column is missing, a label or cycle is malformed, a split is unknown, or no row is
+            left.
     """
     file = Path(options.csv)
     if not file.is_file():
@@ -335,23 +425,67 @@ def splits_of_csv(root: Path, options: argparse.Namespace) -> Splits:
             rows, columns = list(reader), reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"'{file}' is no CSV file in UTF-8: {error}.") from None
-    label_columns = options.label_columns.split(',')
-    for column in ['path', *label_columns]:
+    label_columns = [options.count_column] if options.task == 'repetition' else options.label_columns.split(',')
+    for column in ['path', *label_columns, *filter(None, [options.cycles_column])]:
         _check_column(column, columns, file)
     pairs = [
-        (
-            posixpath.normpath(row['path']) if row['path'] else '',
-            '_'.join(row[column] or '' for column in label_columns),
-        )
+        (posixpath.normpath(row['path']) if row['path'] else '', _label_of_row(row, label_columns, options.task, file))
         for row in rows
     ]
-    _check_dropped(options.drop_label, {label for _, label in pairs})
+    _check_dropped(options, {label for _, label in pairs})
+    annotations = None
+    if options.cycles_column is not None:
+        if options.task != 'repetition':
+            raise DataError(f'--cycles-column is for --task repetition, not for {options.task}.')
+        annotations = {
+            path: {'cycles': _cycles_of_row(row, count, options.cycles_column, file)}
+            for row, (path, count) in zip(rows, pairs)
+        }
+    return _split_rows(rows, columns, pairs, file, options), annotations
+
+
+def _label_of_row(row: dict, columns: list[str], task: str, file: Path) -> str | tuple[str, ...] | int:
+    """A class name (columns joined by `_`), several divided by `;`, or a count."""
+    text = '_'.join(row[column] or '' for column in columns)
+    if task == 'action_recognition':
+        return text
+    if task == 'multi_label':
+        return tuple(sorted({name.strip() for name in text.split(';') if name.strip()}))
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise DataError(f"'{file}': the count of {row['path']} is {text!r}, expected a whole number from 1.")
+    return int(text)
+
+
+def _cycles_of_row(row: dict, count: int, column: str, file: Path) -> list[int]:
+    """Frames at which cycles begin and end: 0, where the first begins, and those at which one ends."""
+    words = (row[column] or '').split()
+    if not all(word.isdecimal() for word in words) or len(words) != count:
+        raise DataError(
+            f"'{file}': {row['path']} has {count} cycles, but {column} is {row[column]!r}; expected {count} frame "
+            'numbers, those at which a cycle ends.'
+        )
+    cycles = [0, *map(int, words)]
+    if any(end <= start for start, end in zip(cycles, cycles[1:])):
+        raise DataError(f"'{file}': the frames in {column} of {row['path']} do not rise: {row[column]}.")
+    return cycles
+
+
+def _split_rows(rows: list[dict], columns: list[str], pairs: list, file: Path, options: argparse.Namespace) -> Splits:
+    """Which row is of which split: as --test-every or --test-where say, else by column, else by share."""
+    if options.test_every is not None:
+        if options.test_where is not None:
+            raise DataError('--test-every and --test-where both choose the test rows: give one.')
+        kept = [pair for pair in pairs if pair[1] not in options.drop_label]
+        splits = {'train': [], 'test': []}
+        for number, pair in enumerate(kept, start=1):
+            splits['train' if number % options.test_every else 'test'].append(pair)
+        return splits
     splits = {}
     if options.test_where is None and options.split_column not in columns:
         if options.test_fraction is None:
             raise DataError(
                 f"'{file}' has no column {options.split_column!r} (columns: {', '.join(columns)}): name the test rows "
-                'by --test-where COLUMN=VALUES, or take a share by --test-fraction.'
+                'by --test-where COLUMN=VALUES or --test-every N, or take a share by --test-fraction.'
             )
         return split_by_hash([pair for pair in pairs if pair[1] not in options.drop_label], options.test_fraction)
     pick = _picker(options, columns, file)
@@ -406,8 +540,10 @@ def _check_column(column: str, columns: list[str], file: Path) -> None:
         )
 
 
-def _check_dropped(dropped: list[str], labels: set[str]) -> None:
-    for label in dropped:
+def _check_dropped(options: argparse.Namespace, labels: set) -> None:
+    if options.drop_label and options.task != 'action_recognition':
+        raise DataError(f'--drop-label leaves out videos of one class, which --task {options.task} does not have.')
+    for label in options.drop_label:
         if label not in labels:
             raise DataError(
                 f'--drop-label {label!r} is no label here.{_did_you_mean(label, labels)} '
@@ -433,12 +569,14 @@ def check_splits(splits: Splits, root: Path) -> None:
     for split in ('train', 'test'):
         if not splits.get(split):
             raise DataError(f'No video is in the {split} split ({len(pairs)} videos in all).')
-    unlabelled = [path for path, label in pairs if not label.strip('_ ')]
+    unlabelled = [path for path, label in pairs if isinstance(label, str) and not label.strip('_ ')]
     if unlabelled:
         raise DataError(f'{_named(unlabelled)} without a label.')
-    labels = {label for _, label in pairs}
-    if len(labels) < 2:
-        raise DataError(f'All {len(pairs)} videos are of one class, {labels.pop()!r}: two are needed at least.')
+    labels = {name for _, label in pairs for name in _names_in(label)}
+    is_count = isinstance(pairs[0][1], int)
+    if not is_count and len(labels) < 2:
+        only = repr(labels.pop()) if labels else 'none'
+        raise DataError(f'All {len(pairs)} videos are of one class, {only}: two are needed at least.')
     doubled = [path for path, count in Counter(path for path, _ in pairs).items() if count > 1]
     if doubled:
         raise DataError(f'{_named(doubled)} listed more than once.')
@@ -461,6 +599,17 @@ def _warn_of_copies(splits: Splits, index: Index) -> None:
         print(f'prepare: {_named(copies)} in test and, byte for byte, in train too.', file=sys.stderr)
 
 
+def _warn_of_late_cycles(annotations: Mapping[str, dict], index: Index) -> None:
+    """Say where cycles are annotated behind a video's last frame: another cut of it, or another frame rate."""
+    late = [
+        path
+        for path, entry in annotations.items()
+        if entry.get('cycles') and index[path].readable and entry['cycles'][-1] > index[path].frames
+    ]
+    if late:
+        print(f'prepare: {_named(late)} shorter than the frames of the last cycle say.', file=sys.stderr)
+
+
 def _all_paths(splits: Splits) -> list[str]:
     return [path for pairs in splits.values() for path, _ in pairs]
 
@@ -472,14 +621,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='prepare', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar='{toy,folder}')
-    shared = argparse.ArgumentParser(add_help=False)
+    commands = parser.add_subparsers(required=True, metavar=f'{{toy,folder,{",".join(sorted(published.SOURCES))}}}')
+    reading = argparse.ArgumentParser(add_help=False)
+    reading.add_argument('--workers', type=positive_number, help='processes (default: one a CPU)')
+    reading.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
+    shared = argparse.ArgumentParser(add_help=False, parents=[reading])
     shared.add_argument('--out', required=True, help='folder to write to')
-    shared.add_argument('--workers', type=positive_number, help='processes (default: one a CPU)')
-    shared.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
     _add_toy(commands.add_parser('toy', parents=[shared], help='render the toy dataset'))
     _add_folder(commands.add_parser('folder', parents=[shared], help='take a folder of videos'))
+    for name, source in sorted(published.SOURCES.items()):
+        _add_published(commands.add_parser(name, parents=[reading], help='take it as published'), name, source)
     return parser
+
+
+def _add_published(parser: argparse.ArgumentParser, name: str, source: published.Source) -> None:
+    add = parser.add_argument
+    add('--root', required=True, metavar='DIR', help='folder of the videos, in whatever folders below it')
+    needs = f'holds {source.needs} (default: the root)' if source.needs else 'not needed, the lists are shipped'
+    add('--annotations', metavar='DIR', help=needs)
+    add('--out', metavar='DIR', help=f'folder to write to (default: $SIGMA_DATA/{name}, where its card looks)')
+    parser.set_defaults(run=prepare_published, dataset=name)
 
 
 def _add_toy(toy: argparse.ArgumentParser) -> None:
@@ -499,9 +660,13 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     add = folder.add_argument
     add('path', nargs='?', metavar='PATH', help='folder of <class>/<video>; with --csv, where its paths start')
     add('--csv', metavar='FILE', help='table with columns path and label, and split if there is one')
-    add('--label-columns', default='label', metavar='A,B', help='columns that make up the label (default: label)')
+    add('--label-columns', default='label', metavar='A,B', help='columns of the label; multi_label: divided by ;')
+    add('--task', choices=list(METRICS), default='action_recognition', help='what a label is (default: a class)')
+    add('--count-column', default='count', metavar='COLUMN', help='repetition: number of cycles (default: count)')
+    add('--cycles-column', metavar='COLUMN', help='repetition: frames at which a cycle ends, divided by spaces')
     add('--split-column', default='split', metavar='COLUMN', help='holds train, val or test (default: split)')
     add('--test-where', metavar='COLUMN=VALUES', help='test rows, by values and ranges: serial=16-22, speaker=F10,M08')
+    add('--test-every', type=positive_number, metavar='N', help='rows N, 2N, 3N, ... of the table are the test split')
     add('--test-fraction', type=float, metavar='SHARE', help='test share of each class, by hash (default: 0.25)')
     add('--drop-label', action='append', default=[], metavar='LABEL', help='leave a label out; may be repeated')
     add('--name', help='of the dataset (default: name of the OUT folder)')
