@@ -364,3 +364,116 @@ def test_labels_of_another_task_are_refused(lay, tmp_path, task, label, sentence
     with pytest.raises(DataError, match=re.escape(sentence)):
         write(lay('a.mp4'), tmp_path / 'out', {'task': task}, {'train': [('a.mp4', label)], 'test': []})
     assert not (tmp_path / 'out' / 'train.txt').exists()
+
+
+def counted(*paths: str) -> list[dict]:
+    """Rows of 2, 3, 2, 3, ... cycles, each of two frames."""
+    counts = [2 + n % 2 for n in range(len(paths))]
+    ends = [' '.join(str(2 * k) for k in range(1, count + 1)) for count in counts]
+    return [{'path': p, 'count': c, 'ends': e} for p, c, e in zip(paths, counts, ends)]
+
+
+def test_a_table_of_counts_and_cycles(lay, tmp_path, capsys):
+    names = [f'{n}.mp4' for n in range(8)]
+    root = lay(*names)
+    file = table(tmp_path / 'clips.csv', counted(*names))
+    arguments = ['--csv', file, '--task', 'repetition', '--cycles-column', 'ends', '--test-every', 4]
+    assert folder(root, tmp_path / 'out', *arguments) == 0
+    # three cycles of two frames do not go into four frames
+    assert '4 videos (1.mp4, 3.mp4, 5.mp4, 7.mp4) are shorter' in capsys.readouterr().err
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert (card.task, card.info['metric'], card.num_classes) == ('repetition', 'count_error', 1)
+    assert not card.info['flips_change_label']
+    assert card.pairs('test') == [('3.mp4', 3), ('7.mp4', 3)]
+    assert card.pairs('train') == [('0.mp4', 2), ('1.mp4', 3), ('2.mp4', 2), ('4.mp4', 2), ('5.mp4', 3), ('6.mp4', 2)]
+    assert [entry['annotation'] for entry in card.entries('test')] == [{'cycles': [0, 2, 4, 6]}] * 2
+
+
+def test_a_table_of_several_labels(lay, tmp_path):
+    root = lay(*FOUR)
+    labels = ['sit; walk', 'walk;walk', '', 'run;']
+    file = table(tmp_path / 'clips.csv', [{'path': p, 'label': label} for p, label in zip(FOUR, labels)])
+    assert folder(root, tmp_path / 'out', '--csv', file, '--task', 'multi_label', '--test-fraction', 0.5) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert card.info['metric'] == 'mean_average_precision'
+    assert card.info['classes'] == ['run', 'sit', 'walk']
+    assert 'annotations' not in card.info
+    found = card.pairs('train') + card.pairs('test')
+    assert sorted(found) == [('a.mp4', (1, 2)), ('b.mp4', (2,)), ('c.mp4', ()), ('d.mp4', (0,))]
+    assert len(card.pairs('test')) == 2  # half of all videos, whatever their labels
+
+
+REPETITION = ['--task', 'repetition', '--test-every', '2']
+
+
+@pytest.mark.parametrize(
+    'table_rows, arguments, sentence',
+    [
+        (counted(*FOUR), [*REPETITION, '--count-column', 'cuont'], "no column 'cuont'. Did you mean 'count'?"),
+        (counted(*FOUR), [*REPETITION, '--cycles-column', 'end'], "no column 'end'. Did you mean 'ends'?"),
+        ([row | {'count': 0} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '0', expected a whole"),
+        ([row | {'count': '2.5'} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '2.5'"),
+        (
+            [row | {'ends': '2'} for row in counted(*FOUR)],
+            [*REPETITION, '--cycles-column', 'ends'],
+            "a.mp4 has 2 cycles, but ends is '2'; expected 2 frame numbers",
+        ),
+        (
+            [row | {'count': 2, 'ends': '4 3'} for row in counted(*FOUR)],
+            [*REPETITION, '--cycles-column', 'ends'],
+            'the frames in ends of a.mp4 do not rise: 4 3',
+        ),
+        (counted(*FOUR), [*REPETITION, '--test-where', 'count=2'], '--test-every and --test-where both choose'),
+        (counted(*FOUR), [*REPETITION, '--drop-label', '2'], '--drop-label leaves out videos of one class'),
+        (counted(*FOUR), ['--task', 'repetition'], "no column 'split'"),
+        (counted(*FOUR), ['--task', 'repetition', '--test-every', '5'], 'No video is in the test split'),
+        (rows(*FOUR, ends='1'), ['--cycles-column', 'ends'], '--cycles-column is for --task repetition'),
+        (
+            [row | {'label': 'x; '} for row in rows(*FOUR)],
+            ['--task', 'multi_label'],
+            "All 4 videos are of one class, 'x'",
+        ),
+        ([row | {'label': ';'} for row in rows(*FOUR)], ['--task', 'multi_label'], 'of one class, none'),
+    ],
+)
+def test_bad_tables_of_other_labels_end_in_one_sentence(lay, tmp_path, capsys, table_rows, arguments, sentence):
+    file = table(tmp_path / 'clips.csv', table_rows)
+    out = tmp_path / 'out'
+    assert folder(lay(*FOUR), out, '--csv', file, *arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith('prepare: ')
+    assert sentence in shown
+    assert shown.count('\n') == 1
+    assert not out.exists()
+
+
+def test_folders_say_one_class_a_video(lay, tmp_path, capsys):
+    assert folder(lay('run/a.mp4', 'walk/b.mp4'), tmp_path / 'out', '--task', 'repetition') == 2
+    assert '--task repetition needs --csv FILE' in capsys.readouterr().err
+
+
+def test_an_action_of_an_unknown_class_is_named(tmp_path):
+    with pytest.raises(DataError, match="An action in a.mp4 is of the class 'swim', which no label names"):
+        prepare.write_annotations(tmp_path / 'a.json', {'a.mp4': {'actions': [[0, 1, 'swim']]}}, {'run': 0})
+    assert not (tmp_path / 'a.json').exists()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='the footage of ../shared/data/real is not here')
+def test_real_counts(tmp_path, capsys):
+    """QUVA Repetition: 52 videos, every fourth row test; a cycle ends at each of `cycle_end_frames`."""
+    file = REAL / 'quva_repetition' / 'clips.csv'
+    arguments = ['folder', '--csv', str(file), '--task', 'repetition', '--count-column', 'count', '--test-every', '4']
+    out = tmp_path / 'quva'
+    assert prepare.main([*arguments, '--cycles-column', 'cycle_end_frames', '--out', str(out)]) == 0
+    assert capsys.readouterr().out.startswith('52 of 52 videos are readable')
+    with file.open() as lines:
+        table_rows = list(csv.DictReader(lines))
+    card = load_dataset_card(str(out))
+    assert card.pairs('test') == [(row['path'], int(row['count'])) for row in table_rows[3::4]]
+    assert len(card.pairs('train')) == 39
+    for split in ('train', 'test'):
+        for entry in card.entries(split):
+            cycles = np.load(REAL / 'quva_repetition' / 'annotations' / f'{Path(entry["video"]).stem}.npy')
+            assert entry['annotation']['cycles'] == [0, *cycles.tolist()]
+            assert entry['label'] == len(cycles)
+            assert cycles[-1] <= entry['total_frames']
