@@ -18,6 +18,7 @@ import pytest
 from mmengine.config import Config
 
 from sigma.data.cards import load_dataset_card
+from sigma.data.folders import split_by_hash, value_matcher
 from sigma.data.index import DataError, build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 
@@ -102,8 +103,8 @@ def test_a_folder_of_classes(lay, tmp_path):
 
 def test_the_hash_split_is_that_of_the_paths_alone():
     pairs = [(f'run/{number}.mp4', 'run') for number in range(10)]
-    splits = prepare.split_by_hash(pairs, 0.3)
-    assert prepare.split_by_hash(pairs[::-1], 0.3) == splits
+    splits = split_by_hash(pairs, 0.3)
+    assert split_by_hash(pairs[::-1], 0.3) == splits
     assert [len(splits[split]) for split in ('train', 'test')] == [7, 3]
     # the smallest three of sha256('run/0.mp4'), sha256('run/1.mp4'), ...
     assert [path for path, _ in splits['test']] == ['run/2.mp4', 'run/7.mp4', 'run/9.mp4']
@@ -157,7 +158,7 @@ def test_a_table_with_label_columns_and_chosen_test_rows(lay, tmp_path):
     ],
 )
 def test_values_and_ranges(values, yes, no):
-    matches = prepare.value_matcher(values)
+    matches = value_matcher(values)
     assert all(map(matches, yes))
     assert not any(map(matches, no))
 
