@@ -53,8 +53,10 @@ def read_config(path: str | Path, **kwargs) -> Config:
 def read_card(path: str | Path, section: str) -> dict:
     """The section (`dataset_info`, `encoder`) of a card, as a plain dict, with `data_root` where the card has one.
 
+    Where `classes` is a string it names a file beside the card, a class name a line.
+
     Raises:
-        DataError: if the file is not a config or lacks the section.
+        DataError: if the file is not a config or lacks the section, or the file of the classes is absent.
     """
     try:
         config = read_config(path, import_custom_modules=False)
@@ -63,7 +65,15 @@ def read_card(path: str | Path, section: str) -> dict:
     if section not in config:
         raise DataError(f'{path} has no `{section}`, so it is no such card; see mmaction_configs for examples.')
     card = config[section].to_dict()
+    if isinstance(card.get('classes'), str):
+        card['classes'] = _lines(Path(path).parent / card['classes'], path)
     return card | ({'data_root': config.data_root} if 'data_root' in config else {})
+
+
+def _lines(file: Path, card: str | Path) -> list[str]:
+    if not file.is_file():
+        raise DataError(f"{card} has its classes from '{file.resolve()}', which is not there.")
+    return file.read_text(encoding='utf-8').splitlines()
 
 
 @dataclass

@@ -19,13 +19,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing import connection
 from pathlib import Path
 
 import av
 
 INDEX_VERSION = 1
+NO_SUCH_FILE = 'no such file'  # the reason of a listed video that is not on the disk
 
 # Formats that FFmpeg opens although they are no video files: pictures, and lists that make it open other files.
 _NO_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
@@ -97,15 +98,16 @@ class Index(Mapping):
 # ----------------------------------------------------------------------------------------------- reading one file
 
 
-def read_strictly(path: str, root: str | Path = '.') -> VideoInfo:
+def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInfo:
     """Decode every frame of one file and say what it holds; whatever fails is the `reason`, nothing is raised.
 
     Args:
-        path: Of the file, relative to `root`.
+        path: Of the video as lists name it, relative to `root`.
         root: Folder of the dataset.
+        file: Where it lies, relative to `root`, if not at `path`.
     """
-    file = Path(root) / path
-    known = {'path': path}
+    known = {'path': path, 'file': file}
+    file = Path(root) / (file or path)
     try:
         stat = file.stat()
         known.update(size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
@@ -181,7 +183,7 @@ def _reason(error: Exception) -> str:
         detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
         return f'{error.strerror}{detail}'
     if isinstance(error, FileNotFoundError):
-        return 'no such file'
+        return NO_SUCH_FILE
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return ' '.join(str(error).split()) or type(error).__name__
@@ -205,6 +207,7 @@ def build_index(
     out: str | Path,
     workers: int | None = None,
     progress: bool = True,
+    files: Mapping[str, str] | None = None,
 ) -> Index:
     """Read all videos in parallel processes and write their index; what a former run has read is not read again.
 
@@ -218,6 +221,8 @@ def build_index(
         out: The index file, usually `index.jsonl`; its folder is made.
         workers: Processes; None takes one a CPU at hand.
         progress: Show a bar with the time left on stderr.
+        files: path -> where the video lies, relative to `root`; a path that is not in it has no file. None: every
+            video lies at its path.
 
     Returns:
         The finished index, as `load_index(out)` would give it.
@@ -227,13 +232,19 @@ def build_index(
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(paths))
     former = {**_former_entries(out, root), **_former_entries(partial, root)}
-    videos = {path: former[path] for path in paths if path in former and _is_unchanged(root, former[path])}
-    jobs = [(path, str(root)) for path in paths if path not in videos]
+    if files is None:
+        files = dict.fromkeys(paths, '')
+    videos = {path: VideoInfo(path, reason=NO_SUCH_FILE) for path in paths if path not in files}
+    places = {path: '' if files[path] == path else files[path] for path in paths if path in files}
+    for path, place in places.items():
+        if path in former and _is_unchanged(root, known := replace(former[path], file=place)):
+            videos[path] = known
+    jobs = [(path, str(root), place) for path, place in places.items() if path not in videos]
     header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
     with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
-        for (path, _), result in in_processes(_read_job, jobs, workers):
+        for (path, _, file), result in in_processes(_read_job, jobs, workers):
             if isinstance(result, ProcessDied):
-                result = VideoInfo(path, reason=f'{_DIED} ({result.exit_code})')
+                result = VideoInfo(path, reason=f'{_DIED} ({result.exit_code})', file=file)
             videos[path] = result
             lines.write(json.dumps(asdict(result)) + '\n')
             lines.flush()
@@ -247,7 +258,7 @@ def build_index(
 _DIED = 'the decoder process died on it'
 
 
-def _read_job(job: tuple[str, str]) -> VideoInfo:
+def _read_job(job: tuple[str, str, str]) -> VideoInfo:
     return read_strictly(*job)
 
 
@@ -260,7 +271,7 @@ def _stored_root(root: Path, folder: Path) -> str:
 def _is_unchanged(root: Path, video: VideoInfo) -> bool:
     """Whether a former entry still describes the file; one that died may have been short of memory: read again."""
     try:
-        stat = (root / video.path).stat()
+        stat = (root / (video.file or video.path)).stat()
     except OSError:
         return False
     same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)

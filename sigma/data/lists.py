@@ -4,6 +4,7 @@ path label             action recognition; repetition, where the number is the c
 path label label ...   several labels or none (mmaction2's `multi_class`)
 """
 
+import gzip
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
     """(path, label) pairs of a list file; with `multi_label`, (path, labels) with a tuple of any length.
 
     Args:
+        path: Of the file; gzipped where it ends in `.gz`.
         delimiter: Between path and label; None takes a tab where the line has one, else a space.
 
     Raises:
@@ -24,8 +26,11 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
     path = Path(path)
     if not path.is_file():
         raise DataError(f"No list file at '{path}': write it with tools/prepare.py.")
+    opened = gzip.open if path.suffix == '.gz' else open
+    with opened(path, 'rt', encoding='utf-8') as file:
+        lines = file.read().splitlines()
     entries = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         split_by = delimiter or ('\t' if '\t' in line else ' ')
@@ -39,7 +44,7 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
 
 
 def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter: str | None = None) -> str:
-    """Write (path, label) or (path, labels) pairs as a list file, whole or not at all.
+    """Write (path, label) or (path, labels) pairs as a list file (`list_text`), whole or not at all.
 
     Args:
         delimiter: None takes a space, or a tab where a path has white space.
@@ -51,14 +56,23 @@ def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter
         DataError: if a path holds the delimiter or a line break.
     """
     delimiter = delimiter or pick_delimiter([video for video, _ in entries])
+    write_whole(path, list_text(entries, delimiter))
+    return delimiter
+
+
+def list_text(entries: Sequence[tuple[str, Label]], delimiter: str) -> str:
+    """What a list file of these entries holds.
+
+    Raises:
+        DataError: if a path holds the delimiter or a line break.
+    """
     lines = []
     for video, label in entries:
         if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
             raise DataError(f'{video!r} cannot stand in a list file divided by {delimiter!r}: rename the file.')
         labels = label if isinstance(label, tuple) else (label,)
         lines.append(delimiter.join([video, *map(str, labels)]) + '\n')
-    write_whole(path, ''.join(lines))
-    return delimiter
+    return ''.join(lines)
 
 
 def pick_delimiter(paths: Iterable[str]) -> str:

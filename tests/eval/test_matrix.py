@@ -19,7 +19,7 @@ from eval.suites import SUITES, suite_entries
 from sigma.checkpoints import save_tensors
 from sigma.data.index import DataError
 from sigma.models import VideoViT
-from tests.conftest import SHARED, assert_one_sentence, run_tool
+from tests.conftest import assert_one_sentence, run_tool
 
 FINETUNE_TINY = """recipe = dict(
     protocol='finetune', base_lr=8e-3, layer_decay=0.75, betas=(0.9, 0.999), weight_decay=0.05, warmup_share=0.1,
@@ -111,26 +111,6 @@ def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp
     shutil.copy(checkpoint, weights)
     for settings in ({}, {'protocol': 'finetune', 'recipe': recipe, 'shots': 2}):
         assert resolve(toy, f'random@{checkpoint}', **settings).id == resolve(moved, f'random@{weights}', **settings).id
-
-
-@pytest.mark.skipif(not (SHARED / 'data/annotations/severe_subsets').is_dir(), reason='annotation lists are not there')
-def test_few_shot_draws_equal_the_published_lists():
-    from sigma.data.lists import read_list
-
-    lists = SHARED / 'data/annotations/severe_subsets'
-    found = 0
-    for subset, whole in (
-        ('ucf101_1000_seed99999.txt', 'ucf101_fold1_train.txt'),
-        ('gym99_1000_seed99999.txt', 'gym99_train.txt'),
-    ):
-        if (lists / subset).is_file() and (lists / whole).is_file():
-            pairs = read_list(lists / whole)
-            per_class = -(-1000 // len({label for _, label in pairs}))
-            drawn = few_a_class([label for _, label in pairs], per_class, 99999)
-            assert sorted(pairs[i] for i in drawn) == sorted(read_list(lists / subset))
-            found += 1
-    if not found:
-        pytest.skip('the lists bear other names here')
 
 
 def test_few_shot_takes_as_many_of_every_class():

@@ -170,6 +170,21 @@ def forge(index_file: Path, **changes) -> None:
     index_file.write_text('\n'.join([header, *forged]) + '\n')
 
 
+def test_videos_may_lie_elsewhere_or_nowhere(videos, tmp_path):
+    """A listed name and its file are two things; what has no file is said not to be there."""
+    places = {'run/a.avi': 'h264.mp4', 'mpeg4.avi': 'mpeg4.avi'}
+    index = build_index(videos, ['run/a.avi', 'mpeg4.avi', 'b.avi'], tmp_path / 'index.jsonl', 1, files=places)
+    assert {path: (info.readable, info.file, info.reason) for path, info in index.items()} == {
+        'run/a.avi': (True, 'h264.mp4', ''),
+        'mpeg4.avi': (True, '', ''),
+        'b.avi': (False, '', 'no such file'),
+    }
+    assert index['run/a.avi'].sha256 == list_sha256(videos / 'h264.mp4')
+    assert load_index(tmp_path / 'index.jsonl').videos == index.videos
+    moved = build_index(videos, ['run/a.avi'], tmp_path / 'index.jsonl', 1, files={'run/a.avi': 'h264.mkv'})
+    assert moved['run/a.avi'].sha256 == list_sha256(videos / 'h264.mkv')  # another file is read anew
+
+
 def test_a_second_run_reads_only_what_changed(tmp_path):
     for seed, name in enumerate(('a.mp4', 'b.mp4', 'c.mp4')):
         write_video(tmp_path / name, num_frames=5, seed=seed)

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from sigma.data.index import load_index
+from sigma.data.cards import load_dataset_card
+from sigma.data.folders import split_by_hash, value_matcher
+from sigma.data.index import DataError, build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 
 TREE = Path(__file__).resolve().parents[2]
@@ -100,8 +103,8 @@ def test_a_folder_of_classes(lay, tmp_path):
 
 def test_the_hash_split_is_that_of_the_paths_alone():
     pairs = [(f'run/{number}.mp4', 'run') for number in range(10)]
-    splits = prepare.split_by_hash(pairs, 0.3)
-    assert prepare.split_by_hash(pairs[::-1], 0.3) == splits
+    splits = split_by_hash(pairs, 0.3)
+    assert split_by_hash(pairs[::-1], 0.3) == splits
     assert [len(splits[split]) for split in ('train', 'test')] == [7, 3]
     # the smallest three of sha256('run/0.mp4'), sha256('run/1.mp4'), ...
     assert [path for path, _ in splits['test']] == ['run/2.mp4', 'run/7.mp4', 'run/9.mp4']
@@ -155,7 +158,7 @@ def test_a_table_with_label_columns_and_chosen_test_rows(lay, tmp_path):
     ],
 )
 def test_values_and_ranges(values, yes, no):
-    matches = prepare.value_matcher(values)
+    matches = value_matcher(values)
     assert all(map(matches, yes))
     assert not any(map(matches, no))
 
@@ -311,3 +314,167 @@ def test_real_tables(name, arguments, num_train, num_test, num_classes, tmp_path
     assert len(info.classes) == num_classes
     for path, video in load_index(tmp_path / name / 'index.jsonl').items():
         assert video.frames == len(decord.VideoReader(str(REAL / name / path)))  # what training will see
+
+
+# --- labels of other kinds -----------------------------------------------------------------------------------------
+
+
+def write(root, out, info, splits, **more) -> int:
+    paths = [path for pairs in splits.values() for path, _ in pairs]
+    index = build_index(root, paths, out / 'index.jsonl', workers=1, progress=False)
+    info = {'name': 'mine', 'video_root': str(root), 'metric': 'top1', 'flips_change_label': True, **info}
+    return prepare.write_dataset(out, info, splits, index, False, **more)
+
+
+def test_several_labels_a_video_are_written_and_read_back(lay, tmp_path):
+    root = lay('a.mp4', 'b.mp4', 'c.mp4')
+    splits = {'train': [('b.mp4', ()), ('a.mp4', ('walk', 'sit'))], 'test': [('c.mp4', ('run',))]}
+    actions = [[0.0, 1.5, 'walk'], [1.0, 2.0, 'sit']]
+    info = {'task': 'multi_label', 'metric': 'mean_average_precision'}
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'actions': actions}}) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert card.info['classes'] == ['run', 'sit', 'walk']
+    assert (card.task, card.num_classes, card.info['metric']) == ('multi_label', 3, 'mean_average_precision')
+    assert card.pairs('train') == [('a.mp4', (1, 2)), ('b.mp4', ())]
+    assert card.pairs('test') == [('c.mp4', (0,))]
+    found = {entry['video']: entry['annotation'] for entry in card.entries('train')}
+    assert found == {'a.mp4': {'actions': [[0.0, 1.5, 2], [1.0, 2.0, 1]]}, 'b.mp4': None}
+
+
+def test_counts_and_their_cycles_are_written_and_read_back(lay, tmp_path):
+    root = lay('a.mp4', 'b.mp4')
+    splits = {'train': [('a.mp4', 3)], 'test': [('b.mp4', 12)]}
+    info = {'task': 'repetition', 'metric': 'count_error'}
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'cycles': [0, 4, 9, 12]}}) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert 'classes' not in card.info
+    assert (card.num_classes, card.pairs('test')) == (1, [('b.mp4', 12)])
+    assert card.entries('train')[0]['annotation'] == {'cycles': [0, 4, 9, 12]}
+
+
+@pytest.mark.parametrize(
+    'task, label, sentence',
+    [
+        ('action_recognition', ('x',), "a.mp4 has the label ('x',); the task action_recognition asks for a class name"),
+        ('multi_label', 'x', "a.mp4 has the label 'x'; the task multi_label asks for a tuple of class names"),
+        ('repetition', True, 'the task repetition asks for a count'),
+        ('counting', 3, "Unknown task 'counting'. Known: action_recognition, multi_label, repetition"),
+    ],
+)
+def test_labels_of_another_task_are_refused(lay, tmp_path, task, label, sentence):
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        write(lay('a.mp4'), tmp_path / 'out', {'task': task}, {'train': [('a.mp4', label)], 'test': []})
+    assert not (tmp_path / 'out' / 'train.txt').exists()
+
+
+def counted(*paths: str) -> list[dict]:
+    """Rows of 2, 3, 2, 3, ... cycles, each of two frames."""
+    counts = [2 + n % 2 for n in range(len(paths))]
+    ends = [' '.join(str(2 * k) for k in range(1, count + 1)) for count in counts]
+    return [{'path': p, 'count': c, 'ends': e} for p, c, e in zip(paths, counts, ends)]
+
+
+def test_a_table_of_counts_and_cycles(lay, tmp_path, capsys):
+    names = [f'{n}.mp4' for n in range(8)]
+    root = lay(*names)
+    file = table(tmp_path / 'clips.csv', counted(*names))
+    arguments = ['--csv', file, '--task', 'repetition', '--cycles-column', 'ends', '--test-every', 4]
+    assert folder(root, tmp_path / 'out', *arguments) == 0
+    # three cycles of two frames do not go into four frames
+    assert '4 videos (1.mp4, 3.mp4, 5.mp4, 7.mp4) are shorter' in capsys.readouterr().err
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert (card.task, card.info['metric'], card.num_classes) == ('repetition', 'count_error', 1)
+    assert not card.info['flips_change_label']
+    assert card.pairs('test') == [('3.mp4', 3), ('7.mp4', 3)]
+    assert card.pairs('train') == [('0.mp4', 2), ('1.mp4', 3), ('2.mp4', 2), ('4.mp4', 2), ('5.mp4', 3), ('6.mp4', 2)]
+    assert [entry['annotation'] for entry in card.entries('test')] == [{'cycles': [0, 2, 4, 6]}] * 2
+
+
+def test_a_table_of_several_labels(lay, tmp_path):
+    root = lay(*FOUR)
+    labels = ['sit; walk', 'walk;walk', '', 'run;']
+    file = table(tmp_path / 'clips.csv', [{'path': p, 'label': label} for p, label in zip(FOUR, labels)])
+    assert folder(root, tmp_path / 'out', '--csv', file, '--task', 'multi_label', '--test-fraction', 0.5) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert card.info['metric'] == 'mean_average_precision'
+    assert card.info['classes'] == ['run', 'sit', 'walk']
+    assert 'annotations' not in card.info
+    found = card.pairs('train') + card.pairs('test')
+    assert sorted(found) == [('a.mp4', (1, 2)), ('b.mp4', (2,)), ('c.mp4', ()), ('d.mp4', (0,))]
+    assert len(card.pairs('test')) == 2  # half of all videos, whatever their labels
+
+
+REPETITION = ['--task', 'repetition', '--test-every', '2']
+
+
+@pytest.mark.parametrize(
+    'table_rows, arguments, sentence',
+    [
+        (counted(*FOUR), [*REPETITION, '--count-column', 'cuont'], "no column 'cuont'. Did you mean 'count'?"),
+        (counted(*FOUR), [*REPETITION, '--cycles-column', 'end'], "no column 'end'. Did you mean 'ends'?"),
+        ([row | {'count': 0} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '0', expected a whole"),
+        ([row | {'count': '2.5'} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '2.5'"),
+        (
+            [row | {'ends': '2'} for row in counted(*FOUR)],
+            [*REPETITION, '--cycles-column', 'ends'],
+            "a.mp4 has 2 cycles, but ends is '2'; expected 2 frame numbers",
+        ),
+        (
+            [row | {'count': 2, 'ends': '4 3'} for row in counted(*FOUR)],
+            [*REPETITION, '--cycles-column', 'ends'],
+            'the frames in ends of a.mp4 do not rise: 4 3',
+        ),
+        (counted(*FOUR), [*REPETITION, '--test-where', 'count=2'], '--test-every and --test-where both choose'),
+        (counted(*FOUR), [*REPETITION, '--drop-label', '2'], '--drop-label leaves out videos of one class'),
+        (counted(*FOUR), ['--task', 'repetition'], "no column 'split'"),
+        (counted(*FOUR), ['--task', 'repetition', '--test-every', '5'], 'No video is in the test split'),
+        (rows(*FOUR, ends='1'), ['--cycles-column', 'ends'], '--cycles-column is for --task repetition'),
+        (
+            [row | {'label': 'x; '} for row in rows(*FOUR)],
+            ['--task', 'multi_label'],
+            "All 4 videos are of one class, 'x'",
+        ),
+        ([row | {'label': ';'} for row in rows(*FOUR)], ['--task', 'multi_label'], 'of one class, none'),
+    ],
+)
+def test_bad_tables_of_other_labels_end_in_one_sentence(lay, tmp_path, capsys, table_rows, arguments, sentence):
+    file = table(tmp_path / 'clips.csv', table_rows)
+    out = tmp_path / 'out'
+    assert folder(lay(*FOUR), out, '--csv', file, *arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith('prepare: ')
+    assert sentence in shown
+    assert shown.count('\n') == 1
+    assert not out.exists()
+
+
+def test_folders_say_one_class_a_video(lay, tmp_path, capsys):
+    assert folder(lay('run/a.mp4', 'walk/b.mp4'), tmp_path / 'out', '--task', 'repetition') == 2
+    assert '--task repetition needs --csv FILE' in capsys.readouterr().err
+
+
+def test_an_action_of_an_unknown_class_is_named(tmp_path):
+    with pytest.raises(DataError, match="An action in a.mp4 is of the class 'swim', which no label names"):
+        prepare.write_annotations(tmp_path / 'a.json', {'a.mp4': {'actions': [[0, 1, 'swim']]}}, {'run': 0})
+    assert not (tmp_path / 'a.json').exists()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='the footage of ../shared/data/real is not here')
+def test_real_counts(tmp_path, capsys):
+    """QUVA Repetition: 52 videos, every fourth row test; a cycle ends at each of `cycle_end_frames`."""
+    file = REAL / 'quva_repetition' / 'clips.csv'
+    arguments = ['folder', '--csv', str(file), '--task', 'repetition', '--count-column', 'count', '--test-every', '4']
+    out = tmp_path / 'quva'
+    assert prepare.main([*arguments, '--cycles-column', 'cycle_end_frames', '--out', str(out)]) == 0
+    assert capsys.readouterr().out.startswith('52 of 52 videos are readable')
+    with file.open() as lines:
+        table_rows = list(csv.DictReader(lines))
+    card = load_dataset_card(str(out))
+    assert card.pairs('test') == [(row['path'], int(row['count'])) for row in table_rows[3::4]]
+    assert len(card.pairs('train')) == 39
+    for split in ('train', 'test'):
+        for entry in card.entries(split):
+            cycles = np.load(REAL / 'quva_repetition' / 'annotations' / f'{Path(entry["video"]).stem}.npy')
+            assert entry['annotation']['cycles'] == [0, *cycles.tolist()]
+            assert entry['label'] == len(cycles)
+            assert cycles[-1] <= entry['total_frames']

@@ -1,0 +1,28 @@
+"""Charades, v1: 157 actions, several at a time; 7,985 train and 1,863 test videos.
+
+Labels of a video are all actions in it; annotations.json has their times in seconds. The licence forbids passing on
+lists and class names, so classes bear their published numbers, and the card does not know the hash of the lists.
+LABELS holds Charades_v1_train.csv and Charades_v1_test.csv:
+    python tools/prepare.py charades --root VIDEOS --annotations LABELS
+"""
+
+data_root = '{{$SIGMA_DATA:data}}/charades'
+dataset_info = dict(
+    name='charades',
+    task='multi_label',
+    classes=[f'c{number:03d}' for number in range(157)],
+    splits=dict(
+        train=dict(list='train.txt', sha256=None, num_videos=7985),  # its text may not be shipped
+        test=dict(list='test.txt', sha256=None, num_videos=1863),  # as above
+    ),
+    annotations='annotations.json',
+    delimiter=' ',
+    index='index.jsonl',
+    metric='mean_average_precision',
+    flips_change_label=False,  # no action names a side
+    sampling=dict(fps=24),  # the published protocol counts frames at this rate
+    source='Sigurdsson et al., Hollywood in Homes (ECCV 2016), version 1',
+    licence='AI2 licence for non-commercial use; neither videos nor labels may be passed on',
+    obtain='https://prior.allenai.org/projects/charades (videos, and charades.zip with the csv files)',
+    prepare='python tools/prepare.py charades --root VIDEOS --annotations LABELS',
+)

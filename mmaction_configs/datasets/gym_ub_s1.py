@@ -1,0 +1,39 @@
+"""Gym99 classes 74 to 88, circles on the uneven bars (FineGym set 41): 15 classes, 3,511 train and 1,471 test clips.
+
+Labels count from the first of these classes. From elements cut to clips, as for gym99:
+    python tools/prepare.py gym_ub_s1 --root VIDEOS
+"""
+
+_base_ = 'gym99.py'
+
+data_root = '{{$SIGMA_DATA:data}}/gym_ub_s1'
+dataset_info = dict(
+    name='gym_ub_s1',
+    classes=[
+        '(UB) pike sole circle backward with 1 turn to handstand',
+        '(UB) pike sole circle backward with 0.5 turn to handstand',
+        '(UB) pike sole circle backward to handstand',
+        '(UB) giant circle backward with 1 turn to handstand',
+        '(UB) giant circle backward with 0.5 turn to handstand',
+        '(UB) giant circle backward',
+        '(UB) giant circle forward with 1 turn on one arm before handstand phase',
+        '(UB) giant circle forward with 0.5 turn to handstand',
+        '(UB) giant circle forward',
+        '(UB) clear hip circle backward to handstand',
+        '(UB) clear pike circle backward with 1 turn to handstand',
+        '(UB) clear pike circle backward with 0.5 turn to handstand',
+        '(UB) clear pike circle backward to handstand',
+        '(UB) stalder backward with 1 turn to handstand',
+        '(UB) stalder backward to handstand',
+    ],
+    splits=dict(
+        train=dict(
+            list='train.txt', sha256='951060fd7bab0e3d43534c7f03c1a1d10a0731e4b43477b909102214ace9214b', num_videos=3511
+        ),
+        test=dict(
+            list='test.txt', sha256='ae4e879014743b5ced1c2b4cd88f47dd57739bc88acf9ac3b8c50a69f2e8a9ee', num_videos=1471
+        ),
+    ),
+    metric='mean_class',
+    prepare='python tools/prepare.py gym_ub_s1 --root VIDEOS',
+)

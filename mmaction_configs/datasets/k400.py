@@ -1,0 +1,28 @@
+"""Kinetics-400: 400 classes; 19,906 test videos, which is the published validation list.
+
+The train list is the user's own copy of the published csv (label,youtube_id,time_start,time_end,split): how many of
+its videos can still be had differs between copies, so the card states neither its hash nor its length. LABELS holds
+train.csv:
+    python tools/prepare.py k400 --root VIDEOS --annotations LABELS
+"""
+
+data_root = '{{$SIGMA_DATA:data}}/k400'
+dataset_info = dict(
+    name='k400',
+    task='action_recognition',
+    classes='../annotations/k400/classes.txt',
+    splits=dict(
+        train=dict(list='train.txt', sha256=None, num_videos=None),  # the list that the user has
+        test=dict(
+            list='test.txt', sha256='f078b341e612322eb4a2fb98b0ac0f45fd31c13124bcd01643dc9fc2c0aad7db', num_videos=19906
+        ),
+    ),
+    delimiter=' ',
+    index='index.jsonl',
+    metric='top1',
+    flips_change_label=False,  # published recipes flip; none of the classes names a side
+    source='Kay et al., Kinetics (arXiv:1705.06950); validation list with the project, see annotations/NOTICE.md',
+    licence='CC BY 4.0 (annotations); the videos belong to their owners',
+    obtain='https://github.com/cvdfoundation/kinetics-dataset (videos <YouTube id>_<start>_<end>.mp4, and train.csv)',
+    prepare='python tools/prepare.py k400 --root VIDEOS --annotations LABELS',
+)
