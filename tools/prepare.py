@@ -17,6 +17,7 @@ import argparse
 import csv
 import difflib
 import hashlib
+import json
 import os
 import posixpath
 import pprint
@@ -27,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sigma.data.index import DataError, Index, build_index, write_whole
-from sigma.data.lists import list_sha256, pick_delimiter, write_list
+from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
 
 VIDEO_SUFFIXES = {
     '.3gp', '.avi', '.flv', '.gif', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts',
@@ -39,7 +40,8 @@ SPLIT_NAMES = {
     'test': 'test', 'testing': 'test',
 }  # fmt: skip
 
-Splits = dict[str, list[tuple[str, str]]]  # split -> (path, class name) pairs
+# split -> (path, label) pairs; a label is a class name, a tuple of class names (multi_label) or a count (repetition)
+Splits = dict[str, list[tuple[str, str | tuple[str, ...] | int]]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -116,8 +118,26 @@ def prepare_folder(options: argparse.Namespace) -> int:
     return write_dataset(out, info, splits, index, options.allow_unreadable)
 
 
-def write_dataset(out: Path, info: dict, splits: Splits, index: Index, allow_unreadable: bool) -> int:
-    """Report what was read, write lists and card, and return the exit status."""
+def write_dataset(
+    out: Path,
+    info: dict,
+    splits: Splits,
+    index: Index,
+    allow_unreadable: bool,
+    annotations: Mapping[str, dict] | None = None,
+) -> int:
+    """Report what was read, write lists, annotations and card, and return the exit status.
+
+    Args:
+        info: Fields of the card. `task` decides what a label is: a class name (`action_recognition`), a tuple of class
+            names (`multi_label`) or an int (`repetition`); classes are numbered in the order of their names.
+        splits: (path, label) pairs of each split.
+        annotations: path -> what a list cannot say, for annotations.json: `actions` [[start_seconds, end_seconds,
+            class], ...], where a class may be its name, or `cycles` [frame numbers]. None writes no such file.
+
+    Raises:
+        DataError: if a label is not what the task asks for.
+    """
     unreadable = index.unreadable
     print(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
     for video in unreadable:
@@ -129,27 +149,73 @@ def write_dataset(out: Path, info: dict, splits: Splits, index: Index, allow_unr
             file=sys.stderr,
         )
         return 1
+    _check_labels(splits, info['task'])
     _warn_of_copies(splits, index)
-    classes = sorted({label for pairs in splits.values() for _, label in pairs})
-    numbers = {label: number for number, label in enumerate(classes)}
+    classes = sorted({name for pairs in splits.values() for _, label in pairs for name in _names_in(label)})
+    numbers = {name: number for number, name in enumerate(classes)}
     delimiter = pick_delimiter(index)
     entries = {}
     for split, pairs in splits.items():
         name = f'{split}.txt'
-        write_list(out / name, [(path, numbers[label]) for path, label in sorted(pairs)], delimiter)
+        write_list(out / name, [(path, _numbered(label, numbers)) for path, label in sorted(pairs)], delimiter)
         entries[split] = {'list': name, 'sha256': list_sha256(out / name), 'num_videos': len(pairs)}
-        print(f'{split}: {len(pairs)} videos, {len({label for _, label in pairs})} of {len(classes)} classes')
-    info = {**info, 'classes': classes, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
+        found = {name for _, label in pairs for name in _names_in(label)}
+        what = f'{len(found)} of {len(classes)} classes' if classes else f'{sum(n for _, n in pairs)} cycles'
+        print(f'{split}: {len(pairs)} videos, {what}')
+    info = {**info, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
+    if classes:
+        info['classes'] = classes
+    if annotations is not None:
+        info['annotations'] = 'annotations.json'
+        write_annotations(out / 'annotations.json', annotations, numbers)
     write_whole(out / 'dataset.py', card_text(info))
     print(f'card: {out / "dataset.py"}')
     return 0
 
 
+def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapping[str, int]) -> None:
+    """Write {video: {...}} as JSON, sorted and a video a line; class names in `actions` become their numbers."""
+    lines = []
+    for video in sorted(annotations):
+        entry = dict(annotations[video])
+        if 'actions' in entry:
+            entry['actions'] = [[start, end, numbers.get(name, name)] for start, end, name in entry['actions']]
+        lines.append(f'{json.dumps(video)}: {json.dumps(entry)}')
+    write_whole(path, '{\n' + ',\n'.join(lines) + '\n}\n')
+
+
+def _check_labels(splits: Splits, task: str) -> None:
+    """Raise a DataError where a label is not what the task asks for."""
+    kinds = {
+        'action_recognition': (str, 'a class name'),
+        'multi_label': (tuple, 'a tuple of class names'),
+        'repetition': (int, 'a count'),
+    }
+    if task not in kinds:
+        raise DataError(f'Unknown task {task!r}. Known: {", ".join(kinds)}.')
+    kind, wanted = kinds[task]
+    for path, label in (pair for pairs in splits.values() for pair in pairs):
+        if type(label) is not kind:
+            raise DataError(f'{path} has the label {label!r}; the task {task} asks for {wanted}.')
+
+
+def _names_in(label: str | tuple[str, ...] | int) -> tuple[str, ...]:
+    """The class names in a label; a count has none."""
+    return (label,) if isinstance(label, str) else label if isinstance(label, tuple) else ()
+
+
+def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) -> Label:
+    """The label as a list file has it: class numbers in rising order, or the count."""
+    if isinstance(label, tuple):
+        return tuple(sorted({numbers[name] for name in label}))
+    return numbers[label] if isinstance(label, str) else label
+
+
 def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
-        'name', 'task', 'classes', 'splits', 'video_root', 'delimiter', 'index', 'metric', 'flips_change_label',
-        'sampling', 'size', 'source', 'licence', 'prepare',
+        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric',
+        'flips_change_label', 'sampling', 'size', 'source', 'licence', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from sigma.data.index import load_index
+from sigma.data.cards import load_dataset_card
+from sigma.data.index import DataError, build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 
 TREE = Path(__file__).resolve().parents[2]
@@ -311,3 +313,54 @@ def test_real_tables(name, arguments, num_train, num_test, num_classes, tmp_path
     assert len(info.classes) == num_classes
     for path, video in load_index(tmp_path / name / 'index.jsonl').items():
         assert video.frames == len(decord.VideoReader(str(REAL / name / path)))  # what training will see
+
+
+# --- labels of other kinds -----------------------------------------------------------------------------------------
+
+
+def write(root, out, info, splits, **more) -> int:
+    paths = [path for pairs in splits.values() for path, _ in pairs]
+    index = build_index(root, paths, out / 'index.jsonl', workers=1, progress=False)
+    info = {'name': 'mine', 'video_root': str(root), 'metric': 'top1', 'flips_change_label': True, **info}
+    return prepare.write_dataset(out, info, splits, index, False, **more)
+
+
+def test_several_labels_a_video_are_written_and_read_back(lay, tmp_path):
+    root = lay('a.mp4', 'b.mp4', 'c.mp4')
+    splits = {'train': [('b.mp4', ()), ('a.mp4', ('walk', 'sit'))], 'test': [('c.mp4', ('run',))]}
+    actions = [[0.0, 1.5, 'walk'], [1.0, 2.0, 'sit']]
+    info = {'task': 'multi_label', 'metric': 'mean_average_precision'}
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'actions': actions}}) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert card.info['classes'] == ['run', 'sit', 'walk']
+    assert (card.task, card.num_classes, card.info['metric']) == ('multi_label', 3, 'mean_average_precision')
+    assert card.pairs('train') == [('a.mp4', (1, 2)), ('b.mp4', ())]
+    assert card.pairs('test') == [('c.mp4', (0,))]
+    found = {entry['video']: entry['annotation'] for entry in card.entries('train')}
+    assert found == {'a.mp4': {'actions': [[0.0, 1.5, 2], [1.0, 2.0, 1]]}, 'b.mp4': None}
+
+
+def test_counts_and_their_cycles_are_written_and_read_back(lay, tmp_path):
+    root = lay('a.mp4', 'b.mp4')
+    splits = {'train': [('a.mp4', 3)], 'test': [('b.mp4', 12)]}
+    info = {'task': 'repetition', 'metric': 'count_error'}
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'cycles': [0, 4, 9, 12]}}) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    assert 'classes' not in card.info
+    assert (card.num_classes, card.pairs('test')) == (1, [('b.mp4', 12)])
+    assert card.entries('train')[0]['annotation'] == {'cycles': [0, 4, 9, 12]}
+
+
+@pytest.mark.parametrize(
+    'task, label, sentence',
+    [
+        ('action_recognition', ('x',), "a.mp4 has the label ('x',); the task action_recognition asks for a class name"),
+        ('multi_label', 'x', "a.mp4 has the label 'x'; the task multi_label asks for a tuple of class names"),
+        ('repetition', True, 'the task repetition asks for a count'),
+        ('counting', 3, "Unknown task 'counting'. Known: action_recognition, multi_label, repetition"),
+    ],
+)
+def test_labels_of_another_task_are_refused(lay, tmp_path, task, label, sentence):
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        write(lay('a.mp4'), tmp_path / 'out', {'task': task}, {'train': [('a.mp4', label)], 'test': []})
+    assert not (tmp_path / 'out' / 'train.txt').exists()
