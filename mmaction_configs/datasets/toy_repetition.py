@@ -1,8 +1,8 @@
 """Toy repetition: a mover goes round or to and fro 2 to 8 times, in 64 to 96 frames; the label is the count.
 
-How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it stands for
-no published dataset. Every count from 2 to 8 about equally often in 240 train and 100 test clips, made in about 13 s of
-processor time by
+How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it
+stands for no published dataset. Every count from 2 to 8 about equally often in 240 train and 100 test clips, made in
+about 13 s of processor time by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition
 The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """

@@ -1,7 +1,7 @@
 """Toy rhythms: one turn, hurried at one of four places; the frames are the same in every class (granularity).
 
-How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it stands for
-no published dataset. 4 classes, 80 train and 40 test clips each, made in about 10 s of processor time by
+How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it
+stands for no published dataset. 4 classes, 80 train and 40 test clips each, made in about 10 s of processor time by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_rhythms" --form rhythms
 The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
