@@ -14,7 +14,7 @@ the last ones lie between the first. This form asks for a fine measure of motion
 
 `repetition`: a mover goes round or to and fro, 2 to 8 whole cycles whose period drifts by up to 20 %, in a clip of 64
 to 96 frames; half of the clips begin, and half end, with up to a tenth of still time. Scene, length and still time are
-drawn in ignorance of the count. Frames without their order tell little more than that; the speed tells much.
+drawn in ignorance of the count. One frame tells nothing of it, the speed tells much.
 
 `two_movers` (multi-label): two movers rest but for an interval each, in which one of six motions runs through one or
 two whole periods, so that the mover comes back to where it was. Homes and turns at rest are drawn, so one frame tells
