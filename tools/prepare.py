@@ -2,6 +2,7 @@
 
     python tools/prepare.py toy --out data/toy
     python tools/prepare.py toy --domain shift --out data/toy_shift
+    python tools/prepare.py toy --form all --out data          # every set of the suite severe_toy
     python tools/prepare.py folder VIDEOS --out data/mine                          # VIDEOS/<class>/<video>
     python tools/prepare.py folder --csv clips.csv --test-where serial=16-22 --out data/gestures
     python tools/prepare.py folder --csv clips.csv --task repetition --test-every 4 --out data/reps
@@ -20,6 +21,7 @@ training skips and evaluation counts them); 2 bad input, in one sentence.
 """
 
 import argparse
+import dataclasses
 import json
 import pprint
 import shlex
@@ -57,21 +59,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare_toy(options: argparse.Namespace) -> int:
-    """Render one domain of the toy dataset, then index it as any folder."""
+    """Render a form of the toy dataset, or each of the suite `severe_toy`, then index it as any folder."""
     from sigma.data import toy
 
-    spec = toy.ToySpec(
-        domain=options.domain,
-        level=options.level,
-        size=options.size,
-        seed=options.seed,
-        clips_per_class=tuple(options.clips_per_class),
-    )
-    out = Path(options.out)
+    asked = {'size': options.size, 'seed': options.seed}
+    if options.clips_per_class:
+        asked['clips_per_class'] = tuple(options.clips_per_class)
+    look = {key: value for key in ('domain', 'level') if (value := getattr(options, key)) is not None}
+    if options.form != 'all':
+        return _prepare_toy(toy.ToySpec(form=options.form, **look, **asked), Path(options.out), options)
+    if look:
+        raise DataError(f'--form all decides --{" and --".join(look)} by itself: leave out what it decides.')
+    for name, spec in toy.SETS.items():  # what is there is only checked
+        if status := _prepare_toy(dataclasses.replace(spec, **asked), Path(options.out) / name, options):
+            return status
+    return 0
+
+
+def _prepare_toy(spec, out: Path, options: argparse.Namespace) -> int:
+    from sigma.data import toy
+
     splits = toy.render(spec, out, workers=options.workers)
     index = build_index(out / 'videos', _all_paths(splits), out / 'index.jsonl', workers=options.workers)
     info = {**toy.card(spec), 'prepare': options.command}
-    return write_dataset(out, info, splits, index, options.allow_unreadable)
+    return write_dataset(out, info, splits, index, options.allow_unreadable, toy.annotations(spec))
 
 
 def prepare_folder(options: argparse.Namespace) -> int:
@@ -359,14 +370,24 @@ def _add_published(parser: argparse.ArgumentParser, name: str, source: published
 
 def _add_toy(toy: argparse.ArgumentParser) -> None:
     toy.add_argument(
-        '--domain', choices=['main', 'shift'], default='main', help='shift: other photographs and frame rate'
+        '--form',
+        choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'all'],
+        default='action_recognition',
+        help='what is asked; all: every set of the suite severe_toy, each in a folder of its name under OUT',
     )
-    toy.add_argument('--level', choices=['easy', 'hard'], default='easy', help='hard: full texture, smaller movers')
+    toy.add_argument('--domain', choices=['main', 'shift'], help='shift: other photographs and frame rate')
+    toy.add_argument('--level', choices=['easy', 'hard'], help='hard: full texture, smaller movers')
     toy.add_argument(
         '--size', type=positive_number, default=64, help='pixels a side, 64 or 112 (any even number from 32)'
     )
     toy.add_argument('--seed', type=int, default=0)
-    toy.add_argument('--clips-per-class', type=positive_number, nargs=2, default=[160, 40], metavar=('TRAIN', 'TEST'))
+    toy.add_argument(
+        '--clips-per-class',
+        type=positive_number,
+        nargs=2,
+        metavar=('TRAIN', 'TEST'),
+        help="of a whole split for repetition and two_movers (default: each form's own)",
+    )
     toy.set_defaults(run=prepare_toy)
 
 
