@@ -3,7 +3,8 @@
 Give these the whole video in source order. They code at 25 frames a second, one thread (so that bytes repeat), 4:2:0;
 odd sides are padded by a pixel and cut again. Compare with `reencode`, the same path undamaged: going through H.264 at
 all costs something. A frame that the decoder does not give is the last one it gave; before the first one, the first;
-where it gives none at all, black.
+where it gives none at all, black. A picture whose first frame is hit stays gray until the next key frame, which
+FFmpeg's defaults put 250 frames on: that is what players show, and why single errors can cost a whole clip.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from eval.corruptions.registry import Draws, register
+from eval.corruptions.registry import Draws, check_frames, register
 from eval.corruptions.weather import KINETICS_C
 
 CODING_FPS = 25
@@ -116,7 +117,15 @@ def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def reencode(frames: np.ndarray) -> np.ndarray:
-    """The clean baseline of codec corruptions: H.264 at CRF 23, undamaged."""
+    """The clean baseline of codec corruptions: H.264 at CRF 23, undamaged.
+
+    Raises:
+        ValueError: on frames that no corruption takes.
+        RuntimeError: if there is no encoder; says why.
+    """
+    check_frames(frames)
+    if (reason := missing_x264()) is not None:
+        raise RuntimeError(f'frames cannot be re-encoded: {reason}')
     return decode(encode(frames, crf=str(DEFAULT_CRF)), frames.shape)
 
 

@@ -78,7 +78,7 @@ class Corruption:
     levels: tuple  # of severities 1, 2, ...
     suites: Mapping[str, tuple]  # published suite -> its levels, which may be others
     shared: bool | None  # whether frames share what is drawn; None where nothing is drawn
-    monotone: bool  # whether damage grows with every step of severity
+    monotone: bool  # whether damage (in the mean over draws) grows with every step; said where it does not
     source: str
     function: Callable = field(repr=False, compare=False)
     needs: Callable[[], str | None] = field(default=lambda: None, repr=False, compare=False)

@@ -66,6 +66,7 @@ def fog(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndar
     IMAGENET_C + '; constants as there, texture our own: its photographs of frost are not ours to ship',
     shared=True,
     suites=('imagenet-c',),
+    monotone=False,  # less picture and as much ice: on pictures as bright as the ice, severity 4 is nearer than 3
 )
 def frost_procedural(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndarray:
     """Adds a drawn texture of ice; level is (weight of the picture, weight of the ice).
@@ -104,6 +105,7 @@ def frost_texture(rng: np.random.Generator, height: int, width: int) -> np.ndarr
     IMAGENET_C + '; one fall of flakes for all frames',
     shared=True,
     suites=('imagenet-c',),
+    monotone=False,  # severities 2 and 3 change places with the picture
 )
 def snow(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
     """Pales the picture and adds flakes; level is (mean, sigma, zoom, threshold, radius, sigma, keep)."""
@@ -134,6 +136,7 @@ def snow(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
     IMAGENET_C + '; the drops stay on the lens',
     shared=True,
     suites=('imagenet-c',),
+    monotone=False,  # from water to mud after severity 3
 )
 def spatter(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
     """Drops on the lens: water at severities 1 to 3, mud at 4 and 5.
