@@ -33,6 +33,7 @@ def random_rotation(frames: np.ndarray, most_degrees: int, draws: Draws) -> np.n
 @register(
     'camera',
     (8, 16, 24, 32, 40),
+    # A jitter, drawn for every frame; the published code, as read, draws once for the tensor of a clip.
     UCF_P + '; there the crop of the model moves, here the picture, so black comes in at right and bottom',
     shared=False,
     suites=('ucf-p',),

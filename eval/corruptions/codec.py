@@ -124,6 +124,7 @@ def reencode(frames: np.ndarray) -> np.ndarray:
         RuntimeError: if there is no encoder; says why.
     """
     check_frames(frames)
+    frames = np.ascontiguousarray(frames)
     if (reason := missing_x264()) is not None:
         raise RuntimeError(f'frames cannot be re-encoded: {reason}')
     return decode(encode(frames, crf=str(DEFAULT_CRF)), frames.shape)

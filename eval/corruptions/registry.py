@@ -151,6 +151,7 @@ class Corruption:
             options['actions'] = actions
         elif actions is not None:
             raise ValueError(f'{self.name} damages whole videos; only those of tal-c take actions')
+        frames = np.ascontiguousarray(frames)  # OpenCV takes no flipped views
         return self.function(frames, level, Draws(self.name, severity, video, numbers), **options)
 
     def order(

@@ -176,6 +176,12 @@ def test_shape_and_dtype_are_kept(corruption, shape):
         assert not np.shares_memory(out, frames)
 
 
+@by_name
+def test_flipped_views_are_taken(corruption):
+    frames = clip(2)[:, :, ::-1]
+    assert np.array_equal(corruption(frames, 1, 'v'), corruption(frames.copy(), 1, 'v'))
+
+
 @pytest.mark.parametrize('corruption', [c for c in PICTURES if c.acts_on == 'frame'], ids=lambda c: c.name)
 def test_a_frame_depends_on_its_number_and_not_on_its_company(corruption):
     frames = clip()
