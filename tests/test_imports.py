@@ -25,6 +25,7 @@ ALLOWED = {
     'eval.records': set(),
     'eval.metrics': {'eval.records'},
     'eval.stats': set(),
+    'eval.corruptions': {'eval.records'},
     'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats'},
     'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
