@@ -11,7 +11,9 @@ from matplotlib.text import Annotation
 
 from eval.figures import FigureError, colours, figure_names, load_figure, render, save_figure
 from eval.figures.bars import draw
+from eval.published import read_published
 from eval.records import RecordError, read_records
+from eval.summaries import SUMMARIES
 from eval.tables import select
 
 COMMITTED = Path(__file__).parents[1] / 'data' / 'records'
@@ -129,3 +131,41 @@ def test_other_metrics_and_units_are_named():
     assert axes.get_ylabel() == 'score (%)'
     assert 'count error\n(lower is better)' in axes.get_xticklabels()[1].get_text()
     assert values_above(axes) == ['40.0', '140.0']
+
+
+def test_ratios_stand_on_a_scale_of_their_own():
+    error = make_record('a', metric='count_error', dataset='reps', value=0.178)
+    error.score.update(unit='ratio', higher_is_better=False)
+    percents, ratios = draw([make_record('a', value=40.0), make_record('a', dataset='b', value=60.0), error]).axes
+    assert (percents.get_ylabel(), ratios.get_ylabel()) == ('top-1 accuracy (%)', 'count error (ratio)')
+    assert [bar.get_height() for bar in ratios.patches] == [0.178]
+    assert values_above(ratios) == ['0.178']
+    assert ratios.get_ylim()[1] < 0.25
+    assert percents.get_ylim()[1] > 60
+    assert max(ratios.get_yticks()) < 0.25
+
+
+def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
+    records = [make_record('a', value=40.0), make_record('b', value=60.0, num_unscored=2)]
+    figure = draw(records)
+    (axes,) = figure.axes
+    assert [bar.get_alpha() for bar in axes.patches] == [None, 0.4]
+    assert values_above(axes) == ['40.0', '60.0!']
+    note = figure._supxlabel.get_text().replace('\n', ' ')
+    assert (
+        '! Too few videos scored, in no mean: b in finetune / toy 2 of 100 (seed 0) unscored, first test/0098' in note
+    )
+    (axes,) = draw(records, allow_partial=True).axes
+    assert [bar.get_alpha() for bar in axes.patches] == [None, None]
+    assert values_above(axes) == ['40.0', '60.0*']
+
+
+def test_published_rows_and_their_mean():
+    figure = draw(select(read_published('severepp')), summary=SUMMARIES['severe'])
+    groups = {label.get_text().splitlines()[0]: axes for axes in figure.axes for label in axes.get_xticklabels()}
+    assert set(groups) == {'finetune', 'multi label', 'mean of 8', 'repetition'}
+    assert 'no mean' in values_above(groups['mean of 8'])  # MGM
+    assert '70.8' in values_above(groups['mean of 8'])
+    note = figure._supxlabel.get_text().replace('\n', ' ')
+    assert 'Published: SEVERE++ (arXiv:2504.05706), the 8-experiment benchmark.' in note
+    assert 'No mean of 8 without finetune / ucf101 / 1000_examples; finetune / gym99 / 1000_examples: MGM' in note
