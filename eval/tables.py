@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from eval.metrics import METRICS, Metric, Predictions, load_predictions
-from eval.metrics.registry import DIGITS
+from eval.metrics.registry import DIGITS, UNIFORM
 from eval.records import (
     MIN_COVERAGE_PERCENT,
     Record,
@@ -239,7 +239,8 @@ def _with_summary(table: list[Column], summary: Summary) -> list[Column]:
         means, lows, highs = (np.array([part[i] for part in found]) for i in range(3))
         value, num = float(means.mean()), len(found)
         low, high = value - np.hypot.reduce(means - lows) / num, value + np.hypot.reduce(highs - means) / num
-        how = 'published, no interval' if all(cell.published for cell in cells) else f'independent errors of {num}'
+        how = f'independent errors of {num}' if np.isfinite([low, high]).all() else 'none: a column has no interval'
+        how = 'published, no interval' if all(cell.published for cell in cells) else how
         seeds = min(cell.interval.num_seeds for cell in cells)
         mean.cells[row] = Cell(
             [record for cell in cells for record in cell.records],
@@ -459,7 +460,8 @@ def _footnotes(table: Sequence[Column]) -> list[str]:
     measured = [column for column in table if not column.is_summary]
     cells = [cell for column in measured for cell in column.cells.values()]
     how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
-    notes = [f'{_units(measured)}, {how}{_chance_note(measured)}']
+    chance = chance_note(measured)
+    notes = [f'{_units(measured)}, {how}' + (f'; chance: {chance}' if chance else '')]
     if any(len(cell.records) == 1 and not cell.published for cell in cells):
         notes.append('n=1: the interval speaks of the test videos alone, not of other seeds')
     if incomplete := partial_notes(table, left_out=False):
@@ -485,16 +487,14 @@ def _units(table: Sequence[Column]) -> str:
     return ', '.join([*label, *others])
 
 
-def _chance_note(table: Sequence[Column]) -> str:
-    """'; chance: a uniform guess', and what else it is where the metric is no accuracy."""
+def chance_note(table: Sequence[Column]) -> str:
+    """What chance is in these columns: 'a uniform guess', and what else it is where the metric is no accuracy."""
     found: dict[str, str] = {}
     for column in table:
         if column.chance is not None:
             found.setdefault(METRICS[column.metric].chance_label, column.metric_label)
-    if not found:
-        return ''
-    said = [text if i == 0 else f'of {label} {text}' for i, (text, label) in enumerate(found.items())]
-    return '; chance: ' + ', '.join(said)
+    plain = [text for text in found if text == UNIFORM or len(found) == 1]
+    return ', '.join(plain + [f'of {label} {text}' for text, label in found.items() if text not in plain])
 
 
 def partial_notes(table: Sequence[Column], left_out: bool) -> list[str]:

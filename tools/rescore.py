@@ -29,6 +29,9 @@ from eval.metrics import (
 )
 from eval.records import Record, RecordError, predictions_path, read_records, sha256_file, write_atomic
 
+# A metric of a user's own protocol: there is nothing here to compute it with.
+UNKNOWN = 'not a metric of eval/metrics'
+
 
 class Line(NamedTuple):
     """One metric of one record; numbers are in the unit of the metric."""
@@ -38,11 +41,11 @@ class Line(NamedTuple):
     stored: float | None
     recomputed: float | None
     unit: str
-    state: str  # same, new, DIFFERS, or why nothing could be computed
+    state: str  # same, new, DIFFERS, UNKNOWN, or why nothing could be computed
 
     @property
     def bad(self) -> bool:
-        return self.state not in ('same', 'new')
+        return self.state not in ('same', 'new', UNKNOWN)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,9 +96,7 @@ def rescore(record: Record, asked: list[str]) -> list[Line]:
         return [
             Line(record.name, record.score['metric'], record.score['value'], None, record.score['unit'], str(error))
         ]
-    lines = [
-        Line(record.name, name, stored[name], None, '', 'unknown metric') for name in stored if name not in METRICS
-    ]
+    lines = [Line(record.name, name, stored[name], None, '', UNKNOWN) for name in stored if name not in METRICS]
     for name in wanted:
         value, unit = float(score_predictions(predictions, name)), METRICS[name].unit
         state = 'new'
@@ -144,7 +145,9 @@ def print_lines(lines: list[Line], num_records: int) -> None:
         if not METRICS[name].stored:
             print(f'{name}: {METRICS[name].label}')
     bad = sum(line.bad for line in lines)
-    print(f'{len(lines)} numbers of {num_records} records: {f"{bad} do not agree" if bad else "all agree"}')
+    unknown = sum(line.state == UNKNOWN for line in lines)
+    said = f'{bad} do not agree' if bad else 'all agree'
+    print(f'{len(lines)} numbers of {num_records} records: {said}' + (f', {unknown} not computed' if unknown else ''))
 
 
 def _text(value: float | None) -> str:

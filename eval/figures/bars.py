@@ -16,9 +16,21 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from eval.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
+from eval.metrics.registry import UNIFORM
 from eval.records import Record
 from eval.summaries import Summary
-from eval.tables import INCOMPLETE, LEFT_OUT, Cell, Column, columns, partial_notes, published_notes, rows, summary_notes
+from eval.tables import (
+    INCOMPLETE,
+    LEFT_OUT,
+    Cell,
+    Column,
+    chance_note,
+    columns,
+    partial_notes,
+    published_notes,
+    rows,
+    summary_notes,
+)
 
 # Sizes in inches; the x axis is in inches too, so that what fits is known before it is drawn.
 MIN_SLOT, MAX_SLOT = 0.30, 0.46  # a bar with its value above it
@@ -249,6 +261,8 @@ def _notes(table: Sequence[Column], num_characters: int) -> list[str]:
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
         notes.append(f'{which}: 95 % interval over test videos alone.')
+    if (chance := chance_note(table)) not in ('', UNIFORM):
+        notes.append(f'Chance: {chance}.')
     for left_out, said in [
         (False, f'{INCOMPLETE} Videos left unscored'),
         (True, f'{LEFT_OUT} Too few videos scored, in no mean'),

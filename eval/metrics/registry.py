@@ -14,6 +14,7 @@ from eval.records import did_you_mean
 
 # Units, and the digits that a table shows of each.
 DIGITS = {'percent': 1, 'ratio': 3, 'classes': 0}
+UNIFORM = 'a uniform guess'
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Metric:
     resampled: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
     # number of classes, labels (None where no predictions are stored) -> score without looking; None: not known
     chance: Callable[[int, np.ndarray | None], float | None] = lambda num_classes, labels=None: None
-    chance_label: str = 'a uniform guess'
+    chance_label: str = UNIFORM
     unit: str = 'percent'
     higher_is_better: bool = True
     stored: bool = True  # in the records of its task; the others only when asked (tools/rescore.py)

@@ -11,8 +11,9 @@ from matplotlib.text import Annotation
 
 from eval.figures import FigureError, colours, figure_names, load_figure, render, save_figure
 from eval.figures.bars import draw
+from eval.metrics import write_predictions
 from eval.published import read_published
-from eval.records import RecordError, read_records
+from eval.records import RecordError, predictions_path, read_records, write_record
 from eval.summaries import SUMMARIES
 from eval.tables import select
 
@@ -145,6 +146,18 @@ def test_ratios_stand_on_a_scale_of_their_own():
     assert max(ratios.get_yticks()) < 0.25
 
 
+def test_a_figure_says_what_chance_is_where_it_is_no_guess(tmp_path):
+    record = make_record('a', metric='count_error', dataset='reps', num_listed=2, num_classes=1, value=0.125)
+    record.score.update(unit='ratio', higher_is_better=False)
+    write_predictions(predictions_path(write_record(record, tmp_path)), ['x', 'y'], [4, 10], [[5.2], [9.6]])
+    figure = draw(read_records(tmp_path))
+    assert 'Chance: the best single count for all videos' in figure._supxlabel.get_text().replace('\n', ' ')
+    # Always 10: 1.5 too much for the first; always 4: 0.6 too little for the second, so the mean is 0.3.
+    dashes = [line for line in figure.axes[0].collections if line.get_linestyle() != [(0, None)]]
+    assert dashes[0].get_segments()[0][:, 1] == pytest.approx([0.3, 0.3])
+    assert 'Chance' not in draw([make_record(value=40.0)])._supxlabel.get_text()
+
+
 def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
     records = [make_record('a', value=40.0), make_record('b', value=60.0, num_unscored=2)]
     figure = draw(records)
@@ -161,7 +174,8 @@ def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
 
 
 def test_published_rows_and_their_mean():
-    figure = draw(select(read_published('severepp')), summary=SUMMARIES['severe'])
+    few = select(read_published('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
+    figure = draw(few, summary=SUMMARIES['severe'])
     groups = {label.get_text().splitlines()[0]: axes for axes in figure.axes for label in axes.get_xticklabels()}
     assert set(groups) == {'finetune', 'multi label', 'mean of 8', 'repetition'}
     assert 'no mean' in values_above(groups['mean of 8'])  # MGM

@@ -346,6 +346,17 @@ def test_seeds_of_a_mean(tmp_path):
     assert format_table(read_records(tmp_path), summary=two).splitlines()[3].endswith('n=1-2')
 
 
+def test_a_mean_without_an_interval_where_a_column_has_none(tmp_path):
+    add_exact(tmp_path, 40)
+    error = make_record(protocol='repetition', dataset='reps', metric='count_error', value=0.2)  # no predictions
+    error.score.update(unit='ratio', higher_is_better=False)
+    two = Summary('mean of 2', THREE.columns[:2])
+    found = columns([*read_records(tmp_path), error], summary=two)[-1].cells['random'].interval
+    assert found.mean == pytest.approx((40 + 80) / 2)
+    assert math.isnan(found.low)
+    assert found.how == 'none: a column has no interval'
+
+
 def test_what_has_no_place_in_a_mean():
     odd = make_record(value=3.0, metric='frames_per_second')
     odd.score['unit'] = 'Hz'
@@ -432,3 +443,12 @@ def test_verdicts_use_the_videos_that_both_scored(tmp_path):
     add_record(tmp_path, accuracy=30)
     add_record(tmp_path, accuracy=60, encoder='a', num_unscored=1)
     assert verdict(read_records(tmp_path))[0].difference.num_videos == 99
+
+
+def test_what_chance_is_is_said_for_each_kind(tmp_path):
+    add_counts(tmp_path, 1)
+    constant = 'the best single count for all videos, chosen on the test counts themselves'
+    assert f'; chance: {constant}\n' in format_table(read_records(tmp_path))
+    add_exact(tmp_path, 40)
+    text = format_table(select(read_records(tmp_path), protocols=['repetition', 'finetune']))
+    assert f'; chance: a uniform guess, of count error {constant}\n' in text
