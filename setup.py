@@ -24,7 +24,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.13',
     packages=find_namespace_packages(include=['sigma*', 'eval*', 'mmaction_configs*', 'tools*']),
-    package_data={'tools': ['*.sh'], 'mmaction_configs': ['annotations/*', 'annotations/*/*']},
+    package_data={
+        'tools': ['*.sh'],
+        'mmaction_configs': ['annotations/*', 'annotations/*/*'],
+        'eval.published': ['*.json'],
+    },
     install_requires=requirements('runtime'),
     extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},
 )

@@ -37,7 +37,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'identity': ((dict,), 'all that decides the number, as it was hashed'),
     'score.metric': ((str,), 'name of the primary metric, such as top1 (eval/metrics.py)'),
     'score.value': ((float,), 'the score, not rounded'),
-    'score.unit': ((str,), 'percent (0 to 100)'),
+    'score.unit': ((str,), 'percent (0 to 100), or ratio'),
     'score.higher_is_better': ((bool,), 'direction of the metric'),
     'score.others': ((dict, NoneType), 'further metrics of the same predictions: {metric: value}'),
     'dataset.name': ((str,), 'name of the dataset card'),
@@ -54,6 +54,11 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'subset.name': ((str,), 'kind of subset, such as 5_a_class; must agree in a column'),
     'subset.seed': ((int, NoneType), 'seed of the draw; differs between the seeds of one column'),
     'subset.sha256': ((str, NoneType), 'hash of the drawn list'),
+    'sampling': ((dict, NoneType), 'how the frames of a training clip were chosen; None where no runner said it'),
+    'sampling.name': ((str,), 'such as dense or published; must agree in a column'),
+    'sampling.num_frames': ((int, NoneType), 'frames of a clip'),
+    'sampling.stride_frames': ((int, NoneType), 'frames of the video from one to the next; None if it varies'),
+    'sampling.views': ((str, NoneType), 'test views, temporal x spatial, such as 5x3'),
     'encoder.name': ((str,), 'name of the encoder card'),
     'encoder.checkpoint': ((str, NoneType), 'file the weights came from; None for weights drawn at random'),
     'encoder.sha256': ((str, NoneType), 'hash of that file'),
@@ -63,7 +68,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
         'paper, address or command behind the weights or the published number',
     ),
     'protocol.name': ((str,), 'such as finetune or frozen_linear'),
-    'protocol.version': ((int,), 'raised when its numbers would change'),
+    'protocol.version': ((int,), 'raised when its numbers would change; a published number may not say'),
     'protocol.evaluator_version': ((int, NoneType), 'version of the code that turns outputs into scores'),
     'protocol.source': ((str, NoneType), 'where the protocol is described'),
     'recipe.name': ((str, NoneType), 'training recipe; None where nothing is trained by one'),
@@ -84,14 +89,18 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'notes': ((list,), 'sentences for the reader'),
 }
 SECTIONS = {key.partition('.')[0] for key in SCHEMA if '.' in key}
-PUBLISHED_LACKS = ('dataset', 'config_sha256', 'seed', 'selection', 'run')
+PUBLISHED_LACKS = ('dataset', 'protocol', 'config_sha256', 'seed', 'selection', 'run')
+PUBLISHED_HAS = ('dataset.name', 'protocol.name')
+# Sections that may be absent as a whole, and what older records do not say: not held against them.
+OPTIONAL_SECTIONS = ('subset', 'sampling')
+MAY_BE_UNSAID = ('sampling.name',)
 
 # The fields that the records of one column share.
 COMPARED = (
     *('score.metric', 'score.unit', 'score.higher_is_better'),
     *('protocol.name', 'protocol.version', 'protocol.evaluator_version'),
     *('dataset.name', 'dataset.split', 'dataset.list_sha256', 'dataset.num_classes'),
-    *('subset.name', 'selection.how'),
+    *('subset.name', 'selection.how', 'sampling.name'),
 )
 
 
@@ -115,6 +124,7 @@ class Record:
     config_sha256: str | None = None
     predictions_sha256: str | None = None
     selection: dict = field(default_factory=dict)
+    sampling: dict | None = None
     run: dict = field(default_factory=dict)
     published: bool = False
     notes: list[str] = field(default_factory=list)
@@ -179,12 +189,13 @@ def write_atomic(path: str | Path, data: bytes) -> Path:
     return path
 
 
-def record_path(root: str | Path, encoder: str, protocol: str, version: int, cell_name: str) -> Path:
-    """Where the record of a cell lies under the work directory `root`."""
+def record_path(root: str | Path, encoder: str, protocol: str, version: int | None, cell_name: str) -> Path:
+    """Where the record of a cell lies under the work directory `root`; no version is that of a published number."""
     for part in (encoder, protocol, cell_name):
         if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*', part):
             raise RecordError(f'{part!r} names a file: letters, digits and _ . + = - only, no dot or dash first')
-    return Path(root) / 'records' / encoder / f'{protocol}-v{version}' / f'{cell_name}.json'
+    folder = f'{protocol}-v{version}' if version is not None else f'{protocol}-published'
+    return Path(root) / 'records' / encoder / folder / f'{cell_name}.json'
 
 
 def predictions_path(path: str | Path) -> Path:
@@ -281,13 +292,13 @@ def _check(raw: dict, where: str) -> None:
     published = raw.get('published') is True
     for key, (kinds, meaning) in SCHEMA.items():
         section, _, leaf = key.partition('.')
-        if leaf and section == 'subset' and raw['subset'] is None:
+        if leaf and section in OPTIONAL_SECTIONS and raw[section] is None:
             continue
         holder = raw.setdefault(section, {}) if leaf else raw
         if not isinstance(holder, dict):
             raise RecordError(f'{where}: {section!r} is {holder!r}, wanted a dict')
         value = holder.setdefault(leaf or section, None)
-        may_lack = published and section in PUBLISHED_LACKS and key != 'dataset.name'
+        may_lack = published and section in PUBLISHED_LACKS and key not in PUBLISHED_HAS
         if value is None and NoneType not in kinds and not may_lack:
             raise RecordError(f'{where}: {key!r} is missing ({meaning})')
         if value is not None and not _is_a(value, kinds):
@@ -339,47 +350,41 @@ def coverage(record: Record) -> float | None:
 def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str]]]]:
     """Fields of `COMPARED` on which records differ, in that order: [(field, {value: [record names]})].
 
-    What a published number leaves unsaid is not held against it. Subsets compare by kind, since each seed
-    draws its own.
+    What a published number leaves unsaid is not held against it, nor that an older record does not name its
+    sampling. Subsets compare by kind, since each seed draws its own.
     """
     records, found = list(records), []
     for key in COMPARED:
         values: dict[Any, list[str]] = {}
         for record in records:
             value = record.get(key)
-            if value is not None or not record.published:
+            if value is not None or not (record.published or key in MAY_BE_UNSAID):
                 values.setdefault(value, []).append(record.name)
         if len(values) > 1:
             found.append((key, values))
     return found
 
 
-def check_comparable(records: Iterable[Record], allow_partial: bool = False) -> None:
-    """Passes where all records may stand in one column.
+def is_partial(record: Record) -> bool:
+    """Whether so few of the listed videos were scored that its number stands for another list."""
+    share = coverage(record)
+    return share is not None and share < MIN_COVERAGE_PERCENT
+
+
+def check_comparable(records: Iterable[Record]) -> None:
+    """Passes where all records may stand in one column; those that lack videos are marked there (`is_partial`).
 
     Args:
         records: Records of one protocol, dataset and kind of subset.
-        allow_partial: Accept records that scored less than `MIN_COVERAGE_PERCENT` of their videos.
 
     Raises:
-        RecordError: names the first field that differs with its values, or the record that lacks videos.
+        RecordError: names the first field that differs with its values.
     """
-    records = list(records)
     if unlike := differences(records):
         key, values = unlike[0]
         said = '; '.join(f'{value!r} in {_some(names)}' for value, names in values.items())
         also = f' (they differ in {", ".join(other for other, _ in unlike[1:])} too)' if unlike[1:] else ''
         raise RecordError(f'records differ in {key}: {said}{also}; draw them apart or run the older ones again')
-    for record in records:
-        share = coverage(record)
-        if share is not None and share < MIN_COVERAGE_PERCENT and not allow_partial:
-            listed, scored = record.get('dataset.num_listed'), record.get('dataset.num_scored')
-            first = record.dataset['unscored'][0]
-            raise RecordError(
-                f'{record.name} scored {scored} of {listed} videos ({share:.1f} %, at least '
-                f'{MIN_COVERAGE_PERCENT:.0f} % wanted), first {first["video"]}: {first["reason"]}; '
-                'mend the videos and run it again, or give --allow-partial'
-            )
 
 
 def _some(names: list[str]) -> str:

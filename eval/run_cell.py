@@ -87,7 +87,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     """Predictions and config first, the record last: where a record is, the cell is done."""
     import pprint
 
-    from eval.metrics import Predictions, get_metric, score_predictions, write_predictions
+    from eval.metrics import Predictions, get_metric, other_metrics, score_predictions, write_predictions
     from eval.records import (
         Record,
         config_path,
@@ -114,7 +114,6 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     protocol, dataset, encoder = resolved.protocol, resolved.dataset, resolved.encoder
     primary = protocol.metric_of(resolved)
     metric = get_metric(primary)
-    others = [name for name in ('top1', 'top5', 'mean_class') if name != primary]
     record = Record(
         cell={'id': resolved.id, 'name': resolved.name},
         identity=resolved.identity,
@@ -123,7 +122,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
             'value': score_predictions(predictions, primary),
             'unit': metric.unit,
             'higher_is_better': metric.higher_is_better,
-            'others': {name: score_predictions(predictions, name) for name in others},
+            'others': {name: score_predictions(predictions, name) for name in other_metrics(primary)},
         },
         dataset={
             'name': dataset.name,

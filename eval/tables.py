@@ -1,4 +1,4 @@
-"""Tables of records: columns that may stand together, intervals, and who beat whom. No torch.
+"""Tables of records: columns that may stand together, their mean, intervals, and who beat whom. No torch.
 
 records -> columns() -> results_table(), format_table(), table_csv(), eval.figures
         -> verdict()
@@ -15,69 +15,114 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from eval.metrics import METRICS, Predictions, load_predictions
-from eval.records import Record, RecordError, check_comparable, coverage, did_you_mean
+from eval.metrics import METRICS, Metric, Predictions, load_predictions
+from eval.metrics.registry import DIGITS, UNIFORM
+from eval.records import (
+    MIN_COVERAGE_PERCENT,
+    Record,
+    RecordError,
+    check_comparable,
+    coverage,
+    did_you_mean,
+    is_partial,
+)
 from eval.stats import (
     Difference,
     Interval,
+    Scorer,
+    bootstrap_difference,
+    bootstrap_interval,
     interval,
     interval_from_scores,
     interval_over_seeds,
+    mean_scorer,
     paired_difference,
 )
+from eval.summaries import Summary
 
 BASELINE = 'random'
 DEFAULT_RECIPE = 'default'
+# Marks behind a number: videos are lacking, but few; so many that it is left out of means.
+INCOMPLETE, LEFT_OUT = '*', '!'
 
 
 @dataclass
 class Cell:
-    """One encoder in one column: a record a seed."""
+    """One encoder in one column: a record a seed. In the column of a summary: all records that it is a mean of."""
 
     records: list[Record]
     interval: Interval  # low and high are NaN for a published number
+    left_out: bool = False  # of means, best and verdicts: it scored too few of the videos
+    parts: list[Cell] = field(default_factory=list)  # of a summary: its columns' cells
 
     @property
     def scores(self) -> list[float]:
-        return [record.score['value'] for record in self.records]
+        """A score a seed; none in a summary, whose columns may have other seeds each."""
+        return [] if self.parts else [record.score['value'] for record in self.records]
 
     @property
     def published(self) -> bool:
-        return self.records[0].published
+        return all(record.published for record in self.records)
 
     @property
     def coverage(self) -> float:
         """Least coverage of its records, percent; 100 where a published number does not say."""
         return min(100.0 if (share := coverage(record)) is None else share for record in self.records)
 
+    @property
+    def num_seeds(self) -> str:
+        """`3`, or `1-3` where the columns of a summary differ."""
+        counts = {part.interval.num_seeds for part in self.parts if not part.published} or {self.interval.num_seeds}
+        return '-'.join(map(str, sorted({min(counts), max(counts)})))
+
+    @property
+    def mark(self) -> str:
+        """What stands behind its number."""
+        return LEFT_OUT if self.left_out else INCOMPLETE if self.coverage < 100 else ''
+
 
 @dataclass
 class Column:
-    """Records of one protocol, dataset and kind of subset, which were found to compare."""
+    """Records of one protocol, dataset and kind of subset, which were found to compare; or the mean of some."""
 
-    protocol: str
+    protocol: str  # in the column of a summary: its name
     dataset: str
     subset: str | None  # None is all of the training list
     metric: str
     unit: str
     higher_is_better: bool
     num_classes: int | None = None
+    chance: float | None = None  # score without looking at the videos (Metric.chance); None where it is not known
     cells: dict[str, Cell] = field(default_factory=dict)  # row -> cell
+    # Of a summary: row -> names of the columns that it lacks, so that it has no mean.
+    lacks: dict[str, list[str]] = field(default_factory=dict)
+    is_summary: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        return self.protocol, self.dataset, self.subset
 
     @property
     def name(self) -> str:
-        return ' / '.join(part for part in (self.protocol, self.dataset, self.subset) if part)
-
-    @property
-    def chance(self) -> float | None:
-        """Score of a uniform guess; None where the metric has none."""
-        if self.metric not in METRICS or not self.num_classes:
-            return None
-        return METRICS[self.metric].chance(self.num_classes)
+        return _name(self.key)
 
     @property
     def metric_label(self) -> str:
         return METRICS[self.metric].label if self.metric in METRICS else self.metric.replace('_', ' ')
+
+    @property
+    def best(self) -> float | None:
+        """Best mean of those that count; None where there are not two to compare."""
+        means = [cell.interval.mean for cell in self.cells.values() if not cell.left_out]
+        return None if len(means) < 2 else max(means) if self.higher_is_better else min(means)
+
+    def text(self, value: float, sign: str = '') -> str:
+        """A number of this column: percent with one digit, ratios with three."""
+        return f'{value:{sign}.{DIGITS.get(self.unit, 1)}f}'
+
+
+def _name(key: tuple[str, str, str | None]) -> str:
+    return ' / '.join(part for part in key if part)
 
 
 def select(
@@ -88,7 +133,8 @@ def select(
 ) -> list[Record]:
     """Records of the named encoders, protocols and datasets, in the order asked; None asks for all.
 
-    By itself the order is: random weights first, then by name; few shots before many before all.
+    By itself the order is: random weights first, then by name, then published rows as they come; few shots before
+    many before all.
 
     Raises:
         RecordError: on a name that no record has (with the nearest one), or if nothing is left.
@@ -108,7 +154,10 @@ def select(
 
     def place(record: Record, kind: str) -> tuple:
         name, names = getattr(record, kind)['name'], asked[kind]
-        return (list(names).index(name),) if names else (name != BASELINE, name)
+        if names:
+            return (list(names).index(name),)
+        as_it_comes = kind == 'encoder' and record.published
+        return (name != BASELINE, as_it_comes, '' if as_it_comes else name)
 
     return sorted(
         kept,
@@ -127,34 +176,96 @@ def _subset_order(name: str | None) -> tuple:
     return (name is None, [int(part) if part.isdigit() else -1 for part in parts], name or '')
 
 
-def columns(records: Iterable[Record], allow_partial: bool = False) -> list[Column]:
+def columns(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> list[Column]:
     """Columns in the order in which their first record comes (`select` orders them), each checked.
+
+    Args:
+        records: In the order wanted.
+        allow_partial: Let records that scored under 99 % of their videos count like others.
+        summary: Adds the column of this mean at the end, after its columns in its own order.
 
     Raises:
         RecordError: if records of a column do not compare (`check_comparable`), a row holds two sets of
-            weights or one seed twice, or stored predictions give another score.
+            weights or one seed twice, stored predictions give another score, or a column has no place in the
+            mean.
     """
     groups: dict[tuple, list[Record]] = {}
-    for record in _without_copies(records):
+    records = _without_copies(records)
+    for record in records:
         key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
         groups.setdefault(key, []).append(record)
     several = _several_recipes(groups)
+    sources = {record.identity.get('table') for record in records if record.published}
     result = []
     for (protocol, dataset, subset), members in groups.items():
-        check_comparable(members, allow_partial)
+        check_comparable(members)
         score = members[0].score
         column = Column(protocol, dataset, subset, score['metric'], score['unit'], score['higher_is_better'])
         column.num_classes = next((n for m in members if (n := m.dataset['num_classes'])), None)
-        for row, seeds in _rows(members, several).items():
+        labels = None
+        for row, seeds in _rows(members, several, len(sources) > 1).items():
             _check_row(row, seeds, column)
-            column.cells[row] = Cell(seeds, _interval(seeds))
+            predictions = [None if record.published else load_predictions(record) for record in seeds]
+            left_out = not allow_partial and any(map(is_partial, seeds))
+            column.cells[row] = Cell(seeds, _interval(seeds, predictions), left_out)
+            for found in predictions:
+                if found is not None and (labels is None or len(found.label) > len(labels)):
+                    labels = found.label
+        if column.metric in METRICS and column.num_classes:
+            column.chance = METRICS[column.metric].chance(column.num_classes, labels)
         result.append(column)
-    return result
+    return result if summary is None else _with_summary(result, summary)
+
+
+def _with_summary(table: list[Column], summary: Summary) -> list[Column]:
+    """The table with the columns of the summary last, in its order, and then their mean.
+
+    The mean is the plain mean of percent scores, with an error that is a ratio entered as 100 (1 - error). Its
+    interval takes the errors of the columns for independent: on each side the root of the sum of the squared
+    half-widths of the columns, over their number (the construction of `eval.stats.interval`). Columns that share
+    test videos or pretrained weights are not quite independent, so with those it is a little narrow.
+    """
+    by_key = {column.key: column for column in table}
+    inside = [by_key[key] for key in summary.columns if key in by_key]
+    mean = Column(summary.name, '', None, 'mean', 'percent', True, is_summary=True)
+    for row in rows(inside):
+        parts = {key: by_key[key].cells.get(row) for key in summary.columns if key in by_key}
+        lacking = [key for key in summary.columns if parts.get(key) is None or parts[key].left_out]
+        if lacking:
+            mean.lacks[row] = [_name(key) for key in lacking]
+            continue
+        found = [_in_percent(by_key[key], cell.interval) for key, cell in parts.items()]
+        cells = list(parts.values())
+        means, lows, highs = (np.array([part[i] for part in found]) for i in range(3))
+        value, num = float(means.mean()), len(found)
+        low, high = value - np.hypot.reduce(means - lows) / num, value + np.hypot.reduce(highs - means) / num
+        how = f'independent errors of {num}' if np.isfinite([low, high]).all() else 'none: a column has no interval'
+        how = 'published, no interval' if all(cell.published for cell in cells) else how
+        seeds = min(cell.interval.num_seeds for cell in cells)
+        mean.cells[row] = Cell(
+            [record for cell in cells for record in cell.records],
+            Interval(value, float(low), float(high), seeds, 0, how),
+            parts=cells,
+        )
+    return [column for column in table if column not in inside] + [*inside, mean]
+
+
+def _in_percent(column: Column, of: Interval) -> tuple[float, float, float]:
+    """(mean, low, high) as they enter a summary: percent, higher is better."""
+    if column.unit == 'percent' and column.higher_is_better:
+        return of.mean, of.low, of.high
+    if column.unit == 'ratio' and not column.higher_is_better:
+        return 100 * (1 - of.mean), 100 * (1 - of.high), 100 * (1 - of.low)
+    direction = 'higher' if column.higher_is_better else 'lower'
+    raise RecordError(
+        f'{column.name} cannot enter a mean: {column.metric} in {column.unit}, {direction} is better; wanted percent '
+        'where higher is better, or an error that is a ratio'
+    )
 
 
 def rows(table: Sequence[Column]) -> list[str]:
     """Names of all rows, in the order of the fullest column, then as they come."""
-    by_size = sorted(table, key=lambda column: -len(column.cells))
+    by_size = sorted((column for column in table if not column.is_summary), key=lambda column: -len(column.cells))
     return list(dict.fromkeys(row for column in by_size for row in column.cells))
 
 
@@ -180,14 +291,15 @@ def _several_recipes(groups: dict[tuple, list[Record]]) -> set[tuple[str, str]]:
     return found
 
 
-def _rows(members: list[Record], several: set[tuple[str, str]]) -> dict[str, list[Record]]:
+def _rows(members: list[Record], several: set[tuple[str, str]], name_tables: bool) -> dict[str, list[Record]]:
     result: dict[str, list[Record]] = {}
     for record in members:
         row, recipe = record.encoder['name'], record.get('recipe.name')
         if (row, record.protocol['name']) in several and recipe not in (None, DEFAULT_RECIPE):
             row += f' [{recipe}]'
         if record.published:
-            row += ' (published)'
+            table = record.identity.get('table')
+            row += f' (published, {table})' if name_tables and table else ' (published)'
         result.setdefault(row, []).append(record)
     return {row: sorted(seeds, key=lambda record: record.seed or 0) for row, seeds in result.items()}
 
@@ -205,30 +317,47 @@ def _check_row(row: str, seeds: list[Record], column: Column) -> None:
             raise RecordError(f'{row} in {column.name} has seed {record.seed} twice, in {both}; give one')
 
 
-def _interval(seeds: list[Record]) -> Interval:
+def _interval(seeds: list[Record], predictions: list[Predictions | None]) -> Interval:
     """Interval of a row: from predictions where they are stored, else from the scores alone."""
     scores = [record.score['value'] for record in seeds]
     if seeds[0].published:
         return Interval(float(np.mean(scores)), math.nan, math.nan, len(seeds), 0, 'published, no interval')
-    metric = seeds[0].score['metric']
-    if metric not in METRICS:
+    metric = METRICS.get(seeds[0].score['metric'])
+    if metric is None or (metric.per_video is None and metric.resampled is None):
         return interval_over_seeds(scores)
-    predictions = [load_predictions(record) for record in seeds]
     if all(p is not None and np.array_equal(p.video, predictions[0].video) for p in predictions):
-        return interval(_shares(predictions, metric))
-    return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
+        if _gives_shares(metric):
+            return interval(_shares(predictions, metric))
+        limits = (0, 100) if metric.unit == 'percent' else (0, math.inf)
+        return bootstrap_interval(_scorers(predictions, metric), len(predictions[0].video), limits=limits)
+    if _gives_shares(metric):
+        return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
+    return interval_over_seeds(scores)
 
 
-def _shares(predictions: Sequence[Predictions], metric: str) -> list[np.ndarray]:
-    return [METRICS[metric].per_video(p.scores, p.label) for p in predictions]
+def _gives_shares(metric: Metric) -> bool:
+    """Whether the score is a share of right answers: percent, and a mean over videos."""
+    return metric.per_video is not None and metric.unit == 'percent'
 
 
-def results_table(records: Iterable[Record], allow_partial: bool = False) -> pd.DataFrame:
-    """A row an encoder; for each column mean, low, high (percent, 95 %), n (seeds) and coverage (percent).
+def _shares(predictions: Sequence[Predictions], metric: Metric) -> list[np.ndarray]:
+    return [metric.per_video(p.scores, p.label) for p in predictions]
 
-    What is missing is NaN. Raises as `columns`.
+
+def _scorers(predictions: Sequence[Predictions], metric: Metric) -> list[Scorer]:
+    if metric.resampled is not None:
+        return [metric.resampled(p.scores, p.label) for p in predictions]
+    return [mean_scorer(values) for values in _shares(predictions, metric)]
+
+
+def results_table(
+    records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None
+) -> pd.DataFrame:
+    """A row an encoder; for each column mean, low, high (95 %), n (seeds) and coverage (percent).
+
+    Means are percent or ratios, as the metric of the column is. What is missing is NaN. Raises as `columns`.
     """
-    table = columns(records, allow_partial)
+    table = columns(records, allow_partial, summary)
     frame = {
         (column.name, key): {row: _figures(cell)[key] for row, cell in column.cells.items()}
         for column in table
@@ -242,44 +371,62 @@ def _figures(cell: Cell) -> dict[str, float]:
     return {'mean': mean, 'low': low, 'high': high, 'n': num_seeds, 'coverage': cell.coverage}
 
 
-def table_csv(records: Iterable[Record], allow_partial: bool = False) -> str:
-    """The same in long form, a line for each row and column: for a spreadsheet or another program."""
+def table_csv(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> str:
+    """The same in long form, a line for each row and column: for a spreadsheet or another program.
+
+    `in_means` is False where too few videos were scored. A row without a mean says in `interval` what it lacks.
+    """
+    table = columns(records, allow_partial, summary)
     lines = [
-        {
-            'encoder': row,
-            'protocol': column.protocol,
-            'dataset': column.dataset,
-            'subset': column.subset or 'all',
-            'metric': column.metric,
-            'unit': column.unit,
-            **_figures(cell),
-            'num_videos': cell.interval.num_videos,
-            'chance': column.chance,
-            'interval': cell.interval.how,
-        }
-        for column in columns(records, allow_partial)
+        {**_column_figures(column, row), **_figures(cell), 'num_videos': cell.interval.num_videos}
+        | {'chance': column.chance, 'interval': cell.interval.how, 'in_means': not cell.left_out}
+        for column in table
         for row, cell in column.cells.items()
     ]
+    for mean in table[-1:] if summary is not None else []:
+        lines += [
+            # n and num_videos as well: a gap would turn whole columns of whole numbers into floats.
+            _column_figures(mean, row)
+            | {'n': 0, 'num_videos': 0, 'interval': f'lacks {"; ".join(names)}', 'in_means': False}
+            for row, names in mean.lacks.items()
+        ]
     return pd.DataFrame(lines).to_csv(index=False, float_format='%.4f', lineterminator='\n')
 
 
-def format_table(records: Iterable[Record], style: str = 'text', allow_partial: bool = False) -> str:
+def _column_figures(column: Column, row: str) -> dict[str, str]:
+    return {
+        'encoder': row,
+        'protocol': column.protocol,
+        'dataset': column.dataset,
+        'subset': column.subset or ('' if column.is_summary else 'all'),
+        'metric': column.metric,
+        'unit': column.unit,
+    }
+
+
+def format_table(
+    records: Iterable[Record],
+    style: str = 'text',
+    allow_partial: bool = False,
+    summary: Summary | None = None,
+) -> str:
     """The table for people: `83.2 [80.1, 86.0] n=3`, a row of chance, and what to know below it.
 
     Args:
         records: In the order wanted (`select`).
         style: `text` for a terminal, or `markdown` with the best of each column in bold.
-        allow_partial: As in `check_comparable`.
+        allow_partial, summary: As in `columns`.
     """
     if style not in ('text', 'markdown'):
         raise ValueError(did_you_mean('table style', style, ('text', 'markdown')))
-    table = columns(records, allow_partial)
+    table = columns(records, allow_partial, summary)
+    measured = [column for column in table if not column.is_summary]
     grid = [['encoder', *(column.name for column in table)]]
-    if any(column.metric_label != table[0].metric_label for column in table):
+    if any(column.metric_label != measured[0].metric_label for column in measured):
         grid.append(['metric', *(column.metric_label for column in table)])
     for row in rows(table):
         grid.append([row, *(_cell_text(column, row, style) for column in table)])
-    grid.append(['chance', *(f'{c.chance:.1f}' if c.chance is not None else '-' for c in table)])
+    grid.append(['chance', *(c.text(c.chance) if c.chance is not None else '-' for c in table)])
     notes = _footnotes(table)
     if style == 'markdown':
         notes = [f'{note}\n'.replace('*', '\\*') for note in notes]
@@ -289,17 +436,14 @@ def format_table(records: Iterable[Record], style: str = 'text', allow_partial: 
 def _cell_text(column: Column, row: str, style: str) -> str:
     cell = column.cells.get(row)
     if cell is None:
-        return 'missing'
-    means = [other.interval.mean for other in column.cells.values()]
-    best = max(means) if column.higher_is_better else min(means)
-    text = f'{cell.interval.mean:.1f}'
-    if style == 'markdown' and cell.interval.mean == best and len(means) > 1:
+        return '-' if column.is_summary else 'missing'
+    text = column.text(cell.interval.mean)
+    if style == 'markdown' and cell.interval.mean == column.best and not cell.left_out:
         text = f'**{text}**'
-    if cell.coverage < 100:
-        text += '*' if style == 'text' else '\\*'
+    text += cell.mark if style == 'text' else cell.mark.replace('*', '\\*')
     if not math.isnan(cell.interval.low):
-        text += f' [{cell.interval.low:.1f}, {cell.interval.high:.1f}]'
-    return text if cell.published else f'{text} n={cell.interval.num_seeds}'
+        text += f' [{column.text(cell.interval.low)}, {column.text(cell.interval.high)}]'
+    return text if cell.published else f'{text} n={cell.num_seeds}'
 
 
 def _lay_out(grid: list[list[str]], style: str) -> list[str]:
@@ -313,25 +457,92 @@ def _lay_out(grid: list[list[str]], style: str) -> list[str]:
 
 
 def _footnotes(table: Sequence[Column]) -> list[str]:
-    label = table[0].metric_label if len({column.metric_label for column in table}) == 1 else 'scores'
-    notes = [f'{label} in percent, mean over n seeds [95 % interval]; chance: a uniform guess']
-    if any(len(cell.records) == 1 and not cell.published for c in table for cell in c.cells.values()):
+    measured = [column for column in table if not column.is_summary]
+    cells = [cell for column in measured for cell in column.cells.values()]
+    how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
+    chance = chance_note(measured)
+    notes = [f'{_units(measured)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    if any(len(cell.records) == 1 and not cell.published for cell in cells):
         notes.append('n=1: the interval speaks of the test videos alone, not of other seeds')
-    if partial := partial_notes(table):
-        notes.append('* videos were left unscored: ' + '; '.join(partial))
-    return notes
+    if incomplete := partial_notes(table, left_out=False):
+        notes.append(f'{INCOMPLETE} videos were left unscored: ' + '; '.join(incomplete))
+    if left_out := partial_notes(table, left_out=True):
+        notes.append(
+            f'{LEFT_OUT} under {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so that it is left out of '
+            f'means, best and verdicts (--allow-partial takes it in): {"; ".join(left_out)}'
+        )
+    return notes + summary_notes(table) + published_notes(table)
 
 
-def partial_notes(table: Sequence[Column]) -> list[str]:
-    """For each cell that did not score all videos, how many: 'a in finetune / toy 1 of 200 (seed 0)'."""
+def _units(table: Sequence[Column]) -> str:
+    """'top-1 accuracy in percent'; 'scores in percent, count error as a ratio (lower is better)'."""
+    others = dict.fromkeys(
+        f'{c.metric_label} {"in percent" if c.unit == "percent" else f"as a {c.unit}"}'
+        + ('' if c.higher_is_better else ' (lower is better)')
+        for c in table
+        if c.unit != 'percent' or not c.higher_is_better
+    )
+    plain = dict.fromkeys(c.metric_label for c in table if c.unit == 'percent' and c.higher_is_better)
+    label = [f'{next(iter(plain)) if len(plain) == 1 else "scores"} in percent'] if plain else []
+    return ', '.join([*label, *others])
+
+
+def chance_note(table: Sequence[Column]) -> str:
+    """What chance is in these columns: 'a uniform guess', and what else it is where the metric is no accuracy."""
+    found: dict[str, str] = {}
+    for column in table:
+        if column.chance is not None:
+            found.setdefault(METRICS[column.metric].chance_label, column.metric_label)
+    plain = [text for text in found if text == UNIFORM or len(found) == 1]
+    return ', '.join(plain + [f'of {label} {text}' for text, label in found.items() if text not in plain])
+
+
+def partial_notes(table: Sequence[Column], left_out: bool) -> list[str]:
+    """For each cell that did not score all videos, how many and why: 'a in finetune / toy 1 of 200 (seed 0)'.
+
+    Args:
+        table: From `columns`.
+        left_out: Those that are left out of means, with the reason of the first video; or the others.
+    """
     notes = []
     for column in table:
         for row, cell in column.cells.items():
-            counts = [(len(r.get('dataset.unscored') or ()), r) for r in cell.records]
-            each = [f'{n} of {r.dataset["num_listed"]} (seed {r.seed})' for n, r in counts if n]
+            if column.is_summary or cell.left_out != left_out:
+                continue
+            lacking = [record for record in cell.records if record.get('dataset.unscored')]
+            each = [f'{len(r.dataset["unscored"])} of {r.dataset["num_listed"]} (seed {r.seed})' for r in lacking]
             if each:
-                notes.append(f'{row} in {column.name} {", ".join(each)}')
+                first = lacking[0].dataset['unscored'][0]
+                why = f', first {first["video"]}: {first["reason"]}' if left_out else ''
+                unscored = ' unscored' if left_out else ''
+                notes.append(f'{row} in {column.name} {", ".join(each)}{unscored}{why}')
     return notes
+
+
+def summary_notes(table: Sequence[Column]) -> list[str]:
+    """What a mean is made of, and for rows without one what they lack."""
+    notes = []
+    for mean in (column for column in table if column.is_summary):
+        notes.append(
+            f'{mean.name}: percent, an error as 100 (1 - error); its interval takes the errors of the columns for '
+            'independent'
+        )
+        by_lack: dict[tuple[str, ...], list[str]] = {}
+        for row, names in mean.lacks.items():
+            by_lack.setdefault(tuple(names), []).append(row)
+        for names, those in by_lack.items():
+            which = ', '.join(those[:3]) + (f' and {len(those) - 3} more' if len(those) > 3 else '')
+            notes.append(f'no {mean.name} without {"; ".join(names)}: {which}')
+    return notes
+
+
+def published_notes(table: Sequence[Column]) -> list[str]:
+    """Where the published numbers come from, and what to know when they stand beside others."""
+    cells = [cell for column in table if not column.is_summary for cell in column.cells.values() if cell.published]
+    records = [record for cell in cells for record in cell.records]
+    sources = dict.fromkeys(record.encoder['source'] for record in records)
+    said = dict.fromkeys(note for record in records for note in record.notes)
+    return [f'published: {"; ".join(sources)}', *said] if records else []
 
 
 class Verdict(NamedTuple):
@@ -354,14 +565,17 @@ def verdict(records: Iterable[Record], baseline: str = BASELINE, allow_partial: 
         raise RecordError(did_you_mean('baseline', baseline, rows(table)))
     found = []
     for column in table:
-        for row in [row for row in column.cells if row != baseline]:
+        for row in [row for row, cell in column.cells.items() if row != baseline and not cell.published]:
             difference = _difference(column, column.cells[row], column.cells.get(baseline))
             found.append(Verdict(column.name, row, difference, _sentence(column, row, baseline, difference)))
     return found
 
 
 def _difference(column: Column, cell: Cell, base: Cell | None) -> Difference | None:
-    if base is None or column.metric not in METRICS:
+    metric = METRICS.get(column.metric)
+    if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
+        return None
+    if cell.left_out or base.left_out:
         return None
     sides = [[load_predictions(record) for record in side.records] for side in (cell, base)]
     if any(p is None for side in sides for p in side):
@@ -370,23 +584,31 @@ def _difference(column: Column, cell: Cell, base: Cell | None) -> Difference | N
     if not common:
         return None
     keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
-    ours, theirs = (_shares(side, column.metric) for side in keep)
     if not column.higher_is_better:
-        ours, theirs = theirs, ours
+        keep.reverse()
     same_seeds = [r.seed for r in cell.records] == [r.seed for r in base.records]
-    return paired_difference(ours, theirs, paired_seeds=same_seeds)
+    if _gives_shares(metric):
+        return paired_difference(*(_shares(side, metric) for side in keep), paired_seeds=same_seeds)
+    ours, theirs = (_scorers(side, metric) for side in keep)
+    return bootstrap_difference(ours, theirs, len(common), paired_seeds=same_seeds)
 
 
 def _sentence(column: Column, row: str, baseline: str, difference: Difference | None) -> str:
     if difference is None:
+        names = (name for name in (row, baseline) if name in column.cells and column.cells[name].left_out)
+        if left_out := ' and '.join(names):
+            return f'{column.name}: {row} against {baseline} is left out, since {left_out} scored too few videos'
         return f'{column.name}: {row} and {baseline} lack stored predictions of the same videos to compare'
     value, low, high = difference.difference, difference.low, difference.high
     weights = 'random weights' if baseline == BASELINE else baseline
     note = ' (with a single seed the spread of seeds is unknown)' if 'one seed' in difference.how else ''
+    points = 'points' if column.unit == 'percent' else f'in {column.metric_label}'
     if low > 0:
-        said = f'{row} beat {baseline} by {value:.1f} points [{low:.1f}, {high:.1f}]'
+        said = f'{row} beat {baseline} by {column.text(value)} {points} [{column.text(low)}, {column.text(high)}]'
     elif high < 0:
-        said = f'{row} fell below {baseline} by {-value:.1f} points [{-high:.1f}, {-low:.1f}]'
+        ends = f'[{column.text(-high)}, {column.text(-low)}]'
+        said = f'{row} fell below {baseline} by {column.text(-value)} {points} {ends}'
     else:
-        said = f'{row} is no better than {weights}: {value:+.1f} [{low:.1f}, {high:.1f}]'
+        ends = f'[{column.text(low)}, {column.text(high)}]'
+        said = f'{row} is no better than {weights}: {column.text(value, "+")} {ends}'
     return f'{column.name}: {said}{note}'

@@ -26,8 +26,10 @@ ALLOWED = {
     'eval.metrics': {'eval.records'},
     'eval.stats': set(),
     'eval.corruptions': {'eval.records'},
-    'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats'},
-    'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
+    'eval.summaries': set(),
+    'eval.published': {'eval.records'},
+    'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries'},
+    'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries', 'eval.tables'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
     'eval.protocols': {
         *(

@@ -1,10 +1,12 @@
-"""Draws a figure from result records alone.
+"""Draws a figure from result records alone, or prints their table.
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
+    python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
 
-Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions beside them.
-The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with nothing
-written.
+`--published` sets the numbers of papers beside ours (eval/published), `--summary` adds a mean over columns
+(eval/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions
+beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with
+nothing written.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import sys
 from typing import NoReturn
 
 from eval.figures import FigureError, figure_names, load_figure, save_figure
-from eval.records import Record, RecordError, read_records
-from eval.tables import select
+from eval.published import published_tables, read_published
+from eval.records import Record, RecordError, did_you_mean, read_records
+from eval.summaries import SUMMARIES, Summary
+from eval.tables import format_table, select, table_csv
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,26 +32,44 @@ class Parser(argparse.ArgumentParser):
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Options of the command."""
     parser = Parser(prog='plot', description=__doc__.splitlines()[0])
-    parser.add_argument('--records', nargs='+', required=True, metavar='DIR', help='work directories, or their records')
+    parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories, or their records')
+    parser.add_argument(
+        '--published',
+        nargs='+',
+        default=[],
+        metavar='TABLE',
+        help=f'rows of papers beside them: {", ".join(published_tables())}',
+    )
     parser.add_argument('--figure', default='bars', help=f'one of: {", ".join(figure_names())}')
-    parser.add_argument('--out', required=True, help='file .png, .svg or .pdf; without an ending: PNG and SVG')
+    parser.add_argument('--out', help='file .png, .svg or .pdf; without an ending: PNG and SVG')
+    parser.add_argument(
+        '--table', choices=('text', 'markdown', 'csv'), help='print the table; --out is not needed then'
+    )
+    parser.add_argument('--summary', metavar='NAME', help=f'a mean over columns as well: {", ".join(SUMMARIES)}')
     parser.add_argument('--encoders', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--datasets', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument(
-        '--allow-partial', action='store_true', help='draw records that scored under 99 %% of the videos'
+        '--allow-partial', action='store_true', help='let records that scored under 99 %% of the videos count too'
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.records and not args.published:
+        parser.error('give --records, --published, or both')
+    if not args.out and not args.table:
+        parser.error('give --out for a figure, --table for a table, or both')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     """Reads, selects, draws, writes; returns the exit status."""
     args = parse(argv)
     try:
-        draw = load_figure(args.figure)
-        found: list[Record] = [record for root in args.records for record in read_records(root)]
-        records = select(found, args.encoders, args.protocols, args.datasets)
-        paths = save_figure(draw(records, allow_partial=args.allow_partial), args.out)
+        draw, summary = load_figure(args.figure), load_summary(args.summary)
+        records = select(read_all(args), args.encoders, args.protocols, args.datasets)
+        if args.table:
+            print(table_of(records, args.table, args.allow_partial, summary), end='')
+        figure = draw(records, allow_partial=args.allow_partial, summary=summary) if args.out else None
+        paths = save_figure(figure, args.out) if figure else []
     except (RecordError, FigureError) as error:
         return complain(str(error))
     except OSError as error:
@@ -55,6 +77,30 @@ def main(argv: list[str] | None = None) -> int:
     for path in paths:
         print(f'{path}: {args.figure} from {len(records)} records')
     return 0
+
+
+def read_all(args: argparse.Namespace) -> list[Record]:
+    """Records of all work directories, then those of papers."""
+    ours = [record for root in args.records for record in read_records(root)]
+    return ours + [record for table in args.published for record in read_published(table)]
+
+
+def load_summary(name: str | None) -> Summary | None:
+    """The mean of that name.
+
+    Raises:
+        RecordError: if there is none, with the nearest name.
+    """
+    if name is not None and name not in SUMMARIES:
+        raise RecordError(did_you_mean('summary', name, SUMMARIES))
+    return SUMMARIES[name] if name else None
+
+
+def table_of(records: list[Record], style: str, allow_partial: bool, summary: Summary | None) -> str:
+    """The table as text, markdown or CSV."""
+    if style == 'csv':
+        return table_csv(records, allow_partial, summary)
+    return format_table(records, style, allow_partial, summary)
 
 
 def complain(sentence: str) -> int:

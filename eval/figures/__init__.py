@@ -1,7 +1,7 @@
 """Figures drawn from records alone; one file a figure, found by walking this folder. No torch.
 
-Each file has `draw(records, allow_partial=False) -> Figure`, whose docstring begins with a sentence on what
-it shows. It draws the records in the order given (`eval.tables.select`) and refuses unlike ones
+Each file has `draw(records, allow_partial=False, summary=None) -> Figure`, whose docstring begins with a
+sentence on what it shows. It draws the records in the order given (`eval.tables.select`) and refuses unlike ones
 (`eval.tables.columns`). `with style():` gives every figure the same type, `colours` gives an encoder the same
 colour in each.
 """

@@ -16,8 +16,21 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from eval.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
+from eval.metrics.registry import UNIFORM
 from eval.records import Record
-from eval.tables import Cell, Column, columns, partial_notes, rows
+from eval.summaries import Summary
+from eval.tables import (
+    INCOMPLETE,
+    LEFT_OUT,
+    Cell,
+    Column,
+    chance_note,
+    columns,
+    partial_notes,
+    published_notes,
+    rows,
+    summary_notes,
+)
 
 # Sizes in inches; the x axis is in inches too, so that what fits is known before it is drawn.
 MIN_SLOT, MAX_SLOT = 0.30, 0.46  # a bar with its value above it
@@ -28,28 +41,34 @@ AXES_HEIGHT = 2.0
 INK = '#222222'
 
 
-def draw(records: Iterable[Record], allow_partial: bool = False) -> Figure:
+def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
     """How each encoder scores in each protocol and dataset: mean, 95 % interval, single seeds, and chance.
 
     A group is a column of the results table, a bar an encoder. Whiskers cover the seeds and the choice of
     test videos (eval.stats.interval). A star marks a bar whose runs did not score all videos; a note below
-    says how many.
+    says how many. A pale bar with an exclamation mark scored so few that it counts in no mean. Metrics of other
+    units than percent stand on lines of their own, with their own scale.
 
     Args:
         records: In the order wanted (`eval.tables.select`).
-        allow_partial: As in `eval.records.check_comparable`.
+        allow_partial, summary: As in `eval.tables.columns`.
 
     Raises:
         RecordError: if records of a group do not compare.
     """
-    table = columns(records, allow_partial)
+    table = columns(records, allow_partial, summary)
     names = rows(table)
     groups_per_line, pitch, slot = _fit(table, len(names))
-    lines = [table[i : i + groups_per_line] for i in range(0, len(table), groups_per_line)]
+    by_unit: dict[str, list[Column]] = {}
+    for column in table:
+        by_unit.setdefault(column.unit, []).append(column)
+    lines = [
+        alike[i : i + groups_per_line] for alike in by_unit.values() for i in range(0, len(alike), groups_per_line)
+    ]
     width = max(COLUMN_WIDTH_INCHES, MARGIN + groups_per_line * pitch)
     with style():
         figure = Figure(figsize=(width, 1), layout='constrained')
-        all_axes = figure.subplots(len(lines), 1, squeeze=False, sharey=True)[:, 0]
+        all_axes = figure.subplots(len(lines), 1, squeeze=False)[:, 0]
         look = colours(names)
         for axes, line in zip(all_axes, lines):
             for i, column in enumerate(line):
@@ -57,7 +76,7 @@ def draw(records: Iterable[Record], allow_partial: bool = False) -> Figure:
             spare = (width - MARGIN - groups_per_line * pitch) / 2
             axes.set_xlim(-spare, groups_per_line * pitch + spare)
             axes.set_xticks([(i + 0.5) * pitch for i in range(len(line))], [_tick_label(c, table) for c in line])
-            _dress(axes, table)
+            _dress(axes, by_unit[line[0].unit])
         legend_lines = _legend(figure, table, names, look, width)
         note = '\n'.join(_notes(table, int((width - 0.1) / CHARACTER)))
         figure.supxlabel(note, fontsize=6.5, x=0.01, ha='left', color='#444444', linespacing=1.25)
@@ -91,10 +110,10 @@ def _draw_group(axes: Axes, column: Column, names: list[str], look: dict, middle
     for i, name in enumerate(names):
         x = left + (i + 0.5) * slot
         if name in column.cells:
-            _draw_bar(axes, column.cells[name], look[name], x, slot)
+            _draw_bar(axes, column, column.cells[name], look[name], x, slot)
         else:
             axes.annotate(
-                'missing',
+                'no mean' if column.is_summary else 'missing',
                 (x, 0),
                 (0, 3),
                 textcoords='offset points',
@@ -116,10 +135,11 @@ def _draw_group(axes: Axes, column: Column, names: list[str], look: dict, middle
         )
 
 
-def _draw_bar(axes: Axes, cell: Cell, look: tuple[str, str], x: float, slot: float) -> None:
+def _draw_bar(axes: Axes, column: Column, cell: Cell, look: tuple[str, str], x: float, slot: float) -> None:
     colour, hatch = look
     mean, low, high = cell.interval[:3]
-    axes.bar(x, mean, 0.86 * slot, color=colour, hatch=hatch, edgecolor='white', linewidth=0)
+    alpha = 0.4 if cell.left_out else None
+    axes.bar(x, mean, 0.86 * slot, color=colour, hatch=hatch, edgecolor='white', linewidth=0, alpha=alpha)
     top = mean
     if not math.isnan(low):
         axes.errorbar(x, mean, [[mean - low], [high - mean]], color=INK, linewidth=0.9, capsize=2, capthick=0.9)
@@ -139,35 +159,35 @@ def _draw_bar(axes: Axes, cell: Cell, look: tuple[str, str], x: float, slot: flo
             markeredgewidth=0.5,
         )
         top = max(top, *scores)
-    star = '*' if cell.coverage < 100 else ''
     axes.annotate(
-        f'{mean:.1f}{star}',
+        f'{column.text(mean)}{cell.mark}',
         (x, top),
         (0, 2),
         textcoords='offset points',
         ha='center',
         va='bottom',
         fontsize=6.5,
-        rotation=0 if slot >= MIN_SLOT else 90,
+        rotation=0 if slot >= (MIN_SLOT if column.unit == 'percent' else MAX_SLOT) else 90,
         path_effects=[withStroke(linewidth=1.5, foreground='white')],
     )
 
 
 def _dress(axes: Axes, table: Sequence[Column]) -> None:
-    """Scale and labels of one line of groups; all lines share the scale."""
+    """Scale and labels of one line of groups; all lines of one unit, which is that of `table`, share the scale."""
     axes.tick_params(axis='x', length=0)
     cells = [cell for column in table for cell in column.cells.values()]
-    tops = [max(cell.interval.mean, *cell.scores, *_known(cell.interval.high)) for cell in cells]
-    highest = max(*tops, *(column.chance or 0 for column in table))
-    top = max(1.1 * highest, 1)
+    tops = [max([cell.interval.mean, *cell.scores, *_known(cell.interval.high)]) for cell in cells]
+    highest = max([0.0, *tops, *(column.chance or 0 for column in table)])  # a summary may have no bar
+    percent = table[0].unit == 'percent'
+    top = max(1.1 * highest, 1 if percent else 0.01)
     axes.set_ylim(0, top)
-    percent = {column.unit for column in table} == {'percent'}
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, highest)
     # Room for the values above the bars, without a tick that no accuracy can reach.
     axes.set_yticks([tick for tick in ticks if tick <= (100 if percent and highest <= 100 else top)])
     axes.grid(axis='y', color='#DDDDDD', linewidth=0.5)
-    metrics = {column.metric_label for column in table}
-    axes.set_ylabel((metrics.pop() if len(metrics) == 1 else 'score') + (' (%)' if percent else ''))
+    metrics = {column.metric_label for column in table if not column.is_summary}
+    unit = '%' if percent else table[0].unit
+    axes.set_ylabel((metrics.pop() if len(metrics) == 1 else 'score') + f' ({unit})')
 
 
 def _known(value: float) -> list[float]:
@@ -178,9 +198,9 @@ def _tick_label(column: Column, table: Sequence[Column]) -> str:
     """What a group is, on as many lines in every group."""
     text = [column.protocol.replace('_', ' '), column.dataset]
     if any(other.subset for other in table):
-        text.append((column.subset or 'all clips').replace('_', ' '))
-    if len({other.metric for other in table}) > 1:
-        text.append(column.metric_label)
+        text.append('' if column.is_summary else (column.subset or 'all clips').replace('_', ' '))
+    if len({other.metric for other in table if not other.is_summary}) > 1:
+        text.append('' if column.is_summary else column.metric_label)
     if not all(other.higher_is_better for other in table):
         text.append('' if column.higher_is_better else '(lower is better)')
     counts = sorted({cell.interval.num_videos for cell in column.cells.values()} - {0})
@@ -199,7 +219,8 @@ def _legend(figure: Figure, table: Sequence[Column], names: list[str], look: dic
     for name in names:
         colour, hatch = look[name]
         handles.append(Patch(facecolor=colour, hatch=hatch, edgecolor='white', linewidth=0))
-        seeds = [len(column.cells[name].records) for column in table if name in column.cells]
+        measured = [column for column in table if not column.is_summary]
+        seeds = [len(column.cells[name].records) for column in measured if name in column.cells]
         published = all(column.cells[name].published for column in table if name in column.cells)
         labels.append(name if published or same else f'{name} (n={_range(seeds)})')
     if any(column.chance is not None for column in table):
@@ -228,7 +249,8 @@ def _entry_width(label: str) -> float:
 
 def _num_seeds(table: Sequence[Column]) -> list[int]:
     """Seeds of each bar that was measured here."""
-    return [len(cell.records) for column in table for cell in column.cells.values() if not cell.published]
+    measured = [column for column in table if not column.is_summary]
+    return [len(cell.records) for column in measured for cell in column.cells.values() if not cell.published]
 
 
 def _notes(table: Sequence[Column], num_characters: int) -> list[str]:
@@ -239,7 +261,14 @@ def _notes(table: Sequence[Column], num_characters: int) -> list[str]:
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
         notes.append(f'{which}: 95 % interval over test videos alone.')
-    if partial := partial_notes(table):
-        more = [f'and {len(partial) - 4} more bars'] if len(partial) > 4 else []
-        notes.append('* Videos left unscored: ' + '; '.join(partial[:4] + more) + '.')
+    if (chance := chance_note(table)) not in ('', UNIFORM):
+        notes.append(f'Chance: {chance}.')
+    for left_out, said in [
+        (False, f'{INCOMPLETE} Videos left unscored'),
+        (True, f'{LEFT_OUT} Too few videos scored, in no mean'),
+    ]:
+        if partial := partial_notes(table, left_out):
+            more = [f'and {len(partial) - 4} more bars'] if len(partial) > 4 else []
+            notes.append(f'{said}: ' + '; '.join(partial[:4] + more) + '.')
+    notes += [f'{note[0].upper()}{note[1:]}.' for note in summary_notes(table) + published_notes(table)]
     return [line for note in notes for line in textwrap.wrap(note, num_characters)]

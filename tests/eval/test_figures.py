@@ -11,7 +11,10 @@ from matplotlib.text import Annotation
 
 from eval.figures import FigureError, colours, figure_names, load_figure, render, save_figure
 from eval.figures.bars import draw
-from eval.records import RecordError, read_records
+from eval.metrics import write_predictions
+from eval.published import read_published
+from eval.records import RecordError, predictions_path, read_records, write_record
+from eval.summaries import SUMMARIES
 from eval.tables import select
 
 COMMITTED = Path(__file__).parents[1] / 'data' / 'records'
@@ -129,3 +132,54 @@ def test_other_metrics_and_units_are_named():
     assert axes.get_ylabel() == 'score (%)'
     assert 'count error\n(lower is better)' in axes.get_xticklabels()[1].get_text()
     assert values_above(axes) == ['40.0', '140.0']
+
+
+def test_ratios_stand_on_a_scale_of_their_own():
+    error = make_record('a', metric='count_error', dataset='reps', value=0.178)
+    error.score.update(unit='ratio', higher_is_better=False)
+    percents, ratios = draw([make_record('a', value=40.0), make_record('a', dataset='b', value=60.0), error]).axes
+    assert (percents.get_ylabel(), ratios.get_ylabel()) == ('top-1 accuracy (%)', 'count error (ratio)')
+    assert [bar.get_height() for bar in ratios.patches] == [0.178]
+    assert values_above(ratios) == ['0.178']
+    assert ratios.get_ylim()[1] < 0.25
+    assert percents.get_ylim()[1] > 60
+    assert max(ratios.get_yticks()) < 0.25
+
+
+def test_a_figure_says_what_chance_is_where_it_is_no_guess(tmp_path):
+    record = make_record('a', metric='count_error', dataset='reps', num_listed=2, num_classes=1, value=0.125)
+    record.score.update(unit='ratio', higher_is_better=False)
+    write_predictions(predictions_path(write_record(record, tmp_path)), ['x', 'y'], [4, 10], [[5.2], [9.6]])
+    figure = draw(read_records(tmp_path))
+    assert 'Chance: the best single count for all videos' in figure._supxlabel.get_text().replace('\n', ' ')
+    # Always 10: 1.5 too much for the first; always 4: 0.6 too little for the second, so the mean is 0.3.
+    dashes = [line for line in figure.axes[0].collections if line.get_linestyle() != [(0, None)]]
+    assert dashes[0].get_segments()[0][:, 1] == pytest.approx([0.3, 0.3])
+    assert 'Chance' not in draw([make_record(value=40.0)])._supxlabel.get_text()
+
+
+def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
+    records = [make_record('a', value=40.0), make_record('b', value=60.0, num_unscored=2)]
+    figure = draw(records)
+    (axes,) = figure.axes
+    assert [bar.get_alpha() for bar in axes.patches] == [None, 0.4]
+    assert values_above(axes) == ['40.0', '60.0!']
+    note = figure._supxlabel.get_text().replace('\n', ' ')
+    assert (
+        '! Too few videos scored, in no mean: b in finetune / toy 2 of 100 (seed 0) unscored, first test/0098' in note
+    )
+    (axes,) = draw(records, allow_partial=True).axes
+    assert [bar.get_alpha() for bar in axes.patches] == [None, None]
+    assert values_above(axes) == ['40.0', '60.0*']
+
+
+def test_published_rows_and_their_mean():
+    few = select(read_published('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
+    figure = draw(few, summary=SUMMARIES['severe'])
+    groups = {label.get_text().splitlines()[0]: axes for axes in figure.axes for label in axes.get_xticklabels()}
+    assert set(groups) == {'finetune', 'multi label', 'mean of 8', 'repetition'}
+    assert 'no mean' in values_above(groups['mean of 8'])  # MGM
+    assert '70.8' in values_above(groups['mean of 8'])
+    note = figure._supxlabel.get_text().replace('\n', ' ')
+    assert 'Published: SEVERE++ (arXiv:2504.05706), the 8-experiment benchmark.' in note
+    assert 'No mean of 8 without finetune / ucf101 / 1000_examples; finetune / gym99 / 1000_examples: MGM' in note

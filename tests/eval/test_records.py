@@ -19,6 +19,7 @@ from eval.records import (
     did_you_mean,
     differences,
     identity_hash,
+    is_partial,
     predictions_path,
     read_record,
     read_records,
@@ -177,11 +178,10 @@ def test_names_that_would_leave_their_folder_are_refused(tmp_path, name):
 
 def test_coverage_and_its_threshold():
     assert coverage(make_record(num_listed=200, num_unscored=1)) == 99.5
-    check_comparable([make_record(num_unscored=1)])  # 99 % exactly
+    assert not is_partial(make_record(num_unscored=1))  # 99 % exactly
     partial = make_record(num_unscored=2)
-    with pytest.raises(RecordError, match=r'scored 98 of 100 videos \(98.0 %.*0098.mp4: moov atom.*--allow-partial'):
-        check_comparable([make_record(), partial])
-    check_comparable([make_record(), partial], allow_partial=True)
+    assert is_partial(partial)
+    check_comparable([make_record(), partial])  # the table marks it
 
 
 UNLIKE = [
@@ -234,6 +234,38 @@ def test_published_numbers_may_leave_unsaid_what_papers_do_not_say(tmp_path):
     check_comparable([ours, theirs])
     theirs.protocol['version'] = 2
     assert differences([ours, theirs])[0][0] == 'protocol.version'
+
+
+def test_a_published_number_names_no_version(tmp_path):
+    theirs = make_record('sigma_paper')
+    theirs.published, theirs.dataset, theirs.protocol = True, {'name': 'toy'}, {'name': 'finetune'}
+    path = write_record(theirs, tmp_path)
+    assert path.parent.name == 'finetune-published'
+    assert read_record(path) == theirs
+    theirs.protocol = {'version': 1}
+    with pytest.raises(RecordError, match="'protocol.name' is missing"):
+        write_record(theirs, tmp_path)
+    ours = make_record()
+    ours.protocol['version'] = None
+    with pytest.raises(RecordError, match="'protocol.version' is missing"):
+        write_record(ours, tmp_path)
+
+
+def test_samplings_compare_by_name_where_both_say_it(tmp_path):
+    old, dense, published = make_record('a'), make_record('b'), make_record('c')
+    dense.sampling = {'name': 'dense', 'num_frames': 16, 'stride_frames': 4, 'views': '5x3'}
+    published.sampling = {'name': 'published'}
+    assert read_record(write_record(dense, tmp_path)).sampling == dense.sampling
+    assert read_record(write_record(old, tmp_path)).sampling is None
+    assert differences([old, dense]) == []
+    assert differences([old, dense, published]) == [
+        ('sampling.name', {'dense': [dense.name], 'published': [published.name]})
+    ]
+    with pytest.raises(RecordError, match=r"sampling\.name: 'dense' in b_finetune_toy_s0; 'published' in c_finetune"):
+        check_comparable([dense, published])
+    dense.sampling = {'stride_frames': 4}
+    with pytest.raises(RecordError, match="'sampling.name' is missing"):
+        write_record(dense, tmp_path)
 
 
 def test_nearest_name():

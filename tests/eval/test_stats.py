@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.stats import interval, interval_from_scores, interval_over_seeds, paired_difference
+from eval.metrics import METRICS, mean_average_precision
+from eval.stats import (
+    bootstrap_difference,
+    bootstrap_interval,
+    interval,
+    interval_from_scores,
+    interval_over_seeds,
+    mean_scorer,
+    paired_difference,
+)
 
 
 def answers(num_right: int, num_videos: int) -> np.ndarray:
@@ -131,3 +140,93 @@ def test_unequal_numbers():
         paired_difference([a], [a[:59]])
     with pytest.raises(ValueError, match='2 seeds against 1 cannot pair up'):
         paired_difference([a, a], [a], paired_seeds=True)
+
+
+def test_a_bootstrapped_mean_agrees_with_scipys():
+    values = np.random.default_rng(4).exponential(0.3, 105)  # errors, some above one
+    found = bootstrap_interval([mean_scorer(values)], 105, num_resamples=4000)
+    wanted = stats.bootstrap((values,), np.mean, method='percentile', rng=5).confidence_interval
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.005)
+    assert (found.num_seeds, found.num_videos) == (1, 105)
+    assert found.how == 'test videos only (one seed), bootstrap'
+    assert found == bootstrap_interval([mean_scorer(values)], 105, num_resamples=4000)  # no luck in it
+    ninety = bootstrap_interval([mean_scorer(values)], 105, level=0.9)
+    assert found.low < ninety.low < ninety.high < found.high
+
+
+def test_a_bootstrapped_interval_keeps_to_its_limits():
+    values = np.array([0.0] * 9 + [5.0])
+    assert bootstrap_interval([mean_scorer(values)], 10).low < 0  # centring moves it there
+    assert bootstrap_interval([mean_scorer(values)], 10, limits=(0, np.inf)).low == 0
+    wide = [mean_scorer(np.full(20, score)) for score in (1.0, 9.0)]
+    assert bootstrap_interval(wide, 20, limits=(0, 10))[1:3] == (0, 10)
+
+
+def test_bootstrapped_seeds_join_as_the_root_of_the_sum_of_squares():
+    rng = np.random.default_rng(6)
+    seeds = [rng.normal(mean, 1, 400) for mean in (2.0, 2.3, 2.1)]
+    found = bootstrap_interval([mean_scorer(values) for values in seeds], 400, num_resamples=4000)
+    of_seeds = stats.t.ppf(0.975, 2) * np.std([s.mean() for s in seeds], ddof=1) / np.sqrt(3)
+    of_videos = 1.96 * np.mean(seeds, axis=0).std() / np.sqrt(400)
+    assert (found.high - found.low) / 2 == pytest.approx(np.hypot(of_seeds, of_videos), rel=0.03)
+    assert found.how == '3 seeds and test videos, bootstrap'
+
+
+def several_labels(num: int, seed: int, shift: float = 1.0):
+    rng = np.random.default_rng(seed)
+    labels = rng.random((num, 5)) < 0.3
+    return rng.normal(size=labels.shape) + shift * labels, labels
+
+
+def test_the_interval_of_map_is_that_of_copied_videos():
+    scores, labels = several_labels(60, 0)
+    resampled = METRICS['mean_average_precision'].resampled
+    found = bootstrap_interval([resampled(scores, labels)], 60, limits=(0, 100))
+    rng = np.random.default_rng(7)
+    draws = [rng.integers(0, 60, 60) for _ in range(1000)]
+    rounds = np.array([mean_average_precision(scores[draw], labels[draw]) for draw in draws])
+    assert rounds.mean() > found.mean + 0.5  # copies tie, so that uncentred quantiles would be too high
+    low, high = np.quantile(rounds - rounds.mean() + found.mean, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1.0)
+
+
+def test_the_bootstrapped_difference_of_means_is_the_paired_one():
+    rng = np.random.default_rng(8)
+    a, b = [list(rng.random((3, 300)) < share) for share in (0.6, 0.5)]
+
+    def bootstrapped(a, b):
+        return bootstrap_difference([mean_scorer(x) for x in a], [mean_scorer(x) for x in b], 300, num_resamples=5000)
+
+    for sides, tolerance in [((a[:1], b[:1]), 0.4), ((a, b), 2.5)]:  # a t of two degrees of freedom has long tails
+        wanted, found = paired_difference(*sides), bootstrapped(*sides)
+        assert 100 * found.difference == pytest.approx(wanted.difference)
+        assert (100 * found.low, 100 * found.high) == pytest.approx((wanted.low, wanted.high), abs=tolerance)
+        assert found.p == pytest.approx(wanted.p, abs=0.02)
+        assert (found.how, found.num_videos) == (wanted.how, 300)
+    unpaired = bootstrap_difference([mean_scorer(x) for x in a], [mean_scorer(x) for x in b], 300, paired_seeds=False)
+    assert unpaired.difference == found.difference
+
+
+def test_pairing_takes_out_of_map_what_is_hard_for_both():
+    scores, labels = several_labels(200, 1)
+    better = scores + 0.2 * labels
+    resampled = METRICS['mean_average_precision'].resampled
+    a, b = resampled(better, labels), resampled(scores, labels)
+    found = bootstrap_difference([a], [b], 200)
+    wanted = mean_average_precision(better, labels) - mean_average_precision(scores, labels)
+    assert found.difference == pytest.approx(wanted)
+    assert found.low > 0
+    assert found.p < 0.01
+    apart = [bootstrap_interval([side], 200) for side in (a, b)]
+    assert found.high - found.low < 0.5 * min(side.high - side.low for side in apart)
+
+
+def test_what_gives_no_bootstrap_is_refused():
+    one = mean_scorer(np.ones(3))
+    with pytest.raises(ValueError, match='0 seeds and 3 videos'):
+        bootstrap_interval([], 3)
+    with pytest.raises(ValueError, match='1 seeds and 0 videos'):
+        bootstrap_difference([one], [one], 0)
+    with pytest.raises(ValueError, match='2 seeds against 1 cannot pair up'):
+        bootstrap_difference([one, one], [one], 3, paired_seeds=True)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.metrics import write_predictions
+from eval.metrics import METRICS, score_predictions, write_predictions
+from eval.metrics.predictions import Predictions
+from eval.metrics.repetition import best_constant_error
 from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
+from eval.summaries import Summary
 from eval.tables import columns, format_table, results_table, rows, select, table_csv, verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'data' / 'records'))
@@ -75,13 +78,42 @@ def test_unscored_videos_are_marked_and_counted(tmp_path):
     assert '\\* videos were left' in format_table(records, style='markdown')
 
 
-def test_below_the_threshold_only_when_told(tmp_path):
-    add_record(tmp_path, num_unscored=2)
-    records = read_records(tmp_path)
-    for table in (results_table, format_table, table_csv, columns):
-        with pytest.raises(RecordError, match='98 of 100 videos'):
-            table(records)
-    assert results_table(records, allow_partial=True).loc['random', ('finetune / toy', 'coverage')] == 98
+def test_below_the_threshold_a_row_is_marked_and_left_out(tmp_path):
+    add_exact(tmp_path, 40)
+    add_exact(tmp_path, 30, encoder='b')
+    add_exact(tmp_path, 98, num=98, encoder='partial')
+    partial = read_records(tmp_path)[1]
+    assert partial.encoder['name'] == 'partial'
+    lacking = [{'video': f'{i:04d}.mp4', 'reason': 'no such file'} for i in (98, 99)]
+    partial.dataset.update(num_listed=100, unscored=lacking)
+    write_record(partial, tmp_path)
+    records = select(read_records(tmp_path))
+    (column,) = columns(records)
+    assert [(row, cell.left_out) for row, cell in column.cells.items()] == [
+        ('random', False),
+        ('b', False),
+        ('partial', True),
+    ]
+    assert column.best == 40
+    lines = format_table(records, style='markdown').splitlines()
+    assert lines[2].startswith('| random  | **40.0** [')
+    assert lines[4].startswith('| partial | 100.0! [')
+    note = (
+        '! under 99 % of the videos were scored, so that it is left out of means, best and verdicts (--allow-partial '
+        'takes it in): partial in finetune / toy 2 of 100 (seed 0) unscored, first 0098.mp4: no such file'
+    )
+    assert note in format_table(records).splitlines()
+    said = [found.sentence for found in verdict(records)]
+    assert said[0].startswith('finetune / toy: b fell below random by 10.0 points [')
+    assert said[1] == 'finetune / toy: partial against random is left out, since partial scored too few videos'
+    assert results_table(records).loc['partial', ('finetune / toy', 'coverage')] == 98
+    assert [line.split(',')[-1] for line in table_csv(records).splitlines()[1:]] == ['True', 'True', 'False']
+    # When told, it counts like any other.
+    text = format_table(records, style='markdown', allow_partial=True)
+    assert '| **100.0**\\* [' in text
+    assert '! under' not in text
+    assert '\\* videos were left unscored: partial in finetune / toy 2 of 100 (seed 0)' in text
+    assert 'partial beat random' in verdict(records, allow_partial=True)[1].sentence
 
 
 def test_unlike_records_share_no_column(tmp_path):
@@ -145,6 +177,198 @@ def test_a_metric_that_is_no_mean_over_videos(tmp_path):
     assert column.cells['random'].interval.how == 'seeds only'
     assert (column.chance, column.metric_label) == (None, 'mean ap')
     assert format_table(records[:1]).splitlines()[2:4] == ['random   10.0 n=1', 'chance   -']
+
+
+def add_counts(root, spread, encoder='random', seed=0, num=60, **kinds):
+    """A record of counts: true 2 to 9 in turn, predictions off by up to `spread` cycles."""
+    rng = np.random.default_rng(seed + 10)
+    true = np.arange(num) % 8 + 2
+    predictions = Predictions(
+        np.array([f'{i:03d}.mp4' for i in range(num)]),
+        true,
+        np.maximum(0, true + rng.uniform(-spread, spread, num))[:, None].astype(np.float32),
+    )
+    return add_kind(root, predictions, 'count_error', encoder, 'repetition', 'reps', seed, num_classes=1, **kinds)
+
+
+def add_several(root, shift, encoder='random', seed=0, num=60, **kinds):
+    """A record of several labels: the scores of true classes are higher by `shift` on average."""
+    label = np.random.default_rng(1).random((num, 4)) < 0.3
+    scores = np.random.default_rng(seed + 20).normal(size=label.shape) + shift * label
+    names = np.array([f'{i:03d}.mp4' for i in range(num)])
+    predictions = Predictions(names, label, scores.astype(np.float32))
+    metric = 'mean_average_precision'
+    return add_kind(root, predictions, metric, encoder, 'multi_label', 'movers', seed, num_classes=4, **kinds)
+
+
+def add_kind(root, predictions, metric, encoder, protocol, dataset, seed, num_classes):
+    value = score_predictions(predictions, metric)
+    num = len(predictions.video)
+    record = make_record(encoder, protocol, dataset, None, seed, num, num_classes, metric=metric, value=value)
+    record.score.update(unit=METRICS[metric].unit, higher_is_better=METRICS[metric].higher_is_better)
+    write_record(record, root)
+    write_predictions(predictions_path(record.path), *predictions)
+    return record
+
+
+THREE = Summary('mean of 3', (('repetition', 'reps', None), ('finetune', 'toy', None), ('multi_label', 'movers', None)))
+
+
+def test_ratios_and_percents_in_one_table(tmp_path):
+    add_exact(tmp_path, 40)
+    add_exact(tmp_path, 60, encoder='b')
+    random, b = add_counts(tmp_path, 3), add_counts(tmp_path, 1, encoder='b')
+    add_several(tmp_path, 0.5)
+    several = add_several(tmp_path, 1.5, encoder='b')
+    records = select(read_records(tmp_path))
+    lines = format_table(records, style='markdown').splitlines()
+    assert [part.strip() for part in lines[2].split('|')][1:-1] == ['metric', 'top-1 accuracy', 'mAP', 'count error']
+    column = columns(records)[2]
+    cell = column.cells['b'].interval
+    assert f'**{b.score["value"]:.3f}** [{cell.low:.3f}, {cell.high:.3f}] n=1' in lines[4]  # the lowest is best
+    assert f'| {random.score["value"]:.3f} [' in lines[3]
+    assert 0 < cell.low < cell.mean < cell.high
+    assert cell.how == 'test videos only (one seed), bootstrap'
+    chance = best_constant_error(np.arange(60) % 8 + 2)
+    prevalence = columns(records)[1].chance
+    assert [part.strip() for part in lines[5].split('|')][1:-1] == [
+        'chance',
+        '10.0',
+        f'{prevalence:.1f}',
+        f'{chance:.3f}',
+    ]
+    assert prevalence == pytest.approx(100 * (np.random.default_rng(1).random((60, 4)) < 0.3).mean())
+    assert lines[7].strip() == (
+        'scores in percent, count error as a ratio (lower is better), mean over n seeds [95 % interval]; chance: a '
+        'uniform guess, of mAP the mean share of positive videos, as of a random order, of count error the best single '
+        'count for all videos, chosen on the test counts themselves'
+    )
+    csv = table_csv(records).splitlines()
+    assert csv[6].startswith(f'b,repetition,reps,all,count_error,ratio,{b.score["value"]:.4f},')
+    assert results_table(records).loc['b', ('multi_label / movers', 'mean')] == pytest.approx(several.score['value'])
+
+
+def test_verdicts_on_errors_and_map(tmp_path):
+    for seed in (0, 1, 2):
+        add_counts(tmp_path, 4, seed=seed)
+        add_counts(tmp_path, 0.4, encoder='b', seed=seed)
+        add_several(tmp_path, 0.0, seed=seed)
+        add_several(tmp_path, 3.0, encoder='b', seed=seed)
+    records = select(read_records(tmp_path))
+    mean_ap, errors = verdict(records)
+    table = results_table(records)
+    wanted = table.loc['random', ('repetition / reps', 'mean')] - table.loc['b', ('repetition / reps', 'mean')]
+    assert errors.difference.difference == pytest.approx(wanted)  # positive, though b is the lower
+    assert errors.sentence.startswith(f'repetition / reps: b beat random by {wanted:.3f} in count error [0.')
+    assert mean_ap.sentence.startswith('multi_label / movers: b beat random by ')
+    assert ' points [' in mean_ap.sentence
+    assert 'with the spread of seeds' in mean_ap.difference.how
+    worse = verdict(records, baseline='b')[1].sentence
+    assert worse.startswith(f'repetition / reps: random fell below b by {wanted:.3f} in count error [')
+
+
+def test_the_mean_of_a_suite(tmp_path):
+    for encoder, num_right, spread in [('random', 40, 3), ('b', 60, 1)]:
+        add_exact(tmp_path, num_right, encoder=encoder)
+        add_counts(tmp_path, spread, encoder=encoder)
+        add_several(tmp_path, num_right / 40, encoder=encoder)
+    add_exact(tmp_path, 50, dataset='toy_shift')  # not of the suite
+    records = select(read_records(tmp_path))
+    table = columns(records, summary=THREE)
+    assert [column.name for column in table] == [
+        'finetune / toy_shift',
+        'repetition / reps',
+        'finetune / toy',
+        'multi_label / movers',
+        'mean of 3',
+    ]
+    _, reps, toy, movers, mean = table
+    of = {column.name: column.cells['b'].interval for column in (reps, toy, movers)}
+    error, right, ap = of['repetition / reps'], of['finetune / toy'], of['multi_label / movers']
+    found = mean.cells['b'].interval
+    assert found.mean == pytest.approx((100 * (1 - error.mean) + 60 + ap.mean) / 3)
+    # The error's upper bound is the lower bound of what enters.
+    low = np.sqrt((100 * (error.high - error.mean)) ** 2 + (right.mean - right.low) ** 2 + (ap.mean - ap.low) ** 2) / 3
+    high = (
+        np.sqrt((100 * (error.mean - error.low)) ** 2 + (right.high - right.mean) ** 2 + (ap.high - ap.mean) ** 2) / 3
+    )
+    assert (found.mean - found.low, found.high - found.mean) == pytest.approx((low, high))
+    assert found.how == 'independent errors of 3'
+    text = format_table(records, summary=THREE)
+    assert f'{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}] n=1\n' in text
+    assert 'mean of 3: percent, an error as 100 (1 - error); its interval takes the errors' in text
+    assert mean.best == found.mean
+    last = table_csv(records, summary=THREE).splitlines()[-1]
+    assert last.startswith(
+        f'b,mean of 3,,,mean,percent,{found.mean:.4f},{found.low:.4f},{found.high:.4f},1,100.0000,0,,'
+    )
+    assert results_table(records, summary=THREE).loc['b', ('mean of 3', 'mean')] == pytest.approx(found.mean)
+    assert {found.column for found in verdict(records)} == {column.name for column in (reps, toy, movers)}
+
+
+def test_no_mean_where_a_column_is_lacking(tmp_path):
+    add_exact(tmp_path, 40)
+    add_counts(tmp_path, 1)
+    add_exact(tmp_path, 50, encoder='b')
+    add_counts(tmp_path, 1, encoder='b')
+    add_several(tmp_path, 1, encoder='b')
+    partial = add_exact(tmp_path, 40, num=90, encoder='c')
+    partial.dataset.update(
+        num_listed=100, unscored=[{'video': f'{i}.mp4', 'reason': 'cut short'} for i in range(90, 100)]
+    )
+    write_record(partial, tmp_path)
+    add_counts(tmp_path, 1, encoder='c')
+    add_several(tmp_path, 1, encoder='c')
+    records = select(read_records(tmp_path))
+    lines = format_table(records, summary=THREE).splitlines()
+    assert [line.split()[-1] for line in lines[3:6]] == ['-', 'n=1', '-']
+    assert 'no mean of 3 without multi_label / movers: random' in lines
+    assert 'no mean of 3 without finetune / toy: c' in lines
+    assert math.isnan(results_table(records, summary=THREE).loc['random', ('mean of 3', 'mean')])
+    last = table_csv(records, summary=THREE).splitlines()[-1].split(',')
+    assert (last[0], last[1], last[6]) == ('c', 'mean of 3', '')
+    assert last[-2:] == ['lacks finetune / toy', 'False']
+    told = columns(records, allow_partial=True, summary=THREE)[-1]
+    assert list(told.cells) == ['b', 'c']
+    assert told.cells['c'].mark == '*'
+    # A column that no record has at all.
+    more = Summary('mean of 4', (*THREE.columns, ('finetune', 'absent', None)))
+    assert columns(records, summary=more)[-1].cells == {}
+    assert columns(records, summary=more)[-1].lacks['b'] == ['finetune / absent']
+
+
+def test_seeds_of_a_mean(tmp_path):
+    for seed in (0, 1):
+        add_exact(tmp_path, 40 + seed, seed=seed)
+    add_counts(tmp_path, 1)
+    two = Summary('mean of 2', THREE.columns[:2])
+    assert columns(read_records(tmp_path), summary=two)[-1].cells['random'].num_seeds == '1-2'
+    assert format_table(read_records(tmp_path), summary=two).splitlines()[3].endswith('n=1-2')
+
+
+def test_a_mean_without_an_interval_where_a_column_has_none(tmp_path):
+    add_exact(tmp_path, 40)
+    error = make_record(protocol='repetition', dataset='reps', metric='count_error', value=0.2)  # no predictions
+    error.score.update(unit='ratio', higher_is_better=False)
+    two = Summary('mean of 2', THREE.columns[:2])
+    found = columns([*read_records(tmp_path), error], summary=two)[-1].cells['random'].interval
+    assert found.mean == pytest.approx((40 + 80) / 2)
+    assert math.isnan(found.low)
+    assert found.how == 'none: a column has no interval'
+
+
+def test_what_has_no_place_in_a_mean():
+    odd = make_record(value=3.0, metric='frames_per_second')
+    odd.score['unit'] = 'Hz'
+    with pytest.raises(RecordError, match='finetune / toy cannot enter a mean: frames_per_second in Hz, higher is'):
+        columns([odd], summary=Summary('m', (('finetune', 'toy', None),)))
+
+
+def test_metrics_without_an_interval_over_videos(tmp_path):
+    records = [make_record(metric='count_error_std', value=value, seed=i) for i, value in enumerate((0.1, 0.2))]
+    assert columns(records)[0].cells['random'].interval.how == 'seeds only'
+    record = make_record(metric='count_error', value=0.2)  # no predictions are stored
+    assert columns([record])[0].cells['random'].interval.how == 'none: one seed of this metric'
 
 
 def test_published_numbers_stand_beside_ours(tmp_path):
@@ -219,3 +443,12 @@ def test_verdicts_use_the_videos_that_both_scored(tmp_path):
     add_record(tmp_path, accuracy=30)
     add_record(tmp_path, accuracy=60, encoder='a', num_unscored=1)
     assert verdict(read_records(tmp_path))[0].difference.num_videos == 99
+
+
+def test_what_chance_is_is_said_for_each_kind(tmp_path):
+    add_counts(tmp_path, 1)
+    constant = 'the best single count for all videos, chosen on the test counts themselves'
+    assert f'; chance: {constant}\n' in format_table(read_records(tmp_path))
+    add_exact(tmp_path, 40)
+    text = format_table(select(read_records(tmp_path), protocols=['repetition', 'finetune']))
+    assert f'; chance: a uniform guess, of count error {constant}\n' in text

@@ -40,6 +40,36 @@ def test_png_and_svg_from_records_without_torch(tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
+def test_published_rows_stand_beside_ours(tmp_path, capsys):
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record
+
+    ours = add_record(tmp_path, encoder='sigma_mlp_toy', dataset='ssv2', num_classes=174, num_listed=200)
+    arguments = ['--records', tmp_path, '--published', 'sigma_severe', '--summary', 'severe', '--table']
+    main = runpy.run_path(str(ROOT / 'tools' / 'plot.py'))['main']
+    assert main([*map(str, arguments), 'text', '--datasets', 'ssv2']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split('  ')[0] for line in lines[2:7]] == [
+        'sigma_mlp_toy',
+        'SVT (published)',
+        'MVD (published)',
+        'VideoMAE (published)',
+        'MGMAE (published)',
+    ]
+    assert lines[2].split()[1] == f'{ours.score["value"]:.1f}'
+    assert 'published: SIGMA (arXiv:2407.15447), its table of SEVERE; TrackMAE, its table of the same columns' in lines
+    assert main([*map(str, arguments), 'csv']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 'SIGMA-DINO (published),mean of 8,,,mean,percent,64.2625,,,1,100.0000,0,,published, no interval' in (
+        line.replace('"', '').removesuffix(',True') for line in lines
+    )
+    out = tmp_path / 'both.svg'
+    assert main([*map(str, arguments), 'markdown', '--datasets', 'ssv2', '--out', str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith('| encoder')
+    assert said.endswith(f'{out}: bars from 9 records\n')
+
+
 def run(capsys, *arguments) -> tuple[int, str]:
     """The command in this process; status and what it said on stderr."""
     main = runpy.run_path(str(ROOT / 'tools' / 'plot.py'))['main']
@@ -66,8 +96,12 @@ BAD = [
     (['--records', COMMITTED, '--out', 'empty'], 'empty is a folder'),
     (['--records', COMMITTED, '--out', 'file/F'], 'file/F cannot be written'),
     (['--records', 'unlike', '--out', 'F'], 'records differ in protocol.version: 1 in'),
-    (['--records', 'partial', '--out', 'F'], 'scored 90 of 100 videos'),
-    (['--out', 'F'], 'the following arguments are required: --records'),
+    (['--out', 'F'], 'give --records, --published, or both'),
+    (['--records', COMMITTED], 'give --out for a figure, --table for a table, or both'),
+    (['--published', 'sigma_sever', '--out', 'F'], "Did you mean 'sigma_severe'"),
+    (['--records', COMMITTED, '--out', 'F', '--summary', 'sever'], "Unknown summary 'sever'. Did you mean 'severe'"),
+    (['--records', COMMITTED, '--table', 'html'], "invalid choice: 'html'"),
+    (['--records', 'count', '--published', 'sigma_severe', '--table', 'text'], 'records differ in score.metric: '),
 ]
 
 
@@ -84,6 +118,7 @@ def bad_place(tmp_path_factory):
     add_record(place / 'unlike')
     add_record(place / 'unlike', encoder='b', changes={'protocol.version': 2})
     add_record(place / 'partial', num_unscored=10)
+    add_record(place / 'count', dataset='gym_fx_s1', num_classes=11)  # top1, where papers have mean_class
     return place
 
 

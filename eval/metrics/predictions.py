@@ -1,0 +1,112 @@
+"""The file of per-video predictions beside a record: write, read, and check against the record.
+
+Shape letters: N videos, C classes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from eval.metrics.classification import refuse_infinite
+from eval.metrics.registry import METRICS, get_metric, score_predictions
+from eval.records import Record, RecordError, predictions_path, sha256_file, write_atomic
+
+# A score computed again may differ from the stored one by the last digits of its floats.
+RESCORE_TOLERANCE = 1e-3  # percent; of another unit a hundredth
+
+
+class Predictions(NamedTuple):
+    """What an encoder said of each video of a list."""
+
+    video: np.ndarray  # (N,) str, each once
+    label: np.ndarray  # the truth: (N,) int64 classes or counts, or (N, C) bool of several classes at once
+    scores: np.ndarray  # (N, C) float32, higher is more likely, any scale; or (N, 1) predicted counts
+
+
+def rescore_tolerance(metric: str) -> float:
+    """How far a recomputed score may lie from the stored one."""
+    return RESCORE_TOLERANCE if get_metric(metric).unit == 'percent' else RESCORE_TOLERANCE / 100
+
+
+def write_predictions(path: str | Path, video, label, scores) -> Path:
+    """Writes predictions as .npz, whole or not at all; the same predictions give the same bytes.
+
+    Args:
+        path: `eval.records.predictions_path` of the record.
+        video: (N,) names, each once.
+        label: (N,) true classes or counts, or (N, C) bool.
+        scores: (N, C), finite; (N, 1) predicted counts.
+
+    Raises:
+        ValueError: if they do not fit each other, or would not give a score.
+    """
+    predictions = _predictions(np.asarray(video, dtype=np.str_), np.asarray(label), np.asarray(scores))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **predictions._asdict())
+    return write_atomic(path, buffer.getvalue())
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Reads what `write_predictions` wrote; nothing pickled is opened.
+
+    Raises:
+        ValueError: if the file is damaged or holds something else; names it.
+        OSError: if it is absent.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _predictions(*(arrays[key] for key in Predictions._fields))
+    except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{path}: no predictions to be read: {error}') from error
+
+
+def load_predictions(record: Record) -> Predictions | None:
+    """Predictions stored beside a record, sorted by video; None where there are none.
+
+    Raises:
+        RecordError: if they do not read, are not those of this record, or give another score than it holds.
+    """
+    if record.path is None or not (path := predictions_path(record.path)).exists():
+        return None
+    stored = record.predictions_sha256
+    if stored is not None and stored != sha256_file(path):
+        raise RecordError(f'{path}: not the predictions that its record was written with; run the cell again')
+    metric, value = record.score['metric'], record.score['value']
+    try:
+        predictions = read_predictions(path)
+        score = score_predictions(predictions, metric) if metric in METRICS else value
+    except ValueError as error:
+        raise RecordError(str(error)) from error
+    if metric in METRICS and abs(score - value) > rescore_tolerance(metric):
+        raise RecordError(f'{path}: gives {metric} {score:.3f}, its record says {value:.3f}; run the cell again')
+    order = np.argsort(predictions.video)
+    return Predictions(*(array[order] for array in predictions))
+
+
+def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Predictions:
+    if scores.ndim != 2 or len(scores) == 0 or len(label) != len(scores):
+        raise ValueError(f'scores have shape {scores.shape} and labels {label.shape}; wanted one row a video')
+    refuse_infinite(scores)
+    several = label.dtype.kind == 'b'
+    if label.shape != (scores.shape if several else scores.shape[:1]) or not (several or label.dtype.kind in 'iu'):
+        raise ValueError(
+            f'labels are {label.dtype} of shape {label.shape} for scores of shape {scores.shape}; wanted whole numbers '
+            'of shape (N,), or bool of the shape of the scores'
+        )
+    if not several:
+        # Of a single column it cannot be told whether it holds counts, which are bounded by nothing.
+        outside = (label < 0) | ((label >= scores.shape[1]) & (scores.shape[1] > 1))
+        if outside.any():
+            row = int(outside.argmax())
+            raise ValueError(f'label {label[row]} of row {row} is outside 0 to {scores.shape[1] - 1}')
+    if video.dtype.kind != 'U' or video.shape != (len(label),):
+        raise ValueError(f'{len(label)} labels, but video names are {video.dtype} of shape {video.shape}')
+    names, counts = np.unique(video, return_counts=True)
+    if len(names) < len(video):
+        raise ValueError(f'{names[counts.argmax()]} is there {counts.max()} times; each video is scored once')
+    return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32))

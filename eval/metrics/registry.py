@@ -1,0 +1,172 @@
+"""All metrics by name: what each is called, which way is better, how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.metrics import classification, multi_label, repetition
+from eval.metrics.classification import top_k_accuracy, top_k_correct
+from eval.metrics.multi_label import Resampled
+from eval.records import did_you_mean
+
+# Units, and the digits that a table shows of each.
+DIGITS = {'percent': 1, 'ratio': 3, 'classes': 0}
+UNIFORM = 'a uniform guess'
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of one kind of predictions, and how its interval over test videos is computed.
+
+    The interval comes from `per_video` where the score is a mean over videos, else from a bootstrap with
+    `resampled`; a metric with neither has none of its own.
+    """
+
+    name: str
+    label: str  # as an axis shows it
+    task: str  # action_recognition, multi_label or repetition, as a dataset card has it
+    # scores (N, C), labels -> score
+    function: Callable[[np.ndarray, np.ndarray], float]
+    # the same -> (N,) values whose mean is the score (shares: times 100), and whose spread is its error over videos
+    per_video: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    # the same -> function from weights (N, B) to the (B,) scores of B resamples of the videos
+    resampled: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
+    # number of classes, labels (None where no predictions are stored) -> score without looking; None: not known
+    chance: Callable[[int, np.ndarray | None], float | None] = lambda num_classes, labels=None: None
+    chance_label: str = UNIFORM
+    unit: str = 'percent'
+    higher_is_better: bool = True
+    stored: bool = True  # in the records of its task; the others only when asked (tools/rescore.py)
+
+    @property
+    def others(self) -> list[str]:
+        """Further metrics that a record with this primary metric stores."""
+        return [m.name for m in METRICS.values() if m.task == self.task and m.stored and m.name != self.name]
+
+
+def _uniform(num_classes: int, labels: np.ndarray | None = None) -> float:
+    return 100 / num_classes
+
+
+def _uniform_top5(num_classes: int, labels: np.ndarray | None = None) -> float:
+    return 100 * min(5, num_classes) / num_classes
+
+
+def _mean_prevalence(num_classes: int, labels: np.ndarray | None = None) -> float | None:
+    return None if labels is None else multi_label.mean_prevalence(labels)
+
+
+def _best_constant(num_classes: int, labels: np.ndarray | None = None) -> float | None:
+    return None if labels is None else repetition.best_constant_error(labels)
+
+
+def _error(name: str, label: str, per_video: Callable, **more) -> Metric:
+    """A mean over videos of an error relative to the true count."""
+
+    def mean(scores: np.ndarray, labels: np.ndarray) -> float:
+        return float(per_video(scores, labels).mean())
+
+    return Metric(name, label, 'repetition', mean, per_video=per_video, unit='ratio', higher_is_better=False, **more)
+
+
+_ALL = (
+    Metric(
+        'top1',
+        'top-1 accuracy',
+        'action_recognition',
+        top_k_accuracy,
+        per_video=top_k_correct,
+        chance=_uniform,
+    ),
+    Metric(
+        'top5',
+        'top-5 accuracy',
+        'action_recognition',
+        lambda scores, labels: top_k_accuracy(scores, labels, k=5),
+        per_video=lambda scores, labels: top_k_correct(scores, labels, k=5),
+        chance=_uniform_top5,
+    ),
+    Metric(
+        'mean_class',
+        'mean class accuracy',
+        'action_recognition',
+        classification.mean_class_accuracy,
+        per_video=classification.mean_class_shares,
+        chance=_uniform,
+    ),
+    Metric(
+        'mean_class_prefix',
+        'mean of prefix accuracies (reproduces a defect of published code)',
+        'action_recognition',
+        classification.mean_class_prefix,
+        per_video=classification.mean_class_prefix_shares,
+        chance=_uniform,
+        stored=False,
+    ),
+    Metric(
+        'mean_average_precision',
+        'mAP',
+        'multi_label',
+        multi_label.mean_average_precision,
+        resampled=multi_label.resampled_mean_average_precision,
+        chance=_mean_prevalence,
+        chance_label='the mean share of positive videos, as of a random order',
+    ),
+    Metric(
+        'num_classes_counted',
+        'classes with a positive video',
+        'multi_label',
+        multi_label.num_classes_counted,
+        unit='classes',
+    ),
+    _error(
+        'count_error',
+        'count error',
+        repetition.absolute_errors,
+        chance=_best_constant,
+        chance_label='the best single count for all videos, chosen on the test counts themselves',
+    ),
+    Metric(
+        'count_error_std',
+        'standard deviation of the count error',
+        'repetition',
+        lambda scores, labels: float(repetition.absolute_errors(scores, labels).std()),
+        unit='ratio',
+        higher_is_better=False,
+    ),
+    Metric(
+        'off_by_one',
+        'counts off by one at most',
+        'repetition',
+        lambda scores, labels: 100 * float(repetition.off_by_one(scores, labels).mean()),
+        per_video=repetition.off_by_one,
+    ),
+    _error('over_count', 'over-count', repetition.over_counts),
+    _error('under_count', 'under-count', repetition.under_counts),
+    _error('count_error_transrac', 'count error as in TransRAC', repetition.transrac_errors),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
+    if name not in METRICS:
+        raise ValueError(did_you_mean('metric', name, METRICS))
+    return METRICS[name]
+
+
+def other_metrics(primary: str) -> list[str]:
+    """Further metrics that a record stores beside its primary one; raises as `get_metric`."""
+    return get_metric(primary).others
+
+
+def score_predictions(predictions, metric: str) -> float:
+    """Score of stored predictions (`scores`, `label`) under a metric of `METRICS`."""
+    return get_metric(metric).function(predictions.scores, predictions.label)

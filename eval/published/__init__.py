@@ -1,0 +1,93 @@
+"""Published results as records, to stand beside ours in tables and figures. Standard library alone.
+
+`severe.json` holds a table of a paper under each name: its source, columns, and a row an encoder with one value a
+column (null where the paper has none). Percent from 0 to 100, repetition counting as a ratio, as printed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from eval.records import Record, RecordError, did_you_mean, identity_hash
+
+FILE = Path(__file__).with_name('severe.json')
+
+# How the numbers came here. `third party` is a transcription by others of a paper that was not at hand.
+PROVENANCE = ('paper', 'paper image', 'third party')
+
+
+def published_tables() -> dict[str, str]:
+    """Name of each table -> the paper it is from, in the order of the file."""
+    return {name: table['source'] for name, table in _tables().items()}
+
+
+def read_published(table: str) -> list[Record]:
+    """The numbers of a table as records (`published` true), row by row.
+
+    They name what the paper names: dataset, kind of subset, metric and source; protocol version, list, seed,
+    selection and run are None, and not held against them in a column (`eval.records.differences`).
+
+    Raises:
+        RecordError: on an unknown table, with the nearest name.
+    """
+    if table not in _tables():
+        raise RecordError(did_you_mean('published table', table, _tables()))
+    found = _tables()[table]
+    return [
+        _record(table, found, row, column, value)
+        for row in found['rows']
+        for column, value in zip(found['columns'], row['values'], strict=True)
+        if value is not None
+    ]
+
+
+def published_means(table: str) -> dict[str, float | None]:
+    """Encoder -> mean as the table has it, rounded to 0.1; `mean_is` of the file says who computed it."""
+    return {row['encoder']: row['mean'] for row in _tables()[table]['rows'] if 'mean' in row}
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, dict]:
+    return json.loads(FILE.read_text(encoding='utf-8'))
+
+
+def _record(name: str, table: dict, row: dict, column: dict, value: float) -> Record:
+    subset = column['subset']
+    source = row.get('source', table['source'])
+    identity = {
+        'table': name,
+        'source': source,
+        'encoder': row['encoder'],
+        **{key: column[key] for key in ('protocol', 'dataset', 'subset', 'metric')},
+    }
+    parts = (
+        row['encoder'],
+        column['protocol'],
+        column['dataset'],
+        (subset or '').replace('_', '-'),
+        f'published-{name}',
+    )
+    return Record(
+        cell={'id': identity_hash(identity), 'name': '_'.join(part for part in parts if part)},
+        identity=identity,
+        score={
+            'metric': column['metric'],
+            'value': float(value),
+            'unit': column['unit'],
+            'higher_is_better': column['higher_is_better'],
+        },
+        dataset={'name': column['dataset'], 'num_classes': column['num_classes']},
+        subset={'name': subset, 'seed': None, 'sha256': None} if subset else None,
+        encoder={
+            'name': row['encoder'],
+            'checkpoint': None,
+            'sha256': None,
+            'pretraining_data': row['pretraining_data'],
+            'source': source,
+        },
+        protocol={'name': column['protocol'], 'version': None},
+        published=True,
+        notes=[*table['notes'], *([column['note']] if 'note' in column else [])],
+    )

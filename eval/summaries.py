@@ -1,0 +1,30 @@
+"""Means over columns of a suite that are reported as one number. Standard library alone, as figures need it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Summary(NamedTuple):
+    """A plain mean of columns, in percent; an error that is a ratio enters as 100 (1 - error)."""
+
+    name: str
+    columns: tuple[tuple[str, str, str | None], ...]  # (protocol, dataset, kind of subset or None for all clips)
+
+
+SUMMARIES: dict[str, Summary] = {
+    # SEVERE (ECCV 2022): two experiments for each of four factors. Its in-domain reference, UCF101, is not among them.
+    'severe': Summary(
+        'mean of 8',
+        (
+            ('finetune', 'ssv2', None),  # domain shift
+            ('finetune', 'gym99', None),
+            ('finetune', 'ucf101', '1000_examples'),  # sample efficiency
+            ('finetune', 'gym99', '1000_examples'),
+            ('finetune', 'gym_fx_s1', None),  # action granularity
+            ('finetune', 'gym_ub_s1', None),
+            ('repetition', 'ucfrep', None),  # task shift
+            ('multi_label', 'charades', None),
+        ),
+    ),
+}

@@ -1,0 +1,167 @@
+"""Computes every record's metrics again from the predictions beside it, and compares. No GPU, no torch, no data.
+
+    python tools/rescore.py work_dirs/severe
+    python tools/rescore.py work_dirs/severe --metric mean_class_prefix --write
+
+Prints a line for each metric of each record: stored, recomputed, and whether they agree. `--metric` adds metrics
+that the records do not store; records of another kind of labels are passed over. `mean_class_prefix` reproduces a
+defect of a published evaluation (eval/metrics/classification.py) and is no result of its own. Records are never
+changed: `--write` leaves the lines in WORKDIR/rescored.csv. Exit status 0 where all agree, 1 where a number differs
+or predictions are lacking, damaged or not those of their record, 2 for bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from eval.metrics import (
+    METRICS,
+    Predictions,
+    get_metric,
+    read_predictions,
+    rescore_tolerance,
+    score_predictions,
+)
+from eval.records import Record, RecordError, predictions_path, read_records, sha256_file, write_atomic
+
+# A metric of a user's own protocol: there is nothing here to compute it with.
+UNKNOWN = 'not a metric of eval/metrics'
+
+
+class Line(NamedTuple):
+    """One metric of one record; numbers are in the unit of the metric."""
+
+    record: str
+    metric: str
+    stored: float | None
+    recomputed: float | None
+    unit: str
+    state: str  # same, new, DIFFERS, UNKNOWN, or why nothing could be computed
+
+    @property
+    def bad(self) -> bool:
+        return self.state not in ('same', 'new', UNKNOWN)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Reads, computes, prints, writes; returns the exit status."""
+    args = parse(argv)
+    try:
+        asked = list(dict.fromkeys(args.metric))
+        for name in asked:
+            get_metric(name)
+        records = [record for record in read_records(args.work_dir) if not record.published]
+        lines = [line for record in records for line in rescore(record, asked)]
+        refuse_unused(asked, lines)
+        print_lines(lines, len(records))
+        if args.write:
+            path = write_atomic(Path(args.work_dir) / 'rescored.csv', to_csv(lines).encode())
+            print(f'{path}: {len(lines)} lines; records are as they were')
+    except (RecordError, ValueError) as error:
+        print(f'rescore: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'rescore: {error.filename}: {error.strerror}', file=sys.stderr)
+        return 2
+    return 1 if any(line.bad for line in lines) else 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog='rescore', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('work_dir', metavar='WORKDIR', help='work directory of eval/run_severe.py')
+    parser.add_argument(
+        '--metric', nargs='+', default=[], metavar='NAME', help=f'further metrics, of: {", ".join(METRICS)}'
+    )
+    parser.add_argument('--write', action='store_true', help='leave the lines in WORKDIR/rescored.csv')
+    return parser.parse_args(argv)
+
+
+def rescore(record: Record, asked: list[str]) -> list[Line]:
+    """Lines of a record: what it stores, then what was asked for besides."""
+    stored = {record.score['metric']: record.score['value'], **(record.score['others'] or {})}
+    known = [name for name in stored if name in METRICS]
+    tasks = {METRICS[name].task for name in known}
+    wanted = known + [name for name in asked if name not in stored and METRICS[name].task in tasks]
+    try:
+        predictions = checked_predictions(record)
+    except ValueError as error:
+        return [
+            Line(record.name, record.score['metric'], record.score['value'], None, record.score['unit'], str(error))
+        ]
+    lines = [Line(record.name, name, stored[name], None, '', UNKNOWN) for name in stored if name not in METRICS]
+    for name in wanted:
+        value, unit = float(score_predictions(predictions, name)), METRICS[name].unit
+        state = 'new'
+        if name in stored:
+            state = 'same' if abs(value - stored[name]) <= rescore_tolerance(name) else 'DIFFERS'
+        lines.append(Line(record.name, name, stored.get(name), value, unit, state))
+    return lines
+
+
+def checked_predictions(record: Record) -> Predictions:
+    """Predictions of a record.
+
+    Raises:
+        ValueError: if they are absent, damaged, of other bytes than the record names, or of another number.
+    """
+    path = predictions_path(record.path)
+    if not path.is_file():
+        raise ValueError('no predictions')
+    if record.predictions_sha256 not in (None, sha256_file(path)):
+        raise ValueError('not the predictions that the record was written with')
+    predictions = read_predictions(path)
+    if len(predictions.label) != record.dataset['num_scored']:
+        raise ValueError(f'{len(predictions.label)} predictions, the record says {record.dataset["num_scored"]}')
+    return predictions
+
+
+def refuse_unused(asked: list[str], lines: list[Line]) -> None:
+    """A metric that fits no record was asked for by mistake.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for name in asked:
+        if lines and not any(line.metric == name for line in lines):
+            raise ValueError(f'no record has the {METRICS[name].task} labels that {name} is computed from')
+
+
+def print_lines(lines: list[Line], num_records: int) -> None:
+    """The lines as a table, the labels of reproduction metrics below it, and a count."""
+    grid = [('record', 'metric', 'stored', 'recomputed', '')]
+    grid += [(x.record, x.metric, _text(x.stored), _text(x.recomputed), x.state) for x in lines]
+    widths = [max(len(row[i]) for row in grid) for i in range(4)]
+    for row in grid:
+        print('  '.join([*(text.ljust(width) for text, width in zip(row, widths)), row[4]]).rstrip())
+    for name in dict.fromkeys(line.metric for line in lines if line.metric in METRICS):
+        if not METRICS[name].stored:
+            print(f'{name}: {METRICS[name].label}')
+    bad = sum(line.bad for line in lines)
+    unknown = sum(line.state == UNKNOWN for line in lines)
+    said = f'{bad} do not agree' if bad else 'all agree'
+    print(f'{len(lines)} numbers of {num_records} records: {said}' + (f', {unknown} not computed' if unknown else ''))
+
+
+def _text(value: float | None) -> str:
+    return '-' if value is None else f'{value:.4f}'
+
+
+def to_csv(lines: list[Line]) -> str:
+    """The lines with all digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator='\n')
+    writer.writerow(Line._fields)
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
