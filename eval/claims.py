@@ -53,7 +53,7 @@ class Claim:
     def lives(self, now: float) -> bool:
         """Whether its holder runs, at `now` by the file system's clock."""
         if self.place == place():
-            return any(_runs(*process) for process in self.processes)
+            return any(runs(*process) for process in self.processes)
         return now - self.beat < STALE_SECONDS
 
     def __str__(self) -> str:
@@ -217,7 +217,7 @@ def place() -> str:
     return ' '.join(parts)
 
 
-def _runs(pid: int, start_time: str | None) -> bool:
+def runs(pid: int, start_time: str | None = None) -> bool:
     """Whether this process runs: the number is there, is no zombie, and was not given to another since."""
     try:
         os.kill(pid, 0)
