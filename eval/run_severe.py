@@ -123,8 +123,9 @@ def main(argv: list[str] | None = None) -> int:
     ]
     results = []
     if tasks:
+        backend = make_backend(args, jobs)
         with Progress(found, jobs) as progress:
-            results = run(tasks, make_backend(args, jobs), progress)
+            results = run(tasks, backend, progress)
     print_results(found.cells, args)
     return print_unfinished(found, results)
 

@@ -4,6 +4,7 @@ Before its time limit a task is sent a signal: it stops its cell's process and a
 cell goes on from its last checkpoint. `local=True` runs the same tasks through submitit's local executor instead.
 """
 
+import math
 import os
 import signal
 import time
@@ -54,7 +55,7 @@ class Cluster:
 
     Args:
         folder: For submitit's own files.
-        minutes: Time limit of a cell, after which it is queued again.
+        minutes: Time limit of a cell, rounded up to whole ones, after which it is queued again.
         at_once: Cells at a time: of the array, or processes where `local`.
         max_timeouts: How often a cell is queued again after its time limit.
         local: Through submitit's local executor.
@@ -87,7 +88,7 @@ class Cluster:
         if not self.local:
             options['slurm_array_parallelism'] = self.at_once
         try:
-            executor.update_parameters(name='run_severe', timeout_min=minutes, **options)
+            executor.update_parameters(name='run_severe', timeout_min=max(1, math.ceil(minutes)), **options)
         except (NameError, ValueError, AssertionError) as error:
             raise ValueError(f'--slurm-options: submitit refuses them: {error}') from None
         return executor
