@@ -1,6 +1,8 @@
 """A cell of the matrix: what it is, and what its number depends on."""
 
+import copy
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,25 +29,64 @@ class Cell:
         return json.dumps(asdict(self))
 
 
+class Parts:
+    """What cells of a plan share, read and hashed once: cards, weights, lists.
+
+    Its methods raise DataError if a card is unknown or what it points to is absent.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, object] = {}
+
+    def encoder(self, reference: str) -> EncoderCard:
+        return self._once(('encoder', reference), lambda: load_encoder_card(reference))
+
+    def weights_sha256(self, reference: str) -> str | None:
+        return self._once(('weights', reference), self.encoder(reference).sha256)
+
+    def dataset(self, name: str) -> DatasetCard:
+        return self._once(('dataset', name), lambda: load_dataset_card(name))
+
+    def lists(self, name: str) -> dict:
+        """Hashes of a dataset's lists, and of the videos that they name."""
+        return self._once(('lists', name), lambda: self._hash_lists(self.dataset(name)))
+
+    def recipe(self, name: str) -> dict:
+        found = self._once(('recipe', name), lambda: read_card(find_card('recipes', name), 'recipe'))
+        return copy.deepcopy(found)
+
+    @staticmethod
+    def _hash_lists(dataset: DatasetCard) -> dict:
+        return {
+            'lists': {split: dataset.list_sha256(split) for split in ('train', 'test')},
+            'videos': {split: dataset.content_sha256(split) for split in ('train', 'test')},
+        }
+
+    def _once(self, key: tuple, make: Callable):
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+
 class Resolved:
-    """A cell with its cards read and its config joined.
+    """A cell with its cards read and its config joined; cells of one plan share their `parts`.
 
     Raises:
         DataError: if a card is unknown, its data is absent, or the recipe is of another protocol.
     """
 
-    def __init__(self, cell: Cell, protocol) -> None:
+    def __init__(self, cell: Cell, protocol, parts: Parts | None = None) -> None:
+        parts = parts or Parts()
         self.cell, self.protocol = cell, protocol
-        self.encoder: EncoderCard = load_encoder_card(cell.encoder)
-        self.dataset: DatasetCard = load_dataset_card(cell.dataset)
-        self.recipe = read_card(find_card('recipes', cell.recipe), 'recipe')
+        self.encoder, self.dataset = parts.encoder(cell.encoder), parts.dataset(cell.dataset)
+        self.recipe = parts.recipe(cell.recipe)
         if self.recipe['protocol'] != protocol.name:
             raise DataError(
                 f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
             )
-        self.weights_sha256 = self.encoder.sha256()
+        self.weights_sha256 = parts.weights_sha256(cell.encoder)
         self.config = protocol.config(self)
-        self.identity = self._identity()
+        self.identity = self._identity(parts.lists(cell.dataset))
         self.id = identity_hash(self.identity)
 
     @property
@@ -71,16 +112,12 @@ class Resolved:
         """Where the run of this cell keeps its logs and checkpoints."""
         return Path(work_dir) / 'cells' / f'{self.name}-{self.id[:8]}'
 
-    def _identity(self) -> dict:
+    def _identity(self, lists: dict) -> dict:
         """All that the number depends on. Places on a disk are not among it: cards and weights stand by content."""
         places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
         return {
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
-            'dataset': {
-                'name': self.dataset.name,
-                'lists': {split: self.dataset.list_sha256(split) for split in ('train', 'test')},
-                'videos': {split: self.dataset.content_sha256(split) for split in ('train', 'test')},
-            },
+            'dataset': {'name': self.dataset.name, **lists},
             'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},
             'recipe': Path(self.cell.recipe).stem,
             'shots': self.cell.shots,

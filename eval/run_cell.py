@@ -4,6 +4,7 @@ python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy",
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import logging
@@ -20,50 +21,110 @@ from pathlib import Path
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, write predictions, config and record; return the exit status."""
+    args = parse_args(argv)
+    matrix = die_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
+
+    from eval import claims
+
+    started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        # The claim comes before the imports that take seconds, so that of two matrices one looks for other work.
+        held = claims.acquire(args.folder, matrix) if args.folder else None
+        if held is not None:
+            stack.enter_context(held)
+            logging.info('started on %s, process %d', platform.node(), os.getpid())
+        elif args.folder:
+            return claims.ELSEWHERE
+        resolved = resolve(args)
+        if args.id and resolved.id != args.id:
+            return tell_change(resolved, args.id)
+        if held is None:
+            held = stack.enter_context(claim_by_hand(resolved, args.work_dir))
+        if is_done(resolved, args.work_dir):
+            return 0
+        return measure(resolved, args.work_dir, started, clock, held)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('cell', help='fields of eval.cells.Cell as JSON')
     parser.add_argument('--work-dir', required=True)
-    parser.add_argument('--id', help='identity that the plan gave; another one here is an error')
-    args = parser.parse_args(argv)
-    die_with_parent()
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
+    parser.add_argument('--id', help='identity that the plan gave; where it is another one now, nothing runs')
+    parser.add_argument('--folder', help="the cell's folder in the work directory, as the plan gave it")
+    parser.add_argument(
+        '--import', dest='imports', action='append', default=[], metavar='MODULE', help='defines further protocols'
+    )
+    return parser.parse_args(argv)
 
-    from filelock import FileLock
 
+def resolve(args: argparse.Namespace):
+    """The cell with its cards and config."""
     from eval.cells import Cell, Resolved
-    from eval.protocols import get_protocol
-    from eval.records import read_record
+    from eval.protocols import get_protocol, import_protocols
+
+    import_protocols(args.imports)
+    cell = Cell(**json.loads(args.cell))
+    return Resolved(cell, get_protocol(cell.protocol))
+
+
+def tell_change(resolved, planned_id: str) -> int:
+    """What was planned is not what lies here now."""
+    from eval.executors.job import CHANGED
+
+    print(
+        f'{resolved.name}: weights, lists or settings changed since the plan was made '
+        f'({planned_id[:8]} then, {resolved.id[:8]} now); run the command again.'
+    )
+    return CHANGED
+
+
+def claim_by_hand(resolved, work_dir: str):
+    """The claim of a cell that no matrix started.
+
+    Raises:
+        DataError: if another process runs it.
+    """
+    from eval import claims
     from sigma.data.index import DataError
 
-    started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
-    cell = Cell(**json.loads(args.cell))
-    resolved = Resolved(cell, get_protocol(cell.protocol))
-    if args.id and resolved.id != args.id:
-        raise DataError(
-            f'{resolved.name}: weights, lists or settings changed since the plan was made '
-            f'({args.id[:8]} then, {resolved.id[:8]} now); run the command again.'
-        )
-    with FileLock(resolved.folder(args.work_dir) / 'lock'):
-        path = resolved.record_path(args.work_dir)
+    held = claims.acquire(resolved.folder(work_dir))
+    if held is None:
+        raise DataError(f'{resolved.name} is run by {claims.holder(resolved.folder(work_dir))}; wait for its record.')
+    return held
+
+
+def is_done(resolved, work_dir: str) -> bool:
+    """Whether another process has made the record in the meantime."""
+    from eval.records import RecordError, read_record
+
+    path = resolved.record_path(work_dir)
+    with contextlib.suppress(RecordError):  # one that does not read is moved aside when there is another
         if path.is_file() and read_record(path).cell['id'] == resolved.id:
             print(f'record: {path} (another process has made it)')
-            return 0
-        return measure(resolved, args.work_dir, started, clock)
+            return True
+    return False
 
 
-def measure(resolved, work_dir: str, started: str, clock: float) -> int:
+def measure(resolved, work_dir: str, started: str, clock: float, held) -> int:
     """Run the protocol, write the results, and drop the training state that led to them."""
-    seed_everything(resolved.cell.seed)
+    from eval.claims import ELSEWHERE
+
+    seed_everything(resolved.cell.seed, resolved.protocol.uses_torch)
     outcome = resolved.protocol.run(resolved, Path(work_dir))
     run = {
         'num_processes': outcome.num_processes,
         'batch_size': outcome.batch_size,
-        'device': device_name(),
+        'device': device_name() if resolved.protocol.uses_torch else processor_name(),
         'started': started,
         'seconds': time.perf_counter() - clock,
         **git_state(),
         'packages': package_versions(),
     }
+    if not held.ours():  # this machine slept, and another took over
+        print('another process has taken this cell over')
+        return ELSEWHERE
     path = write_results(resolved, outcome, run, work_dir)
     # A cell that is run again starts anew; the weights stay for those who measure them further.
     (resolved.folder(work_dir) / 'last_checkpoint').unlink(missing_ok=True)
@@ -71,16 +132,18 @@ def measure(resolved, work_dir: str, started: str, clock: float) -> int:
     return 0
 
 
-def seed_everything(seed: int) -> None:
-    """Seed numpy, random and torch."""
+def seed_everything(seed: int, with_torch: bool) -> None:
+    """Seed numpy, random and, where the protocol uses it, torch."""
     import random
 
     import numpy as np
-    import torch
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - other libraries draw from it
-    torch.manual_seed(seed)
+    if with_torch:
+        import torch
+
+        torch.manual_seed(seed)
 
 
 def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
@@ -167,7 +230,12 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f'cpu ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)'
+    return f'{processor_name()[:-1]}, {torch.get_num_threads()} threads)'
+
+
+def processor_name() -> str:
+    """Name of the processor."""
+    return f'cpu ({platform.processor() or platform.machine()})'
 
 
 def git_state() -> dict:
@@ -197,10 +265,19 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def die_with_parent() -> None:
-    """On Linux, end when the matrix that started this process is killed, so that no two do the same work."""
-    if sys.platform == 'linux' and os.environ.get('SIGMA_CELL_OF') == str(os.getppid()):
+def die_with_parent() -> int | None:
+    """End when the matrix that started this process is killed, so that no two do the same work; its process number.
+
+    Linux sends the signal. Elsewhere the process goes on, and its claim keeps others from its cell.
+    """
+    if 'SIGMA_CELL_OF' not in os.environ:
+        return None
+    matrix = int(os.environ.pop('SIGMA_CELL_OF'))
+    if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != matrix:  # it was killed before the line above
+        os.kill(os.getpid(), signal.SIGTERM)
+    return matrix
 
 
 def guarded() -> int:

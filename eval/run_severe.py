@@ -4,24 +4,19 @@
 
 Encoders are names of cards in mmaction_configs/encoders, paths of cards, or NAME@CHECKPOINT for other weights under
 the same card. Cells that have a record already are not run again: kill it anywhere, run the same command, and it
-goes on. `--dry-run` prints the plan. Exit status 0 when every cell has its record, 1 when cells failed, 2 for bad
-input.
+goes on. Two such commands on one work directory share the cells. A cell that failed keeps its log and reason, and
+runs again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, running elsewhere or to run, what
+it will take, and what is missing.
+
+Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed or were stopped,
+2 for bad input and missing data, before anything ran.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,9 +30,64 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--shots', nargs='+', type=int, help="clips a class in the place of the suite's own few-shot")
     parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
+    parser.add_argument('--retry-failed', action='store_true', help='also run the cells that failed before')
+    parser.add_argument(
+        '--import',
+        dest='imports',
+        nargs='+',
+        default=[],
+        metavar='MODULE',
+        help='modules or .py files of your own with further protocols (classes) and suites (entries of SUITES)',
+    )
     parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
     parser.add_argument('--allow-partial', action='store_true', help='also tabulate below 99 %% of the videos')
+    add_executor_args(parser)
     return parser.parse_args(argv)
+
+
+def add_executor_args(parser: argparse.ArgumentParser) -> None:
+    """Where cells run."""
+    group = parser.add_argument_group('where cells run')
+    group.add_argument(
+        '--executor',
+        choices=('local', 'slurm', 'submitit-local'),
+        default='local',
+        help='this machine; SLURM through submitit; or the jobs of SLURM on this machine, to try them out',
+    )
+    group.add_argument('--slurm-partition', help="default the cluster's own")
+    group.add_argument(
+        '--slurm-time', type=minutes, default='240', help='of a cell, minutes or H:MM:SS; then it is queued again'
+    )
+    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells at a time')
+    group.add_argument('--slurm-gpus', type=int, default=1, help='of a cell')
+    group.add_argument('--slurm-cpus', type=positive, default=8, help='of a cell')
+    group.add_argument(
+        '--slurm-options',
+        nargs='+',
+        type=key_value,
+        default=[],
+        metavar='KEY=VALUE',
+        help='further parameters of submitit, such as mem_gb=64 slurm_account=lab slurm_qos=low',
+    )
+
+
+def minutes(text: str) -> float:
+    """A time limit in minutes, from minutes or H:MM:SS."""
+    try:
+        parts = [float(part) for part in text.split(':')]
+    except ValueError:
+        parts = []
+    if len(parts) not in (1, 3) or min(parts) < 0 or not 0 < sum(parts) < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; minutes or H:MM:SS is needed, such as 90 or 1:30:00')
+    return parts[0] if len(parts) == 1 else sum(part * weight for part, weight in zip(parts, (60, 1, 1 / 60)))
+
+
+def key_value(text: str) -> tuple[str, str | int]:
+    """KEY=VALUE, a number where it is one."""
+    key, equals, value = text.partition('=')
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; KEY=VALUE is needed, such as mem_gb=64')
+    return key, int(value) if value.isdigit() else value
 
 
 def positive(text: str) -> int:
@@ -50,26 +100,122 @@ def positive(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
-    from eval.executors import default_jobs, run_local
+    from eval.executors.job import job_of
+    from eval.executors.schedule import run
+    from eval.live import Progress, print_plan
+    from eval.protocols import import_protocols
+
+    imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
+    import_protocols(imports)
+    found = make_plan(args)
+    jobs = num_at_once(args)
+    print(headline(found, jobs))
+    print_plan(found, every_cell=args.dry_run)
+    if found.problems:
+        refuse(found.problems)
+    if args.dry_run:
+        return 0
+    # Also those that run elsewhere: they are waited for, and taken over if their process goes.
+    open_cells = found.in_state('to run', 'elsewhere')
+    tasks = [
+        job_of(item.resolved, args.work_dir, imports, item.failure.attempts if item.failure else 0)
+        for item in open_cells
+    ]
+    results = []
+    if tasks:
+        backend = make_backend(args, jobs)
+        with Progress(found, jobs) as progress:
+            results = run(tasks, backend, progress)
+    print_results(found.cells, args)
+    return print_unfinished(found, results)
+
+
+def make_plan(args: argparse.Namespace):
+    """The plan of these arguments."""
     from eval.matrix import plan
     from eval.suites import suite_entries
 
     entries = suite_entries(args.suite, args.datasets, args.shots)
     encoders, seeds = list(dict.fromkeys(args.encoders)), list(dict.fromkeys(args.seeds))
-    planned = plan(entries, encoders, seeds, args.work_dir)
-    refuse_equal_names(planned)
-    jobs = args.jobs or default_jobs()
-    print_plan(planned, jobs, every_cell=args.dry_run)
-    if args.dry_run:
-        return 0
-    missing = [item.resolved for item in planned if not item.done]
-    with CellProgress(len(planned), len(planned) - len(missing)) as progress:
-        ended = run_local(missing, args.work_dir, jobs, progress.ended)
-    failed = [end for end in ended if end.status != 0]
-    for end in failed:
-        print(f'failed: {end.resolved.name}: {end.reason} (log: {end.log})', file=sys.stderr)
-    print_results(planned, args)
-    return 1 if failed else 0
+    found = plan(entries, encoders, seeds, args.work_dir, args.retry_failed)
+    refuse_equal_names(found.cells)
+    return found
+
+
+def num_at_once(args: argparse.Namespace) -> int:
+    """Cells at a time."""
+    from eval.executors.local import default_jobs
+
+    return args.slurm_array if args.executor == 'slurm' else args.jobs or default_jobs()
+
+
+def make_backend(args: argparse.Namespace, jobs: int):
+    """Where the cells run.
+
+    Raises:
+        ValueError: if SLURM is asked for and not here, or an option is unknown.
+    """
+    if args.executor == 'local':
+        from eval.executors.local import Local
+
+        return Local(jobs)
+    from eval.executors.cluster import Cluster
+
+    slurm = args.executor == 'slurm'
+    options = dict(args.slurm_options)
+    if slurm:
+        options |= {'gpus_per_node': args.slurm_gpus, 'cpus_per_task': args.slurm_cpus}
+        if args.slurm_partition:
+            options['slurm_partition'] = args.slurm_partition
+    return Cluster(Path(args.work_dir) / 'jobs', args.slurm_time, jobs, local=not slurm, options=options)
+
+
+def headline(found, jobs: int) -> str:
+    """How many cells, how many are there, what the rest will take."""
+    from eval.matrix import cost
+
+    def number(state: str, words: str) -> str:
+        count = len(found.in_state(state))
+        return f', {count} {words}' if count else ''
+
+    text = f'{len(found.cells)} cells, {len(found.in_state("done"))} have their record'
+    text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere') + number('missing', 'blocked')
+    left = cost(found, jobs)
+    text += f', {left.num_known + left.num_unknown} to run, {jobs} at a time'
+    if left.num_known:
+        text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB'
+        text += f' for {left.num_known} of them, ? for {left.num_unknown}' if left.num_unknown else ' for the rest'
+    elif left.num_unknown:
+        text += '; what they take is not known before one of their kind has run in this work directory'
+    return text
+
+
+def refuse(problems: list[str]) -> None:
+    """Nothing runs while something is missing.
+
+    Raises:
+        DataError: with what is missing, a line each.
+    """
+    from sigma.data.index import DataError
+
+    error = DataError(problems[0] if len(problems) == 1 else '; '.join(problems))
+    error.problems = problems
+    raise error
+
+
+def print_unfinished(found, results: list) -> int:
+    """Name the cells without a record, with their logs; the exit status."""
+    from eval.executors.job import read_failure
+
+    for item in found.in_state('failed'):
+        print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
+    unfinished = [end for end in results if end.state != 'done']
+    for end in unfinished:
+        print(f'{end.state}: {end.job.name}: {end.reason} (log: {end.job.log})', file=sys.stderr)
+    failed = len(found.in_state('failed')) + sum(read_failure(end.job.folder) is not None for end in unfinished)
+    if failed:
+        print(f'{failed} failed; --retry-failed runs them again', file=sys.stderr)
+    return 1 if unfinished or found.in_state('failed') else 0
 
 
 def refuse_equal_names(planned: list) -> None:
@@ -82,76 +228,25 @@ def refuse_equal_names(planned: list) -> None:
 
     seen: dict[str, object] = {}
     for item in planned:
-        cell = item.resolved.cell
-        other = seen.setdefault(item.resolved.name, cell)
-        if other != cell:
-            raise DataError(f'{other} and {cell} both give a record named {item.resolved.name}; rename one part.')
-
-
-def print_plan(planned: list, jobs: int, every_cell: bool) -> None:
-    """How many cells, how many are there, what the rest will take."""
-    from eval.matrix import estimate_seconds
-
-    done = sum(item.done for item in planned)
-    seconds = estimate_seconds(planned, jobs)
-    left = f', about {seconds / 60:.1f} min for the rest' if seconds else ''
-    print(f'{len(planned)} cells, {done} have their record, {len(planned) - done} to run, {jobs} at a time{left}')
-    for item in planned:
-        state = 'done' if item.done else 'to run'
-        if item.superseded:
-            state += ' (a record of other weights or settings lies there; it will be moved to superseded/)'
-        if every_cell or item.superseded:
-            print(f'  {item.resolved.id[:8]}  {item.resolved.name}: {state}')
-
-
-class CellProgress:
-    """A bar over cells with time left on a terminal, a line a cell elsewhere."""
-
-    def __init__(self, total: int, done: int) -> None:
-        self.total, self.done = total, done
-        self.bar = Progress(
-            TextColumn('cells'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('left'),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn('{task.description}'),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-
-    def __enter__(self) -> 'CellProgress':
-        self.bar.start()
-        self.task = self.bar.add_task('', total=self.total, completed=self.done)
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.bar.stop()
-
-    def ended(self, end) -> None:
-        """One more."""
-        self.done += 1
-        word = 'ok' if end.status == 0 else 'FAILED'
-        self.bar.update(self.task, advance=1, description=f'{end.resolved.name} {word}')
-        if self.bar.disable:
-            print(
-                f'[{self.done}/{self.total}] {end.resolved.name}: {word}, {end.seconds:.0f} s',
-                file=sys.stderr,
-                flush=True,
-            )
+        other = seen.setdefault(item.name, item.cell)
+        if other != item.cell and item.resolved:
+            raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one part.')
 
 
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
-    from eval.records import read_record, write_atomic
+    from eval.records import RecordError, read_record, write_atomic
     from eval.tables import format_table, select, table_csv, verdict
 
-    paths = [item.resolved.record_path(args.work_dir) for item in planned]
-    records = [read_record(path) for path in paths if path.is_file()]
-    ids = {item.resolved.id for item in planned}
-    records = [record for record in records if record.cell['id'] in ids]
+    records = []
+    for item in planned:
+        path = item.resolved.record_path(args.work_dir)
+        with contextlib.suppress(RecordError):  # of a cell that is not done
+            record = read_record(path)
+            if record.cell['id'] == item.resolved.id:
+                records.append(record)
     if not records:
+        print('no records yet, so no table')
         return
     records = select(records)
     print(format_table(records, allow_partial=args.allow_partial))
@@ -181,7 +276,11 @@ def guarded() -> int:
     except (ValueError, RecordError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
-        print(f'run_severe: {" ".join(str(error).split())}', file=sys.stderr)
+        problems = getattr(error, 'problems', [str(error)])
+        if len(problems) > 1:
+            print(f'run_severe: {len(problems)} things are missing or do not fit; nothing was run', file=sys.stderr)
+        for problem in problems:
+            print('  - ' if len(problems) > 1 else 'run_severe: ', ' '.join(problem.split()), sep='', file=sys.stderr)
         return 2
 
 

@@ -32,6 +32,7 @@ class Protocol:
         evaluator_version: Of the code that turns outputs into scores.
         source: Where the protocol is described.
         metric: Name in `eval.metrics.METRICS`; empty where the dataset's card says it.
+        uses_torch: False where nothing of it does, which spares its cells the seconds that importing torch takes.
     """
 
     name: str = ''
@@ -39,6 +40,7 @@ class Protocol:
     evaluator_version: int = 1
     source: str = ''
     metric: str = ''
+    uses_torch: bool = True
 
     def metric_of(self, resolved) -> str:
         """The primary metric of a cell."""

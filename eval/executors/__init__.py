@@ -1,0 +1,1 @@
+"""Where cells run: on this machine (`local`), or as jobs of SLURM (`cluster`); `schedule` hands them out."""

@@ -1,0 +1,59 @@
+"""Cells on this machine: one process a cell, `jobs` at a time, each on its share of the cores, or on its GPU."""
+
+import os
+
+from eval.executors.job import Finished, Job, Running, conclude, end, start
+
+
+class Local:
+    """Places on this machine; see `eval.executors.schedule.Backend`."""
+
+    poll_seconds = 0.02
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.places = _devices(jobs)
+        self.running: list[tuple[Running, str | None]] = []
+
+    def room(self) -> int:
+        return len(self.places)
+
+    def start(self, jobs: list[Job]) -> None:
+        cores = max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        for job in jobs:
+            device = self.places.pop(0)
+            self.running.append((start(job, cores, device), device))
+
+    def ended(self) -> list[Finished]:
+        over = [pair for pair in self.running if pair[0].process.poll() is not None]
+        for pair in over:
+            self.running.remove(pair)
+            self.places.append(pair[1])
+        return [conclude(running) for running, _ in over]
+
+    def stop(self) -> None:
+        for running, _ in self.running:
+            running.process.terminate()
+        for running, _ in self.running:
+            end(running)
+        self.running.clear()
+
+
+def _devices(jobs: int) -> list[str | None]:
+    """One place a job: GPUs in turn where there are any, else None for the CPU."""
+    gpus = _gpus()
+    return [gpus[i % len(gpus)] if gpus else None for i in range(jobs)]
+
+
+def default_jobs() -> int:
+    """Cells at a time: one a GPU, else one for every core up to four."""
+    return len(_gpus()) or min(4, len(os.sched_getaffinity(0)))
+
+
+def _gpus() -> list[str]:
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if visible is not None:
+        return [part for part in visible.split(',') if part]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
