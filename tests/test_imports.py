@@ -27,12 +27,14 @@ ALLOWED = {
     'eval.stats': set(),
     'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats'},
     'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
+    'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
     'eval.protocols': {
         *(
             'eval.records',
             'eval.metrics',
             'eval.features',
+            'eval.models',
             'eval.views',
             'eval.machine',
             'eval.subsets',
