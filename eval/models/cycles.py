@@ -316,9 +316,10 @@ def best_factors(right: np.ndarray, corrections: np.ndarray, clamp: float) -> np
 
 
 def draw_part(rng: np.random.Generator, boundaries: np.ndarray, num_frames: int, longest: int) -> tuple[int, int]:
-    """First and last frame of a random part of a video with at least two cycles, of at most `longest` frames.
+    """First and last frame of a random part of a video (of two cycles or more), of at most `longest` frames.
 
-    It begins with the video or at a random frame of a cycle, and ends with the video or at a random frame of a cycle.
+    It begins with the video or within a cycle, and ends with the video or within a later cycle; but for `longest`, a
+    whole cycle lies in it.
     """
     number = len(boundaries)  # boundaries, not cycles
     first = rng.integers(0, number - 2)

@@ -13,12 +13,12 @@ recipe = dict(
     batch_size=32,
     head=dict(width=64, num_heads=4, num_channels=16, dropout=0.1),
     training=dict(
-        num_steps=400,
+        num_steps=200,
         batch_size=16,
         lr=1e-3,
         weight_decay=0.01,
         warmup_share=0.1,
         least_share=0.5,
-        count_weight=0.5,
+        count_weight=2.0,
     ),
 )
