@@ -65,14 +65,11 @@ class Repetition(Protocol):
             'clip_frames': clip['num_frames'],
             'clip_step_frames': step,
         }
-        pipelines = {}
-        for name, test_mode in (('train_pipeline', False), ('pipeline', True)):
-            steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
-            pipelines[name] = [
-                spread | {'test_mode': test_mode} if s['type'] == 'sigma.SampleDense' else s for s in steps
-            ]
-        if not recipe['finetune']:
-            del pipelines['train_pipeline']
+        steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
+        pipelines = {'pipeline': _changed(steps, {'sigma.SampleDense': spread | {'test_mode': True}})}
+        if recipe['finetune']:  # in training no black frames stand for what cannot be decoded
+            opened = {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']}
+            pipelines['train_pipeline'] = _changed(steps, {'sigma.SampleDense': spread, 'sigma.OpenVideo': opened})
         return {
             'head': dict(recipe['head']),
             'label': NOT_SEVERE,
@@ -86,7 +83,7 @@ class Repetition(Protocol):
     def run(self, resolved, work_dir: Path) -> Outcome:
         """Train the head, alone or with the encoder, and count."""
         counted = self._finetuned if resolved.config['finetune'] else self._frozen
-        (videos, labels, counts, unscored), (train_videos, num_skipped) = counted(resolved, work_dir)
+        (videos, labels, counts, unscored), (train_videos, num_skipped, failures) = counted(resolved, work_dir)
         return Outcome(
             videos=videos,
             labels=np.asarray(labels, dtype=np.int64),
@@ -94,10 +91,14 @@ class Repetition(Protocol):
             unscored=unscored,
             num_listed=len(videos) + len(unscored),
             num_train=len(train_videos),
-            num_train_skipped=num_skipped,
+            num_train_skipped=num_skipped + len(failures),
             selection={'epoch': resolved.config['training'].get('epochs'), 'how': 'last'},
             batch_size=resolved.config['training']['batch_size'],
-            notes=[NOT_SEVERE, *constant_answers(counts_of(resolved, train_videos), labels)],
+            notes=[
+                NOT_SEVERE,
+                *constant_answers(counts_of(resolved, train_videos), labels),
+                *[f'not decoded in training, next video taken: {failure}' for failure in failures],
+            ],
         )
 
     def _frozen(self, resolved, work_dir: Path) -> tuple:
@@ -109,7 +110,7 @@ class Repetition(Protocol):
         cycles = cycle_times(resolved, train.videos)
         fit_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed)
         counts = count_with(head, join_clips(torch.from_numpy(test.values), places))
-        return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored))
+        return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored), [])
 
     @staticmethod
     def _steps(resolved, num_clips: int, steps_per_clip: int) -> tuple[Tensor, Tensor]:
@@ -146,7 +147,7 @@ class Repetition(Protocol):
         )
         parts = {'model': model, 'optimizer': optimizer}
         rates = [group['lr'] for group in optimizer.param_groups]
-        state = resolved.folder(work_dir) / 'state.pt'
+        state, failures = resolved.folder(work_dir) / 'state.pt', set()
         for epoch in range(restore(state, parts), settings['epochs']):
             torch.manual_seed(1000 * seed + epoch)  # so that an epoch is the same after a restart
             model.train()
@@ -156,6 +157,7 @@ class Repetition(Protocol):
                 for group, rate in zip(optimizer.param_groups, rates):
                     group['lr'] = rate * cosine(done, settings['warmup_share'])
                 samples = [clips[epoch, int(position)] for position in positions]
+                failures.update(line for sample in samples for line in sample['failures'].splitlines())
                 # A video that fails to decode is replaced by the next one: its own cycles go with it.
                 taken = torch.tensor([sample['data_samples'].position for sample in samples], device=device)
                 values = model(torch.stack([sample['inputs'] for sample in samples]).to(device))
@@ -165,7 +167,11 @@ class Repetition(Protocol):
                 optimizer.step()
             keep(state, parts, epoch + 1)
         state.unlink(missing_ok=True)
-        return self._test(model.eval(), tests, settings['batch_size'], device), (train_videos, len(clips.skipped))
+        return self._test(model.eval(), tests, settings['batch_size'], device), (
+            train_videos,
+            len(clips.skipped),
+            sorted(failures),
+        )
 
     @staticmethod
     @torch.no_grad()
@@ -181,6 +187,11 @@ class Repetition(Protocol):
                 labels.append(int(sample.gt_label))
                 counts.append(count)
         return videos, np.array(labels), np.array(counts), unscored
+
+
+def _changed(steps: list[dict], others: dict[str, dict]) -> list[dict]:
+    """A pipeline with other steps in the place of those of some types."""
+    return [others.get(step['type'], step) for step in steps]
 
 
 class _EncoderAndHead(torch.nn.Module):

@@ -302,12 +302,16 @@ def test_a_finetuned_cell_that_was_killed_goes_on_where_it_was(counting, tmp_pat
     assert np.array_equal(resumed.scores, outcome.scores)
 
 
-def test_the_encoder_moves_only_where_it_is_finetuned(counting, tmp_path, monkeypatch):
+def test_a_finetuned_encoder_moves_and_what_fails_to_decode_is_named(tmp_path, monkeypatch):
     from eval.features import build_encoder
 
-    resolved, seen = resolve(counting, tmp_path, finetune=True, how='epochs=1'), {}
+    folder = write_counting(tmp_path / 'data')
+    (folder / 'train_2.mp4').write_bytes(b'no video')  # after the index was made
+    resolved, seen = resolve(folder, tmp_path, finetune=True, how='epochs=1'), {}
     monkeypatch.setattr(repetition, 'keep', lambda path, parts, epoch: seen.update(parts['model'].state_dict()))
-    resolved.protocol.run(resolved, tmp_path)
+    outcome = resolved.protocol.run(resolved, tmp_path)
+    assert sum('not decoded in training, next video taken' in n and 'train_2.mp4' in n for n in outcome.notes) == 1
+    assert (outcome.num_train, outcome.num_train_skipped) == (6, 1)
     weight = 'blocks.0.mlp.fc1.weight'
     assert not torch.equal(seen[f'encoder.{weight}'], build_encoder(resolved).state_dict()[weight])
 
