@@ -30,12 +30,14 @@ ALLOWED = {
     'eval.published': {'eval.records'},
     'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries'},
     'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries', 'eval.tables'},
+    'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
     'eval.protocols': {
         *(
             'eval.records',
             'eval.metrics',
             'eval.features',
+            'eval.models',
             'eval.views',
             'eval.machine',
             'eval.subsets',

@@ -1,3 +1,4 @@
+import eval.registry  # noqa: F401 - mends what is broken below us before mmaction2 is imported
 from eval.models.heads import TokenHead
 from eval.models.preprocessor import VideoPreprocessor
 

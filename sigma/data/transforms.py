@@ -111,6 +111,40 @@ class SampleSegments(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class SampleSpread(BaseTransform):
+    """Frames spread evenly over the whole video, given as clips that adjoin or overlap.
+
+    Args:
+        num_frames: F, over the video; shorter videos repeat frames.
+        clip_frames: T of a clip.
+        clip_step_frames: Between the starts of two clips, counted in the F frames; T: they adjoin. Clips end with F.
+        test_mode: The middle of each of the F segments, or a random frame of it.
+
+    Raises:
+        ValueError: if clips of this length and step do not end with F.
+    """
+
+    def __init__(self, num_frames: int, clip_frames: int, clip_step_frames: int, test_mode: bool = False) -> None:
+        if num_frames < clip_frames or clip_step_frames < 1 or (num_frames - clip_frames) % clip_step_frames:
+            raise ValueError(
+                f'{num_frames} frames are no row of clips of {clip_frames} frames that start every '
+                f'{clip_step_frames}; (frames - clip) must be a multiple of the step.'
+            )
+        self.num_frames, self.clip_frames, self.test_mode = num_frames, clip_frames, test_mode
+        self.starts = np.arange(0, num_frames - clip_frames + 1, clip_step_frames)
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds` (num_clips * T,), `clip_len`, `num_clips`."""
+        offsets = np.full(self.num_frames, 0.5) if self.test_mode else results['rng'].random(self.num_frames)
+        spread = segment_indices(results['total_frames'], self.num_frames, offsets)
+        return results | {
+            'frame_inds': np.concatenate([spread[start : start + self.clip_frames] for start in self.starts]),
+            'clip_len': self.clip_frames,
+            'num_clips': len(self.starts),
+        }
+
+
+@TRANSFORMS.register_module()
 class DecodeFrames(BaseTransform):
     """Read the frames of `frame_inds`, each once.
 

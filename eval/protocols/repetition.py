@@ -1,0 +1,384 @@
+"""Repetition counting by self-similarity and density. Not SEVERE's head, which is eval/protocols/repetition_cycles.py.
+
+Versions: 1 (2026-11-22).
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from eval.features import build_encoder, extract
+from eval.machine import num_workers
+from eval.models.repetition import (
+    DensityHead,
+    cycle_density,
+    density_loss,
+    join_clips,
+    resample,
+    step_times,
+)
+from eval.protocols.base import Outcome, Protocol
+from eval.records import write_atomic
+from eval.views import evaluation_pipeline
+from sigma.data.clips import VideoClips
+from sigma.data.index import DataError
+
+NOT_SEVERE = 'head: self-similarity and density, ours; not the cycle localisation of SEVERE'
+
+
+class Repetition(Protocol):
+    """A count is the sum of a density over time, read from how alike the encoder's time steps are.
+
+    A video is sampled at `num_frames` frames spread over all of it, cut into clips of the encoder's length, encoded,
+    averaged over space, and joined to one row of time steps. `eval.models.repetition.DensityHead` is trained on the
+    annotated cycles (`cycle_density`, `density_loss`), on random parts of the videos, stretched to full length.
+    The predicted count is the sum rounded to a whole number, as SEVERE scores its counts.
+
+    The encoder is frozen and its features are cached, or with `finetune=True` in the recipe trained along.
+    The notes give the error of always answering the mean and the median training count on the same test videos.
+    """
+
+    name = 'repetition'
+    version = 1
+    source = 'ours, after TransRAC (CVPR 2022) and RepNet (CVPR 2020); data and error as SEVERE (ECCV 2022), head not'
+
+    def config(self, resolved) -> dict:
+        """Encoder, sampling, head and training."""
+        check_counting(resolved)
+        recipe, clip = resolved.recipe, resolved.encoder.info['clip']
+        if recipe['views']['crops'] != 1:
+            raise DataError(f'Recipe {resolved.cell.recipe} asks for {recipe["views"]["crops"]} crops; counting has 1.')
+        step = recipe['clip_step_frames'] or clip['num_frames']
+        if recipe['num_frames'] < clip['num_frames'] or (recipe['num_frames'] - clip['num_frames']) % step:
+            raise DataError(
+                f'Recipe {resolved.cell.recipe} spreads {recipe["num_frames"]} frames over a video, which clips of '
+                f'{clip["num_frames"]} frames (encoder {resolved.encoder.name}) that start every {step} do not fill.'
+            )
+        spread = {
+            'type': 'sigma.SampleSpread',
+            'num_frames': recipe['num_frames'],
+            'clip_frames': clip['num_frames'],
+            'clip_step_frames': step,
+        }
+        steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
+        pipelines = {'pipeline': _changed(steps, {'sigma.SampleDense': spread | {'test_mode': True}})}
+        if recipe['finetune']:  # in training no black frames stand for what cannot be decoded
+            opened = {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']}
+            pipelines['train_pipeline'] = _changed(steps, {'sigma.SampleDense': spread, 'sigma.OpenVideo': opened})
+        return {
+            'head': dict(recipe['head']),
+            'label': NOT_SEVERE,
+            'backbone': resolved.encoder.backbone(),
+            'normalisation': {'mean': list(resolved.encoder.mean), 'std': list(resolved.encoder.std)},
+            **pipelines,
+            'finetune': recipe['finetune'],
+            'training': dict(recipe['training']),
+        }
+
+    def run(self, resolved, work_dir: Path) -> Outcome:
+        """Train the head, alone or with the encoder, and count."""
+        counted = self._finetuned if resolved.config['finetune'] else self._frozen
+        (videos, labels, counts, unscored), (train_videos, num_skipped, failures) = counted(resolved, work_dir)
+        return Outcome(
+            videos=videos,
+            labels=np.asarray(labels, dtype=np.int64),
+            scores=whole_counts(counts)[:, None],
+            unscored=unscored,
+            num_listed=len(videos) + len(unscored),
+            num_train=len(train_videos),
+            num_train_skipped=num_skipped + len(failures),
+            selection={'epoch': resolved.config['training'].get('epochs'), 'how': 'last'},
+            batch_size=resolved.config['training']['batch_size'],
+            notes=[
+                NOT_SEVERE,
+                *constant_answers(counts_of(resolved, train_videos), labels),
+                *[f'not decoded in training, next video taken: {failure}' for failure in failures],
+            ],
+        )
+
+    def _frozen(self, resolved, work_dir: Path) -> tuple:
+        train, test = (extract(resolved, split, work_dir) for split in ('train', 'test'))
+        some_readable(resolved, train.videos, test.videos)
+        centres, places = self._steps(resolved, *train.values.shape[1:3])
+        values = join_clips(torch.from_numpy(train.values), places)
+        head = self._head(resolved, values.shape, train.labels)
+        cycles = cycle_times(resolved, train.videos)
+        fit_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed)
+        counts = count_with(head, join_clips(torch.from_numpy(test.values), places))
+        return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored), [])
+
+    @staticmethod
+    def _steps(resolved, num_clips: int, steps_per_clip: int) -> tuple[Tensor, Tensor]:
+        clip_frames = resolved.encoder.info['clip']['num_frames']
+        step = resolved.recipe['clip_step_frames'] or clip_frames
+        return step_times(num_clips, steps_per_clip, clip_frames, step)
+
+    @staticmethod
+    def _head(resolved, shape: tuple, labels: np.ndarray) -> DensityHead:
+        """A head for (.., S, D) features; its untrained answer is the mean training count."""
+        torch.manual_seed(resolved.cell.seed)
+        *_, num_steps, width = shape
+        initial = max(float(np.mean(labels)), 1.0) / num_steps
+        return DensityHead(width, num_steps, initial_density=initial, **resolved.config['head'])
+
+    # --- with the encoder trained along ---------------------------------------------------------------------------
+
+    def _finetuned(self, resolved, work_dir: Path) -> tuple:
+        config, settings = resolved.config, resolved.config['training']
+        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        seed, card = resolved.cell.seed, resolved.cell.dataset
+        clips = VideoClips(card, config['train_pipeline'], split='train', seed=seed)
+        tests = VideoClips(card, config['pipeline'], split='test', test_mode=True)
+        train_videos = [entry['video'] for entry in clips.entries]
+        some_readable(resolved, train_videos, [e['video'] for e in tests.entries if e['reason'] is None])
+        cycles = cycle_times(resolved, train_videos).to(device)
+        model = _EncoderAndHead(resolved, self).to(device)
+        optimizer = torch.optim.AdamW(
+            [
+                {'params': model.encoder.parameters(), 'lr': settings['encoder_lr']},
+                {'params': model.head.parameters(), 'lr': settings['lr']},
+            ],
+            weight_decay=settings['weight_decay'],
+        )
+        parts = {'model': model, 'optimizer': optimizer}
+        rates = [group['lr'] for group in optimizer.param_groups]
+        state, failures = resolved.folder(work_dir) / 'state.pt', set()
+        for epoch in range(restore(state, parts), settings['epochs']):
+            torch.manual_seed(1000 * seed + epoch)  # so that an epoch is the same after a restart
+            model.train()
+            order = torch.randperm(len(clips)).split(settings['batch_size'])
+            for number, positions in enumerate(order):
+                done = (epoch + number / len(order)) / settings['epochs']
+                for group, rate in zip(optimizer.param_groups, rates):
+                    group['lr'] = rate * cosine(done, settings['warmup_share'])
+                samples = [clips[epoch, int(position)] for position in positions]
+                failures.update(line for sample in samples for line in sample['failures'].splitlines())
+                # A video that fails to decode is replaced by the next one: its own cycles go with it.
+                taken = torch.tensor([sample['data_samples'].position for sample in samples], device=device)
+                values = model(torch.stack([sample['inputs'] for sample in samples]).to(device))
+                loss = head_loss(model.head, values, model.centres, cycles[taken], settings)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            keep(state, parts, epoch + 1)
+        state.unlink(missing_ok=True)
+        return self._test(model.eval(), tests, settings['batch_size'], device), (
+            train_videos,
+            len(clips.skipped),
+            sorted(failures),
+        )
+
+    @staticmethod
+    @torch.no_grad()
+    def _test(model, tests: VideoClips, batch_size: int, device: torch.device) -> tuple:
+        videos, labels, counts, unscored = [], [], [], []
+        for batch in DataLoader(tests, batch_size, num_workers=num_workers(), collate_fn=pseudo_collate):
+            answers = model.head(model(torch.stack(batch['inputs']).to(device))).sum(dim=1)
+            for sample, count in zip(batch['data_samples'], answers.tolist()):
+                if sample.decode_error is not None:
+                    unscored.append({'video': sample.video, 'reason': sample.decode_error})
+                    continue
+                videos.append(sample.video)
+                labels.append(int(sample.gt_label))
+                counts.append(count)
+        return videos, np.array(labels), np.array(counts), unscored
+
+
+def _changed(steps: list[dict], others: dict[str, dict]) -> list[dict]:
+    """A pipeline with other steps in the place of those of some types."""
+    return [others.get(step['type'], step) for step in steps]
+
+
+class _EncoderAndHead(torch.nn.Module):
+    """From uint8 clips (B, V, 3, T, H, W) to the joined time steps (B, S, D); the head beside."""
+
+    def __init__(self, resolved, protocol: Repetition) -> None:
+        super().__init__()
+        self.encoder = build_encoder(resolved)
+        for name, values in (('mean', resolved.encoder.mean), ('std', resolved.encoder.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1, 1), persistent=False)
+        clip = resolved.encoder.info['clip']
+        step = resolved.recipe['clip_step_frames'] or clip['num_frames']
+        num_clips = (resolved.recipe['num_frames'] - clip['num_frames']) // step + 1
+        with torch.no_grad():
+            tokens = self.encoder(torch.zeros(1, 3, clip['num_frames'], clip['size'], clip['size']))
+        centres, places = protocol._steps(resolved, num_clips, tokens.shape[1])
+        self.register_buffer('centres', centres, persistent=False)
+        self.register_buffer('places', places, persistent=False)
+        labels = [label for _, label in resolved.dataset.pairs('train')]
+        self.head = protocol._head(resolved, (len(centres), tokens.shape[-1]), labels)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        tokens = self.encoder((clips.flatten(0, 1).float() - self.mean) / self.std)  # (B * V, T', H', W', D)
+        return join_clips(tokens.float().mean(dim=(2, 3)).unflatten(0, clips.shape[:2]), self.places)
+
+
+# --- training on features ---------------------------------------------------------------------------------------
+
+
+def fit_head(
+    head: DensityHead, values: Tensor, centres: Tensor, boundaries: Tensor, settings: dict, seed: int
+) -> list[float]:
+    """Trains a head on features (N, S, D) whose cycles (N, K + 1) are known; AdamW, warm-up, cosine.
+
+    Args:
+        settings: `num_steps`, `batch_size`, `lr`, `weight_decay`, `warmup_share`, `least_share`, `count_weight`.
+        seed: Of the order of videos, the parts that are cut out, and dropout.
+
+    Returns:
+        The loss of every step.
+    """
+    torch.manual_seed(seed)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings['lr'], weight_decay=settings['weight_decay'])
+    losses, order = [], torch.empty(0, dtype=torch.long)
+    head.train()
+    for step in range(settings['num_steps']):
+        for group in optimizer.param_groups:
+            group['lr'] = settings['lr'] * cosine(step / settings['num_steps'], settings['warmup_share'])
+        if len(order) < settings['batch_size']:
+            order = torch.cat([order, torch.randperm(len(values))])
+        batch, order = order[: settings['batch_size']], order[settings['batch_size'] :]
+        loss = head_loss(head, values[batch], centres, boundaries[batch], settings)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    head.eval()
+    return losses
+
+
+def head_loss(head: DensityHead, values: Tensor, centres: Tensor, boundaries: Tensor, settings: dict) -> Tensor:
+    """`density_loss` on a random part of every video, at least `least_share` of it, stretched to all time steps."""
+    num_videos, num_steps = values.shape[:2]
+    share = settings['least_share'] + (1 - settings['least_share']) * torch.rand(num_videos, device=values.device)
+    begin = (1 - share) * torch.rand(num_videos, device=values.device)
+    part, edges = resample(values, centres, begin, begin + share, num_steps)
+    return density_loss(head(part), cycle_density(boundaries, edges), settings['count_weight'])
+
+
+@torch.no_grad()
+def count_with(head: DensityHead, values: Tensor) -> np.ndarray:
+    """(N,) counts of features (N, S, D), not rounded."""
+    return torch.cat([head(part).sum(dim=1) for part in values.split(64)]).numpy()
+
+
+def cosine(done: float, warmup_share: float) -> float:
+    """Factor of the learning rate after a share of the training: linear warm-up, then half a cosine to 0."""
+    if done < warmup_share:
+        return (done + 1e-3) / (warmup_share + 1e-3)
+    return 0.5 * (1 + float(np.cos(np.pi * (done - warmup_share) / (1 - warmup_share))))
+
+
+# --- counts and cycles of a dataset -----------------------------------------------------------------------------
+
+
+def check_counting(resolved) -> None:
+    """Counting needs counts, of at least one cycle, and has no few-shot form.
+
+    Raises:
+        DataError: if the card's task is another, a count is 0, or a few clips a class were asked for.
+    """
+    dataset, cell = resolved.dataset, resolved.cell
+    if dataset.task != 'repetition':
+        raise DataError(
+            f"{dataset.name} is a data set for {dataset.task}; {resolved.protocol.name} needs one for 'repetition'."
+        )
+    if cell.shots or cell.examples:
+        raise DataError(
+            f'{resolved.protocol.name} has no classes to draw a few clips of; leave out shots and examples.'
+        )
+    for split in ('train', 'test'):
+        empty = [video for video, count in dataset.pairs(split) if count < 1]
+        if empty:
+            raise DataError(
+                f'{dataset.name} ({split}): {len(empty)} videos have count 0, first {empty[0]}; an error relative to '
+                'the count needs at least one cycle.'
+            )
+
+
+def some_readable(resolved, train: list[str], test: list[str]) -> None:
+    """Raises DataError where a split has no readable video."""
+    if not train or not test:
+        raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
+
+
+def boundaries_of(resolved, videos: list[str], split: str = 'train') -> list[np.ndarray]:
+    """Frame numbers at which one cycle ends and the next begins, of each video.
+
+    Raises:
+        DataError: if a video has none, they do not rise, or they are not one more than its count.
+    """
+    entries = {entry['video']: entry for entry in resolved.dataset.entries(split)}
+    found = []
+    for video in videos:
+        entry = entries[video]
+        cycles = np.asarray((entry['annotation'] or {}).get('cycles', ()), dtype=np.float64)
+        if len(cycles) != entry['label'] + 1 or np.any(np.diff(cycles) <= 0):
+            raise DataError(
+                f'{resolved.dataset.name} ({split}): {video} has count {entry["label"]} and {len(cycles)} cycle '
+                'boundaries; a head is trained on rising boundaries, one more than the count.'
+            )
+        found.append(cycles)
+    return found
+
+
+def cycle_times(resolved, videos: list[str]) -> Tensor:
+    """(N, K + 1) boundaries of training videos in time from 0 to 1; NaN fills rows with fewer cycles."""
+    frames = {entry['video']: entry['total_frames'] for entry in resolved.dataset.entries('train')}
+    rows = [cycles / frames[video] for video, cycles in zip(videos, boundaries_of(resolved, videos))]
+    times = np.full((len(rows), max(map(len, rows))), np.nan, dtype=np.float32)
+    for number, row in enumerate(rows):
+        times[number, : len(row)] = row
+    return torch.from_numpy(times)
+
+
+def counts_of(resolved, videos: list[str]) -> np.ndarray:
+    """Counts of training videos."""
+    labels = dict(resolved.dataset.pairs('train'))
+    return np.array([labels[video] for video in videos])
+
+
+def whole_counts(counts) -> np.ndarray:
+    """(N,) float32, rounded to whole numbers (halves up), at least 0."""
+    return np.floor(np.maximum(np.asarray(counts, dtype=np.float64), 0) + 0.5).astype(np.float32)
+
+
+def constant_answers(train_counts: np.ndarray, labels) -> list[str]:
+    """The error (mean of abs(answer - count) / count) of answering one number for every test video, in words."""
+    labels, said = np.asarray(labels), []
+    for name, value in (('mean', np.mean(train_counts)), ('median', np.median(train_counts))):
+        answer = whole_counts([value])[0]
+        error = np.mean(np.abs(answer - labels) / labels)
+        within = np.mean(np.abs(answer - labels) <= 1)
+        said.append(
+            f'always the {name} training count ({value:.2f}, answered as {answer:.0f}): '
+            f'error {error:.4f}, within one {within:.4f}'
+        )
+    return said
+
+
+# --- a training that can be killed ------------------------------------------------------------------------------
+
+
+def keep(path: Path, parts: dict, epoch: int) -> None:
+    """Write the state of modules and optimizers after so many epochs, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save({'epoch': epoch} | {name: part.state_dict() for name, part in parts.items()}, buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())
+
+
+def restore(path: Path, parts: dict) -> int:
+    """Epochs done, after loading what `keep` wrote; 0 where there is nothing."""
+    if not path.is_file():
+        return 0
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state['epoch']
