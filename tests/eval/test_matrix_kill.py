@@ -91,6 +91,7 @@ def test_killed_after_every_cell_of_twelve(tmp_path):
         go_on_and_check(home, home / 'work', finished, tables(whole / 'work'))
 
 
+@pytest.mark.slow
 def test_the_next_run_waits_for_a_cell_that_is_still_finishing(tmp_path):
     home, work = tiny.make(tmp_path / 'home', num_encoders=1), tmp_path / 'work'
     name = 'a_tiny_tiny_low_s0'
@@ -106,6 +107,7 @@ def test_the_next_run_waits_for_a_cell_that_is_still_finishing(tmp_path):
     assert tiny.ran(home).count(name) == 1
 
 
+@pytest.mark.slow
 def test_overhead_of_a_cell_is_told(few, capsys):
     """Seconds of a matrix of finished cells, and how much of it a cell is; a benchmark, nothing is asserted of time."""
     home, work, _ = few

@@ -96,6 +96,7 @@ def test_weights_that_change_while_it_runs_are_no_failure(home, capsys, monkeypa
     assert list((home / 'work').rglob('failed.json')) == []
 
 
+@pytest.mark.slow
 def test_the_jobs_of_slurm_run_here(home, capsys):
     assert run_severe.main(command(home, '--executor', 'submitit-local', '--jobs', 2)) == 0
     assert '[2/2]' in capsys.readouterr().err
