@@ -1,4 +1,4 @@
-from eval.models.heads import TokenHead
+from eval.models.heads import MultiLabelHead, TokenHead
 from eval.models.preprocessor import VideoPreprocessor
 
-__all__ = ['TokenHead', 'VideoPreprocessor']
+__all__ = ['MultiLabelHead', 'TokenHead', 'VideoPreprocessor']
