@@ -12,8 +12,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from sigma import compat
-from sigma.registry import TRANSFORMS
+from sigma.registry import TRANSFORMS  # mends what timm and torchvision need; they come after it
 
 
 @TRANSFORMS.register_module()
@@ -32,7 +31,6 @@ class RandAugment(BaseTransform):
     """
 
     def __init__(self, policy: str = 'rand-m7-n4-mstd0.5-inc1') -> None:
-        compat.apply()  # before timm, which imports torchvision
         from PIL import Image
         from timm.data.auto_augment import rand_augment_transform
 
@@ -67,7 +65,6 @@ class JitterColours(BaseTransform):
     def __init__(
         self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.2
     ) -> None:
-        compat.apply()  # before torchvision
         from torchvision.transforms import ColorJitter
 
         self.jitter = ColorJitter(brightness, contrast, saturation, hue)
