@@ -18,9 +18,9 @@ class EncoderCard:
 
     Fields of `info`: `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
     `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.engine.checkpoint.EncoderWeightsHook`),
-    `clip` (num_frames, stride_frames, size), `mean`, `std`, `finetune` (settings of the backbone that differ under
-    fine-tuning), `finetune_drop` (tensors without a place there), `pretraining_data`, `source`, `make` (the command
-    that makes the checkpoint).
+    `clip` (num_frames, stride_frames, size), `mean`, `std`, `drop` (prefixes of tensors of a checkpoint that have no
+    place), `finetune` (settings of the backbone that differ under fine-tuning), `finetune_drop` (tensors without a
+    place there), `pretraining_data`, `source`, `make` (the command that makes the checkpoint).
     """
 
     name: str
@@ -69,7 +69,7 @@ class EncoderCard:
             'checkpoint': self.checkpoint,
             'layout': self.info.get('layout', 'sigma'),
             'inner': self.info.get('inner', ''),
-            'drop': tuple(self.info.get('finetune_drop', ()) if finetune else ()),
+            'drop': (*self.info.get('drop', ()), *(self.info.get('finetune_drop', ()) if finetune else ())),
         }
 
     @property

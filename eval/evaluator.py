@@ -1,6 +1,7 @@
 """Keeps the scores of every video, so that a metric can be computed from them again without a GPU."""
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 
 from eval.metrics import score_predictions
@@ -12,7 +13,8 @@ class KeepPredictions(BaseMetric):
     """Scores by video, each video once, and the reason for every video that has none.
 
     After evaluation `videos`, `labels`, `scores` (N, C) hold the scored ones in the order of the list, and
-    `unscored` the others as [{video, reason}].
+    `unscored` the others as [{video, reason}]. Labels are (N,) int64 classes or counts, or (N, C) bool where samples
+    carry a vector of floats (`sigma.MultiHot`).
 
     Args:
         metric: Name in `eval.metrics.METRICS` to report in the log.
@@ -30,7 +32,7 @@ class KeepPredictions(BaseMetric):
                 {
                     'position': sample['position'],
                     'video': sample['video'],
-                    'label': int(sample['gt_label']),
+                    'label': _label(sample['gt_label']),
                     'score': score.float().cpu().numpy(),
                     'error': sample['decode_error'],
                 }
@@ -43,12 +45,19 @@ class KeepPredictions(BaseMetric):
         scored = [result for result in ordered if result['error'] is None]
         self.unscored = [{'video': r['video'], 'reason': r['error']} for r in ordered if r['error'] is not None]
         self.videos = [result['video'] for result in scored]
-        self.labels = np.array([result['label'] for result in scored], dtype=np.int64)
+        self.labels = np.array([result['label'] for result in scored])
         self.scores = np.array([result['score'] for result in scored], dtype=np.float32)
         if not scored:
             return {}
         predictions = _Scores(self.scores, self.labels)
         return {self.metric: score_predictions(predictions, self.metric)}
+
+
+def _label(label: torch.Tensor) -> np.ndarray:
+    """A class or count as int64, a multi-hot vector as bool."""
+    if label.is_floating_point():
+        return label.cpu().numpy() > 0.5
+    return np.int64(label.item())
 
 
 class _Scores:

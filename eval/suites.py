@@ -38,7 +38,7 @@ SUITES: dict[str, tuple[Entry, ...]] = {
     ),
     # A user's own data at published sizes: give it with --datasets.
     'own': (
-        Entry('finetune', 'toy', 'finetune_default'),
+        Entry('finetune', 'toy', 'finetune_vit'),
         Entry('frozen_linear', 'toy', 'frozen_default'),
     ),
     # What labels alone teach, and that appearance alone teaches nothing.

@@ -12,9 +12,11 @@ def _child(parent, locations):
 
 
 MODELS = _child(_mmengine.MODELS, ['sigma.models', 'sigma.losses'])
-DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips'])
+DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips', 'sigma.data.labels'])
 DATA_SAMPLERS = _child(_mmengine.DATA_SAMPLERS, ['sigma.data.sampler'])
-TRANSFORMS = _child(_mmengine.TRANSFORMS, ['sigma.data.transforms'])
+TRANSFORMS = _child(
+    _mmengine.TRANSFORMS, [f'sigma.data.{name}' for name in ('transforms', 'sampling', 'augment', 'labels')]
+)
 HOOKS = _child(_mmengine.HOOKS, ['sigma.engine'])
 OPTIMIZERS = _child(_mmengine.OPTIMIZERS, ['sigma.engine'])
 LOOPS = _child(_mmengine.LOOPS, ['sigma.engine'])

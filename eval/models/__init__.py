@@ -1,5 +1,5 @@
 import eval.registry  # noqa: F401 - mends what is broken below us before mmaction2 is imported
-from eval.models.heads import TokenHead
+from eval.models.heads import MultiLabelHead, TokenHead
 from eval.models.preprocessor import VideoPreprocessor
 
-__all__ = ['TokenHead', 'VideoPreprocessor']
+__all__ = ['MultiLabelHead', 'TokenHead', 'VideoPreprocessor']

@@ -22,6 +22,8 @@ class Outcome:
     batch_size: int | None = None
     num_processes: int = 1
     notes: list[str] = field(default_factory=list)
+    # name, num_frames, stride_frames, views (CLIPSxCROPS): which frames were seen
+    sampling: dict | None = None
 
 
 class Protocol:
@@ -45,6 +47,10 @@ class Protocol:
     def metric_of(self, resolved) -> str:
         """The primary metric of a cell."""
         return self.metric or resolved.dataset.info['metric']
+
+    def num_classes(self, resolved) -> int:
+        """Classes that the encoder is asked to tell apart."""
+        return resolved.dataset.num_classes
 
     def config(self, resolved) -> dict:
         """All settings of the cell, joined from its cards; part of its identity."""

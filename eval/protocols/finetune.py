@@ -1,88 +1,116 @@
 """Fine-tuning of the whole encoder with labels, on all training clips or on a few of each class.
 
+A recipe (`mmaction_configs/recipes/finetune_*.py`) decides, and `finetune_vit.py` shows, what follows; a key that is
+absent leaves its part out.
+
+    optimizer     `optimizer` (AdamW, Adam, SGD), `base_lr` for each 256 clips of the total batch or `lr` as it is,
+                  `betas` or `momentum`, `weight_decay`, `layer_decay`, `precision` (fp32, bf16)
+    schedule      `epochs` of `repeats` passes or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
+                  a cosine to `min_lr`, or with `milestones` (epochs) a factor of `milestone_factor` at each
+    batch         `batch_size` of a process, `accumulate` of which make an optimizer step, `num_sample` augmentations
+    frames        `sampling` (eval/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls)
+    augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (where the card does not say that flips
+                  change the label, or `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`
+    model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
+    test          `views`, `test_batch_size`, `decoder`
+
 Versions: 1 (2026-11-21).
 """
 
+import copy
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 
 from eval.machine import machine_settings
 from eval.protocols.base import Outcome, Protocol
 from eval.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
-from eval.views import PACK, control, evaluation_pipeline, spatial_views, stride_of
+from eval.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
+from sigma.data.index import DataError
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.registry import RUNNERS
 
 
 class Finetune(Protocol):
-    """mmaction2's Recognizer3D: encoder, mean over tokens, norm, linear; AdamW with layer decay; the last epoch."""
+    """mmaction2's Recognizer3D: encoder, mean over tokens, norm, linear; the last epoch."""
 
     name = 'finetune'
     version = 1
-    source = 'SIGMA and VideoMAE fine-tuning; SEVERE (ECCV 2022) for its use on few clips'
+    source = 'SIGMA and VideoMAE fine-tuning; SEVERE (ECCV 2022) for R(2+1)D-18 and for few clips'
+    task = 'action_recognition'
+    head = 'eval.TokenHead'
+
+    # --- what a protocol of this kind may change -----
+
+    def labels(self, resolved, training: bool) -> tuple[dict, ...]:
+        """Transforms that make a clip's label, once its frames are chosen; none: the label of the list."""
+        return ()
+
+    def test_source(self, resolved) -> dict:
+        """The data set that is scored."""
+        return {'type': 'sigma.VideoClips', 'card': resolved.cell.dataset, 'split': 'test', 'test_mode': True}
+
+    def check(self, resolved) -> None:
+        """Refuse a data set whose labels are of another kind."""
+        if self.task and resolved.dataset.task != self.task:
+            raise DataError(
+                f'{resolved.dataset.name} is a data set of the task {resolved.dataset.task}; '
+                f'the protocol {self.name} measures {self.task}.'
+            )
+
+    # --- the config -----
 
     def config(self, resolved) -> dict:
         """A whole MMEngine config but for the work directory and what the machine decides."""
-        recipe, encoder, dataset = resolved.recipe, resolved.encoder, resolved.dataset
-        clip, stride = encoder.info['clip'], stride_of(resolved)
+        self.check(resolved)
+        recipe = resolved.recipe
         subset = self._subset(resolved)
-        train = dataset.entries('train')
-        kept = [train[i] for i in subset] if subset is not None else train
-        num_readable = sum(entry['reason'] is None for entry in kept)
-        batch = max(1, min(recipe['batch_size'], num_readable))
-        # With a number of steps, an epoch is several passes: few clips do not start the loader every other step.
-        repeats = 1 if recipe.get('epochs') else max(1, 50 * batch // max(num_readable, 1))
-        steps = max(1, num_readable * repeats // batch)
-        epochs = recipe.get('epochs') or -(-recipe['num_steps'] // steps)
-        source = {'type': 'sigma.VideoClips', 'card': resolved.cell.dataset}
+        length = Length(recipe, self._num_readable(resolved, subset))
+        together = {'steps_together': length.accumulate} if length.accumulate > 1 else {}
         return {
             'default_scope': 'mmaction',
             'custom_imports': {'imports': ['eval.registry'], 'allow_failed_imports': False},
             'runner_type': 'sigma.Runner',
             'model': self._model(resolved),
             'train_dataloader': {
-                'batch_size': batch,
-                'sampler': {'type': 'sigma.EpochSampler', 'repeats': repeats},
-                'dataset': source
-                | {
+                'batch_size': length.batch,
+                'sampler': {'type': 'sigma.EpochSampler', 'repeats': length.repeats} | together,
+                'dataset': {
+                    'type': 'sigma.VideoClips',
+                    'card': resolved.cell.dataset,
                     'split': 'train',
                     'subset': subset,
-                    'pipeline': self._train_pipeline(recipe, clip, stride),
+                    'pipeline': self._train_pipeline(resolved),
                 },
             },
             'test_dataloader': {
                 'batch_size': recipe['test_batch_size'],
                 'sampler': {'type': 'mmengine.DefaultSampler', 'shuffle': False},
-                'dataset': source
-                | {
-                    'split': 'test',
-                    'test_mode': True,
-                    'pipeline': evaluation_pipeline(
-                        clip, recipe['views'], stride, recipe['decoder'], recipe.get('frames')
-                    ),
-                },
+                'dataset': self.test_source(resolved) | {'pipeline': self._test_pipeline(resolved)},
             },
             'test_evaluator': {'type': 'eval.KeepPredictions', 'metric': self.metric_of(resolved)},
             'test_cfg': {'type': 'mmengine.TestLoop'},
-            'train_cfg': {'type': 'sigma.TrainLoop', 'max_epochs': epochs},
+            'train_cfg': {'type': 'sigma.TrainLoop', 'max_epochs': length.epochs},
             'randomness': {'seed': resolved.cell.seed},
-            **self._optimisation(recipe, batch, steps * epochs),
+            'optim_wrapper': optimisation(recipe, length),
+            'param_scheduler': schedule(recipe, length),
         }
 
     def run(self, resolved, work_dir: Path) -> Outcome:
         """Train, test, and take the predictions of the last epoch."""
-        config = Config(resolved.config | machine_settings(resolved, work_dir))
+        # A copy: mmaction2's blending writes into the settings that it is built from.
+        config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
         runner = RUNNERS.build(config)
+        length = Length(resolved.recipe, self._num_readable(resolved, self._subset(resolved)))
+        scaling = describe_learning_rate(resolved.recipe, length)
+        runner.logger.info(scaling)
         runner.train()
         runner.test()
         metric = runner.test_evaluator.metrics[0]
         dataset = runner.train_dataloader.dataset
-        batch = resolved.config['train_dataloader']['batch_size']
         failures = next(hook.failures for hook in runner.hooks if isinstance(hook, DiagnosticsHook))
         notes = [f'not decoded in training, next video taken: {failure}' for failure in failures]
-        if batch < resolved.recipe['batch_size']:
-            notes.append(f'batch {batch} instead of {resolved.recipe["batch_size"]}: no more clips to train on')
         return Outcome(
             videos=metric.videos,
             labels=metric.labels,
@@ -93,9 +121,21 @@ class Finetune(Protocol):
             num_train_skipped=len(dataset.skipped) + len(failures),
             selection={'epoch': runner.epoch, 'how': 'last'},
             subset=self._describe_subset(resolved),
-            batch_size=batch,
-            notes=notes,
+            batch_size=length.total_batch,
+            num_processes=length.processes,
+            notes=[*notes, *length.notes, scaling, *self.notes(resolved)],
+            sampling=describe_sampling(resolved),
         )
+
+    def notes(self, resolved) -> list[str]:
+        """Further sentences for the reader of a record."""
+        return []
+
+    @staticmethod
+    def _num_readable(resolved, subset: list[int] | None) -> int:
+        train = resolved.dataset.entries('train')
+        kept = [train[i] for i in subset] if subset is not None else train
+        return sum(entry['reason'] is None for entry in kept)
 
     @staticmethod
     def _subset(resolved) -> list[int] | None:
@@ -118,77 +158,210 @@ class Finetune(Protocol):
             'sha256': subset_sha256([pairs[i][0] for i in subset]),
         }
 
-    @staticmethod
-    def _model(resolved) -> dict:
+    def _model(self, resolved) -> dict:
         recipe, encoder = resolved.recipe, resolved.encoder
-        settings = {'drop_path_rate': recipe['drop_path']} if recipe['drop_path'] else {}
+        settings = {'drop_path_rate': recipe['drop_path']} if recipe.get('drop_path') else {}
+        blending = mixing(recipe, self.num_classes(resolved))
         return {
             'type': 'mmaction.Recognizer3D',
             'backbone': encoder.backbone(finetune=True, **settings),
             'cls_head': {
-                'type': 'eval.TokenHead',
-                'num_classes': resolved.dataset.num_classes,
+                'type': self.head,
+                'num_classes': self.num_classes(resolved),
                 'in_channels': encoder.info['embed_dims'],
                 'dropout': recipe['head_dropout'],
                 'init_scale': recipe['head_init_scale'],
                 'label_smooth_eps': recipe['label_smoothing'],
                 'average_clips': 'prob',
-            },
+            }
+            | ({'norm': False} if not recipe.get('head_norm', True) else {}),
             'data_preprocessor': {
                 'type': 'eval.VideoPreprocessor',
                 'mean': list(encoder.mean),
                 'std': list(encoder.std),
                 'format_shape': 'NCTHW',
-            },
+            }
+            | ({'blending': blending} if blending else {}),
         }
 
-    @staticmethod
-    def _train_pipeline(recipe: dict, clip: dict, stride: int) -> list[dict]:
-        size = clip['size']
-        crop = []
-        if recipe['crop_area']:
-            crop = [{'type': 'mmaction.RandomResizedCrop', 'area_range': tuple(recipe['crop_area'])}]
-            crop.append({'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False})
-        return [
-            {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']},
-            {'type': 'sigma.SampleDense', 'num_frames': clip['num_frames'], 'stride_frames': stride},
-            {'type': 'sigma.DecodeFrames', 'cache_megabytes': recipe.get('cache_megabytes', 0)},
-            *control(recipe.get('frames')),
-            *(crop or spatial_views(size, recipe['views'] | {'crops': 1})),
+    def _train_pipeline(self, resolved) -> list[dict]:
+        recipe = resolved.recipe
+        finish = [
+            *augmentation(recipe, resolved.dataset, resolved.encoder),
             {'type': 'mmaction.FormatShape', 'input_format': 'NCTHW'},
             PACK,
         ]
+        if recipe.get('num_sample', 1) > 1:
+            finish = [{'type': 'sigma.RepeatedAugmentation', 'num_samples': recipe['num_sample'], 'pipeline': finish}]
+        return [
+            {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']},
+            sampler(resolved, test_mode=False),
+            *self.labels(resolved, training=True),
+            {'type': 'sigma.DecodeFrames', 'cache_megabytes': recipe.get('cache_megabytes', 0)},
+            *control(recipe.get('frames')),
+            *finish,
+        ]
 
-    @staticmethod
-    def _optimisation(recipe: dict, batch: int, total_steps: int) -> dict:
-        """Learning rate base_lr x batch / 256, linear warm-up, cosine per step."""
-        warmup = max(1, int(total_steps * recipe['warmup_share']))
-        return {
-            'optim_wrapper': {
-                'type': 'mmengine.OptimWrapper',
-                'constructor': 'sigma.ParamGroups',
-                'paramwise_cfg': {'layer_decay': recipe['layer_decay']},
-                'optimizer': {
-                    'type': 'AdamW',
-                    'lr': recipe['base_lr'] * batch / 256,
-                    'betas': tuple(recipe['betas']),
-                    'weight_decay': recipe['weight_decay'],
-                },
+    def _test_pipeline(self, resolved) -> list[dict]:
+        recipe = resolved.recipe
+        return evaluation_pipeline(
+            resolved.encoder.info['clip'],
+            recipe['views'],
+            stride_of(resolved),
+            recipe['decoder'],
+            recipe.get('frames'),
+            sample=sampler(resolved, test_mode=True),
+            label=self.labels(resolved, training=False),
+        )
+
+
+# --- how long, and at which learning rate -----
+
+
+class Length:
+    """Batches, passes and steps of a training, from its recipe and the number of clips that can be read.
+
+    Attributes:
+        batch: Clips of a process in one forward pass; not more than there are.
+        accumulate: Passes whose gradients are added up before the optimizer moves.
+        processes, total_batch: processes x batch x accumulate.
+        repeats: Passes over the list in one epoch.
+        steps: Forward passes of an epoch on one process.
+        epochs, notes.
+    """
+
+    def __init__(self, recipe: dict, num_clips: int) -> None:
+        self.processes = get_world_size()
+        self.batch = max(1, min(recipe['batch_size'], num_clips))
+        # With a number of steps, an epoch is several passes: few clips do not start the loader every other step.
+        if recipe.get('epochs'):
+            self.repeats = recipe.get('repeats', 1)
+        else:
+            self.repeats = max(1, 50 * self.batch // max(num_clips, 1))
+        wanted = recipe.get('accumulate', 1)
+        together = self.batch * self.processes
+        self.accumulate = max(1, min(wanted, num_clips * self.repeats // together))
+        self.total_batch = together * self.accumulate
+        self.steps = max(1, num_clips * self.repeats // self.total_batch * self.accumulate)
+        self.epochs = recipe.get('epochs') or -(-recipe['num_steps'] * self.accumulate // self.steps)
+        self.notes = []
+        if self.batch < recipe['batch_size']:
+            self.notes.append(f'batch {self.batch} instead of {recipe["batch_size"]}: no more clips to train on')
+        if self.accumulate < wanted:
+            self.notes.append(f'{self.accumulate} accumulations instead of {wanted}: no more clips to train on')
+
+
+def learning_rate(recipe: dict, length: Length) -> float:
+    """`lr` as it is, or `base_lr` x total batch / 256."""
+    return recipe['lr'] if 'lr' in recipe else recipe['base_lr'] * length.total_batch / 256
+
+
+def describe_learning_rate(recipe: dict, length: Length) -> str:
+    """The sentence that a run says of its learning rate."""
+    batch = (
+        f'total batch {length.total_batch} = {length.processes} processes x {length.batch} clips x '
+        f'{length.accumulate} accumulations'
+    )
+    if 'lr' in recipe:
+        return f'learning rate {recipe["lr"]:g} whatever the batch; {batch}'
+    return (
+        f'learning rate {learning_rate(recipe, length):g} = {recipe["base_lr"]:g} x {length.total_batch} / 256; {batch}'
+    )
+
+
+def optimisation(recipe: dict, length: Length) -> dict:
+    """The optimizer and its wrapper: precision, groups by layer, accumulation."""
+    precisions = {'fp32': 'mmengine.OptimWrapper', 'bf16': 'sigma.Bf16OptimWrapper'}
+    precision = recipe.get('precision', 'fp32')
+    if precision not in precisions:
+        raise DataError(f'A recipe asks for the precision {precision!r}; known: {", ".join(precisions)}.')
+    kind = recipe.get('optimizer', 'AdamW')
+    settings = {'momentum': recipe['momentum']} if kind == 'SGD' else {'betas': tuple(recipe['betas'])}
+    return {
+        'type': precisions[precision],
+        'constructor': 'sigma.ParamGroups',
+        'paramwise_cfg': {'layer_decay': recipe.get('layer_decay', 1.0)},
+        'optimizer': {
+            'type': kind,
+            'lr': learning_rate(recipe, length),
+            **settings,
+            'weight_decay': recipe['weight_decay'],
+        },
+    } | ({'accumulative_counts': length.accumulate} if length.accumulate > 1 else {})
+
+
+def schedule(recipe: dict, length: Length) -> list[dict]:
+    """Linear warm-up, then a cosine or falls at milestones; by forward pass."""
+    total, peak = length.steps * length.epochs, learning_rate(recipe, length)
+    warmup = 0
+    if 'warmup_epochs' in recipe:
+        warmup = int(recipe['warmup_epochs'] * length.steps)
+    elif recipe.get('warmup_share'):
+        warmup = max(1, int(total * recipe['warmup_share']))
+    parts = []
+    if warmup:
+        start = min(1.0, recipe['warmup_lr'] / peak) if 'warmup_lr' in recipe else 1e-3
+        parts.append({'type': 'mmengine.LinearLR', 'start_factor': start, 'by_epoch': False, 'begin': 0, 'end': warmup})
+    if 'milestones' in recipe:
+        return [
+            *parts,
+            {
+                'type': 'mmengine.MultiStepLR',
+                'milestones': [epoch * length.steps for epoch in recipe['milestones']],
+                'gamma': recipe['milestone_factor'],
+                'by_epoch': False,
             },
-            'param_scheduler': [
-                {
-                    'type': 'mmengine.LinearLR',
-                    'start_factor': 1e-3,
-                    'by_epoch': False,
-                    'begin': 0,
-                    'end': warmup,
-                },
-                {
-                    'type': 'mmengine.CosineAnnealingLR',
-                    'eta_min_ratio': 1e-3,
-                    'by_epoch': False,
-                    'begin': warmup,
-                    'end': max(total_steps, warmup + 1),
-                },
-            ],
-        }
+        ]
+    cosine = {
+        'type': 'mmengine.CosineAnnealingLR',
+        'eta_min_ratio': min(1.0, recipe['min_lr'] / peak) if 'min_lr' in recipe else 1e-3,
+        'by_epoch': False,
+        'begin': warmup,
+        'end': max(total, warmup + 1),
+    }
+    return [*parts, cosine]
+
+
+# --- augmentation -----
+
+
+def augmentation(recipe: dict, dataset, encoder) -> list[dict]:
+    """From decoded frames to a square clip, in the published order; the whole frame where the recipe says nothing."""
+    size, steps = encoder.info['clip']['size'], []
+    if recipe.get('rand_augment'):
+        steps.append({'type': 'sigma.RandAugment', 'policy': recipe['rand_augment']})
+    if recipe.get('crop_area'):
+        steps.append({'type': 'mmaction.RandomResizedCrop', 'area_range': tuple(recipe['crop_area'])})
+        steps.append({'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False})
+    elif recipe.get('short_side_jitter'):
+        steps.append({'type': 'sigma.ShortSideJitter', 'sides': tuple(recipe['short_side_jitter'])})
+        steps.append({'type': 'mmaction.RandomCrop', 'size': size})
+    else:
+        steps += spatial_views(size, recipe['views'] | {'crops': 1})
+    if recipe.get('flip') and (recipe.get('flip_anyway') or not dataset.info.get('flips_change_label')):
+        steps.append({'type': 'sigma.FlipClip', 'probability': recipe['flip']})
+    if recipe.get('colour_jitter'):
+        factors = dict(zip(('brightness', 'contrast', 'saturation', 'hue'), recipe['colour_jitter'], strict=True))
+        steps.append({'type': 'sigma.JitterColours'} | factors)
+    if recipe.get('erase'):
+        noise = {'mean': tuple(encoder.mean), 'std': tuple(encoder.std)}
+        steps.append({'type': 'sigma.EraseRectangle', 'probability': recipe['erase']} | noise)
+    return steps
+
+
+def mixing(recipe: dict, num_classes: int) -> dict | None:
+    """mmaction2's mixup and cutmix, one of them for each batch.
+
+    timm's `Mixup`, which the published code copies, indexes rows and columns as of images and so would cut frames out
+    of clips; mmaction2's cuts the last two axes. It pairs the batch by a random order where timm's reverses it.
+    """
+    if not recipe.get('mixup') and not recipe.get('cutmix'):
+        return None
+    switch = recipe.get('mix_switch', 0.5)  # share of cutmix
+    parts = {'mmaction.MixupBlending': recipe.get('mixup'), 'mmaction.CutmixBlending': recipe.get('cutmix')}
+    used = {kind: alpha for kind, alpha in parts.items() if alpha}
+    return {
+        'type': 'mmaction.RandomBatchAugment',
+        'augments': [{'type': kind, 'num_classes': num_classes, 'alpha': alpha} for kind, alpha in used.items()],
+        'probs': [1 - switch, switch] if len(used) == 2 else [1.0],
+    }

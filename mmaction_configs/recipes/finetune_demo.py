@@ -1,4 +1,4 @@
-"""Fine-tuning for the demo: as `finetune_default` in optimizer, layer decay and smoothing, for a tiny encoder and few
+"""Fine-tuning for the demo: as `finetune_vit` in optimizer, layer decay and smoothing, for a tiny encoder and few
 steps. The whole frame, no crop, no drop path; a head at full scale, since there is no time to
 grow it.
 """

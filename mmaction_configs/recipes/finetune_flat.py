@@ -1,5 +1,5 @@
-"""`finetune_default` without layer decay, for encoders whose parameters name no blocks (convolutional ones)."""
+"""`finetune_vit` without layer decay, for encoders whose parameters name no blocks (convolutional ones)."""
 
-_base_ = 'finetune_default.py'
+_base_ = 'finetune_vit.py'
 
 recipe = dict(layer_decay=1.0)

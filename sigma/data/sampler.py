@@ -23,21 +23,32 @@ class EpochSampler(Sampler):
         shuffle: False keeps the order of the list.
         repeats: Passes over the list in one epoch, each in an order and with randomness of its own: a small data set
             then does not start its loader anew every few steps.
+        steps_together: Steps of an epoch are a multiple of this, so that an epoch never ends among steps whose
+            gradients are added up.
 
     Raises:
         DataError: if there are fewer samples than the global batch.
     """
 
-    def __init__(self, dataset, batch_size: int, seed: int = 0, shuffle: bool = True, repeats: int = 1) -> None:
+    def __init__(
+        self,
+        dataset,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        repeats: int = 1,
+        steps_together: int = 1,
+    ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_samples, self.batch_size, self.seed, self.shuffle = len(dataset), batch_size, seed, shuffle
         self.repeats = repeats
         self.global_batch = batch_size * self.world_size
-        self.steps = self.num_samples * repeats // self.global_batch
+        self.steps = self.num_samples * repeats // (self.global_batch * steps_together) * steps_together
         if not self.steps:
+            together = f' x {steps_together} accumulations' if steps_together > 1 else ''
             raise DataError(
-                f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}) was asked of '
-                f'{self.num_samples} videos; lower train_dataloader.batch_size.'
+                f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}){together} was '
+                f'asked of {self.num_samples} videos; lower train_dataloader.batch_size.'
             )
         self.set_position(0, 0)
 

@@ -7,6 +7,7 @@ from mmcv.transforms import BaseTransform
 
 from sigma.data.clips import READERS, DecodeError, dense_indices, segment_indices
 from sigma.data.masking import tube_mask
+from sigma.data.sampling import published_segment_test_indices, published_segment_training_indices, sampled
 from sigma.registry import TRANSFORMS
 
 
@@ -88,14 +89,29 @@ class SampleSegments(BaseTransform):
         num_frames: T.
         num_clips: Clips of one video in testing, at offsets (i + 1/2) / num_clips of each segment.
         test_mode: Whether offsets are fixed.
+        offsets: `centred` (as above, over the whole video), or `published`: as the SSv2 loader of VideoMAE and SIGMA,
+            which tests at offsets 0 and 1/2, and trains on segments of floor(n / T) frames (`sigma.data.sampling`).
+
+    Raises:
+        ValueError: on other offsets, or where the published test is asked for another number of clips than its two.
     """
 
-    def __init__(self, num_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
+    def __init__(self, num_frames: int, num_clips: int = 1, test_mode: bool = False, offsets: str = 'centred') -> None:
+        if offsets not in ('centred', 'published'):
+            raise ValueError(f"SampleSegments was asked for offsets {offsets!r}; it knows 'centred' and 'published'.")
+        if offsets == 'published' and test_mode and num_clips != 2:
+            raise ValueError(
+                f'The published offsets 0 and 1/2 are two test clips; {num_clips} were asked. Take views with '
+                "num_clips=2, or offsets='centred'."
+            )
         self.num_frames, self.num_clips, self.test_mode = num_frames, num_clips, test_mode
+        self.offsets = offsets
 
     def transform(self, results: dict) -> dict:
         """Adds `frame_inds` (num_clips * T,), `clip_len`, `num_clips`."""
         total = results['total_frames']
+        if self.offsets == 'published':
+            return sampled(results, self._published(total, results['rng']))
         clips = []
         for number in range(self.num_clips):
             if self.test_mode:
@@ -103,11 +119,13 @@ class SampleSegments(BaseTransform):
             else:
                 offsets = results['rng'].random(self.num_frames)
             clips.append(segment_indices(total, self.num_frames, offsets))
-        return results | {
-            'frame_inds': np.concatenate(clips),
-            'clip_len': self.num_frames,
-            'num_clips': self.num_clips,
-        }
+        return sampled(results, clips)
+
+    def _published(self, total: int, rng) -> list[np.ndarray]:
+        if self.test_mode:
+            return [*published_segment_test_indices(total, self.num_frames)]
+        draws = rng.random((self.num_clips, self.num_frames))
+        return [published_segment_training_indices(total, self.num_frames, draw) for draw in draws]
 
 
 @TRANSFORMS.register_module()

@@ -7,6 +7,7 @@ from sigma.models.decoder import MaskedDecoder  # noqa: E402
 from sigma.models.encoder import VideoViT  # noqa: E402
 from sigma.models.preprocessor import ClipPreprocessor  # noqa: E402
 from sigma.models.projector import ImageProjector, MLPProjector, PixelTargets  # noqa: E402
+from sigma.models.r2plus1d import R2Plus1D18  # noqa: E402
 from sigma.models.sigma import SIGMA  # noqa: E402
 from sigma.models.videomae import VideoMAE  # noqa: E402
 
@@ -18,6 +19,7 @@ __all__ = [
     'MLPProjector',
     'MaskedDecoder',
     'PixelTargets',
+    'R2Plus1D18',
     'VideoMAE',
     'VideoViT',
 ]

@@ -1,0 +1,6 @@
+"""Forwards or backwards with R(2+1)D-18: `finetune_r2plus1d` with two classes. Our choice: SEVERE++ reports the task,
+its settings were not found."""
+
+_base_ = 'finetune_r2plus1d.py'
+
+recipe = dict(protocol='arrow_of_time')

@@ -1,0 +1,5 @@
+"""`finetune_vit_ssv2` as VideoMAE has it for its 800-epoch weights: total batch 512, 5e-4 a 256 clips, 50 epochs."""
+
+_base_ = 'finetune_vit_ssv2.py'
+
+recipe = dict(base_lr=5e-4, epochs=50, batch_size=8, accumulate=64)

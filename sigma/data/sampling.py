@@ -1,0 +1,216 @@
+"""Which frames a clip is made of, where the choice departs from the plain ones of `sigma/data/transforms.py`.
+
+    name         transform        a clip that the video is too short for
+    dense        SampleDense      by the stride from 0; the last reachable frame repeats (mmaction2's `repeat_last`)
+    published    SamplePublished  floor(n / stride) frames spread over the video, then copies of its last frame
+    dense_short  SampleStretched  the interval shrinks until the clip covers the video: all frames differ while n >= T
+    segments     SampleSegments   one frame of each of T segments; frames repeat
+    published_segments            the same as the published SSv2 loader places them
+    seconds      SampleSeconds    at a rate in frames a second, whatever the file's; loops, or repeats the last frame
+
+The names are those of a recipe's `sampling`. T frames of a clip, n frames of a video.
+"""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sigma.data.index import DataError
+from sigma.registry import TRANSFORMS
+
+# --- frame numbers -------------------------------------------------------------------------------------------------
+
+
+def published_training_indices(num_frames: int, clip_frames: int, stride_frames: int, end: int | None) -> np.ndarray:
+    """(clip_frames,) frame numbers of a training clip of the loaders that VideoMAE and SIGMA published.
+
+    Args:
+        num_frames: n of the video.
+        clip_frames, stride_frames: T and the nominal stride; the window is T * stride frames.
+        end: One past the window, in [T * stride, n - 1]; not read where n <= T * stride.
+
+    Source: `VideoClsDataset` of SIGMA (kinetics.py). Within the window the frames stand (T * stride) / (T - 1) apart,
+    not `stride`. On a short video floor(n / stride) frames are spread over all of it and its last frame fills the
+    clip; since the last of the spread is that frame too, floor(n / stride) of the T differ.
+    """
+    window = clip_frames * stride_frames
+    if num_frames <= window:
+        spread = np.linspace(0, num_frames, num_frames // stride_frames)
+        filled = np.concatenate([spread, np.full(clip_frames - len(spread), num_frames)])
+        return np.clip(filled, 0, num_frames - 1).astype(np.int64)
+    indices = np.linspace(end - window, end, clip_frames)
+    return np.clip(indices, end - window, end - 1).astype(np.int64)
+
+
+def published_test_indices(num_frames: int, clip_frames: int, stride_frames: int, num_clips: int) -> np.ndarray:
+    """(num_clips, clip_frames) frame numbers of the test clips of the same loaders.
+
+    Every `stride`-th frame of the video, filled up with the last of them; clips are windows of T in that list, evenly
+    spaced from its start to its end, rounded down. On a short video all clips are the same.
+    A single clip is not defined there; we take the middle window.
+    """
+    strided = np.arange(0, num_frames, stride_frames)
+    strided = np.concatenate([strided, np.full(max(clip_frames - len(strided), 0), strided[-1])])
+    free = len(strided) - clip_frames
+    starts = [free // 2] if num_clips == 1 else (np.arange(num_clips) * (free / (num_clips - 1))).astype(np.int64)
+    return np.stack([strided[start : start + clip_frames] for start in starts])
+
+
+def published_segment_training_indices(num_frames: int, clip_frames: int, draws: np.ndarray) -> np.ndarray:
+    """(clip_frames,) one frame of each of T segments of floor(n / T) frames; the tail of the video is never seen.
+
+    Args:
+        draws: (clip_frames,) in [0, 1): the place within each segment.
+
+    Source: `SSVideoClsDataset` of SIGMA (ssv2.py). A video of fewer than T frames gives its first frame T times.
+    """
+    length = num_frames // clip_frames
+    return np.arange(clip_frames) * length + (draws * length).astype(np.int64)
+
+
+def published_segment_test_indices(num_frames: int, clip_frames: int) -> np.ndarray:
+    """(2, clip_frames) frames at offsets 0 and 1/2 of each of T segments of n / T frames.
+
+    Source: as above: starts and middles are rounded down, sorted together, and clip j takes every second from j on.
+    For n >= T that is starts and middles apart; a shorter video repeats frames.
+    """
+    tick = num_frames / clip_frames
+    starts = (tick * np.arange(clip_frames)).astype(np.int64)
+    middles = (tick / 2 + tick * np.arange(clip_frames)).astype(np.int64)
+    both = np.sort(np.concatenate([middles, starts]))
+    return np.stack([both[0::2], both[1::2]])
+
+
+def stretched_indices(num_frames: int, clip_frames: int, stride_frames: int, start: int) -> np.ndarray:
+    """(clip_frames,) frame numbers from `start` by the stride, or over the whole video where that does not fit."""
+    interval = min(stride_frames, (num_frames - 1) / max(clip_frames - 1, 1))
+    indices = start + np.floor(interval * np.arange(clip_frames) + 1e-9)  # 1e-9: (n-1)/(T-1)*(T-1) may fall short
+    return np.minimum(indices, num_frames - 1).astype(np.int64)
+
+
+def rate_indices(num_frames: int, steps: np.ndarray, frames_a_step: float, short: str) -> np.ndarray:
+    """Frame numbers of steps on a time line of another rate.
+
+    Args:
+        num_frames: n of the video.
+        steps: Whole numbers from 0: places on that time line, past its end too.
+        frames_a_step: File frames that one step spans (file rate / wanted rate).
+        short: What comes after the last step: `loop` (the first again) or `repeat_last`.
+    """
+    num_steps = num_steps_of(num_frames, frames_a_step)
+    steps = steps % num_steps if short == 'loop' else np.minimum(steps, num_steps - 1)
+    return np.minimum(np.floor(steps * frames_a_step + 1e-6), num_frames - 1).astype(np.int64)
+
+
+def num_steps_of(num_frames: int, frames_a_step: float) -> int:
+    """Steps that begin within the video; at least one."""
+    return max(1, int(np.ceil(num_frames / frames_a_step - 1e-6)))
+
+
+# --- transforms ----------------------------------------------------------------------------------------------------
+
+
+def sampled(results: dict, clips: list[np.ndarray]) -> dict:
+    """The sample with `frame_inds` (num_clips * T,), `clip_len` and `num_clips`."""
+    return results | {'frame_inds': np.concatenate(clips), 'clip_len': len(clips[0]), 'num_clips': len(clips)}
+
+
+def clip_starts(last_start: int, num_clips: int, test_mode: bool, rng) -> np.ndarray:
+    """Random starts, or evenly spaced ones from the first to the last possible (one: the middle)."""
+    if not test_mode:
+        return rng.integers(0, last_start + 1, num_clips)
+    if num_clips == 1:
+        return np.array([last_start // 2])
+    return np.linspace(0, last_start, num_clips).astype(np.int64)
+
+
+@TRANSFORMS.register_module()
+class SamplePublished(BaseTransform):
+    """Clips as the loaders of VideoMAE and SIGMA take them for Kinetics, UCF101, FineGym and Diving48.
+
+    Args:
+        num_frames: T. Published: 16.
+        stride_frames: Published: 4.
+        num_clips: Clips of one video.
+        test_mode: Fixed clips (`published_test_indices`) or random ones (`published_training_indices`).
+    """
+
+    def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
+        self.num_frames, self.stride_frames = num_frames, stride_frames
+        self.num_clips, self.test_mode = num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds`, `clip_len`, `num_clips`."""
+        total, window = results['total_frames'], self.num_frames * self.stride_frames
+        if self.test_mode:
+            return sampled(
+                results, [*published_test_indices(total, self.num_frames, self.stride_frames, self.num_clips)]
+            )
+        ends = results['rng'].integers(window, total, self.num_clips) if total > window else [None] * self.num_clips
+        return sampled(
+            results, [published_training_indices(total, self.num_frames, self.stride_frames, end) for end in ends]
+        )
+
+
+@TRANSFORMS.register_module()
+class SampleStretched(BaseTransform):
+    """Dense clips whose interval shrinks on short videos, so that the clip covers the video instead of standing still.
+
+    Args: as `SamplePublished`. Ours: the published loaders fill up with copies of the last frame.
+    """
+
+    def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
+        self.num_frames, self.stride_frames = num_frames, stride_frames
+        self.num_clips, self.test_mode = num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds`, `clip_len`, `num_clips`."""
+        total = results['total_frames']
+        last_start = max(total - 1 - (self.num_frames - 1) * self.stride_frames, 0)
+        starts = clip_starts(last_start, self.num_clips, self.test_mode, results['rng'])
+        return sampled(
+            results, [stretched_indices(total, self.num_frames, self.stride_frames, int(start)) for start in starts]
+        )
+
+
+@TRANSFORMS.register_module()
+class SampleSeconds(BaseTransform):
+    """Clips at a rate in frames a second, whatever the file's own rate.
+
+    Args:
+        num_frames: T.
+        clip_fps: Sampled frames a second. SEVERE: 16, so that 32 frames are 2 s; Charades: 24 / 8.
+        num_clips, test_mode: As `SamplePublished`; starts lie on the time line of `clip_fps`.
+        short: `loop` (SEVERE) or `repeat_last` (SlowFast's Charades loader).
+
+    Raises:
+        ValueError: on another `short`, or a rate that is not positive.
+        DataError: if the index does not know the file's rate.
+
+    Source: SEVERE (ECCV 2022), its R(2+1)D loader.
+    """
+
+    def __init__(
+        self, num_frames: int, clip_fps: float, num_clips: int = 1, test_mode: bool = False, short: str = 'loop'
+    ) -> None:
+        if short not in ('loop', 'repeat_last'):
+            raise ValueError(f"SampleSeconds was asked for short={short!r}; it knows 'loop' and 'repeat_last'.")
+        if not clip_fps > 0:
+            raise ValueError(f'SampleSeconds was asked for {clip_fps} frames a second; the rate must be positive.')
+        self.num_frames, self.clip_fps, self.short = num_frames, clip_fps, short
+        self.num_clips, self.test_mode = num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds`, `clip_len`, `num_clips`."""
+        total, fps = results['total_frames'], results.get('fps')
+        if not fps and results.get('decode_error') is not None:
+            fps = self.clip_fps  # black frames stand for it, whichever they are
+        if not fps:
+            raise DataError(
+                f'{results["filename"]} has no frame rate in its index, which a clip in seconds needs; '
+                'run tools/prepare.py again.'
+            )
+        frames_a_step = fps / self.clip_fps
+        last_start = max(num_steps_of(total, frames_a_step) - self.num_frames, 0)
+        starts = clip_starts(last_start, self.num_clips, self.test_mode, results['rng'])
+        steps = np.arange(self.num_frames)
+        return sampled(results, [rate_indices(total, start + steps, frames_a_step, self.short) for start in starts])
