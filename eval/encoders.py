@@ -16,7 +16,8 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class EncoderCard:
     """A card of `mmaction_configs/encoders`, with the checkpoint that it or the user names.
 
-    Fields of `info`: `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
+    Fields of `info`: `family` (`vit` by default, or `r2plus1d`: which of the two recipe families of a suite it takes),
+    `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
     `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.engine.checkpoint.EncoderWeightsHook`),
     `clip` (num_frames, stride_frames, size), `mean`, `std`, `drop` (prefixes of tensors of a checkpoint that have no
     place), `finetune` (settings of the backbone that differ under fine-tuning), `finetune_drop` (tensors without a
@@ -71,6 +72,10 @@ class EncoderCard:
             'inner': self.info.get('inner', ''),
             'drop': (*self.info.get('drop', ()), *(self.info.get('finetune_drop', ()) if finetune else ())),
         }
+
+    @property
+    def family(self) -> str:
+        return self.info.get('family', 'vit')
 
     @property
     def mean(self) -> tuple:

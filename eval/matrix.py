@@ -85,8 +85,9 @@ def plan(
         protocol = get_protocol(entry.protocol)
         for encoder in encoders:
             for seed in seeds:
-                cell = Cell(entry.protocol, entry.dataset, entry.recipe, encoder, seed, entry.shots, entry.examples)
-                if broken & {('dataset', entry.dataset), ('encoder', encoder), ('recipe', entry.recipe)}:
+                recipe = _recipe(parts, entry, encoder, broken)
+                cell = Cell(entry.protocol, entry.dataset, recipe, encoder, seed, entry.shots, entry.examples)
+                if broken & {('dataset', entry.dataset), ('encoder', encoder), ('recipe', recipe)}:
                     found.cells.append(Planned(cell, None, 'missing'))
                     continue
                 try:
@@ -103,7 +104,12 @@ def _broken_parts(parts: Parts, entries: Sequence[Entry], encoders: Sequence[str
     """Datasets, encoders and recipes that cannot be read, each with its sentence among the plan's problems."""
     wanted = [('dataset', name, parts.lists) for name in dict.fromkeys(e.dataset for e in entries)]
     wanted += [('encoder', name, parts.weights_sha256) for name in encoders]
-    wanted += [('recipe', name, parts.recipe) for name in dict.fromkeys(e.recipe for e in entries)]
+    broken = _unread(wanted, found)
+    recipes = dict.fromkeys(_recipe(parts, entry, encoder, broken) for entry in entries for encoder in encoders)
+    return broken | _unread([('recipe', name, parts.recipe) for name in recipes if '{' not in name], found)
+
+
+def _unread(wanted: list[tuple], found: Plan) -> set[tuple]:
     broken = set()
     for kind, name, read in wanted:
         try:
@@ -112,6 +118,13 @@ def _broken_parts(parts: Parts, entries: Sequence[Entry], encoders: Sequence[str
             broken.add((kind, name))
             found.problems.append(str(error))
     return broken
+
+
+def _recipe(parts: Parts, entry: Entry, encoder: str, broken: set[tuple]) -> str:
+    """The entry's recipe, of the encoder's family where the entry leaves that open."""
+    if '{family}' not in entry.recipe or ('encoder', encoder) in broken:
+        return entry.recipe
+    return entry.recipe.replace('{family}', parts.encoder(encoder).family)
 
 
 def _look_up(resolved: Resolved, work_dir: str | Path, retry_failed: bool) -> Planned:

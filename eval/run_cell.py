@@ -191,7 +191,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
             'name': dataset.name,
             'split': 'test',
             'list_sha256': dataset.list_sha256('test'),
-            'num_classes': dataset.num_classes,
+            'num_classes': protocol.num_classes(resolved),
             'num_listed': outcome.num_listed,
             'num_scored': len(outcome.videos),
             'unscored': outcome.unscored,
@@ -218,6 +218,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
         predictions_sha256=sha256_file(stored),
         seed=resolved.cell.seed,
         selection=outcome.selection,
+        sampling=outcome.sampling,
         run=run,
         notes=outcome.notes,
     )

@@ -40,7 +40,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='modules or .py files of your own with further protocols (classes) and suites (entries of SUITES)',
     )
     parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
-    parser.add_argument('--allow-partial', action='store_true', help='also tabulate below 99 %% of the videos')
+    parser.add_argument(
+        '--allow-partial', action='store_true', help='count rows below 99 %% of the videos in means and verdicts'
+    )
     add_executor_args(parser)
     return parser.parse_args(argv)
 
@@ -236,6 +238,7 @@ def refuse_equal_names(planned: list) -> None:
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
     from eval.records import RecordError, read_record, write_atomic
+    from eval.summaries import SUMMARIES
     from eval.tables import format_table, select, table_csv, verdict
 
     records = []
@@ -249,18 +252,18 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
         print('no records yet, so no table')
         return
     records = select(records)
-    print(format_table(records, allow_partial=args.allow_partial))
+    # The mean of a suite is of its own columns.
+    summary = None if args.datasets or args.shots else SUMMARIES.get(args.suite)
+    rules = {'allow_partial': args.allow_partial, 'summary': summary}
+    print(format_table(records, **rules))
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
     baseline = names.get(args.baseline, args.baseline)
     if baseline in names.values():
         for found in verdict(records, baseline=baseline, allow_partial=args.allow_partial):
             print(found.sentence)
     folder = Path(args.work_dir)
-    write_atomic(
-        folder / 'table.md',
-        format_table(records, style='markdown', allow_partial=args.allow_partial).encode(),
-    )
-    write_atomic(folder / 'table.csv', table_csv(records, allow_partial=args.allow_partial).encode())
+    write_atomic(folder / 'table.md', format_table(records, style='markdown', **rules).encode())
+    write_atomic(folder / 'table.csv', table_csv(records, **rules).encode())
     print(f'records: {folder / "records"}; table: {folder / "table.md"}, {folder / "table.csv"}')
 
 

@@ -27,4 +27,18 @@ SUMMARIES: dict[str, Summary] = {
             ('multi_label', 'charades', None),
         ),
     ),
+    # Its eight forms on rendered videos.
+    'severe_toy': Summary(
+        'mean of 8',
+        (
+            ('finetune', 'toy_shift', None),
+            ('finetune', 'toy_shift_hard', None),
+            ('finetune', 'toy', '100_examples'),
+            ('finetune', 'toy_shift', '100_examples'),
+            ('finetune', 'toy_rhythms', None),
+            ('finetune', 'toy_speeds', None),
+            ('repetition_frozen', 'toy_repetition', None),
+            ('multi_label', 'toy_two_movers', None),
+        ),
+    ),
 }

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from eval.features import Features, extract
 from eval.protocols.base import Outcome, Protocol
-from eval.views import evaluation_pipeline, stride_of
+from eval.views import describe_sampling, evaluation_pipeline, stride_of
 from sigma.data.index import DataError
 
 
@@ -62,6 +62,7 @@ class FrozenLinear(Protocol):
             num_train=len(train.videos),
             num_train_skipped=len(train.unscored),
             selection={'epoch': None, 'how': 'regularisation chosen on a held-out part of train'},
+            sampling=describe_sampling(resolved),
             notes=[f'inverse strength {strength:g}; held-out accuracy {tried}'],
         )
 

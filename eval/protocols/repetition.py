@@ -39,18 +39,24 @@ class Repetition(Protocol):
     annotated cycles (`cycle_density`, `density_loss`), on random parts of the videos, stretched to full length.
     The predicted count is the sum rounded to a whole number, as SEVERE scores its counts.
 
-    The encoder is frozen and its features are cached, or with `finetune=True` in the recipe trained along.
+    The encoder is trained along; `repetition_frozen` leaves it as it is and reads its cached features.
     The notes give the error of always answering the mean and the median training count on the same test videos.
     """
 
     name = 'repetition'
     version = 1
     source = 'ours, after TransRAC (CVPR 2022) and RepNet (CVPR 2020); data and error as SEVERE (ECCV 2022), head not'
+    trains_encoder = True
 
     def config(self, resolved) -> dict:
         """Encoder, sampling, head and training."""
         check_counting(resolved)
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
+        if recipe['finetune'] != self.trains_encoder:
+            raise DataError(
+                f'Recipe {resolved.cell.recipe} says finetune={recipe["finetune"]}; the protocol {self.name} '
+                f'{"trains" if self.trains_encoder else "freezes"} the encoder.'
+            )
         if recipe['views']['crops'] != 1:
             raise DataError(f'Recipe {resolved.cell.recipe} asks for {recipe["views"]["crops"]} crops; counting has 1.')
         step = recipe['clip_step_frames'] or clip['num_frames']
@@ -94,6 +100,12 @@ class Repetition(Protocol):
             num_train_skipped=num_skipped + len(failures),
             selection={'epoch': resolved.config['training'].get('epochs'), 'how': 'last'},
             batch_size=resolved.config['training']['batch_size'],
+            sampling={
+                'name': 'spread',
+                'num_frames': resolved.recipe['num_frames'],
+                'stride_frames': None,
+                'views': '1x1',
+            },
             notes=[
                 NOT_SEVERE,
                 *constant_answers(counts_of(resolved, train_videos), labels),
@@ -192,6 +204,14 @@ class Repetition(Protocol):
 def _changed(steps: list[dict], others: dict[str, dict]) -> list[dict]:
     """A pipeline with other steps in the place of those of some types."""
     return [others.get(step['type'], step) for step in steps]
+
+
+class RepetitionFrozen(Repetition):
+    """`repetition` on a frozen encoder: features once, then the head alone learns to count."""
+
+    name = 'repetition_frozen'
+    version = 1
+    trains_encoder = False
 
 
 class _EncoderAndHead(torch.nn.Module):

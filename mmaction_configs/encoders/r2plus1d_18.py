@@ -6,6 +6,7 @@ FILE holds torchvision's names (stem.0.weight, layer1.0.conv1.0.0.weight, ...); 
 encoder = dict(
     backbone=dict(type='sigma.R2Plus1D18'),
     embed_dims=512,
+    family='r2plus1d',
     checkpoint=None,
     sha256=None,
     clip=dict(num_frames=32, stride_frames=2, size=112),

@@ -1,5 +1,5 @@
-"""`repetition_cycles_default` cut down to find out that it runs: one epoch, one part a video, a higher rate."""
+"""`repetition_cycles` cut down to find out that it runs: one epoch, one part a video, a higher rate."""
 
-_base_ = 'repetition_cycles_default.py'
+_base_ = 'repetition_cycles.py'
 
 recipe = dict(training=dict(epochs=1, batch_size=8, parts_per_video=1, longest_part=100, num_walk_steps=4, lr=1e-3))

@@ -1,9 +1,9 @@
 """Counting on frozen features: 64 frames of a video (as TransRAC) in clips that overlap by half where the encoder takes
-16, centre crop. Our head, not SEVERE's, which is `repetition_cycles_default`.
+16, centre crop. Our head, not SEVERE's, which is `repetition_cycles`.
 """
 
 recipe = dict(
-    protocol='repetition',
+    protocol='repetition_frozen',
     finetune=False,
     num_frames=64,
     clip_step_frames=8,

@@ -1,10 +1,10 @@
 """Counting on frozen features for the demo: 64 frames of a video in adjoining clips, a small head, few steps.
 
-Not SEVERE's head, which is `repetition_cycles_default`.
+Not SEVERE's head, which is `repetition_cycles`.
 """
 
 recipe = dict(
-    protocol='repetition',
+    protocol='repetition_frozen',
     finetune=False,
     num_frames=64,
     clip_step_frames=None,  # the encoder's own number of frames: clips adjoin
