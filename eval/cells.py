@@ -24,6 +24,12 @@ class Cell:
     shots: int | None = None
     examples: int | None = None
 
+    @property
+    def subset_name(self) -> list[str]:
+        """As in the cell's name; empty where it takes all training clips."""
+        shots = [f'{self.shots}-a-class'] if self.shots else []
+        return shots + ([f'{self.examples}-examples'] if self.examples else [])
+
     def to_json(self) -> str:
         """For another process."""
         return json.dumps(asdict(self))
@@ -92,14 +98,12 @@ class Resolved:
     @property
     def name(self) -> str:
         """`<encoder>_<protocol>_<dataset>[_<shots>]_<recipe>_s<seed>`."""
-        shots = [f'{self.cell.shots}-a-class'] if self.cell.shots else []
-        shots += [f'{self.cell.examples}-examples'] if self.cell.examples else []
         recipe = Path(self.cell.recipe).stem
         parts = [
             self.encoder.name,
             self.protocol.name,
             self.dataset.name,
-            *shots,
+            *self.cell.subset_name,
             recipe,
             f's{self.cell.seed}',
         ]

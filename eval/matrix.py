@@ -45,7 +45,7 @@ class Planned:
     def name(self) -> str:
         """Of the cell; from the names that the user gave where its cards cannot be read."""
         cell = self.cell
-        parts = [cell.encoder, cell.protocol, cell.dataset, Path(cell.recipe).stem, f's{cell.seed}']
+        parts = [cell.encoder, cell.protocol, cell.dataset, *cell.subset_name, Path(cell.recipe).stem, f's{cell.seed}']
         return self.resolved.name if self.resolved else '_'.join(parts)
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import types
+import warnings
 from pathlib import Path
 
 
@@ -17,6 +18,7 @@ def apply() -> None:
     mend_torchvision()
     mend_mmaction_drn()
     mend_checkpoint_reading()
+    mend_warnings()
 
 
 def mend_torchvision() -> None:
@@ -72,6 +74,14 @@ def mend_checkpoint_reading() -> None:
 
     # An empty prefix matches every local path; URLs keep mmengine's own readers.
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)
+
+
+def mend_warnings() -> None:
+    """Leave out mmcv-lite's notice on a compiled operator that nothing here calls.
+
+    It would open every log and table. Can go when mmcv-lite does not print it.
+    """
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 def init_cpu_distributed() -> None:
