@@ -13,20 +13,27 @@ from sigma.models.encoder import gather_tokens
 from sigma.registry import MODELS
 
 
+STANDARDISE = ('tubelet', 'clip')
+
+
 @MODELS.register_module()
 class PixelTargets(nn.Module):
     """Standardised pixels of each masked tubelet.
 
     Args:
         tubelet: (frames, rows, columns) of a tubelet.
+        standardise: `tubelet` (published), or `clip`: with one mean and deviation a channel for the whole clip, which
+            keeps how bright a tubelet is beside the others.
 
     Source: VideoMAE's "norm-pix": per tubelet and channel, zero mean and unit deviation over its pixels
     (unbiased variance; 1e-6 added to the deviation).
     """
 
-    def __init__(self, tubelet: tuple[int, int, int] = (2, 16, 16)) -> None:
+    def __init__(self, tubelet: tuple[int, int, int] = (2, 16, 16), standardise: str = 'tubelet') -> None:
         super().__init__()
-        self.tubelet = tuple(tubelet)
+        if standardise not in STANDARDISE:
+            raise ValueError(f"PixelTargets was asked to standardise by {standardise!r}; it knows {STANDARDISE}.")
+        self.tubelet, self.standardise = tuple(tubelet), standardise
 
     @property
     def feature_dim(self) -> int:
@@ -41,9 +48,13 @@ class PixelTargets(nn.Module):
         grid = pixels.reshape(b, c, frames // t, t, height // h, h, width // w, w)
         # (B, N, t*h*w, 3)
         values = grid.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, -1, t * h * w, c)
+        if self.standardise == 'clip':
+            pixels = values.flatten(1, 2)  # (B, N*t*h*w, 3)
+            mean, deviation = pixels.mean(dim=1)[:, None, None], pixels.std(dim=1)[:, None, None] + 1e-6
         values = gather_tokens(values.flatten(2), masked).unflatten(2, (t * h * w, c))
-        mean = values.mean(dim=2, keepdim=True)
-        deviation = values.var(dim=2, unbiased=True, keepdim=True).sqrt() + 1e-6
+        if self.standardise == 'tubelet':
+            mean = values.mean(dim=2, keepdim=True)
+            deviation = values.var(dim=2, unbiased=True, keepdim=True).sqrt() + 1e-6
         return ((values - mean) / deviation).flatten(2)
 
 
@@ -55,6 +66,7 @@ class MLPProjector(nn.Module):
         out_dims: E. Published: 256.
         hidden_dims: Widths between. Published: 1024, 1024, 512.
         tubelet: (frames, rows, columns) of a tubelet.
+        standardise: As in `PixelTargets`.
 
     Source: SIGMA's released code: four Linear layers with GELU between (the paper speaks of three), no norm.
     """
@@ -64,9 +76,10 @@ class MLPProjector(nn.Module):
         out_dims: int = 256,
         hidden_dims: tuple[int, ...] = (1024, 1024, 512),
         tubelet: tuple[int, int, int] = (2, 16, 16),
+        standardise: str = 'tubelet',
     ) -> None:
         super().__init__()
-        self.targets = PixelTargets(tubelet)
+        self.targets = PixelTargets(tubelet, standardise)
         self.feature_dim = out_dims
         widths = [self.targets.feature_dim, *hidden_dims, out_dims]
         layers: list[nn.Module] = []
