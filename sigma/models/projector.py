@@ -22,8 +22,9 @@ class PixelTargets(nn.Module):
 
     Args:
         tubelet: (frames, rows, columns) of a tubelet.
-        standardise: `tubelet` (published), or `clip`: with one mean and deviation a channel for the whole clip, which
-            keeps how bright a tubelet is beside the others.
+        standardise: `tubelet` (published), or `clip`: with one mean and deviation a channel for the whole clip. The
+            published way makes a calm tubelet's coding noise as large as a moving edge; on rendered clips with calm
+            backgrounds, `clip` let features tell motion that the published way did not (docs/small-scale.md).
 
     Source: VideoMAE's "norm-pix": per tubelet and channel, zero mean and unit deviation over its pixels
     (unbiased variance; 1e-6 added to the deviation).
@@ -32,7 +33,7 @@ class PixelTargets(nn.Module):
     def __init__(self, tubelet: tuple[int, int, int] = (2, 16, 16), standardise: str = 'tubelet') -> None:
         super().__init__()
         if standardise not in STANDARDISE:
-            raise ValueError(f"PixelTargets was asked to standardise by {standardise!r}; it knows {STANDARDISE}.")
+            raise ValueError(f'PixelTargets was asked to standardise by {standardise!r}; it knows {STANDARDISE}.')
         self.tubelet, self.standardise = tuple(tubelet), standardise
 
     @property
@@ -48,14 +49,13 @@ class PixelTargets(nn.Module):
         grid = pixels.reshape(b, c, frames // t, t, height // h, h, width // w, w)
         # (B, N, t*h*w, 3)
         values = grid.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, -1, t * h * w, c)
+        values = gather_tokens(values.flatten(2), masked).unflatten(2, (t * h * w, c))  # (B, M, t*h*w, 3)
+        # (B, 1, 1, 3) of the clip, or (B, M, 1, 3) of each tubelet
+        whole, axes = (pixels, (2, 3, 4)) if self.standardise == 'clip' else (values, (2,))
+        mean, variance = whole.mean(dim=axes), whole.var(dim=axes, unbiased=True)
         if self.standardise == 'clip':
-            pixels = values.flatten(1, 2)  # (B, N*t*h*w, 3)
-            mean, deviation = pixels.mean(dim=1)[:, None, None], pixels.std(dim=1)[:, None, None] + 1e-6
-        values = gather_tokens(values.flatten(2), masked).unflatten(2, (t * h * w, c))
-        if self.standardise == 'tubelet':
-            mean = values.mean(dim=2, keepdim=True)
-            deviation = values.var(dim=2, unbiased=True, keepdim=True).sqrt() + 1e-6
-        return ((values - mean) / deviation).flatten(2)
+            mean, variance = mean[:, None], variance[:, None]
+        return ((values - mean[:, :, None]) / (variance[:, :, None].sqrt() + 1e-6)).flatten(2)
 
 
 @MODELS.register_module()

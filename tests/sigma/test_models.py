@@ -195,6 +195,19 @@ def test_pixel_targets_are_standardised_by_tubelet_and_channel():
     torch.testing.assert_close(values[0, 1, :, 1], by_hand.flatten())
 
 
+def test_pixel_targets_may_be_standardised_by_clip():
+    pixels = torch.rand(2, 3, 4, 32, 32)
+    masked = torch.tensor([[0, 5], [2, 7]])
+    values = PixelTargets((2, 16, 16), standardise='clip')(pixels, pixels, masked).view(2, 2, 512, 3)
+    block = pixels[0, 1, 2:4, 0:16, 16:32]
+    by_hand = (block - pixels[0, 1].mean()) / (pixels[0, 1].std() + 1e-6)
+    torch.testing.assert_close(values[0, 1, :, 1], by_hand.flatten())
+    projector = MLPProjector(8, (16,), standardise='clip')
+    torch.testing.assert_close(projector.targets(pixels, pixels, masked).view(2, 2, 512, 3), values)
+    with pytest.raises(ValueError, match="asked to standardise by 'frame'"):
+        PixelTargets(standardise='frame')
+
+
 def test_mlp_projector_has_the_published_layers():
     layers = [m for m in MLPProjector(256).layers if isinstance(m, nn.Linear)]
     assert [(m.in_features, m.out_features) for m in layers] == [(1536, 1024), (1024, 1024), (1024, 512), (512, 256)]
