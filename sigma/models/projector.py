@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from sigma.models.encoder import gather_tokens
 from sigma.registry import MODELS
 
-
 STANDARDISE = ('tubelet', 'clip')
 
 
