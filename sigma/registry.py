@@ -14,7 +14,7 @@ def _child(parent, locations):
 MODELS = _child(_mmengine.MODELS, ['sigma.models', 'sigma.losses'])
 DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips'])
 DATA_SAMPLERS = _child(_mmengine.DATA_SAMPLERS, ['sigma.data.sampler'])
-TRANSFORMS = _child(_mmengine.TRANSFORMS, ['sigma.data.transforms'])
+TRANSFORMS = _child(_mmengine.TRANSFORMS, ['sigma.data.transforms', 'sigma.data.mask_transforms'])
 HOOKS = _child(_mmengine.HOOKS, ['sigma.engine'])
 OPTIMIZERS = _child(_mmengine.OPTIMIZERS, ['sigma.engine'])
 LOOPS = _child(_mmengine.LOOPS, ['sigma.engine'])
