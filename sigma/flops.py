@@ -4,7 +4,8 @@
 
 One multiplication and one addition are two operations. Counted are the products of matrices, attention included, of the
 forward and the backward pass; Sinkhorn's rounds, norms and the optimizer are bound by memory and left out, as
-`torch.utils.flop_counter` leaves them out, with which the formula agrees within 1 % (tests/sigma/test_flops.py).
+`torch.utils.flop_counter` leaves them out, with which the formula agrees within 1 % (tests/sigma/test_flops.py; with
+plain attention, for the backward pass of the fused one computes its scores anew).
 
 N tokens, V of them visible, M to be predicted, R masks a clip, D width, E width of the targets, K prototypes.
 """

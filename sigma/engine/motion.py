@@ -12,8 +12,8 @@ from sigma.registry import HOOKS
 class MotionHook(Hook):
     """Names every video once whose stream held no motion vectors and whose mask therefore stood still.
 
-    Logs `videos_without_motion`, the count on this process so far. For `DecodeFramesAndVectors` with
-    `without_motion='still'`.
+    Logs `videos_without_motion`, the count on this process so far; nothing where no vectors are read. For
+    `DecodeFramesAndVectors` with `without_motion='still'`.
     """
 
     priority = 'NORMAL'
@@ -23,7 +23,9 @@ class MotionHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Collect what the loader could not follow."""
-        for reason in data_batch.get('without_motion', []):
+        if 'without_motion' not in data_batch:
+            return
+        for reason in data_batch['without_motion']:
             if reason and reason not in self.reasons:
                 self.reasons[reason] = None
                 print_log(f'mask stands still: {reason}', 'current', logging.WARNING)

@@ -43,7 +43,7 @@ def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, s
         name, frames, masks, tubelet = drawn(video_path, one, seed)
         rows += [] if rows else [('frames', frames[::tubelet])]
         rows += [
-            (name if len(masks) == 1 else f'{name}, mask {number + 1}', mask_overlay(frames, mask)[::tubelet])
+            (name if len(masks) == 1 else f'{name},\nmask {number + 1}', mask_overlay(frames, mask)[::tubelet])
             for number, mask in enumerate(masks)
         ]
     return _figure(rows)
@@ -74,7 +74,7 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
         np.put_along_axis(seen.reshape(len(chosen), -1), chosen, True, axis=1)
         masks = np.repeat(seen[:, None], encoder.grid[0], axis=1)
     else:
-        name, chosen = f'motion ({mask.get("motion", "dis")})', np.atleast_2d(sample['visible_tokens'])
+        name, chosen = f'motion\n({mask.get("motion", "dis")})', np.atleast_2d(sample['visible_tokens'])
         masks = np.zeros((len(chosen), *encoder.grid), bool)
         np.put_along_axis(masks.reshape(len(chosen), -1), chosen, True, axis=1)
     return name, frames, masks, encoder.tubelet[0]
@@ -84,8 +84,9 @@ def _figure(rows: list[tuple[str, np.ndarray]]) -> Figure:
     slots = len(rows[0][1])
     height, width = rows[0][1].shape[1:3]
     with matplotlib.rc_context({'font.size': 7}):
-        figure = Figure((PAPER_WIDTH_INCHES, PAPER_WIDTH_INCHES / slots * height / width * len(rows) * 1.05))
+        figure = Figure((PAPER_WIDTH_INCHES, PAPER_WIDTH_INCHES / slots * height / width * len(rows)))
         axes = figure.subplots(len(rows), slots, squeeze=False, gridspec_kw={'wspace': 0.03, 'hspace': 0.03})
+        figure.subplots_adjust(left=0.07, right=0.995, bottom=0.01, top=0.99)
         for (name, images), line in zip(rows, axes):
             for image, axis in zip(images, line):
                 axis.imshow(image)
