@@ -2,10 +2,10 @@
 
     python -m sigma.flops CONFIG [CONFIG ...]
 
-One multiplication and one addition are two operations. Counted are the products of matrices, attention included, of the
-forward and the backward pass; Sinkhorn's rounds, norms and the optimizer are bound by memory and left out, as
-`torch.utils.flop_counter` leaves them out, with which the formula agrees within 1 % (tests/sigma/test_flops.py; with
-plain attention, for the backward pass of the fused one computes its scores anew).
+One multiplication and one addition are two operations. Counted are the products of matrices, attention included, of
+the forward and the backward pass. Sinkhorn's rounds, norms and the optimizer are bound by memory and left out. Without
+these, and with plain attention (the backward pass of the fused one computes its scores anew),
+`torch.utils.flop_counter` agrees within 1 % (tests/sigma/test_flops.py).
 
 N tokens, V of them visible, M to be predicted, R masks a clip, D width, E width of the targets, K prototypes.
 """

@@ -43,17 +43,12 @@ def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     ]
     base = len(grey) // 2
     motion = np.zeros((len(grey), height, width, 2), np.float32)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # its stripes follow the number of threads, and with them the last digits
-    try:
-        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        for frame in range(len(grey)):
-            if frame != base:
-                neighbour = grey[frame + (1 if frame < base else -1)]
-                if not np.array_equal(grey[frame], neighbour):  # short videos repeat frames
-                    motion[frame] = search.calc(grey[frame], neighbour, None)
-    finally:
-        cv2.setNumThreads(threads)
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    for frame in range(len(grey)):
+        if frame != base:
+            neighbour = grey[frame + (1 if frame < base else -1)]
+            if not np.array_equal(grey[frame], neighbour):  # short videos repeat frames
+                motion[frame] = search.calc(grey[frame], neighbour, None)
     return motion
 
 
