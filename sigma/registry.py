@@ -15,7 +15,8 @@ MODELS = _child(_mmengine.MODELS, ['sigma.models', 'sigma.losses'])
 DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips', 'sigma.data.labels'])
 DATA_SAMPLERS = _child(_mmengine.DATA_SAMPLERS, ['sigma.data.sampler'])
 TRANSFORMS = _child(
-    _mmengine.TRANSFORMS, [f'sigma.data.{name}' for name in ('transforms', 'sampling', 'augment', 'labels')]
+    _mmengine.TRANSFORMS,
+    [f'sigma.data.{name}' for name in ('transforms', 'sampling', 'augment', 'labels', 'mask_transforms')],
 )
 HOOKS = _child(_mmengine.HOOKS, ['sigma.engine'])
 OPTIMIZERS = _child(_mmengine.OPTIMIZERS, ['sigma.engine'])

@@ -12,6 +12,7 @@ default_hooks = dict(
     sampler_seed=None,  # sigma.EpochSampler is told its epoch by the loop
 )
 custom_hooks = [
+    dict(type='sigma.MotionHook'),  # says nothing where no motion vectors are read
     dict(type='sigma.ThroughputHook'),
     dict(type='sigma.DiagnosticsHook'),
     dict(type='sigma.ProgressHook'),

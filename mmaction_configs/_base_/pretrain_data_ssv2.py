@@ -1,7 +1,29 @@
 """Training clips as published: 16 frames, multi-scale crop to 224, no flip, 0.9 of the tubes masked.
 
-Something-Something V2, stride 2.
+Something-Something V2, stride 2. Its videos come as VP9 (.webm), which holds no motion vectors: `codec_pipeline` wants
+them re-encoded as H.264.
+Pipelines that differ in the mask: of tubes, along optical flow, along the motion vectors of the stream.
+For a folder of your own that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
 """
+
+_open = [
+    dict(type='sigma.OpenVideo', decoder='decord'),
+    dict(type='sigma.SampleDense', num_frames=16, stride_frames=2),
+]
+_read = [*_open, dict(type='sigma.DecodeFrames'), dict(type='sigma.MultiScaleCrop', size=224)]
+_read_vectors = [*_open, dict(type='sigma.DecodeFramesAndVectors'), dict(type='sigma.MultiScaleCrop', size=224)]
+_mask = dict(type='sigma.MotionMask', grid=(8, 14, 14), mask_ratio=0.9)
+_pack = dict(type='sigma.PackPretraining')
+
+tube_pipeline = [*_read, dict(type='sigma.TubeMask', grid=(14, 14), mask_ratio=0.9), _pack]
+motion_pipeline = [*_read, dict(_mask, motion='dis'), _pack]
+codec_pipeline = [*_read_vectors, dict(_mask, motion='codec'), _pack]
+masks4_half_pipeline = [
+    *_read,
+    dict(type='sigma.TubeMask', grid=(14, 14), mask_ratio=0.9, num_masks=4),
+    dict(type='sigma.RunningCell', num_masks=4),
+    _pack,
+]
 
 train_dataloader = dict(
     batch_size=32,
@@ -9,17 +31,6 @@ train_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     sampler=dict(type='sigma.EpochSampler'),
-    dataset=dict(
-        type='sigma.VideoClips',
-        card='{{$SIGMA_DATA:data}}/ssv2',
-        split='train',
-        pipeline=[
-            dict(type='sigma.OpenVideo', decoder='decord'),
-            dict(type='sigma.SampleDense', num_frames=16, stride_frames=2),
-            dict(type='sigma.DecodeFrames'),
-            dict(type='sigma.MultiScaleCrop', size=224),
-            dict(type='sigma.TubeMask', grid=(14, 14), mask_ratio=0.9),
-            dict(type='sigma.PackPretraining'),
-        ],
-    ),
+    dataset=dict(type='sigma.VideoClips', card='ssv2', split='train', pipeline=tube_pipeline),
 )
+del _open, _read, _read_vectors, _mask, _pack  # or they would stand in every config

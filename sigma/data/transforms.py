@@ -243,7 +243,7 @@ class MultiScaleCrop(BaseTransform):
         self.size, self.scales = size, tuple(scales)
 
     def transform(self, results: dict) -> dict:
-        """Replaces `imgs` by an array (n, size, size, 3)."""
+        """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels."""
         height, width = results['img_shape']
         rng = results['rng']
         sides = [int(min(height, width) * scale) for scale in self.scales]
@@ -254,7 +254,11 @@ class MultiScaleCrop(BaseTransform):
         row, column = FIXED_PLACES[rng.integers(len(FIXED_PLACES))]
         top, left = int(row * (height - crop_h) / 4), int(column * (width - crop_w) / 4)
         crops = [img[top : top + crop_h, left : left + crop_w] for img in results['imgs']]
-        return results | {'imgs': resize_frames(crops, self.size), 'img_shape': (self.size, self.size)}
+        return results | {
+            'imgs': resize_frames(crops, self.size),
+            'img_shape': (self.size, self.size),
+            'crop_box': (top, left, crop_h, crop_w),
+        }
 
 
 # In quarters of the free height and width.
@@ -292,29 +296,33 @@ def resize_frames(frames: list[np.ndarray], size: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class TubeMask(BaseTransform):
-    """Draw a tube mask for the clip.
+    """Draw tube masks for the clip.
 
     Args:
         grid: (H', W') of the encoder's tokens.
         mask_ratio: Share masked. Published: 0.9.
+        num_masks: R masks of the same clip, which share its decoding and the projector's pass. 1 as published; more
+            is a departure (as V-JEPA's several masks, arXiv:2404.08471).
     """
 
-    def __init__(self, grid: tuple[int, int], mask_ratio: float = 0.9) -> None:
-        self.grid, self.mask_ratio = grid, mask_ratio
+    def __init__(self, grid: tuple[int, int], mask_ratio: float = 0.9, num_masks: int = 1) -> None:
+        self.grid, self.mask_ratio, self.num_masks = grid, mask_ratio, num_masks
 
     def transform(self, results: dict) -> dict:
-        """Adds `visible_tubes` (V',) int64."""
-        return results | {'visible_tubes': tube_mask(*self.grid, self.mask_ratio, results['rng'])}
+        """Adds `visible_tubes` int64: (V',), or (R, V') for several masks."""
+        masks = [tube_mask(*self.grid, self.mask_ratio, results['rng']) for _ in range(self.num_masks)]
+        return results | {'visible_tubes': masks[0] if self.num_masks == 1 else np.stack(masks)}
 
 
 @TRANSFORMS.register_module()
 class PackPretraining(BaseTransform):
-    """Keep what `sigma.ClipPreprocessor` takes: a uint8 clip (3, T, H, W) and its visible tubes."""
+    """Keep what `sigma.ClipPreprocessor` takes: a uint8 clip (3, T, H, W), its mask, and what is to be decoded."""
+
+    MASKS = ('visible_tubes', 'visible_tokens', 'decode_phase')
 
     def transform(self, results: dict) -> dict:
-        """Returns `inputs` uint8 (3, T, H, W) and `visible_tubes` int64 (V',)."""
+        """Returns `inputs` uint8 (3, T, H, W) and those of `MASKS` that were drawn, int64; `without_motion` too."""
         frames = np.ascontiguousarray(np.asarray(results['imgs']).transpose(3, 0, 1, 2))
-        return {
-            'inputs': torch.from_numpy(frames),
-            'visible_tubes': torch.from_numpy(results['visible_tubes']),
-        }
+        masks = {name: torch.as_tensor(results[name]) for name in self.MASKS if name in results}
+        said = {'without_motion': results['without_motion']} if 'without_motion' in results else {}
+        return {'inputs': torch.from_numpy(frames)} | masks | said

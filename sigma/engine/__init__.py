@@ -1,6 +1,7 @@
 from sigma.engine.checkpoint import CheckpointHook, EncoderWeightsHook
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.engine.loop import TrainLoop
+from sigma.engine.motion import MotionHook
 from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
 from sigma.engine.progress import ProgressHook
 from sigma.engine.runner import Runner
@@ -11,6 +12,7 @@ __all__ = [
     'CheckpointHook',
     'DiagnosticsHook',
     'EncoderWeightsHook',
+    'MotionHook',
     'ParamGroups',
     'ProgressHook',
     'Runner',

@@ -157,12 +157,16 @@ class VideoViT(nn.Module):
         return self.encode(clip).unflatten(1, grid)
 
     def encode(self, clip: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Tokens (B, N, D) of the whole clip, or (B, V, D) of the tokens `visible` (B, V) alone."""
-        tokens = self.patch_embed(clip, visible)
+        """Tokens (B, N, D) of the whole clip, or (B, V, D) of the tokens `visible` (B, V) alone.
+
+        Several masks of a clip, `visible` (B, R, V), give (B*R, V, D): each mask is a sequence of its own.
+        """
         if visible is None:
+            tokens = self.patch_embed(clip)
             tokens = tokens + self._positions(tokens.shape[1])
         else:
-            tokens = tokens + self.positions[visible]
+            tokens = self.patch_embed(clip, visible.flatten(1)) + self.positions[visible.flatten(1)]
+            tokens = tokens.reshape(-1, visible.shape[-1], self.embed_dims)
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)

@@ -1,9 +1,10 @@
 """SIGMA: a video transformer and a projection network learn together through shared prototypes."""
 
+import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from sigma.models.encoder import VideoViT
+from sigma.models.encoder import VideoViT, gather_tokens
 from sigma.registry import MODELS
 
 
@@ -40,6 +41,26 @@ class MaskedVideoModel(BaseModel):
             return self.loss(pixels, clip, visible, masked)
         raise ValueError(f'{type(self).__name__} was called in mode {mode!r}; it has `loss` and `tensor`.')
 
+    def predictions(self, clip: Tensor, visible: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder tokens (B, V, D) and what the decoder makes of the masked ones, (B, M, E).
+
+        Several masks of a clip, (B, R, V) and (B, R, M), are sequences of their own: (B*R, V, D), (B*R, M, E).
+        """
+        tokens = self.encoder.encode(clip, visible)
+        return tokens, self.decoder(tokens, visible.flatten(0, -2), masked.flatten(0, -2))
+
+    def targets(self, pixels: Tensor, clip: Tensor, masked: Tensor) -> Tensor:
+        """What the masked tokens (B, M) are to be predicted as, (B, M, E), from one pass of the projector.
+
+        Several masks of a clip, (B, R, M), share that pass: all tokens are projected once, then taken for each mask,
+        (B*R, M, E). A departure from SIGMA, which draws one mask a clip.
+        """
+        if masked.dim() == 2:
+            return self.projector(pixels, clip, masked)
+        everything = torch.arange(self.encoder.num_tokens, device=masked.device).expand(len(masked), -1)
+        features = self.projector(pixels, clip, everything)  # (B, N, E)
+        return gather_tokens(features, masked.flatten(1)).reshape(-1, masked.shape[-1], features.shape[-1])
+
     def loss(self, pixels: Tensor, clip: Tensor, visible: Tensor, masked: Tensor) -> dict[str, Tensor]:
         """Losses of one batch; see the subclasses."""
         raise AssertionError('a subclass says what its loss is')
@@ -52,7 +73,8 @@ class SIGMA(MaskedVideoModel):
     Args:
         encoder, decoder, projector, data_preprocessor: as in `MaskedVideoModel`; the projector is `MLPProjector`
             or `ImageProjector`.
-        loss: Config of `SinkhornLoss`; its `feature_dim` follows from the projector.
+        loss: Config of `SinkhornLoss`, or of `FeatureL2` for the ablation; its `feature_dim` follows from the
+            projector.
 
     Source: Salehi et al., ECCV 2024 (arXiv:2407.15447).
     """
@@ -66,12 +88,10 @@ class SIGMA(MaskedVideoModel):
 
         Args:
             pixels: (B, 3, T, H, W) in [0, 1].    clip: the same, normalised.
-            visible: (B, V) and masked: (B, M) token indices.
+            visible: (B, V) and masked: (B, M) token indices, or (B, R, V) and (B, R, M) of R masks a clip.
 
         Returns:
-            As `SinkhornLoss.forward`.
+            As `SinkhornLoss.forward`; Sinkhorn balances the tokens of all masks together.
         """
-        tokens = self.encoder.encode(clip, visible)  # (B, V, D)
-        predictions = self.decoder(tokens, visible, masked)  # (B, M, E)
-        targets = self.projector(pixels, clip, masked)  # (B, M, E)
-        return self.sinkhorn_loss(predictions, targets)
+        _, predictions = self.predictions(clip, visible, masked)  # (B*R, M, E)
+        return self.sinkhorn_loss(predictions, self.targets(pixels, clip, masked))

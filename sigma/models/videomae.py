@@ -29,10 +29,9 @@ class VideoMAE(MaskedVideoModel):
         Returns:
             `loss_pixels` (scalar; 1.0 is what predicting zero gives) and `feature_std` of the visible tokens.
         """
-        tokens = self.encoder.encode(clip, visible)  # (B, V, D)
-        predictions = self.decoder(tokens, visible, masked)  # (B, M, P)
+        tokens, predictions = self.predictions(clip, visible, masked)  # (B*R, V, D), (B*R, M, P)
         with torch.no_grad():
-            targets = self.projector(pixels, clip, masked)  # (B, M, P)
+            targets = self.targets(pixels, clip, masked)  # (B*R, M, P)
         return {
             'loss_pixels': F.mse_loss(predictions.float(), targets),
             'feature_std': feature_spread(tokens),

@@ -1,0 +1,32 @@
+"""Clips whose mask could not follow their motion, named and counted."""
+
+import logging
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+
+from sigma.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MotionHook(Hook):
+    """Names every video once whose stream held no motion vectors and whose mask therefore stood still.
+
+    Logs `videos_without_motion`, the count on this process so far; nothing where no vectors are read. For
+    `DecodeFramesAndVectors` with `without_motion='still'`.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, None] = {}
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Collect what the loader could not follow."""
+        if 'without_motion' not in data_batch:
+            return
+        for reason in data_batch['without_motion']:
+            if reason and reason not in self.reasons:
+                self.reasons[reason] = None
+                print_log(f'mask stands still: {reason}', 'current', logging.WARNING)
+        runner.message_hub.update_scalar('train/videos_without_motion', len(self.reasons))
