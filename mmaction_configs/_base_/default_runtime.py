@@ -14,6 +14,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='sigma.ThroughputHook'),
     dict(type='sigma.DiagnosticsHook'),
+    dict(type='sigma.CollapseHook'),
     dict(type='sigma.ProgressHook'),
 ]
 env_cfg = dict(

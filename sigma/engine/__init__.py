@@ -1,4 +1,5 @@
 from sigma.engine.checkpoint import CheckpointHook, EncoderWeightsHook
+from sigma.engine.collapse import CollapseHook
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.engine.loop import TrainLoop
 from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
@@ -9,6 +10,7 @@ from sigma.engine.throughput import ThroughputHook
 __all__ = [
     'Bf16OptimWrapper',
     'CheckpointHook',
+    'CollapseHook',
     'DiagnosticsHook',
     'EncoderWeightsHook',
     'ParamGroups',

@@ -82,8 +82,6 @@ class CheckpointHook(Hook):
     def save(self, runner, num_iters: int, num_epochs: int) -> None:
         """Write the state after `num_iters` steps, then drop what is older than the newest `keep`."""
         random_states = all_gather_object(random_state())
-        if not is_main_process():
-            return
         state = {
             'meta': {
                 'epoch': num_epochs,
@@ -97,6 +95,9 @@ class CheckpointHook(Hook):
             'param_schedulers': _scheduler_states(runner.param_schedulers),
             'random': {str(rank): state for rank, state in enumerate(random_states)},
         }
+        runner.call_hook('before_save_checkpoint', checkpoint=state)  # may refuse: a state after a loss that is none
+        if not is_main_process():
+            return
         folder = Path(runner.work_dir)
         path = save_training_state(folder / f'iter_{num_iters}.safetensors', state)
         write_atomically(folder / 'last_checkpoint', lambda temporary: temporary.write_text(str(path)))
