@@ -71,10 +71,13 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> 
     return path
 
 
-def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict) -> Path:
-    """Write tensors and a JSON header as one safetensors file, atomically."""
+def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict, **metadata: str) -> Path:
+    """Write tensors and a JSON header as one safetensors file, atomically.
+
+    Further `metadata` costs reproducible bytes: safetensors writes several entries in any order.
+    """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True), 'format': 'pt'}  # transformers asks for `format`
+    metadata[HEADER_KEY] = json.dumps(header, sort_keys=True)
     return write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 

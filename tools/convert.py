@@ -71,7 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         sizes = {'image_size': args.image_size, 'num_frames': args.num_frames, 'heads': args.heads}
         tensors, left_out, config = convert(args.source, args.to, args.inflate, **sizes)
         header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name}
-        save_tensors(args.target, tensors, header | {'sha256': sha256_of_tensors(tensors)})
+        header['sha256'] = sha256_of_tensors(tensors)
+        save_tensors(args.target, tensors, header, **({'format': 'pt'} if config else {}))  # transformers asks for it
         if config:
             write_atomically(config_path, lambda temporary: temporary.write_text(json.dumps(config, indent=2) + '\n'))
     except CheckpointError as error:

@@ -1,6 +1,7 @@
 from sigma.engine.checkpoint import CheckpointHook, EncoderWeightsHook
 from sigma.engine.collapse import CollapseHook
 from sigma.engine.diagnostics import DiagnosticsHook
+from sigma.engine.knn import OnlineKNN
 from sigma.engine.loop import TrainLoop
 from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
 from sigma.engine.progress import ProgressHook
@@ -13,6 +14,7 @@ __all__ = [
     'CollapseHook',
     'DiagnosticsHook',
     'EncoderWeightsHook',
+    'OnlineKNN',
     'ParamGroups',
     'ProgressHook',
     'Runner',
