@@ -161,11 +161,15 @@ def say_once(sentence: str) -> None:
 
 
 def one_sentence(error: Exception) -> str:
-    """The message of an error on one line; MMEngine wraps that of a part into longer ones."""
+    """The message of an error on one line; MMEngine wraps that of a part into longer ones, ours is a sentence."""
+    from sigma.checkpoints import CheckpointError
+    from sigma.data.index import DataError
+    from sigma.engine.diagnostics import TrainingStopped
+
     cause = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
         cause = cause.__cause__
-    text = str(cause.args[0] if cause.args else cause)
+    text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
     if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
         text = text.strip().splitlines()[-1].partition(': ')[2]
     text = ' '.join(text.split())

@@ -34,15 +34,16 @@ class DiagnosticsHook(Hook):
         if interval < 1:
             raise ValueError(f'DiagnosticsHook was asked to look every {interval} steps; at least 1 is needed.')
         self.interval = interval
-        self.failures: dict[str, None] = {}
+        self.failures: dict[str, str] = {}  # video -> the first reason
         self._bad: torch.Tensor | None = None  # (step, loss) of the first loss that is no number, step 0 for none
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Collect what the loader could not decode."""
         for failures in data_batch.get('failures', []):
             for failure in failures.splitlines():
-                if failure not in self.failures:
-                    self.failures[failure] = None
+                video = failure.partition(': ')[0]  # the reason differs with the frames that were asked for
+                if video not in self.failures:
+                    self.failures[video] = failure
                     print_log(f'not decoded, next video taken: {failure}', 'current', logging.WARNING)
         runner.message_hub.update_scalar('train/undecodable_videos', len(self.failures))
 

@@ -259,6 +259,6 @@ def test_a_loss_that_is_no_number_on_one_process_stops_all():
 def test_each_failure_is_named_once():
     hook, runner = DiagnosticsHook(), fake(None)
     for _ in range(3):
-        hook.before_train_iter(runner, 0, {'failures': ['', 'a.mp4: broken\nb.mp4: empty', 'a.mp4: broken']})
-    assert list(hook.failures) == ['a.mp4: broken', 'b.mp4: empty']
+        hook.before_train_iter(runner, 0, {'failures': ['', 'a.mp4: broken\nb.mp4: empty', 'a.mp4: ends before 7']})
+    assert hook.failures == {'a.mp4': 'a.mp4: broken', 'b.mp4': 'b.mp4: empty'}
     assert runner.message_hub.get_scalar('train/undecodable_videos').current() == 2
