@@ -92,8 +92,8 @@ def layout_of(tensors: dict[str, Tensor]) -> str:
                 return 'mvd'
             return 'published' if any(key.endswith('.q_bias') for key in tensors) else 'sigma'
     raise CheckpointError(
-        'no video transformer of a known layout is in it: there is no patch embedding, first keys '
-        f'{", ".join(list(tensors)[:3])}'
+        'no video transformer of a known layout is in it: there is no patch embedding among its '
+        f'{len(tensors)} keys, first {", ".join(list(tensors)[:3])}'
     )
 
 
