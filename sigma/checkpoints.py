@@ -4,7 +4,7 @@ A file of ours is one safetensors file: tensors under `model/`, `optimizer/`, `r
 in the header, so that no pair of files can disagree. Weights for others to use (`encoder.safetensors`) hold bare
 tensor names.
 
-Layouts of keys (`published` is what SIGMA and VideoMAE released, see key tables below):
+Layouts of keys (`published` is what SIGMA and VideoMAE released, see key tables below; others: sigma/layouts.py):
     published   encoder.blocks.0.attn.{q_bias, v_bias, qkv.weight}, encoder_to_decoder, mask_token, prototypes, head.0
     sigma       encoder.blocks.0.attn.qkv.{weight, bias}, decoder.bridge, decoder.mask_token, sinkhorn_loss.prototypes,
                 projector.layers.0
@@ -14,9 +14,12 @@ Layouts of keys (`published` is what SIGMA and VideoMAE released, see key tables
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import pickle
 import re
+import signal
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 HEADER_KEY = 'sigma'
+_FOLDERS = ('model', 'module', 'state_dict', 'teacher')  # under which PyTorch files keep their weights
 
 
 class CheckpointError(ValueError):
@@ -67,10 +71,13 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> 
     return path
 
 
-def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict) -> Path:
-    """Write tensors and a JSON header as one safetensors file, atomically."""
+def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict, **metadata: str) -> Path:
+    """Write tensors and a JSON header as one safetensors file, atomically.
+
+    Further `metadata` costs reproducible bytes: safetensors writes several entries in any order.
+    """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True)}
+    metadata[HEADER_KEY] = json.dumps(header, sort_keys=True)
     return write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 
@@ -133,7 +140,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
     """Model weights of any file, with the names they have there.
 
     Reads our training states and weights, any safetensors file, and PyTorch files that hold nothing but tensors and
-    plain containers (looking under `model`, `module`, `state_dict`).
+    plain containers (looking under `model`, `module`, `state_dict`, `teacher`).
 
     Raises:
         CheckpointError: if the file is absent, damaged, holds no tensors, or is a pickle that would run code;
@@ -148,6 +155,48 @@ def read_weights(path: str | os.PathLike) -> Weights:
             return Weights(_unpack(weights.header['tree'], weights.tensors)['state_dict'], weights.header)
         return weights
     return Weights(_read_pickle(path))
+
+
+def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights:
+    """As `read_weights`, but a PyTorch file is opened in a process of its own, which can crash or hang alone.
+
+    Args:
+        path: File of unknown origin.
+        seconds: Until a reader that does not come back is ended.
+
+    Raises:
+        CheckpointError: as `read_weights`, and where the reader died or did not come back.
+    """
+    path = Path(path)
+    if path.suffix == '.safetensors' or not path.is_file():
+        return read_weights(path)
+    context = multiprocessing.get_context('fork')  # torch is loaded already; a fresh interpreter takes seconds
+    with tempfile.TemporaryDirectory(prefix='sigma-reading-') as folder:
+        handed = Path(folder) / 'tensors.safetensors'
+        process = context.Process(target=_read_for_parent, args=(path, handed), daemon=True)
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            raise CheckpointError(f'{path} was not read within {seconds:g} s; it is refused.')
+        refusal = handed.with_suffix('.refused')
+        if refusal.is_file():
+            raise CheckpointError(refusal.read_text())
+        if process.exitcode != 0:
+            code = process.exitcode
+            how = signal.Signals(-code).name if code < 0 else f'status {code}'
+            raise CheckpointError(f'{path} made its reader end by {how}; it is refused.')
+        return Weights(_read_safetensors(handed).tensors)
+
+
+def _read_for_parent(path: Path, handed: Path) -> None:
+    """In the process apart: tensors, or the sentence why not, into files."""
+    torch.set_num_threads(1)  # a forked process must not wait for its parent's threads
+    try:
+        save_tensors(handed, _read_pickle(path), {})
+    except CheckpointError as error:
+        handed.with_suffix('.refused').write_text(str(error))
 
 
 def _read_safetensors(path: str | os.PathLike) -> Weights:
@@ -175,12 +224,14 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(f'{path} is damaged or no checkpoint ({str(error)[:160]}).') from None
-    for name in ('model', 'module', 'state_dict'):
+    for name in _FOLDERS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
     if not tensors:
-        raise CheckpointError(f'{path} holds no tensors under its top level, `model`, `module` or `state_dict`.')
+        raise CheckpointError(
+            f'{path} holds no tensors under its top level, `model`, `module`, `state_dict` or `teacher`.'
+        )
     return tensors
 
 

@@ -1,51 +1,53 @@
 """Bring a checkpoint from one layout of keys to another; every tensor is placed or named.
 
-    python tools/convert.py IN OUT.safetensors --to sigma|mmaction|published
+    python tools/convert.py IN OUT.safetensors --to sigma|mmaction|hf|published|timm [--inflate FRAMES]
 
-IN is a file in our layout or in that of SIGMA's and VideoMAE's releases (a pretraining model, or a fine-tuned ViT),
-safetensors or a plain PyTorch state dict; a pickle that would run code is refused. `sigma` and `mmaction` write the
-encoder alone, for encoder cards and for mmaction2's VisionTransformer; `published` writes the whole model as released.
+IN is safetensors or a plain PyTorch file of: our pretraining and fine-tuning, SIGMA's, VideoMAE's, MVD's and MGMAE's
+releases, transformers' VideoMAE, mmaction2's VisionTransformer, timm's ViT, DINO, DINOv2. Its layout is found by its
+keys. A PyTorch file is read in a process of its own, and refused where reading it would run code.
+
+`sigma` and `mmaction` write the encoder alone, for encoder cards and for mmaction2; `hf` and `published` all that has
+a place there (`hf` with a config.json beside it: give each model a folder of its own); `timm` an image encoder for
+`sigma.ImageProjector`. `--inflate` makes a video encoder of an image encoder.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-from sigma.checkpoints import (
-    CheckpointError,
-    encoder_tensors,
-    from_published,
-    read_weights,
-    save_tensors,
-    sha256_of_tensors,
-    to_mmaction,
-    to_published,
-)
+from torch import Tensor
 
-NO_PLACE_IN_ENCODER = ('fc_norm.', 'head.')
+from sigma.checkpoints import CheckpointError, read_weights_apart, save_tensors, sha256_of_tensors, write_atomically
+from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm
+
+LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
 
 
-def convert(source: str, layout: str) -> tuple[dict, list[str]]:
-    """Tensors in the new layout, and the names of those that have no place there.
+def convert(source: str, layout: str, inflate: int | None = None, **sizes) -> tuple[dict[str, Tensor], list, dict]:
+    """Tensors in the new layout, the names of those that have no place there, and config.json's content for `hf`.
+
+    Args:
+        source: File to read.
+        layout: One of `LAYOUTS`.
+        inflate: Frames of the clips of a video encoder made of an image encoder.
+        sizes: `image_size`, `num_frames`, `heads` for `hf_config`.
 
     Raises:
-        CheckpointError: if the file cannot be read, or holds no video transformer.
+        CheckpointError: if the file cannot be read, or does not hold what the layout holds.
     """
-    tensors = read_weights(source).tensors
-    if layout == 'published':
-        return to_published(from_published(tensors)), []
-    whole = from_published(tensors)
-    encoder = encoder_tensors(tensors)
-    if 'patch_embed.proj.weight' not in encoder:
-        raise CheckpointError(
-            f'{source} holds no video transformer of a known layout: patch_embed.proj.weight is not in it, '
-            f'first keys {", ".join(list(tensors)[:3])}.'
-        )
-    left_out = [name for name in encoder if name.startswith(NO_PLACE_IN_ENCODER)]
-    encoder = {name: tensor for name, tensor in encoder.items() if name not in left_out}
-    if len(whole) > len(encoder) + len(left_out):  # a pretraining model: decoder, projector, prototypes
-        left_out += [name for name in whole if not name.startswith('encoder.')]
-    return (to_mmaction(encoder) if layout == 'mmaction' else encoder), left_out
+    tensors = read_weights_apart(source).tensors
+    try:
+        if layout == 'timm':
+            if layout_of(tensors) != 'image':
+                raise CheckpointError('it is a video transformer; timm is the layout of image encoders')
+            named = to_timm(tensors)
+            return named, [name for name in tensors if name == 'mask_token' or name.startswith('head.')], {}
+        converted = to_ours(tensors, inflate)
+        written, left_out = from_ours(converted, layout)
+        return written, left_out, hf_config(converted, **sizes) if layout == 'hf' else {}
+    except CheckpointError as error:
+        raise CheckpointError(f'{source} cannot be converted to {layout}: {error}.') from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,22 +55,33 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='IN')
     parser.add_argument('target', metavar='OUT.safetensors')
-    parser.add_argument('--to', choices=['sigma', 'mmaction', 'published'], default='sigma')
+    parser.add_argument('--to', choices=LAYOUTS, default='sigma')
+    parser.add_argument('--inflate', type=int, metavar='FRAMES', help='make an image encoder one of clips this long')
+    parser.add_argument('--image-size', type=int, default=224, help="for hf's config.json")
+    parser.add_argument('--num-frames', type=int, default=16, help="for hf's config.json")
+    parser.add_argument('--heads', type=int, help="for hf's config.json, where the width is no published one")
     args = parser.parse_args(argv)
     try:
+        config_path = Path(args.target).with_name('config.json')
         if not args.target.endswith('.safetensors'):
             raise CheckpointError(f'{args.target} must end in .safetensors; nothing else is written.')
-        if Path(args.target).exists():
-            raise CheckpointError(f'{args.target} is there already; move it away or choose another name.')
-        tensors, left_out = convert(args.source, args.to)
+        for path in [Path(args.target)] + ([config_path] if args.to == 'hf' else []):
+            if path.exists():
+                raise CheckpointError(f'{path} is there already; move it away or choose another name.')
+        sizes = {'image_size': args.image_size, 'num_frames': args.num_frames, 'heads': args.heads}
+        tensors, left_out, config = convert(args.source, args.to, args.inflate, **sizes)
         header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name}
-        save_tensors(args.target, tensors, header | {'sha256': sha256_of_tensors(tensors)})
+        header['sha256'] = sha256_of_tensors(tensors)
+        save_tensors(args.target, tensors, header, **({'format': 'pt'} if config else {}))  # transformers asks for it
+        if config:
+            write_atomically(config_path, lambda temporary: temporary.write_text(json.dumps(config, indent=2) + '\n'))
     except CheckpointError as error:
         print(f'convert: {error}', file=sys.stderr)
         return 2
     print(f'{len(tensors)} tensors in layout {args.to}: {args.target}')
     if left_out:
-        print(f'{len(left_out)} tensors have no place there and were left out: {", ".join(left_out[:8])} ...')
+        shown = ', '.join(left_out)
+        print(f'{len(left_out)} tensors have no place there and were left out: {shown}')
     return 0
 
 

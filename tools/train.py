@@ -1,6 +1,7 @@
 """Train a config: pretraining or fine-tuning, on one process; several go through `tools/dist_train.sh`.
 
-    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--seed N] [--cfg-options key=value ...]
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--seed N] [--tensorboard]
+        [--cfg-options key=value ...]
 
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3.
@@ -8,6 +9,7 @@ Bad input ends in one sentence and status 2; training that has to stop (a loss t
 
 import argparse
 import atexit
+import importlib.util
 import os
 import re
 import sys
@@ -27,6 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from a file')
     parser.add_argument('--amp', action='store_true', help='bfloat16 autocast, on a GPU or a CPU')
     parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
+    parser.add_argument('--tensorboard', action='store_true', help='also write curves for TensorBoard (an extra)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     return parser.parse_args(argv)
@@ -59,8 +62,28 @@ def load_config(args: argparse.Namespace):
         raise DataError(f'--amp was asked of {args.config}, which has no optim_wrapper.')
     if args.amp:
         cfg.optim_wrapper.type = 'sigma.Bf16OptimWrapper'
+    if args.tensorboard:
+        add_tensorboard(cfg)
     set_resume(cfg, args.resume)
     return cfg
+
+
+def add_tensorboard(cfg) -> None:
+    """MMEngine's TensorBoard backend beside the others.
+
+    Raises:
+        DataError: if TensorBoard is not installed, with the extra that brings it.
+    """
+    from sigma.data.index import DataError
+
+    if importlib.util.find_spec('tensorboard') is None:
+        raise DataError(
+            '--tensorboard needs the package tensorboard, which is not installed; it comes with the extra `optional`: '
+            'pip install -r requirements/optional.txt'
+        )
+    visualizer = cfg.get('visualizer') or {'type': 'mmengine.Visualizer', 'vis_backends': []}
+    backends = [*visualizer.get('vis_backends', []), {'type': 'mmengine.TensorboardVisBackend'}]
+    cfg.visualizer = {**visualizer, 'vis_backends': backends}
 
 
 def set_resume(cfg, resume: str | None) -> None:
@@ -138,11 +161,15 @@ def say_once(sentence: str) -> None:
 
 
 def one_sentence(error: Exception) -> str:
-    """The message of an error on one line; MMEngine wraps that of a part into longer ones."""
+    """The message of an error on one line; MMEngine wraps that of a part into longer ones, ours is a sentence."""
+    from sigma.checkpoints import CheckpointError
+    from sigma.data.index import DataError
+    from sigma.engine.diagnostics import TrainingStopped
+
     cause = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
         cause = cause.__cause__
-    text = str(cause.args[0] if cause.args else cause)
+    text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
     if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
         text = text.strip().splitlines()[-1].partition(': ')[2]
     text = ' '.join(text.split())

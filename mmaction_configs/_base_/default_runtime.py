@@ -15,6 +15,7 @@ custom_hooks = [
     dict(type='sigma.MotionHook'),  # says nothing where no motion vectors are read
     dict(type='sigma.ThroughputHook'),
     dict(type='sigma.DiagnosticsHook'),
+    dict(type='sigma.CollapseHook'),
     dict(type='sigma.ProgressHook'),
 ]
 env_cfg = dict(

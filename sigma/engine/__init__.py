@@ -1,5 +1,7 @@
 from sigma.engine.checkpoint import CheckpointHook, EncoderWeightsHook
+from sigma.engine.collapse import CollapseHook
 from sigma.engine.diagnostics import DiagnosticsHook
+from sigma.engine.knn import OnlineKNN
 from sigma.engine.loop import TrainLoop
 from sigma.engine.motion import MotionHook
 from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
@@ -10,9 +12,11 @@ from sigma.engine.throughput import ThroughputHook
 __all__ = [
     'Bf16OptimWrapper',
     'CheckpointHook',
+    'CollapseHook',
     'DiagnosticsHook',
     'EncoderWeightsHook',
     'MotionHook',
+    'OnlineKNN',
     'ParamGroups',
     'ProgressHook',
     'Runner',

@@ -15,15 +15,14 @@ from mmengine.model import is_model_wrapper
 
 from sigma.checkpoints import (
     CheckpointError,
-    encoder_tensors,
     load_strictly,
     read_weights,
     save_tensors,
     save_training_state,
     sha256_of_tensors,
-    to_mmaction,
     write_atomically,
 )
+from sigma.layouts import Converted, from_ours, to_ours
 from sigma.registry import HOOKS
 
 FILE_NAME = re.compile(r'iter_(\d+)\.safetensors')
@@ -83,8 +82,6 @@ class CheckpointHook(Hook):
     def save(self, runner, num_iters: int, num_epochs: int) -> None:
         """Write the state after `num_iters` steps, then drop what is older than the newest `keep`."""
         random_states = all_gather_object(random_state())
-        if not is_main_process():
-            return
         state = {
             'meta': {
                 'epoch': num_epochs,
@@ -98,6 +95,9 @@ class CheckpointHook(Hook):
             'param_schedulers': _scheduler_states(runner.param_schedulers),
             'random': {str(rank): state for rank, state in enumerate(random_states)},
         }
+        runner.call_hook('before_save_checkpoint', checkpoint=state)  # may refuse: a state after a loss that is none
+        if not is_main_process():
+            return
         folder = Path(runner.work_dir)
         path = save_training_state(folder / f'iter_{num_iters}.safetensors', state)
         write_atomically(folder / 'last_checkpoint', lambda temporary: temporary.write_text(str(path)))
@@ -171,13 +171,43 @@ class EncoderWeightsHook(Hook):
 
 def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inner: str = '') -> None:
     """Load an encoder checkpoint whole into a backbone; arguments as in `EncoderWeightsHook`."""
-    tensors = encoder_tensors(read_weights(checkpoint).tensors)
-    may_lack = ()
+    try:
+        converted = to_ours(read_weights(checkpoint).tensors)
+        module, may_lack = backbone.get_submodule(inner), ()
+        stray = _stray(converted, drop)
+        if stray:
+            raise CheckpointError(f'{len(stray)} keys have no place in {type(module).__name__}, first {stray[0]}')
+        positions = converted.encoder.pop('positions', None) if layout == 'sigma' else None
+        tensors, _ = from_ours(converted, layout)
+    except CheckpointError as error:
+        text = str(error)
+        raise CheckpointError(text if str(checkpoint) in text else f'{checkpoint} does not fit: {text}.') from None
     if layout == 'mmaction':
-        tensors = to_mmaction(tensors)
         may_lack = ('pos_embed', 'fc_norm.')  # its fixed positions, and a norm that a feature map does not pass
     tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(drop))}
-    load_strictly(backbone.get_submodule(inner), tensors, checkpoint, may_lack)
+    load_strictly(module, tensors, checkpoint, may_lack)
+    if positions is not None:
+        _set_positions(module, positions, checkpoint)
+
+
+def _stray(converted: Converted, drop) -> list[str]:
+    """Names that belong to an encoder and have no place in ours; what only pretraining or a classifier uses may go."""
+    if converted.rest:
+        return [name for name in converted.left_out if name.startswith('encoder.')]
+    known = ('cls_head.',) if converted.layout != 'mvd' else ('mask_token_', 'down_', 'decoder_', 'pos_embed_')
+    return [name for name in converted.left_out if not name.startswith((*known, *drop))]
+
+
+def _set_positions(module, positions: torch.Tensor, checkpoint: str) -> None:
+    """Positions (N, D) that travelled with the weights, in the place of the sinusoid."""
+    own = getattr(module, 'positions', None)
+    if own is None or own.shape != positions.shape:
+        raise CheckpointError(
+            f'{checkpoint} has positions of its own for {positions.shape[0]} tokens, and {type(module).__name__} takes '
+            f'{0 if own is None else own.shape[0]}; build it for the clips that the weights were trained on.'
+        )
+    own.copy_(positions)
+    module.fixed_length = True  # of a longer clip they say nothing
 
 
 def random_state() -> dict:

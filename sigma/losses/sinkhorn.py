@@ -37,7 +37,7 @@ def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
     published form, which exponentiates scores / epsilon outright and overflows below epsilon 0.0113.
     """
     with torch.no_grad():
-        (kernel,), (u,) = _scale([scores], epsilon, num_iterations)
+        (kernel,), (u,), _ = _scale([scores], epsilon, num_iterations)
         codes = kernel.mul_(u)
         return codes.div_(codes.sum(dim=1, keepdim=True))
 
@@ -52,13 +52,22 @@ def hard_codes(scores: list[Tensor], epsilon: float, num_iterations: int) -> lis
     Returns:
         (S,) int64 for each matrix: argmax of scores / epsilon + log u, without forming the soft codes.
     """
+    return hard_codes_and_error(scores, epsilon, num_iterations)[0]
+
+
+def hard_codes_and_error(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], Tensor]:
+    """As `hard_codes`, and how far from balanced the plans were: the row-mass error of each, (matrices,).
+
+    That is the mean over prototypes of |K * mass - 1|, of the plan that the last round began with: it falls out of
+    the rounds without another reading of the scores. NaN with a single round, which has no plan before it.
+    """
     with torch.no_grad():
-        _, u = _scale(scores, epsilon, num_iterations)
-        return [torch.argmax(s.float() / epsilon + u_k.log(), dim=1) for s, u_k in zip(scores, u)]
+        _, u, row_error = _scale(scores, epsilon, num_iterations)
+        return [torch.argmax(s.float() / epsilon + u_k.log(), dim=1) for s, u_k in zip(scores, u)], row_error
 
 
-def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Kernels (S, K) and prototype vectors u (K,) after the rounds, one for each score matrix."""
+def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Kernels (S, K) and prototype vectors u (K,) after the rounds, one for each score matrix; row-mass errors."""
     if epsilon <= 0:
         raise ValueError(f'Sinkhorn was asked for epsilon {epsilon}; it must be positive (published: 0.03, 0.05).')
     if num_iterations < 1:
@@ -66,7 +75,8 @@ def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[l
     scores = [s.float() for s in scores]
     row_max = [s.max(dim=1).values for s in scores]
     facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_tensor(float(len(row_max[0])))])
-    *top, most_samples = _all_reduce(facts, dist.ReduceOp.MAX)
+    facts = _all_reduce(facts, dist.ReduceOp.MAX)
+    top, most_samples = facts[:-1], facts[-1]
     # Any constant would do for the result, were it not that v grows by this factor in every round without it.
     num_samples = most_samples * (dist.get_world_size() if dist.is_initialized() else 1)
     kernels = [torch.exp((s - m[:, None]) / epsilon) for s, m in zip(scores, row_max)]
@@ -74,12 +84,16 @@ def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[l
     v = [torch.exp((m - t) / epsilon) for m, t in zip(row_max, top)]
     tiny = torch.finfo(torch.float32).tiny
     num_prototypes = scores[0].shape[1]
-    for _ in range(num_iterations):
+    u = top.new_ones(len(scores), num_prototypes)
+    row_error = top.new_full((len(scores),), float('nan'))
+    for number in range(num_iterations):
         mass = _all_reduce(torch.stack([v_s @ e for v_s, e in zip(v, kernels)]))  # (matrices, K)
+        if number and number == num_iterations - 1:
+            row_error = (num_prototypes * u * mass - 1).abs().mean(dim=1)  # u of the round before
         # A prototype that no sample can reach has mass 0; the clamp keeps its scale finite instead of NaN.
         u = 1 / (num_prototypes * mass.clamp_min(tiny))
         v = [1 / (num_samples * (e @ u_k)).clamp_min(tiny) for e, u_k in zip(kernels, u)]
-    return kernels, list(u)
+    return kernels, list(u), row_error
 
 
 def _all_reduce(values: Tensor, op=dist.ReduceOp.SUM) -> Tensor:
@@ -119,6 +133,7 @@ class SinkhornLoss(nn.Module):
         self.num_iterations = num_iterations
         self.temperature = temperature
         self.soft_codes = soft_codes
+        self.watch = None  # a function that is shown what passes, by name (sigma.CollapseHook)
         self.prototypes = nn.Parameter(torch.randn(num_prototypes, feature_dim))
 
     def forward(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -132,11 +147,15 @@ class SinkhornLoss(nn.Module):
             `loss_target`, `loss_pred` (scalars; cross-entropy of each branch against the other's codes), and
             without gradient `prototypes_used` (share of K chosen by at least one token of this process),
             `code_entropy` (of the hard codes over log K), `agreement` (share of tokens with equal codes),
-            `feature_std` (of unit predictions, times sqrt(D): 1 when spread, 0 when collapsed).
+            `feature_std` (of unit predictions, times sqrt(D): 1 when spread, 0 when collapsed),
+            `row_mass_error` (of Sinkhorn's plans, see `hard_codes_and_error`; the larger of the two branches').
         """
         with torch.autocast(predictions.device.type, enabled=False):
             scores_pred, scores_target = self.scores(predictions.float(), targets.float())
-            return self.losses(scores_pred, scores_target) | {'feature_std': feature_spread(predictions)}
+            losses = self.losses(scores_pred, scores_target) | {'feature_std': feature_spread(predictions)}
+            if self.watch is not None:
+                self.watch(predictions=predictions, targets=targets, prototypes=self.prototypes)
+            return losses
 
     def scores(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """(B*M, K) cosine scores of the video branch and of the projection branch."""
@@ -153,7 +172,9 @@ class SinkhornLoss(nn.Module):
     def losses(self, scores_pred: Tensor, scores_target: Tensor) -> dict[str, Tensor]:
         """Cross-entropies and code statistics from (B*M, K) scores of both branches."""
         both = [scores_pred.detach(), scores_target.detach()]
-        hard_pred, hard_target = hard_codes(both, self.epsilon, self.num_iterations)
+        (hard_pred, hard_target), row_error = hard_codes_and_error(both, self.epsilon, self.num_iterations)
+        if self.watch is not None:
+            self.watch(codes=hard_target)
         codes_pred, codes_target = hard_pred, hard_target
         if self.soft_codes:
             codes_pred, codes_target = (sinkhorn(s, self.epsilon, self.num_iterations) for s in both)
@@ -161,7 +182,8 @@ class SinkhornLoss(nn.Module):
             'loss_target': F.cross_entropy(scores_target / self.temperature, codes_pred),
             'loss_pred': F.cross_entropy(scores_pred / self.temperature, codes_target),
         }
-        return losses | code_statistics(hard_pred, hard_target, scores_pred.shape[1])
+        statistics = code_statistics(hard_pred, hard_target, scores_pred.shape[1])
+        return losses | statistics | {'row_mass_error': row_error.max()}
 
 
 @torch.no_grad()

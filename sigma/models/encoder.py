@@ -173,6 +173,11 @@ class VideoViT(nn.Module):
 
     def _positions(self, num_tokens: int) -> Tensor:
         if num_tokens > self.positions.shape[0]:  # a longer clip than declared
+            if getattr(self, 'fixed_length', False):
+                raise ValueError(
+                    f'VideoViT was given {num_tokens} tokens; the positions that came with its weights are those of '
+                    f'{self.positions.shape[0]}.'
+                )
             return sinusoid_positions(num_tokens, self.embed_dims).to(self.positions.device)
         return self.positions[:num_tokens]
 

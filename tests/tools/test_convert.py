@@ -1,10 +1,19 @@
 """Converting a whole model between layouts, from the command."""
 
-import torch
-from safetensors.torch import load_file
+import json
+import os
+import signal
+import time
 
-from sigma.checkpoints import to_mmaction, to_published
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from sigma import checkpoints
+from sigma.checkpoints import CheckpointError, read_weights_apart, to_mmaction, to_published
 from tests.conftest import assert_one_sentence, call_main
+from tests.sigma.test_checkpoints import Hostile
 from tests.sigma.test_models import tiny_sigma
 from tools import convert
 
@@ -53,3 +62,65 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(tmp_path, capsys):
     out.write_bytes(b'mine')
     assert_one_sentence(call_main(convert.main, capsys, tmp_path / 'x.pth', out), 'is there already')
     assert out.read_bytes() == b'mine'
+
+
+def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
+    save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
+    out = tmp_path / 'hub' / 'model.safetensors'
+    arguments = (tmp_path / 'ours.safetensors', out, '--to', 'hf', '--image-size', 64, '--num-frames', 4)
+    assert_one_sentence(call_main(convert.main, capsys, *arguments), 'width 48 is no published size')
+    assert not out.parent.exists()
+    done = call_main(convert.main, capsys, *arguments, '--heads', 4)
+    assert done.returncode == 0, done.stderr
+    assert 'prototypes' in done.stdout  # no place there, by name
+    config = json.loads((out.parent / 'config.json').read_text())
+    assert (config['image_size'], config['num_frames'], config['layer_norm_eps']) == (64, 4, 1e-6)
+    assert 'videomae.encoder.layer.1.attention.attention.v_bias' in load_file(out)
+    with safe_open(out, 'pt') as file:
+        assert file.metadata()['format'] == 'pt'  # transformers refuses a file that does not say so
+    out.unlink()
+    done = call_main(convert.main, capsys, *arguments, '--heads', 4)
+    assert_one_sentence(done, 'config.json is there already')
+
+
+def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):
+    import timm  # after sigma.compat
+
+    state = timm.create_model('vit_tiny_patch16_224', img_size=32, depth=2, num_classes=5).state_dict()
+    torch.save({'teacher': {f'backbone.{k}': v for k, v in state.items()}}, tmp_path / 'dino.pth')
+    done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 't.safetensors', '--to', 'timm')
+    assert done.returncode == 0, done.stderr
+    assert set(load_file(tmp_path / 't.safetensors')) == {k for k in state if not k.startswith('head.')}
+    done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 'v.safetensors')
+    assert_one_sentence(done, 'give --inflate FRAMES')
+    done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 'v.safetensors', '--inflate', 4)
+    assert done.returncode == 0, done.stderr
+    assert 'cls_token' in done.stdout
+    assert load_file(tmp_path / 'v.safetensors')['positions'].shape == (8, 192)
+    save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
+    done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', tmp_path / 'o.safetensors', '--to', 'timm')
+    assert_one_sentence(done, 'layout of image encoders')
+
+
+def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, capsys):
+    torch.save({'model': {'w': torch.ones(1)}, 'x': Hostile(tmp_path / 'written')}, tmp_path / 'bad.pth')
+    done = call_main(convert.main, capsys, tmp_path / 'bad.pth', tmp_path / 'out.safetensors')
+    assert_one_sentence(done, 'bad.pth', 'refused without running it')
+    assert not (tmp_path / 'written').exists()
+    assert not (tmp_path / 'out.safetensors').exists()
+
+
+@pytest.mark.parametrize(
+    ('accident', 'sentence'),
+    [
+        (lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGSEGV), 'made its reader end by SIGSEGV'),
+        (lambda *args, **kwargs: os._exit(7), 'made its reader end by status 7'),
+        (lambda *args, **kwargs: time.sleep(60), 'was not read within 0.5 s'),
+    ],
+)
+def test_a_reader_that_dies_or_hangs_is_one_sentence(tmp_path, monkeypatch, accident, sentence):
+    torch.save({'model': {'w': torch.ones(1)}}, tmp_path / 'x.pth')
+    assert list(read_weights_apart(tmp_path / 'x.pth').tensors) == ['w']
+    monkeypatch.setattr(checkpoints.torch, 'load', accident)
+    with pytest.raises(CheckpointError, match=f'x.pth {sentence}'):
+        read_weights_apart(tmp_path / 'x.pth', seconds=0.5 if '0.5' in sentence else 60)

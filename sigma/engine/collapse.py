@@ -1,0 +1,205 @@
+"""Signs of a collapse while there is time: figures of features and codes over a window, and an alarm.
+
+S tokens, n of them sampled, D feature width, K prototypes.
+"""
+
+import logging
+import math
+from collections import deque
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+
+from sigma.engine.checkpoint import CheckpointHook
+from sigma.engine.diagnostics import TrainingStopped
+from sigma.losses.sinkhorn import SinkhornLoss, feature_spread
+from sigma.registry import HOOKS
+
+# Below its value a figure tells of a collapse. What each catches: all features equal; all mass on few prototypes;
+# features on one line.
+THRESHOLDS = {'feature_std': 0.1, 'window_entropy': 0.5, 'effective_rank': 2.0}
+_MEANING = {
+    'feature_std': 'features are nearly all equal',
+    'window_entropy': 'few prototypes get nearly all tokens',
+    'effective_rank': 'features lie on nearly one line',
+}
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """exp of the entropy of the normalised singular values: 1 for rank one, up to D when all directions are equal.
+
+    Args:
+        features: (n, D).
+
+    Source: RankMe (arXiv:2210.02885), of unit features about their mean (there: of features as they are), since a
+    large common part hides what differs.
+    """
+    unit = F.normalize(features.float(), dim=1)
+    unit = unit - unit.mean(dim=0)
+    singular = torch.linalg.svdvals(unit)
+    share = singular / singular.sum().clamp_min(1e-12)
+    return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
+
+
+def usage(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of prototypes used, and entropy of their use over the most that so many tokens could have, from (K,)."""
+    total = counts.sum()
+    share = counts / total.clamp_min(1)
+    entropy = -(share * share.clamp_min(1e-12).log()).sum()
+    most = torch.minimum(total, torch.as_tensor(float(len(counts)), device=counts.device)).clamp_min(2).log()
+    return (counts > 0).float().mean(), entropy / most
+
+
+def churn(features: Tensor, before: Tensor, now: Tensor) -> Tensor:
+    """Share of features (n, D) whose nearest prototype differs between two states (K, D) of the prototypes."""
+    unit = F.normalize(features.float(), dim=1)
+    nearest = [(unit @ F.normalize(p.float(), dim=1).T).argmax(dim=1) for p in (before, now)]
+    return (nearest[0] != nearest[1]).float().mean()
+
+
+@HOOKS.register_module()
+class CollapseHook(Hook):
+    """Looks at features and codes every so many steps, logs what it sees, and warns of a collapse.
+
+    Args:
+        interval: Steps between looks, and the window over which prototypes are counted. Between looks nothing waits
+            for the device.
+        patience: Looks in a row that have to be bad before it warns; a collapse is named after
+            `interval * patience` steps.
+        stop: Save the state and stop the training at an alarm, instead of warning once.
+        thresholds: Changes to `THRESHOLDS`, by name.
+        num_samples: n, tokens of this process that figures of features are taken from.
+
+    Logs `effective_rank` (predictions), `target_rank`, `window_used` and `window_entropy` (of the codes of the
+    projection branch over the window and all processes), `assignment_churn` (share of sampled targets that the present
+    prototypes would take elsewhere than those of the last look). `row_mass_error`, `agreement` and `feature_std` come
+    with every step from the loss. Models without `sinkhorn_loss` and `decoder` are left alone; without the former
+    (VideoMAE) the encoder's visible tokens are looked at.
+
+    Raises:
+        TrainingStopped: with `stop`, before the step after the alarm; the state after the last step is saved.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        interval: int = 10,
+        patience: int = 3,
+        stop: bool = False,
+        thresholds: dict | None = None,
+        num_samples: int = 1024,
+    ) -> None:
+        unknown = set(thresholds or {}) - set(THRESHOLDS)
+        if unknown or interval < 1 or patience < 1:
+            raise ValueError(
+                f'CollapseHook takes interval and patience from 1 on (found {interval}, {patience}) and thresholds of '
+                f'{", ".join(THRESHOLDS)} (found {", ".join(unknown) or "no other"}).'
+            )
+        self.interval, self.patience, self.stop, self.num_samples = interval, patience, stop, num_samples
+        self.thresholds = THRESHOLDS | (thresholds or {})
+        self.alarm: str | None = None
+        self._seen: dict[str, Tensor] = {}
+        self._counts: Tensor | None = None
+        self._prototypes: Tensor | None = None
+        self._looks: deque = deque(maxlen=patience)
+        self._handle = None
+
+    def before_train(self, runner) -> None:
+        """Ask the model to show what passes."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._looks.clear()
+        self._counts = self._prototypes = None
+        loss = getattr(model, 'sinkhorn_loss', None)
+        if isinstance(loss, SinkhornLoss):
+            loss.watch = self.see
+        elif hasattr(model, 'decoder'):
+            self._handle = model.decoder.register_forward_pre_hook(lambda _, inputs: self.see(predictions=inputs[0]))
+
+    def after_train(self, runner) -> None:
+        """Leave the model as it was."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if hasattr(model, 'sinkhorn_loss'):
+            model.sinkhorn_loss.watch = None
+        if self._handle is not None:
+            self._handle.remove()
+
+    @torch.no_grad()
+    def see(self, codes: Tensor | None = None, **seen: Tensor) -> None:
+        """Keep a sample of what passes in a step; nothing here waits for the device.
+
+        Args:
+            codes: (S,) of the projection branch.
+            seen: `predictions` and `targets` (B, M, D), `prototypes` (K, D), the parameter itself.
+        """
+        for name, tensor in seen.items():
+            rows = tensor.detach().flatten(0, -2)
+            # Rows at equal distances: of all clips and all places, and of a number known beforehand.
+            self._seen[name] = rows if name == 'prototypes' else rows[:: -(-len(rows) // self.num_samples)].clone()
+        if codes is not None:
+            self._seen['codes'] = codes
+
+    @torch.no_grad()
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Count; at the end of a window, look."""
+        if not self._seen:
+            return
+        if 'prototypes' in self._seen and 'codes' in self._seen:
+            if self._counts is None:
+                self._counts = torch.zeros(len(self._seen['prototypes']), device=self._seen['codes'].device)
+            ones = torch.ones_like(self._seen['codes'], dtype=self._counts.dtype)
+            self._counts.index_add_(0, self._seen['codes'], ones)
+        if (runner.iter + 1) % self.interval == 0:
+            figures = {name: float(value) for name, value in self._look().items()}
+            for name, value in figures.items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+            self._judge(runner, figures)
+
+    def _look(self) -> dict[str, Tensor]:
+        figures = {'effective_rank': effective_rank(self._seen['predictions'])}
+        figures['feature_std'] = feature_spread(self._seen['predictions'][None])
+        if 'targets' in self._seen:
+            figures['target_rank'] = effective_rank(self._seen['targets'])
+        if self._counts is not None:
+            all_reduce(self._counts)
+            figures['window_used'], figures['window_entropy'] = usage(self._counts)
+            self._counts = None
+            now = self._seen['prototypes'].clone()
+            if self._prototypes is not None:
+                figures['assignment_churn'] = churn(self._seen['targets'], self._prototypes, now)
+            self._prototypes = now
+        for name in ('effective_rank', 'feature_std', 'target_rank'):
+            if name in figures:
+                all_reduce(figures[name], 'mean')  # one verdict for all processes
+        return figures
+
+    def _judge(self, runner, figures: dict[str, float]) -> None:
+        bad = {name for name, least in self.thresholds.items() if not figures.get(name, math.inf) >= least}
+        if figures.get('target_rank', math.inf) < self.thresholds['effective_rank']:
+            bad.add('effective_rank')
+        self._looks.append(bad)
+        lasting = set.intersection(*self._looks) if len(self._looks) == self.patience else set()
+        if not lasting or self.alarm is not None:
+            return
+        found = '; '.join(
+            f'{_MEANING[name]} ({name} {figures[name]:.3g}, threshold {self.thresholds[name]:g})'
+            for name in sorted(lasting)
+        )
+        self.alarm = (
+            f'A collapse at step {runner.iter + 1}, for {self.patience} looks of {self.interval} steps: {found}. Lower '
+            'the learning rate, raise sinkhorn_epsilon or the batch, or see docs/small-scale.md on K.'
+        )
+        print_log(self.alarm, 'current', logging.WARNING)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Stop where that was asked for, with the state saved."""
+        if self.stop and self.alarm is not None:
+            for hook in runner.hooks:
+                if isinstance(hook, CheckpointHook):
+                    hook.save(runner, runner.iter, runner.epoch)
+            raise TrainingStopped(f'{self.alarm} Training stops; the state after step {runner.iter} is saved.')

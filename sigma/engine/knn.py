@@ -1,0 +1,193 @@
+"""How good the features are while pretraining runs: nearest neighbours on a small labelled set.
+
+N clips of the bank, Q queries, D feature width, C classes.
+"""
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sigma.data.cards import load_dataset_card
+from sigma.data.clips import DecodeError, VideoClips
+from sigma.data.index import DataError
+from sigma.registry import HOOKS
+
+
+def knn_scores(
+    queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int = 200, temperature: float = 0.07
+) -> Tensor:
+    """Votes of the k nearest clips of the bank, each weighted by exp(cosine / temperature).
+
+    Args:
+        queries: (Q, D), any length; compared as unit vectors.
+        bank: (N, D) features of the training split.
+        labels: (N,) int64 classes of the bank.
+        num_classes: C.
+        k: Neighbours; N where the bank is smaller.
+        temperature: > 0.
+
+    Returns:
+        (Q, C) shares of the vote, each row summing to 1.
+
+    Source: SIGMA's evaluation settings (k 200, 0.07), with a bank of training clips; the released script took its
+    bank from the test clips, so that every query found itself.
+    """
+    similarity = F.normalize(queries.float(), dim=1) @ F.normalize(bank.float(), dim=1).T
+    nearest, index = similarity.topk(min(k, len(bank)), dim=1)
+    weights = torch.softmax(nearest / temperature, dim=1)  # shares do not depend on a common factor
+    votes = torch.zeros(len(queries), num_classes, dtype=weights.dtype, device=weights.device)
+    return votes.scatter_add_(1, labels.to(index.device)[index], weights)
+
+
+@HOOKS.register_module()
+class OnlineKNN(Hook):
+    """Top-1 accuracy of nearest neighbours on the encoder's mean token, every few epochs.
+
+    Args:
+        card: Dataset card with one class a video; small, since both splits are encoded anew each time.
+        pipeline: Transforms from an opened video to `imgs` of the encoder's size, one clip in test mode, for example
+            `sigma.OpenVideo`, `sigma.SampleDense(test_mode=True)`, `sigma.DecodeFrames`, `sigma.ResizeSquare`.
+        every_epochs: Between evaluations; the last epoch always has one.
+        k, temperature: as in `knn_scores`.
+        bank_split, query_split: Splits of the card; two different ones.
+        batch_size: Clips of one forward pass.
+        num_workers: Of the loader.
+
+    Logs `knn/top1` in percent, with the clips that were scored, to the visualizer and the log. Unreadable videos are
+    counted and named, never replaced. Random states of the training are not touched.
+
+    Raises:
+        DataError: if both splits are the same, the card has no classes, or a split has no readable video.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self,
+        card: str,
+        pipeline: list,
+        every_epochs: int = 10,
+        k: int = 200,
+        temperature: float = 0.07,
+        bank_split: str = 'train',
+        query_split: str = 'test',
+        batch_size: int = 32,
+        num_workers: int = 0,
+    ) -> None:
+        if bank_split == query_split:
+            raise DataError(
+                f'OnlineKNN was given the split {bank_split!r} as bank and as queries: each clip would find itself.'
+            )
+        if every_epochs < 1 or k < 1 or temperature <= 0:
+            raise DataError(
+                f'OnlineKNN was given every_epochs {every_epochs}, k {k} and temperature {temperature}; the first two '
+                'start at 1, the last is positive.'
+            )
+        self.card, self.pipeline, self.every_epochs = card, list(pipeline), every_epochs
+        self.k, self.temperature = k, temperature
+        self.splits = {'bank': bank_split, 'queries': query_split}
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self._clips: dict[str, _Clips] = {}
+        self._named: set[str] = set()
+
+    def before_train(self, runner) -> None:
+        """Find the videos, so that a mistake shows before hours of training."""
+        card = load_dataset_card(self.card)
+        if card.task != 'action_recognition':
+            raise DataError(f'OnlineKNN needs one class a video; {card.name} has the task {card.task}.')
+        self.num_classes = card.num_classes
+        self._clips = {role: _Clips(self.card, split, self.pipeline) for role, split in self.splits.items()}
+        for role, clips in self._clips.items():
+            if not len(clips):
+                raise DataError(f'OnlineKNN: {card.name}, split {self.splits[role]}, has no readable video.')
+
+    def after_train_epoch(self, runner) -> None:
+        """Encode both splits, vote, log."""
+        epochs = runner.epoch + 1
+        if epochs % self.every_epochs and epochs != runner.max_epochs:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        bank, labels = self._features(model, 'bank')
+        queries, truth = self._features(model, 'queries')
+        if not len(bank) or not len(queries):
+            raise DataError(f'OnlineKNN: no clip of {self.card} could be decoded; run tools/prepare.py again.')
+        votes = knn_scores(queries, bank, labels, self.num_classes, self.k, self.temperature)
+        top1 = 100 * float((votes.argmax(dim=1) == truth).float().mean())
+        runner.visualizer.add_scalars({'knn/top1': top1, 'knn/clips_scored': len(queries)}, step=runner.iter)
+        runner.logger.info(
+            f'kNN after epoch {epochs}: top-1 {top1:.2f} % of {len(queries)} clips of {self._clips["queries"].listed} '
+            f'listed, bank of {len(bank)} of {self._clips["bank"].listed}, k {min(self.k, len(bank))}, '
+            f'chance {100 / self.num_classes:.2f} %'
+        )
+
+    @torch.no_grad()
+    def _features(self, model, role: str) -> tuple[Tensor, Tensor]:
+        """(n, D) mean tokens and (n,) classes of a split, from all processes, in the order of its list."""
+        clips, was_training = self._clips[role], model.training
+        rank, world_size = get_dist_info()
+        share = torch.utils.data.Subset(clips, range(rank, len(clips), world_size))
+        # A generator of its own: starting a loader draws from the process's, which belongs to the training.
+        loader = DataLoader(
+            share, self.batch_size, num_workers=self.num_workers, collate_fn=list, generator=torch.Generator()
+        )
+        preprocessor, device = model.data_preprocessor, next(model.parameters()).device
+        found = []
+        model.eval()
+        try:
+            for batch in loader:
+                readable = [sample for sample in batch if 'inputs' in sample]
+                for sample in batch:
+                    if 'failure' in sample and sample['failure'] not in self._named:
+                        self._named.add(sample['failure'])
+                        print_log(f'kNN leaves out: {sample["failure"]}', 'current', logging.WARNING)
+                if not readable:
+                    continue
+                pixels = torch.stack([sample['inputs'] for sample in readable]).to(device).float() / 255
+                tokens = model.encoder((pixels - preprocessor.mean) / preprocessor.std)  # (B, T', H', W', D)
+                features = tokens.float().mean(dim=(1, 2, 3)).cpu()
+                found += [(s['position'], s['label'], f) for s, f in zip(readable, features)]
+        finally:
+            model.train(was_training)
+        everyone = sorted((entry for part in all_gather_object(found) for entry in part), key=lambda entry: entry[0])
+        if not everyone:
+            return torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
+        return torch.stack([entry[2] for entry in everyone]), torch.tensor([entry[1] for entry in everyone])
+
+
+class _Clips(Dataset):
+    """Readable videos of a split: uint8 clip, class and position in the list; or why there is none."""
+
+    def __init__(self, card: str, split: str, pipeline: list) -> None:
+        self.clips = VideoClips(card, pipeline, split=split, test_mode=True)
+        self.listed = len(self.clips)
+        self.positions = [i for i, entry in enumerate(self.clips.entries) if entry['reason'] is None]
+        skipped = [e['video'] for e in self.clips.entries if e['reason'] is not None]
+        if skipped:
+            print_log(
+                f'kNN leaves out {len(skipped)} unreadable of {self.listed} videos of {split}: '
+                f'{", ".join(skipped[:20])}',
+                'current',
+                logging.WARNING,
+            )
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, number: int) -> dict:
+        position = self.positions[number]
+        try:
+            frames = torch.as_tensor(self.clips[position]['imgs'])  # (T, H, W, 3)
+        except DecodeError as error:
+            return {'failure': str(error)}
+        return {
+            'inputs': frames.permute(3, 0, 1, 2).contiguous(),
+            'label': int(self.clips.entries[position]['label']),
+            'position': position,
+        }

@@ -1,0 +1,136 @@
+"""`tools/train.py` in a forked process, which starts at once and can be killed at any named place."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import decord  # noqa: F401 - all that a run imports is imported once, here
+import torch._dynamo  # noqa: F401
+from mmengine.runner import Runner as MMEngineRunner
+
+import sigma.data.clips
+import sigma.data.sampler
+import sigma.data.transforms
+import sigma.engine
+import sigma.models  # noqa: F401
+from tests.conftest import ROOT, demo_options
+from tools import train as train_tool
+
+CONFIG = """
+'''The demo, smaller still: one narrow block.'''
+_base_ = '{base}'
+model = dict(
+    encoder=dict(arch=dict(_delete_=True, embed_dims=32, depth=1, num_heads=2)),
+    decoder=dict(embed_dims=32, depth=1, num_heads=2),
+    projector=dict(out_dims=16, hidden_dims=(32,)),
+    loss=dict(num_prototypes=16),
+)
+{more}
+"""
+
+
+def tiny_config(folder: Path, more: str = '') -> Path:
+    """A config of five steps an epoch on the rendered data, a fraction of a second long."""
+    path = folder / 'tiny.py'
+    base = ROOT / 'mmaction_configs' / 'pretrain' / 'demo_sigma-mlp_vit-t_toy.py'
+    path.write_text(CONFIG.format(base=base, more=more))
+    return path
+
+
+class Run:
+    """One run of `tools/train.py` in a forked process.
+
+    Args:
+        config, work, card: Of the run, which resumes what is there.
+        prepare: Called in the process before the training, to break something.
+        arguments: More options.
+        options: More settings, as of `demo_options`.
+    """
+
+    def __init__(self, config: Path, work: Path, card: Path, prepare=None, arguments=(), **options) -> None:
+        self.work, self.log = work, work.with_name(f'{work.name}.stderr')
+        settings = demo_options(card, **({'default_hooks__checkpoint__interval_iters': 2} | options))
+        command = [str(config), '--work-dir', str(work), '--resume', *arguments, *settings]
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 99
+            try:
+                # Not the file descriptors alone: a test's own capture stands in for these two.
+                sys.stdout = sys.stderr = open(self.log, 'w', buffering=1)  # noqa: SIM115 - the process ends with it
+                MMEngineRunner._log_env = lambda self, env_cfg: None  # asks compilers for their versions, for seconds
+                if prepare is not None:
+                    prepare()
+                status = train_tool.main(command)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+
+    def wait(self) -> int:
+        """Exit status; minus the number of the signal that ended it."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+    @property
+    def said(self) -> str:
+        """What it wrote to standard error and output."""
+        return self.log.read_text()
+
+
+class Places:
+    """Named places of a run, counted as they are passed; SIGKILL at the one of a given number.
+
+    Args:
+        passed: File that gets a line a place.
+        kill_at: Number of the place to die at, from 0; None for never.
+    """
+
+    def __init__(self, passed: Path, kill_at: int | None = None) -> None:
+        self.passed, self.kill_at, self.count = passed, kill_at, 0
+
+    def __call__(self) -> None:
+        """Put the places into this process."""
+        from mmengine.optim import OptimWrapper
+
+        from sigma import checkpoints
+
+        self.surround(OptimWrapper, 'update_params', 'step')
+        self.surround(checkpoints.os, 'replace', 'rename')
+        self.surround(Path, 'unlink', 'delete')
+        whole = checkpoints.save_file
+
+        def save_file(tensors, path, metadata):
+            whole(tensors, path, metadata)
+            self.at('write: half', lambda: os.truncate(path, os.path.getsize(path) // 2))
+            self.at('write: whole, not flushed')
+
+        checkpoints.save_file = save_file
+
+    def surround(self, owner, name: str, place: str) -> None:
+        original = getattr(owner, name)
+
+        def surrounded(*args, **kwargs):
+            self.at(f'{place}: before')
+            result = original(*args, **kwargs)
+            self.at(f'{place}: after')
+            return result
+
+        setattr(owner, name, surrounded)
+
+    def at(self, place: str, damage=None) -> None:
+        """Here is a place; die here if it is the one, after doing damage."""
+        with open(self.passed, 'a') as file:
+            file.write(f'{place}\n')
+        if self.count == self.kill_at:
+            if damage is not None:
+                damage()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
