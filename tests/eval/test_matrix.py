@@ -11,11 +11,13 @@ from eval import run_severe
 from eval.cells import Cell, Resolved
 from eval.encoders import load_encoder_card
 from eval.evaluator import KeepPredictions
+from eval.matrix import plan
 from eval.metrics import read_predictions, score_predictions
 from eval.protocols import get_protocol, load_protocols
 from eval.records import predictions_path, read_record, read_records
 from eval.subsets import few_a_class
-from eval.suites import SUITES, suite_entries
+from eval.suites import SUITES, Entry, suite_entries
+from eval.summaries import SUMMARIES
 from sigma.checkpoints import save_tensors
 from sigma.data.index import DataError
 from sigma.models import VideoViT
@@ -51,14 +53,33 @@ def resolve(toy, encoder, seed=0, shots=None, protocol='frozen_linear', recipe='
 # --- what a cell is ------------------------------------------------------------------------------------------------
 
 
-def test_every_suite_names_protocols_recipes_and_datasets_that_exist():
+@pytest.mark.parametrize('family', ['vit', 'r2plus1d'])
+def test_every_suite_names_protocols_recipes_and_datasets_that_exist(family):
     from sigma.data.cards import find_card, read_card
 
     for name in SUITES:
         for entry in suite_entries(name):
             assert entry.protocol in load_protocols()
-            assert read_card(find_card('recipes', entry.recipe), 'recipe')['protocol'] == entry.protocol
+            recipe = entry.recipe.replace('{family}', family)
+            assert read_card(find_card('recipes', recipe), 'recipe')['protocol'] == entry.protocol
             assert find_card('datasets', entry.dataset).is_file()
+
+
+@pytest.mark.parametrize('suite', sorted(SUMMARIES))
+def test_the_mean_of_a_suite_is_of_its_columns(suite):
+    def subset(entry):
+        return f'{entry.examples}_examples' if entry.examples else entry.shots and f'{entry.shots}_a_class'
+
+    columns = {(entry.protocol, entry.dataset, subset(entry)) for entry in suite_entries(suite)}
+    assert set(SUMMARIES[suite].columns) == columns
+    assert len(columns) == 8
+
+
+def test_an_encoder_takes_the_recipes_of_its_family(tmp_path):
+    entries = [Entry('finetune', 'toy', 'finetune_{family}_ucf101')]
+    found = plan(entries, ['random', 'r2plus1d_18'], [0], tmp_path)
+    recipes = [item.cell.recipe for item in found.cells]
+    assert recipes == ['finetune_vit_ucf101', 'finetune_r2plus1d_ucf101']
 
 
 def test_datasets_and_shots_take_the_place_of_a_suites_own():
