@@ -93,6 +93,8 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('finetune', 'toy', 'finetune_small_shuffled'),
         Entry('finetune', 'toy', 'finetune_small_single'),
     ),
+    # Features of `toy`, for tools/toy_motion.py.
+    'frozen_toy': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
     # Small real footage that a user has prepared: give it with --datasets.
     'frozen_real': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
     'small_real': (

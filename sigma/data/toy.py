@@ -125,6 +125,19 @@ def clip_motion(spec: ToySpec, split: str, label: Label, number: int) -> Motion:
     return spec.the_form.motion(label, number, DOMAINS[spec.domain], for_motion)
 
 
+def mover_places(spec: ToySpec, path: str) -> np.ndarray:
+    """Where the mover of a clip is at each frame: (T, 2), x and y of its middle in units of the side.
+
+    Args:
+        spec: Of a form with one mover.
+        path: As in `entries`.
+    """
+    split, label, number = _clip_of(spec, path)
+    for_scene, _ = _generators(spec, split, label, number)
+    scene = spec.the_form.draw(for_scene, spec, split)
+    return np.array([scene.place(phase) for phase in clip_motion(spec, split, label, number).places])
+
+
 def scene_frames(scene: Scene | Pair, motion: Motion) -> np.ndarray:
     """A scene set in motion: (T, S, S, 3) uint8."""
     return np.stack([scene.frame(place) for place in motion.places])

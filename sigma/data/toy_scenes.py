@@ -149,12 +149,18 @@ class Scene:
 
     def frame(self, phase: float) -> np.ndarray:
         """The picture with the mover at a phase, of which 16 are a turn: (S, S, 3) uint8."""
-        angle = self.start + 2 * math.pi * phase / NUM_PHASES
+        turn = self.rock[0] * math.sin(self._angle(phase) + self.rock[1])
+        return _picture(_lay(self.background, self.mover, self.place(phase), turn))
+
+    def place(self, phase: float) -> tuple[float, float]:
+        """Where the middle of the mover is at a phase: x, y in units of the side."""
+        angle = self._angle(phase)
         along, across = self.radii[0] * math.cos(angle), self.radii[1] * math.sin(angle)
         cos, sin = math.cos(self.tilt), math.sin(self.tilt)
-        place = self.centre[0] + cos * along - sin * across, self.centre[1] + sin * along + cos * across
-        turn = self.rock[0] * math.sin(angle + self.rock[1])
-        return _picture(_lay(self.background, self.mover, place, turn))
+        return self.centre[0] + cos * along - sin * across, self.centre[1] + sin * along + cos * across
+
+    def _angle(self, phase: float) -> float:
+        return self.start + 2 * math.pi * phase / NUM_PHASES
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""What frozen features tell of motion on `toy`: where the mover is, and how it moves.
+
+    python eval/run_severe.py --suite frozen_toy --encoders random mine@FILE --work-dir W
+    python tools/toy_motion.py W
+
+For every encoder whose features of `toy` lie in W/features (the command above leaves them there), a ridge regression from
+the features of a time step, averaged over space, to the true place of the mover (`sigma/data/toy.py` knows it), to its
+movement within the two frames of the step, and to its movement to the next step. Prints the share of variance explained
+(R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it says why a probe or
+a fine-tuning comes out as it does.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sigma.data import toy
+from sigma.data.index import DataError
+
+TARGETS = ('place', 'movement in the step', 'movement to the next')
+
+
+class Row(NamedTuple):
+    """An encoder and its R2 a target."""
+
+    encoder: str
+    weights: str
+    scores: tuple[float, ...]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print a line an encoder; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('work_dir')
+    try:
+        rows = list(motion_table(Path(parser.parse_args(arguments).work_dir)))
+    except DataError as error:
+        print(f'toy_motion: {error}', file=sys.stderr)
+        return 2
+    width = max(len(row.encoder) for row in rows)
+    print('encoder'.ljust(width), 'weights     ', *TARGETS, sep='  ')
+    for row in rows:
+        scores = [f'{score:.3f}'.ljust(len(target)) for score, target in zip(row.scores, TARGETS)]
+        print(row.encoder.ljust(width), row.weights[:12].ljust(12), *scores, sep='  ')
+    return 0
+
+
+def motion_table(work_dir: Path) -> Iterator[Row]:
+    """A row for each encoder (and seed of random weights) with features of both splits of `toy`.
+
+    Raises:
+        DataError: if there is none.
+    """
+    found: dict[tuple, dict] = {}
+    for path in sorted((work_dir / 'features').glob('*/*.npz')):
+        with np.load(path, allow_pickle=False) as file:
+            videos, key = file['videos'].tolist(), json.loads(str(file['key']))
+            if key['dataset'] == 'toy':
+                split = videos[0].split('/')[0]
+                found.setdefault((path.parent.name, key['weights']), {})[split] = (file['values'][:, 0], videos)
+    whole = {name: splits for name, splits in found.items() if set(splits) == {'train', 'test'}}
+    if not whole:
+        raise DataError(
+            f'{work_dir} holds no features of toy; run a frozen protocol on toy with this --work-dir first.'
+        )
+    places: dict[str, np.ndarray] = {}
+    for (encoder, weights), splits in whole.items():
+        samples = {split: _samples(*splits[split], places) for split in ('train', 'test')}
+        scores = tuple(_explained(samples['train'][i], samples['test'][i]) for i in range(len(TARGETS)))
+        yield Row(encoder, weights.removeprefix('random, '), scores)
+
+
+def _samples(features: np.ndarray, videos: list[str], places: dict[str, np.ndarray]) -> list[tuple]:
+    """(features, target) a target; features (N, T', D) of 16 frames, so T' steps of 16 / T' frames."""
+    spec = toy.SETS['toy']
+    stride = toy.card(spec)['sampling']['stride_frames']
+    for video in videos:
+        if video not in places:
+            places[video] = toy.mover_places(spec, video)[::stride]
+    steps = np.stack([places[video] for video in videos])  # (N, 16, 2)
+    steps = steps.reshape(len(videos), features.shape[1], -1, 2)  # (N, T', frames, 2)
+    middle = steps.mean(axis=2)
+    flat = features.reshape(-1, features.shape[-1])
+    return [
+        (flat, middle.reshape(-1, 2)),
+        (flat, (steps[:, :, -1] - steps[:, :, 0]).reshape(-1, 2)),
+        (features[:, :-1].reshape(-1, features.shape[-1]), np.diff(middle, axis=1).reshape(-1, 2)),
+    ]
+
+
+def _explained(train: tuple, test: tuple) -> float:
+    ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 6)))
+    return float(ridge.fit(*train).score(*test))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
