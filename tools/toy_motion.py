@@ -3,11 +3,11 @@
     python eval/run_severe.py --suite frozen_toy --encoders random mine@FILE --work-dir W
     python tools/toy_motion.py W
 
-For every encoder whose features of `toy` lie in W/features (the command above leaves them there), a ridge regression from
-the features of a time step, averaged over space, to the true place of the mover (`sigma/data/toy.py` knows it), to its
-movement within the two frames of the step, and to its movement to the next step. Prints the share of variance explained
-(R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it says why a probe or
-a fine-tuning comes out as it does.
+For every encoder whose features of `toy` lie in W/features (the command above leaves them there), a ridge regression
+from the features of a time step, averaged over space, to the true place of the mover (`sigma/data/toy.py` knows it), to
+its movement within the two frames of the step, and to its movement to the next step. Prints the share of variance
+explained (R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it says why a probe
+or a fine-tuning comes out as it does.
 """
 
 import argparse
