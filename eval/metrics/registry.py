@@ -173,7 +173,9 @@ def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
 _CORRUPTED = (
     *_of_corruptions(),
     *_of_corruptions('_available', ', of the corruptions that ran'),
-    Metric('clean_top1', 'top-1, not corrupted', 'robustness', robustness.clean_accuracy, stored=False, chance=_uniform),
+    Metric(
+        'clean_top1', 'top-1, not corrupted', 'robustness', robustness.clean_accuracy, stored=False, chance=_uniform
+    ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_CORRUPTED)}
 

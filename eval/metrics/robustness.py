@@ -21,12 +21,12 @@ import numpy as np
 def clean_accuracy(correct: np.ndarray, counted: np.ndarray) -> float:
     """Top-1 without corruption, through the same decoding and working size; percent."""
     _checked(correct, counted)
-    return 100 * float(correct[:, 0].mean())
+    return 100 * float(correct[:, 0].mean(dtype=np.float64))
 
 
 def corrupted_shares(correct: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """(N,) share of the counted cells in which each video is right."""
-    return correct[:, _checked(correct, counted)].mean(axis=1)
+    return correct[:, _checked(correct, counted)].mean(axis=1, dtype=np.float64)
 
 
 def mean_corrupted(correct: np.ndarray, counted: np.ndarray) -> float:
@@ -52,7 +52,7 @@ def relative_robustness(correct: np.ndarray, counted: np.ndarray) -> float:
 
 def worst_cell(correct: np.ndarray, counted: np.ndarray) -> float:
     """Lowest top-1 of a counted cell; percent."""
-    return 100 * float(correct[:, _checked(correct, counted)].mean(axis=0).min())
+    return 100 * float(correct[:, _checked(correct, counted)].mean(axis=0, dtype=np.float64).min())
 
 
 def ranks(accuracies: np.ndarray) -> np.ndarray:

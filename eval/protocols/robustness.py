@@ -314,7 +314,7 @@ class OfFinetuned(Robustness):
             'subset': record.subset,
         }
         if record.score['metric'] == 'top1':
-            training['notes'] = [f'its own record says {record.score["value"]:.1f}, without the working size']
+            training['notes'] = [f'top-1 in its own record, without a working size: {record.score["value"]:.1f}']
         return apply, sha256_file(path), training
 
 
