@@ -59,7 +59,7 @@ def _draw_sweep(sweep: Sweep, part, num_lines: int, look: dict) -> None:
             axes.plot(x, per_seed.mean(axis=0), color=colour, label=row, linewidth=1.1, marker='o', markersize=2)
             axes.fill_between(x, per_seed.min(axis=0), per_seed.max(axis=0), color=colour, alpha=0.2, linewidth=0)
         axes.set_xticks([0, *sweep.severities])
-        axes.set_ylim(0, None)
+    panels[0].set_ylim(0, 1.05 * max(100 * c.mean(axis=1).max() for c in sweep.correct.values()) or 1)
     for axes in panels[len(sweep.corruptions) :]:
         axes.set_visible(False)
     part.supylabel('top-1 (%)', fontsize=7)

@@ -138,6 +138,7 @@ def test_curves_run_from_clean_through_the_severities(both):
         [40, 20, 10]
     )
     assert [text.get_text() for text in figure.legends[0].texts] == list(RIGHT)
+    assert fog.get_ylim() == contrast.get_ylim() == (0, pytest.approx(84))  # nothing is cut off: the best is 80
 
 
 def test_the_map_holds_every_cell_with_ranks(both):
