@@ -2,6 +2,7 @@
 
 import dataclasses
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def here(monkeypatch):
         ran.append(command[-1])
         return subprocess.CompletedProcess(command, run_cell.main(command[2:]))
 
-    monkeypatch.setattr(robustness.subprocess, 'run', run)
+    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
     return ran
 
 
@@ -446,8 +447,9 @@ def test_a_trained_cell_that_runs_elsewhere_is_waited_for_and_one_that_fails_is_
     trained = resolved.protocol.trained(resolved)
     ends = [claims.ELSEWHERE, claims.ELSEWHERE, 2]
     slept = []
-    monkeypatch.setattr(robustness.time, 'sleep', slept.append)
-    monkeypatch.setattr(robustness.subprocess, 'run', lambda *_, **__: subprocess.CompletedProcess([], ends.pop(0)))
+    monkeypatch.setattr(robustness, 'time', SimpleNamespace(sleep=slept.append))
+    run = lambda *_, **__: subprocess.CompletedProcess([], ends.pop(0))  # noqa: E731
+    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
     with pytest.raises(DataError, match='finetune_tiny_s0, whose weights are to be measured, could not be trained'):
         robustness.make(trained, tmp_path)
     assert slept == [claims.BEAT_SECONDS] * 2
