@@ -16,6 +16,8 @@ from eval.records import Record, RecordError
 from eval.stats import Difference, paired_difference
 from eval.tables import columns, select
 
+TRAINED_WITH = 'training pipeline contains'  # how a record's note begins that a corruption was trained with
+
 
 @dataclass
 class Sweep:
@@ -30,7 +32,13 @@ class Sweep:
     corruptions: list[str]
     correct: dict[str, np.ndarray]  # row -> (S, N, K) shares right, of the videos that all rows scored
     seeds: dict[str, list[int]]
+    partial: bool  # a corruption of the suite could not run, so that the mean is another figure
     notes: list[str]
+
+    @property
+    def mean_name(self) -> str:
+        """What the mean over cells is called."""
+        return 'mPC of those that ran' if self.partial else 'mPC'
 
     def accuracy(self, row: str) -> dict[str, float]:
         """Top-1 of every column, percent, mean over seeds and videos."""
@@ -111,6 +119,9 @@ def _sweep(column) -> Sweep:
         row: np.stack([p.scores[np.searchsorted(p.video, everywhere)] for p in seeds]) for row, seeds in stored.items()
     }
     notes = [f'{name} could not run here and is in no mean: {why}' for name, why in config['unavailable'].items()]
+    for row, cell in column.cells.items():
+        told = dict.fromkeys(note for record in cell.records for note in record.notes if note.startswith(TRAINED_WITH))
+        notes += [f'{row}: {note}' for note in told]
     return Sweep(
         column.name,
         config['columns'],
@@ -118,6 +129,7 @@ def _sweep(column) -> Sweep:
         list(config['corruptions']),
         correct,
         {row: [record.seed for record in cell.records] for row, cell in column.cells.items()},
+        bool(config['unavailable']),
         notes,
     )
 
@@ -131,7 +143,7 @@ def _text(sweep: Sweep, baseline: str) -> str:
     names = list(sweep.correct)
     lines = [['', *names]]
     summaries = {row: sweep.summary(row) for row in names}
-    part = ' of those that ran' if sweep.notes else ''  # another figure, another name
+    part = sweep.mean_name.removeprefix('mPC')  # another figure has another name
     for key in ('clean', 'mPC', 'rPC', 'gamma-a', 'gamma-r'):
         digits = 3 if key.startswith('gamma') else 1
         lines.append(

@@ -48,6 +48,7 @@ ALLOWED = {
             'eval.subsets',
             'eval.corruptions',
             'eval.corrupted',
+            'eval.robustness',
             'eval.cells',
             'eval.claims',
             'eval.registry',

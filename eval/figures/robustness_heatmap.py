@@ -44,7 +44,6 @@ def _draw_sweep(sweep: Sweep, part) -> None:
     tables = {row: _cells(sweep, row) for row in sweep.correct}
     top = max(float(table.max()) for table in tables.values()) or 1.0
     panels = part.subplots(1, len(tables), squeeze=False)[0]
-    name = 'mPC of those that ran' if sweep.notes else 'mPC'
     part.suptitle('\n'.join([f'{sweep.name}: top-1 (%)', *sweep.notes]), fontsize=7)
     for i, (axes, (row, table)) in enumerate(zip(panels, tables.items())):
         axes.imshow(table, vmin=0, vmax=top, cmap='viridis', aspect='auto')
@@ -53,7 +52,7 @@ def _draw_sweep(sweep: Sweep, part) -> None:
             ink = 'white' if value < 0.6 * top else 'black'
             axes.text(x, y, f'{value:.0f}{rank}', ha='center', va='center', fontsize=5, color=ink)
         clean, mean = sweep.accuracy(row)['clean'], sweep.of_corruption(row)
-        axes.set_title(f'{row}\nclean {clean:.1f}, {name} {mean:.1f}', fontsize=6.5)
+        axes.set_title(f'{row}\nclean {clean:.1f}, {sweep.mean_name} {mean:.1f}', fontsize=6.5)
         axes.set_xticks(range(table.shape[1]), ['clean', *map(str, sweep.severities), 'mean'], fontsize=6)
         labels = [corruption.replace('_', ' ') for corruption in sweep.corruptions]
         axes.set_yticks(range(len(labels)), labels if i == 0 else [], fontsize=6)

@@ -19,9 +19,11 @@ A recipe (`mmaction_configs/recipes/robustness_*.py`) says:
 
 Every video is decoded once for all that is asked of it. Scores are kept in
 `<work_dir>/robustness/<encoder>/<hash>/<corruption>-<severity>-<hash of its constant>/`, a file a block of videos, so a
-sweep that was killed goes on where it was.
+sweep that was killed goes on where it was. One video in one form passes the encoder at a time, all its views together:
+so no score depends on its neighbours in a batch, on workers, or on what a kill left undone. Whole videos are in memory
+where a corruption needs neighbouring frames.
 
-The record: predictions are (N, K) bool-like shares right, a column for clean and for each corruption and severity
+The record: predictions are (N, K) shares right (0 or 1), a column for clean and for each corruption and severity
 (`eval/metrics/robustness.py`), their names under `columns` in the config; `score` is mPC. A codec's clean baseline,
 coded and decoded without damage, is a column (`reencoded`) outside the mean.
 
@@ -53,6 +55,7 @@ from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.frozen import probabilities
 from eval.records import RecordError, identity_hash, read_record, sha256_file
+from eval.robustness import TRAINED_WITH
 from eval.views import describe_sampling
 from sigma.checkpoints import load_strictly, read_weights
 from sigma.data.index import DataError
@@ -420,7 +423,7 @@ def trained_with(config: dict, variants: list[Variant]) -> list[str]:
     for kind in dict.fromkeys(_types(config['train_dataloader']['dataset']['pipeline'])):
         met = [name for name in tested if name in RESEMBLES.get(kind.split('.')[-1], ())]
         if met:
-            sentences.append(f'training pipeline contains {kind}, which resembles what is tested: {", ".join(met)}')
+            sentences.append(f'{TRAINED_WITH} {kind}, which resembles what is tested: {", ".join(met)}')
     return sentences
 
 

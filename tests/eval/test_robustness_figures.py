@@ -107,6 +107,16 @@ def test_a_partial_mean_has_another_name(tmp_path):
         report(read_records(tmp_path))
 
 
+def test_what_was_trained_with_is_told_of_its_row(tmp_path):
+    add_sweep(tmp_path)
+    (record,) = read_records(tmp_path)
+    record.notes.append('training pipeline contains sigma.RandAugment, which resembles what is tested: contrast')
+    write_record(record, tmp_path)
+    text = report(read_records(tmp_path))
+    assert '\nrandom: training pipeline contains sigma.RandAugment' in text
+    assert 'of those that ran' not in text
+
+
 def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
     with pytest.raises(RecordError, match='no record holds a sweep'):
         sweeps(read_records(ROOT / 'tests' / 'data' / 'records'))
