@@ -224,9 +224,8 @@ class Robustness(Protocol):
     ) -> tuple[dict[str, dict[int, float]], dict[int, str]]:
         """{column: {position: 1.0 where right}} of the readable videos, and {position: reason} of the others."""
         size = resolved.recipe.get('block_videos', 200)
-        key = {'version': self.version, 'trained': trained.id, 'weights': weights, 'block': size} | {
-            key: resolved.config[key] for key in ('working_short_side',)
-        }
+        side = resolved.config['working_short_side']
+        key = {'version': self.version, 'trained': trained.id, 'weights': weights, 'short_side': side, 'block': size}
         store = Store(Path(work_dir) / 'robustness' / resolved.encoder.name / identity_hash(key)[:32])
         correct: dict[str, dict[int, float]] = {variant.name: {} for variant in variants}
         failed = {position: entry['reason'] for position, entry in enumerate(entries) if entry['reason'] is not None}
