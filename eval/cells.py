@@ -83,7 +83,7 @@ class Resolved:
 
     def __init__(self, cell: Cell, protocol, parts: Parts | None = None) -> None:
         parts = parts or Parts()
-        self.cell, self.protocol = cell, protocol
+        self.cell, self.protocol, self.parts = cell, protocol, parts
         self.encoder, self.dataset = parts.encoder(cell.encoder), parts.dataset(cell.dataset)
         self.recipe = parts.recipe(cell.recipe)
         if self.recipe['protocol'] != protocol.name:

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import logging
+import math
 import os
 import platform
 import signal
@@ -177,6 +178,8 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     protocol, dataset, encoder = resolved.protocol, resolved.dataset, resolved.encoder
     primary = protocol.metric_of(resolved)
     metric = get_metric(primary)
+    others = {name: score_predictions(predictions, name) for name in other_metrics(primary)}
+    defined = {name: value for name, value in others.items() if math.isfinite(value)}  # a share of nothing is not
     record = Record(
         cell={'id': resolved.id, 'name': resolved.name},
         identity=resolved.identity,
@@ -185,7 +188,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
             'value': score_predictions(predictions, primary),
             'unit': metric.unit,
             'higher_is_better': metric.higher_is_better,
-            'others': {name: score_predictions(predictions, name) for name in other_metrics(primary)},
+            'others': outcome.others | defined,
         },
         dataset={
             'name': dataset.name,

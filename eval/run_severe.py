@@ -238,6 +238,7 @@ def refuse_equal_names(planned: list) -> None:
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
     from eval.records import RecordError, read_record, write_atomic
+    from eval.robustness import is_sweep, report
     from eval.summaries import SUMMARIES
     from eval.tables import format_table, select, table_csv, verdict
 
@@ -264,6 +265,10 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     folder = Path(args.work_dir)
     write_atomic(folder / 'table.md', format_table(records, style='markdown', **rules).encode())
     write_atomic(folder / 'table.csv', table_csv(records, **rules).encode())
+    if any(map(is_sweep, records)):
+        text = report(records, baseline, args.allow_partial)
+        print(text)
+        write_atomic(folder / 'robustness.txt', text.encode())
     print(f'records: {folder / "records"}; table: {folder / "table.md"}, {folder / "table.csv"}')
 
 

@@ -87,6 +87,27 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('finetune', 'toy', 'finetune_vit'),
         Entry('frozen_linear', 'toy', 'frozen_default'),
     ),
+    # Trained cells on corrupted test videos (eval/protocols/robustness.py); those that are listed first train them.
+    'robustness': (
+        Entry('finetune', 'ucf101', 'finetune_{family}_ucf101'),
+        Entry('finetune', 'ssv2', 'finetune_{family}_ssv2'),
+        Entry('robustness_ucf-p', 'ucf101', 'robustness_ucf_p'),
+        Entry('robustness_imagenet-c', 'ucf101', 'robustness_imagenet_c'),
+        Entry('robustness_kinetics-c', 'ucf101', 'robustness_kinetics_c'),
+        Entry('robustness_ssv2-c', 'ssv2', 'robustness_ssv2_c'),
+    ),
+    'robustness_k400': (Entry('robustness_kinetics-c', 'k400', 'robustness_kinetics_c_k400'),),
+    'robustness_frozen': (
+        Entry('robustness_ucf-p_frozen', 'ucf101', 'robustness_ucf_p_frozen'),
+        Entry('robustness_kinetics-c_frozen', 'ucf101', 'robustness_kinetics_c_frozen'),
+        Entry('robustness_ssv2-c_frozen', 'ssv2', 'robustness_ssv2_c_frozen'),
+    ),
+    'robustness_toy': (
+        Entry('finetune', 'toy', 'finetune_demo'),
+        Entry('frozen_linear', 'toy', 'frozen_demo'),
+        Entry('robustness', 'toy', 'robustness_toy'),
+        Entry('robustness_frozen', 'toy', 'robustness_toy_frozen'),
+    ),
     # What labels alone teach, and that appearance alone teaches nothing.
     'controls': (
         Entry('finetune', 'toy', 'finetune_small'),

@@ -1,12 +1,15 @@
 """Speed and memory against what others would use. A sub-command a question; each prints both sides and their ratio.
 
     python tools/benchmark.py finetune [--arch base] [--frames 16] [--size 224] [--batch 8] [--steps 10] [--device cuda]
+    python tools/benchmark.py corruptions [--size 256] [--frames 16] [--names fog rain]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
 `TimeSformerHead` with the same weights, on the same batch, neither with gradient checkpointing. Steps of the two
 alternate, so that what else the machine does falls on both. Memory is measured in a process of its own for each:
 the allocator's peak on a GPU, the resident peak of the process on a CPU (its imports included, and beside it without
 them). Goals on a GPU, ViT-B 16x224: at most 0.8 of the time and 0.6 of the memory.
+
+`corruptions`: milliseconds that a frame takes on one core, over all severities. Goals: none above 15, median at most 3.
 """
 
 import argparse
@@ -24,6 +27,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 NUM_CLASSES = 174  # of Something-Something v2
 TIME_GOAL, MEMORY_GOAL = 0.8, 0.6
 SIDES = ('ours', 'mmaction2')
+WORST_MS_GOAL, MEDIAN_MS_GOAL = 15.0, 3.0  # of a corruption, a frame
 
 
 class BenchmarkError(ValueError):
@@ -34,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, return the exit status."""
     args = parse(argv)
     try:
-        if args.memory_of:
+        if args.command == 'corruptions':
+            print_corruptions(args)
+        elif args.memory_of:
             print(json.dumps(memory_of(args, args.memory_of)))
         else:
             print_report(args, compare(args))
@@ -57,7 +63,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     finetune.add_argument('--device', choices=('cuda', 'cpu'), help='default: cuda where there is one')
     finetune.add_argument('--precision', choices=('fp32', 'bf16'), help='default: bf16 on cuda, fp32 on a cpu')
     finetune.add_argument('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
+    corruptions = commands.add_parser('corruptions', help='ms a frame of every corruption')
+    corruptions.add_argument('--frames', type=int, default=16, help='frames a call')
+    corruptions.add_argument('--size', type=int, default=256, help='pixels of a side')
+    corruptions.add_argument('--names', nargs='+', metavar='NAME', help='these alone')
     args = parser.parse_args(argv)
+    if args.command == 'corruptions':
+        return args
     import torch
 
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -262,6 +274,26 @@ def print_report(args: argparse.Namespace, found: dict) -> None:
         f'memory without imports {ratio["without imports"]:.2f}'
     )
     print(f'  largest difference of logits: {found["difference"]:.1e}')
+
+
+def print_corruptions(args: argparse.Namespace) -> None:
+    """A line a corruption, then the worst and the median of those that ran."""
+    from eval.corruptions import time_corruptions
+
+    found = time_corruptions(args.size, args.frames, args.names)
+    print(f'ms a frame of one core, {args.frames} frames of {args.size}x{args.size}, mean over severities (worst one)')
+    for name, times in found.items():
+        if 'unavailable' in times:
+            print(f'  {name:<28} not here: {times["unavailable"]}')
+        else:
+            print(f'  {name:<28} {times["ms"]:8.2f}   ({times["worst_ms"]:.2f} at {times["worst_severity"]})')
+    means = {name: times['ms'] for name, times in found.items() if 'ms' in times}
+    if means:
+        slowest = max(means, key=means.get)
+        print(
+            f'  slowest {means[slowest]:.2f}, {slowest} (goal {WORST_MS_GOAL:g}); '
+            f'median {statistics.median(means.values()):.2f} (goal {MEDIAN_MS_GOAL:g})'
+        )
 
 
 if __name__ == '__main__':

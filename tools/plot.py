@@ -3,6 +3,8 @@
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
 
+    python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
+
 `--published` sets the numbers of papers beside ours (eval/published), `--summary` adds a mean over columns
 (eval/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions
 beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with
@@ -20,6 +22,8 @@ from eval.published import published_tables, read_published
 from eval.records import Record, RecordError, did_you_mean, read_records
 from eval.summaries import SUMMARIES, Summary
 from eval.tables import format_table, select, table_csv
+
+FROM_VIDEO = 'corruption_sheet'
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,11 +53,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--encoders', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--datasets', nargs='+', metavar='NAME', help='these alone, in this order')
+    parser.add_argument('--video', help=f'what {FROM_VIDEO} is drawn from, in the place of records')
+    parser.add_argument('--suite', metavar='NAME', help=f'{FROM_VIDEO} of a published suite alone, such as kinetics-c')
     parser.add_argument(
         '--allow-partial', action='store_true', help='let records that scored under 99 %% of the videos count too'
     )
     args = parser.parse_args(argv)
-    if not args.records and not args.published:
+    if (args.figure == FROM_VIDEO) != bool(args.video):
+        parser.error(f'--figure {FROM_VIDEO} and --video go together')
+    if args.video and not args.out:
+        parser.error('give --out for a figure')
+    if not args.records and not args.published and not args.video:
         parser.error('give --records, --published, or both')
     if not args.out and not args.table:
         parser.error('give --out for a figure, --table for a table, or both')
@@ -63,6 +73,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Reads, selects, draws, writes; returns the exit status."""
     args = parse(argv)
+    if args.video:
+        return draw_video(args)
     try:
         draw, summary = load_figure(args.figure), load_summary(args.summary)
         records = select(read_all(args), args.encoders, args.protocols, args.datasets)
@@ -76,6 +88,17 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     for path in paths:
         print(f'{path}: {args.figure} from {len(records)} records')
+    return 0
+
+
+def draw_video(args: argparse.Namespace) -> int:
+    """The figure that needs a video and no record; the exit status."""
+    try:
+        paths = save_figure(load_figure(args.figure)(args.video, args.suite), args.out)
+    except ValueError as error:
+        return complain(str(error))
+    for path in paths:
+        print(f'{path}: {args.figure} of {args.video}')
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics import classification, multi_label, repetition
+from eval.metrics import classification, multi_label, repetition, robustness
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
 from eval.records import did_you_mean
@@ -27,7 +27,7 @@ class Metric:
 
     name: str
     label: str  # as an axis shows it
-    task: str  # action_recognition, multi_label or repetition, as a dataset card has it
+    task: str  # action_recognition, multi_label or repetition, as a dataset card has it; or robustness
     # scores (N, C), labels -> score
     function: Callable[[np.ndarray, np.ndarray], float]
     # the same -> (N,) values whose mean is the score (shares: times 100), and whose spread is its error over videos
@@ -148,7 +148,36 @@ _ALL = (
     _error('under_count', 'under-count', repetition.under_counts),
     _error('count_error_transrac', 'count error as in TransRAC', repetition.transrac_errors),
 )
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
+    """Metrics of a sweep over corruptions (eval/metrics/robustness.py), over all of a suite or under another name."""
+    task = f'robustness{ending}'
+    return (
+        Metric(
+            f'mpc{ending}',
+            f'mean corrupted top-1 (mPC){words}',
+            task,
+            robustness.mean_corrupted,
+            per_video=robustness.corrupted_shares,
+            chance=_uniform,
+        ),
+        Metric(f'rpc{ending}', f'mPC as percent of clean{words}', task, robustness.relative_corrupted),
+        Metric(f'gamma_a{ending}', f'gamma-a{words}', task, robustness.absolute_robustness, unit='ratio'),
+        Metric(f'gamma_r{ending}', f'gamma-r{words}', task, robustness.relative_robustness, unit='ratio'),
+        Metric(f'worst_cell{ending}', f'worst corruption{words}', task, robustness.worst_cell),
+    )
+
+
+# Where a corruption cannot run here, the mean over the others is another figure and has another name.
+_CORRUPTED = (
+    *_of_corruptions(),
+    *_of_corruptions('_available', ', of the corruptions that ran'),
+    Metric(
+        'clean_top1', 'top-1, not corrupted', 'robustness', robustness.clean_accuracy, stored=False, chance=_uniform
+    ),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_CORRUPTED)}
 
 
 def get_metric(name: str) -> Metric:

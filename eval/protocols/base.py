@@ -24,6 +24,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     # name, num_frames, stride_frames, views (CLIPSxCROPS): which frames were seen
     sampling: dict | None = None
+    others: dict[str, float] = field(default_factory=dict)  # further numbers for the record, by name
 
 
 class Protocol:

@@ -46,12 +46,10 @@ class FrozenLinear(Protocol):
 
     def run(self, resolved, work_dir: Path) -> Outcome:
         """Extract or read features, choose, fit, score."""
-        train = extract(resolved, 'train', work_dir)
+        probe, train, strength, tried = self.fitted(resolved, work_dir)
         test = extract(resolved, 'test', work_dir)
-        if not train.videos or not test.videos:
-            raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train.videos else "train"}.')
-        strength, tried = self._choose(resolved, train)
-        probe = self._fit(_flat(train), train.labels, strength, resolved)
+        if not test.videos:
+            raise DataError(f'{resolved.dataset.name}: no readable video in test.')
         scores = probabilities(probe, _flat(test), resolved.dataset.num_classes)
         return Outcome(
             videos=test.videos,
@@ -65,6 +63,14 @@ class FrozenLinear(Protocol):
             sampling=describe_sampling(resolved),
             notes=[f'inverse strength {strength:g}; held-out accuracy {tried}'],
         )
+
+    def fitted(self, resolved, work_dir: Path) -> tuple:
+        """The probe, its training features, its strength and what was tried; the same cell gives the same probe."""
+        train = extract(resolved, 'train', work_dir)
+        if not train.videos:
+            raise DataError(f'{resolved.dataset.name}: no readable video in train.')
+        strength, tried = self._choose(resolved, train)
+        return self._fit(_flat(train), train.labels, strength, resolved), train, strength, tried
 
     def _choose(self, resolved, train: Features) -> tuple[float, str]:
         config, values = resolved.config, _flat(train)

@@ -86,3 +86,15 @@ def test_memory_is_what_a_process_of_its_own_held():
 def test_a_side_that_fails_in_its_process_is_named():
     with pytest.raises(benchmark.BenchmarkError, match='the memory of ours could not be measured: .*33 pixels'):
         benchmark.memory_in_its_own_process(arguments(size=33), 'ours')
+
+
+def test_corruptions_are_timed_one_by_one(capsys):
+    done = call_main(
+        benchmark.main, capsys, 'corruptions', '--size', 32, '--frames', 2, '--names', 'contrast', 'jumble'
+    )
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ['contrast', 'jumble']
+    assert 'goal 15' in lines[3]
+    wrong = call_main(benchmark.main, capsys, 'corruptions', '--names', 'contrats')
+    assert_one_sentence(wrong, "Did you mean 'contrast'")

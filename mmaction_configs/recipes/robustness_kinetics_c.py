@@ -1,0 +1,6 @@
+"""Mini Kinetics-C (NeurIPS Datasets and Benchmarks 2021),
+on a cell fine-tuned by `finetune_{family}_ucf101`, at a short side of 256 pixels."""
+
+_base_ = 'robustness_ucf_p.py'
+
+recipe = dict(protocol='robustness_kinetics-c', trained='finetune_{family}_ucf101')
