@@ -32,11 +32,13 @@ ALLOWED = {
     'eval.figures': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries', 'eval.tables'},
     'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
+    'eval.features_dense': {'eval.records', 'eval.features', 'sigma'},
     'eval.protocols': {
         *(
             'eval.records',
             'eval.metrics',
             'eval.features',
+            'eval.features_dense',
             'eval.models',
             'eval.views',
             'eval.machine',
