@@ -290,7 +290,7 @@ def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) ->
 def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
-        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric',
+        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric', 'rules',
         'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]

@@ -205,7 +205,7 @@ def view_of(resolved) -> DenseView:
 def sequence_of(one: DenseFeatures, view: DenseView, length: int | None) -> Sequence:
     """Features in their own length, or resized linearly to `length` steps that cover the whole video."""
     values, duration = torch.from_numpy(one.values.T.copy()), one.num_frames / one.fps
-    clip_frames = view.num_frames * view.stride_frames
+    clip_frames = min(view.num_frames * view.stride_frames, one.num_frames)  # a video may be shorter than a clip
     if length is None:
         return Sequence(one.video, values, Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps), duration)
     covered = ((values.shape[1] - 1) * view.step_frames + clip_frames) / one.fps

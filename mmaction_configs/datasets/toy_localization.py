@@ -12,8 +12,12 @@ dataset_info = dict(
     task='localization',
     classes=['circle_ccw', 'circle_cw', 'grow_and_shrink', 'spin', 'to_and_fro', 'up_and_down'],
     splits=dict(
-        train=dict(list='train.txt', sha256='2c2832d9f4c583c955ae4b66d67fce8f343534cbbefcb57975036c024989e59c', num_videos=80),
-        test=dict(list='test.txt', sha256='639f52903c8e5e6ac3e9a5102d8c88123f6df8230e580eea93b7e8f739237789', num_videos=30),
+        train=dict(
+            list='train.txt', sha256='2c2832d9f4c583c955ae4b66d67fce8f343534cbbefcb57975036c024989e59c', num_videos=80
+        ),
+        test=dict(
+            list='test.txt', sha256='639f52903c8e5e6ac3e9a5102d8c88123f6df8230e580eea93b7e8f739237789', num_videos=30
+        ),
     ),
     annotations='annotations.json',
     video_root='videos',
