@@ -64,6 +64,9 @@ class Localization(Protocol):
     version = 1
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
+    from_recipe = ('length', 'longest', 'head', 'training', 'suppression', 'shortest_seconds')
+    named_by = 'by the head itself'
+    learns_from_empty = True  # whether a training video without an action teaches the head something
 
     def config(self, resolved) -> dict:
         """Encoder, view, head, training, suppression and rules."""
@@ -82,9 +85,7 @@ class Localization(Protocol):
             'normalisation': {'mean': list(resolved.encoder.mean), 'std': list(resolved.encoder.std)},
             'view': vars(view_of(resolved)),
             'rules': check_rules(dataset.info.get('rules') or {}),
-            **{
-                key: recipe[key] for key in ('length', 'longest', 'head', 'training', 'suppression', 'shortest_seconds')
-            },
+            **{key: recipe[key] for key in self.from_recipe},
         }
         if self.external:
             file = Path(recipe['external']['scores'])
@@ -117,7 +118,9 @@ class Localization(Protocol):
                 unscored.append({'video': one.video, 'reason': 'no external video-level scores'})
                 continue
             videos.append(one.video)
-            found.append(detect(head, sequence_of(one, view, config['length']), config, scores))
+            found.append(self._detect(head, sequence_of(one, view, config['length']), config, scores))
+        num_empty = sum(len(truths['train'].segments[one.video]) == 0 for one in train)
+        num_left_out = 0 if self.learns_from_empty else num_empty
         num_short = sum(len(view.starts(one.num_frames)) == 1 and one.num_frames < view.span for one in train + test)
         return Outcome(
             videos=videos,
@@ -125,8 +128,8 @@ class Localization(Protocol):
             scores=pack_segments(found, 4, np.float32),
             unscored=unscored,
             num_listed=len(videos) + len(unscored),
-            num_train=len(train),
-            num_train_skipped=len(skipped),
+            num_train=len(train) - num_left_out,
+            num_train_skipped=len(skipped) + num_left_out,
             selection={'epoch': config['training']['epochs'], 'how': 'last'},
             batch_size=config['training']['batch_size'],
             sampling={
@@ -140,7 +143,8 @@ class Localization(Protocol):
                 METRIC_RULES,
                 'rules: ' + '; '.join(f'{key} {rules[key]}' for key in ('duplicates', 'shortest_seconds', 'ambiguous')),
                 f'rules: {len(blocked)} videos blocked',
-                'classes: ' + ('external video-level scores' if self.external else 'by the head itself'),
+                'classes: ' + ('external video-level scores' if self.external else self.named_by),
+                *([f'{num_left_out} training videos without an action are left out'] if num_left_out else []),
                 *truths['train'].notes('train'),
                 *truths['test'].notes('test'),
                 *([f'{num_short} videos are shorter than a clip; their last frame repeats'] if num_short else []),
@@ -154,7 +158,8 @@ class Localization(Protocol):
         scores = read_video_scores(resolved.recipe['external']['scores'], resolved.dataset.info['classes'])
         return lambda video: scores.get(Path(video).stem.removeprefix('v_'))
 
-    def _fit(self, resolved, features: list[DenseFeatures], truth: dict, state: Path) -> ActionFormer:
+    def _fit(self, resolved, features: list[DenseFeatures], truth: dict, state: Path):
+        """The trained head; segments in steps of the features, and of class 0 where others name them."""
         config, view = resolved.config, view_of(resolved)
         sequences, targets = [], []
         for one in features:
@@ -169,9 +174,15 @@ class Localization(Protocol):
         if not any(map(len, targets)):
             raise DataError(f'{resolved.dataset.name}: no training video has an action; there is nothing to learn.')
         torch.manual_seed(resolved.cell.seed)
+        return self._train(resolved, sequences, targets, state)
+
+    def _train(self, resolved, sequences: list[Sequence], targets: list[Tensor], state: Path) -> ActionFormer:
         num_classes = 1 if self.external else resolved.dataset.num_classes
-        head = ActionFormer(len(sequences[0].values), num_classes, **config['head'])
-        return fit_head(head, sequences, targets, config, resolved.cell.seed, state)
+        head = ActionFormer(len(sequences[0].values), num_classes, **resolved.config['head'])
+        return fit_head(head, sequences, targets, resolved.config, resolved.cell.seed, state)
+
+    def _detect(self, head: ActionFormer, sequence: Sequence, config: dict, external) -> np.ndarray:
+        return detect(head, sequence, config, external)
 
 
 class LocalizationExternal(Localization):
