@@ -64,7 +64,7 @@ class Localization(Protocol):
     version = 1
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
-    from_recipe = ('length', 'longest', 'head', 'training', 'suppression', 'shortest_seconds')
+    from_recipe = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'shortest_seconds')
     named_by = 'by the head itself'
     learns_from_empty = True  # whether a training video without an action teaches the head something
 
@@ -118,7 +118,8 @@ class Localization(Protocol):
                 unscored.append({'video': one.video, 'reason': 'no external video-level scores'})
                 continue
             videos.append(one.video)
-            found.append(self._detect(head, sequence_of(one, view, config['length']), config, scores))
+            sequence = sequence_of(one, view, config['length'], config['standardise'])
+            found.append(self._detect(head, sequence, config, scores))
         num_empty = sum(len(truths['train'].segments[one.video]) == 0 for one in train)
         num_left_out = 0 if self.learns_from_empty else num_empty
         num_short = sum(len(view.starts(one.num_frames)) == 1 and one.num_frames < view.span for one in train + test)
@@ -163,7 +164,7 @@ class Localization(Protocol):
         config, view = resolved.config, view_of(resolved)
         sequences, targets = [], []
         for one in features:
-            sequence = sequence_of(one, view, config['length'])
+            sequence = sequence_of(one, view, config['length'], config['standardise'])
             rows = truth[one.video].copy()
             rows[:, :2] = sequence.grid.to_steps(np.clip(rows[:, :2], 0, sequence.duration))
             rows = rows[rows[:, 1] > rows[:, 0]]  # what lies beyond the end cannot be learnt; `read_truth` counts it
@@ -213,9 +214,17 @@ def view_of(resolved) -> DenseView:
     )
 
 
-def sequence_of(one: DenseFeatures, view: DenseView, length: int | None) -> Sequence:
-    """Features in their own length, or resized linearly to `length` steps that cover the whole video."""
+def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standardise: bool = False) -> Sequence:
+    """Features in their own length, or resized linearly to `length` steps that cover the whole video.
+
+    With `standardise` the mean over the video is subtracted and the rest divided by its root mean square over all steps
+    and dimensions: what stays the same in a video, its scene, then says nothing. Published runs do not; it is for
+    encoders whose features differ far more from video to video than within one, and for short trainings.
+    """
     values, duration = torch.from_numpy(one.values.T.copy()), one.num_frames / one.fps
+    if standardise:
+        away = values.float() - values.float().mean(dim=1, keepdim=True)
+        values = (away / away.square().mean().sqrt().clamp(min=1e-6)).half()
     clip_frames = min(view.num_frames * view.stride_frames, one.num_frames)  # a video may be shorter than a clip
     if length is None:
         return Sequence(one.video, values, Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps), duration)

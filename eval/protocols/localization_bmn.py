@@ -32,7 +32,7 @@ class LocalizationBMN(Localization):
     name = 'localization_bmn'
     version = 1
     source = 'BMN (ICCV 2019) in mmaction2 1.2.0; classes by a linear classifier on each proposal, ours'
-    from_recipe = ('length', 'head', 'training', 'naming')
+    from_recipe = ('length', 'standardise', 'head', 'training', 'naming')
     named_by = 'a linear classifier on the mean features of each proposal'
     learns_from_empty = False
 

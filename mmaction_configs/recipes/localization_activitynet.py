@@ -9,6 +9,7 @@ recipe = dict(
     view=dict(resize='short_side'),
     batch_size=16,
     length=192,
+    standardise=False,
     longest=None,
     shortest_seconds=0.1,
     head=dict(

@@ -8,6 +8,7 @@ recipe = dict(
     view=dict(resize='short_side'),
     batch_size=16,
     length=100,
+    standardise=False,
     head=dict(
         type='mmaction.BMN',
         temporal_dim=100,

@@ -5,6 +5,7 @@ recipe = dict(
     view=dict(step_frames=4, resize='square'),
     batch_size=32,
     length=64,
+    standardise=True,
     head=dict(
         type='mmaction.BMN',
         temporal_dim=64,

@@ -5,6 +5,7 @@ recipe = dict(
     view=dict(step_frames=4, resize='square'),
     batch_size=32,
     length=None,
+    standardise=True,
     longest=None,
     shortest_seconds=0.1,
     head=dict(width=64, num_heads=4, num_levels=4, num_stem=1, window=9, feature_dropout=0.1, num_positives=50.0),

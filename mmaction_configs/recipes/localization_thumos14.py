@@ -9,6 +9,7 @@ recipe = dict(
     view=dict(resize='short_side'),
     batch_size=16,
     length=None,
+    standardise=False,
     longest=2304,
     shortest_seconds=0.05,
     head=dict(width=512, num_heads=4, num_levels=6, num_stem=2, window=19, num_positives=100.0),

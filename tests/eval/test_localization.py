@@ -111,6 +111,21 @@ def test_resized_features_cover_the_video(long, tmp_path):
     assert resized.grid.to_seconds(np.array([-0.5, 23.5])) == pytest.approx([0, covered])
 
 
+def test_standardised_features_have_no_mean_and_one_scale(long, tmp_path):
+    resolved = resolve(long, tmp_path, change=('standardise=False', 'standardise=True'))
+    assert resolved.config['standardise'] is True
+    view = localization.view_of(resolved)
+    found, _ = localization.extract_dense(resolved, 'test', view, tmp_path, progress=False)
+    plain, own = (localization.sequence_of(found[0], view, None, flag).values.float() for flag in (False, True))
+    assert plain.mean(dim=1).abs().max() > 0.1
+    assert own.mean(dim=1).abs().max() < 2e-3
+    assert own.square().mean().item() == pytest.approx(1, abs=1e-2)
+    away = plain - plain.mean(dim=1, keepdim=True)
+    assert np.allclose(own, away / away.square().mean().sqrt(), atol=5e-3)
+    single = localization.sequence_of(found[2], view, None, True).values  # one step: nothing is left, and no NaN
+    assert (single == 0).all()
+
+
 def test_external_scores_are_another_protocol_and_name_the_classes(long, tmp_path):
     file = tmp_path / 'scores.json'
     file.write_text(

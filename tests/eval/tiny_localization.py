@@ -17,7 +17,7 @@ ENCODER = """encoder = dict(
 """
 RECIPE = """recipe = dict(
     protocol='localization', view=dict(step_frames=4, resize='square'), batch_size=8, length=None, longest=None,
-    shortest_seconds=0.05,
+    standardise=False, shortest_seconds=0.05,
     head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
     training=dict(epochs=2, warmup_epochs=1, batch_size=2, lr=1e-3, weight_decay=0.05, ema_decay=0.9, clip_norm=1.0,
                   crop=(0.8, 1.0)),
