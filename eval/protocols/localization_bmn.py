@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-import eval.registry  # noqa: F401 - opens the scope of mmaction2
 from eval.models.segments import fuse
 from eval.protocols.localization import Localization, Sequence
 from eval.protocols.repetition import keep, restore
