@@ -68,6 +68,17 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('repetition_frozen', 'toy_repetition', 'repetition_frozen_demo'),
         Entry('multi_label', 'toy_two_movers', 'multi_label_demo'),
     ),
+    # Actions found in time on frozen features, class-aware. `localization_external` and `localization_bmn_external`
+    # (another model's video-level scores name the classes) need a file of the user's: eval/protocols/localization.py.
+    'localization': (
+        Entry('localization', 'thumos14', 'localization_thumos14'),
+        Entry('localization', 'activitynet', 'localization_activitynet'),
+        Entry('localization_bmn', 'activitynet', 'localization_bmn_activitynet'),
+    ),
+    'localization_toy': (
+        Entry('localization', 'toy_localization', 'localization_demo'),
+        Entry('localization_bmn', 'toy_localization', 'localization_bmn_demo'),
+    ),
     # Shows that the whole line works, on the rendered dataset and two cores.
     'demo': (
         Entry('finetune', 'toy', 'finetune_demo', shots=10),

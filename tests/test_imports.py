@@ -40,11 +40,13 @@ ALLOWED = {
     'eval.corrupted': {'eval.records', 'eval.corruptions', 'sigma'},
     'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
+    'eval.features_dense': {'eval.records', 'eval.features', 'sigma'},
     'eval.protocols': {
         *(
             'eval.records',
             'eval.metrics',
             'eval.features',
+            'eval.features_dense',
             'eval.models',
             'eval.views',
             'eval.machine',

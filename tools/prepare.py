@@ -269,6 +269,7 @@ def _check_labels(splits: Splits, task: str) -> None:
     kinds = {
         'action_recognition': (str, 'a class name'),
         'multi_label': (tuple, 'a tuple of class names'),
+        'localization': (tuple, 'a tuple of class names'),
         'repetition': (int, 'a count'),
     }
     if task not in kinds:
@@ -289,7 +290,7 @@ def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) ->
 def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
-        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric',
+        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric', 'rules',
         'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
@@ -371,7 +372,7 @@ def _add_published(parser: argparse.ArgumentParser, name: str, source: published
 def _add_toy(toy: argparse.ArgumentParser) -> None:
     toy.add_argument(
         '--form',
-        choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'all'],
+        choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'localization', 'all'],
         default='action_recognition',
         help='what is asked; all: every set of the suite severe_toy, each in a folder of its name under OUT',
     )
@@ -386,7 +387,7 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
         type=positive_number,
         nargs=2,
         metavar=('TRAIN', 'TEST'),
-        help="of a whole split for repetition and two_movers (default: each form's own)",
+        help="of a whole split for repetition, two_movers and localization (default: each form's own)",
     )
     toy.set_defaults(run=prepare_toy)
 

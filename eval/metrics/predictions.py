@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.metrics.classification import refuse_infinite
+from eval.metrics.localization import check_segments
 from eval.metrics.registry import METRICS, get_metric, score_predictions
 from eval.records import Record, RecordError, predictions_path, sha256_file, write_atomic
 
@@ -24,8 +25,10 @@ class Predictions(NamedTuple):
     """What an encoder said of each video of a list."""
 
     video: np.ndarray  # (N,) str, each once
-    label: np.ndarray  # the truth: (N,) int64 classes or counts, or (N, C) bool of several classes at once
-    scores: np.ndarray  # (N, C) float32, higher is more likely, any scale; or (N, 1) predicted counts
+    # the truth: (N,) int64 classes or counts, (N, C) bool of several classes at once, or (N, G, 3) float64 segments
+    label: np.ndarray
+    # (N, C) float32, higher is more likely, any scale; (N, 1) predicted counts; or (N, P, 4) predicted segments
+    scores: np.ndarray
 
 
 def rescore_tolerance(metric: str) -> float:
@@ -89,6 +92,10 @@ def load_predictions(record: Record) -> Predictions | None:
 
 
 def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Predictions:
+    if scores.ndim == 3 and len(scores) > 0:  # segments (eval/metrics/localization.py)
+        check_segments(scores, label)
+        _check_names(video, len(label))
+        return Predictions(video, label.astype(np.float64), scores.astype(np.float32))
     if scores.ndim != 2 or len(scores) == 0 or len(label) != len(scores):
         raise ValueError(f'scores have shape {scores.shape} and labels {label.shape}; wanted one row a video')
     refuse_infinite(scores)
@@ -104,9 +111,13 @@ def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Pr
         if outside.any():
             row = int(outside.argmax())
             raise ValueError(f'label {label[row]} of row {row} is outside 0 to {scores.shape[1] - 1}')
-    if video.dtype.kind != 'U' or video.shape != (len(label),):
-        raise ValueError(f'{len(label)} labels, but video names are {video.dtype} of shape {video.shape}')
+    _check_names(video, len(label))
+    return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32))
+
+
+def _check_names(video: np.ndarray, num_labels: int) -> None:
+    if video.dtype.kind != 'U' or video.shape != (num_labels,):
+        raise ValueError(f'{num_labels} labels, but video names are {video.dtype} of shape {video.shape}')
     names, counts = np.unique(video, return_counts=True)
     if len(names) < len(video):
         raise ValueError(f'{names[counts.argmax()]} is there {counts.max()} times; each video is scored once')
-    return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics import classification, multi_label, repetition, robustness
+from eval.metrics import classification, localization, multi_label, repetition, robustness
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
 from eval.records import did_you_mean
@@ -27,8 +27,9 @@ class Metric:
 
     name: str
     label: str  # as an axis shows it
-    task: str  # action_recognition, multi_label or repetition, as a dataset card has it; or robustness
-    # scores (N, C), labels -> score
+    # action_recognition, multi_label, repetition or localization, as a dataset card has it; or robustness
+    task: str
+    # scores (N, C), labels -> score; localization: scores (N, P, 4), labels (N, G, 3)
     function: Callable[[np.ndarray, np.ndarray], float]
     # the same -> (N,) values whose mean is the score (shares: times 100), and whose spread is its error over videos
     per_video: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -70,6 +71,25 @@ def _error(name: str, label: str, per_video: Callable, **more) -> Metric:
         return float(per_video(scores, labels).mean())
 
     return Metric(name, label, 'repetition', mean, per_video=per_video, unit='ratio', higher_is_better=False, **more)
+
+
+def _mean_ap(name: str, label: str, tiou: tuple[float, ...]) -> Metric:
+    """mAP of localization over thresholds."""
+    return Metric(
+        name,
+        label,
+        'localization',
+        lambda scores, labels: localization.mean_average_precision(scores, labels, tiou),
+    )
+
+
+def _recall_at(number: int) -> Metric:
+    return Metric(
+        f'recall_at_{number}',
+        f'AR@{number}',
+        'localization',
+        lambda scores, labels: localization.recall_at(scores, labels, number),
+    )
 
 
 _ALL = (
@@ -147,6 +167,11 @@ _ALL = (
     _error('over_count', 'over-count', repetition.over_counts),
     _error('under_count', 'under-count', repetition.under_counts),
     _error('count_error_transrac', 'count error as in TransRAC', repetition.transrac_errors),
+    _mean_ap('map_50_95', 'mAP, tIoU 0.50 to 0.95', localization.ACTIVITYNET_TIOU),
+    _mean_ap('map_30_70', 'mAP, tIoU 0.3 to 0.7', localization.THUMOS_TIOU),
+    *(_mean_ap(f'map_{percent}', f'mAP, tIoU {percent / 100}', (percent / 100,)) for percent in (30, 50, 70, 75, 95)),
+    *(_recall_at(number) for number in (1, 5, 10, 100)),
+    Metric('recall_area', 'AUC of AR@AN', 'localization', localization.recall_area),
 )
 
 

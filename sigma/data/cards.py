@@ -80,10 +80,10 @@ def _lines(file: Path, card: str | Path) -> list[str]:
 class DatasetCard:
     """A dataset card and the files that it points to; `info` holds the card's fields.
 
-    `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`), or a count
-    (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say:
-    `actions` [[start_seconds, end_seconds, class], ...] of a multi-label video, `cycles` (frame numbers at which one
-    cycle ends and the next begins, one more than cycles) of a repetition video.
+    `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`, `localization`),
+    or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say: `actions`
+    [[start_seconds, end_seconds, class], ...] of a video of several labels or of localization, `cycles` (frame numbers
+    at which one cycle ends and the next begins, one more than cycles) of a repetition video.
     """
 
     path: Path
@@ -130,7 +130,8 @@ class DatasetCard:
         Raises:
             DataError: if the list is absent or another than the card's.
         """
-        return read_list(self._checked_list(split), self.info.get('delimiter'), self.task == 'multi_label')
+        several = self.task in ('multi_label', 'localization')
+        return read_list(self._checked_list(split), self.info.get('delimiter'), several)
 
     def _checked_list(self, split: str) -> Path:
         entry = self.split(split)

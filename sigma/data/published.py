@@ -309,6 +309,52 @@ def _temporal_bound(content: bytes) -> list[int]:
 # ---------------------------------------------------------------------------------------------------- small helpers
 
 
+def _read_thumos14(annotations: Path, card: DatasetCard, _videos: Sequence[str]) -> Lists:
+    """OpenTAD's layout; `training` is the validation set of the challenge, `validation` its test set."""
+    file = _find(annotations, card, 'thumos_14_anno.json')
+    with _reading(file, card):
+        database = json.loads(file.read_text(encoding='utf-8'))['database']
+        return _of_database(database, card, {'training': 'train', 'validation': 'test'}, '')
+
+
+def _read_activitynet(annotations: Path, card: DatasetCard, _videos: Sequence[str]) -> Lists:
+    """The official layout, or BSN's, which says in a second file what is of which subset."""
+    file = _find(annotations, card, 'activity_net.v1-3.min.json', 'anet_anno_action.json')
+    subsets = {'training': 'train', 'validation': 'test'}
+    with _reading(file, card):
+        content = json.loads(file.read_text(encoding='utf-8'))
+        if file.name == 'activity_net.v1-3.min.json':
+            return _of_database(content['database'], card, subsets, 'v_')
+    table = _find(annotations, card, 'video_info_new.csv')
+    with _reading(table, card):
+        subset_of = {row['video']: row['subset'] for row in _csv_rows(table)}
+        database = {video: entry | {'subset': subset_of[video]} for video, entry in content.items()}
+        return _of_database(database, card, subsets, '')
+
+
+def _of_database(database: Mapping, card: DatasetCard, subsets: Mapping[str, str], prefix: str) -> Lists:
+    """{video: {subset, annotations [{segment [start, end], label}]}}; seconds, which may be written as text.
+
+    Videos of other subsets (without labels) are left out, and segments labelled Ambiguous, which evaluators ignore.
+    """
+    numbers = {name: number for number, name in enumerate(card.info['classes'])}
+    splits, times = {'train': [], 'test': []}, {}
+    for name, entry in sorted(database.items()):
+        if entry['subset'] not in subsets:
+            continue
+        actions = [
+            [*map(float, one['segment']), numbers[one['label']]]
+            for one in entry['annotations']
+            if one['label'] != 'Ambiguous'
+        ]
+        if any(len(action) != 3 for action in actions):
+            raise ValueError(f'{name} has a segment without start and end')
+        video = f'{prefix}{name}.mp4'
+        splits[subsets[entry['subset']]].append((video, tuple(sorted({number for _, _, number in actions}))))
+        times[video] = {'actions': actions}
+    return Lists(splits, times)
+
+
 def _find(annotations: Path, card: DatasetCard, *names: str) -> Path:
     """The first of these files that is there: the path itself, in the folder, or one folder below."""
     if annotations.is_file() and annotations.name in names:
@@ -370,5 +416,11 @@ SOURCES = {
         other_stem=lambda stem: stem.removesuffix('_rgb'),
     ),
     'charades': Source(_read_charades, 'Charades_v1_train.csv and Charades_v1_test.csv'),
+    'thumos14': Source(_read_thumos14, 'thumos_14_anno.json'),
+    'activitynet': Source(
+        _read_activitynet,
+        'activity_net.v1-3.min.json, or anet_anno_action.json and video_info_new.csv',
+        other_stem=lambda stem: stem.removeprefix('v_'),
+    ),
     'ucfrep': Source(_read_ucfrep, 'ucf526_annotations.zip, or its unpacked folders train and val'),
 }

@@ -20,6 +20,10 @@ drawn in ignorance of the count. One frame tells nothing of it, the speed tells 
 two whole periods, so that the mover comes back to where it was. Homes and turns at rest are drawn, so one frame tells
 little: only a mover larger or smaller than any at rest gives itself away. A bag of frames tells all but the sense of a
 circle. Movers may do the same, which is one label then.
+
+`localization`: long clips of the same two movers; three to five times one of them moves as in `two_movers`, never both
+at once, and rests between. An action begins with the frame after the last at rest and ends with the first at rest
+again; both are exact, since we render them.
 """
 
 import math
@@ -219,6 +223,38 @@ def _move_two(label: tuple[str, ...], number: int, domain: Domain, rng: np.rando
     return Motion(list(zip(*tracks)), {'actions': sorted(actions)})
 
 
+# -------------------------------------------------------------------------------------------------- localization
+
+LONG_FRAMES = 320
+NUM_ACTIONS = (3, 5)  # of a clip, both included
+LONG_ACTION_FRAMES = (32, 56)  # of an action, both included; a period takes about 24
+LEAST_REST = 6  # frames between two actions, at the beginning, and at the end
+
+
+def actions_of(number: int) -> tuple[str, ...]:
+    """The motions of a long clip in their order; they follow from its number alone."""
+    rng = np.random.default_rng([77, number])
+    return tuple(rng.choice(list(MOTIONS), rng.integers(*NUM_ACTIONS, endpoint=True)).tolist())
+
+
+def _move_in_turn(label: tuple[str, ...], number: int, domain: Domain, rng: np.random.Generator) -> Motion:
+    """`actions` are [start, end, class] in seconds; frame n is at n / fps, and the mover rests at start and end."""
+    names = actions_of(number)
+    lengths = rng.integers(*LONG_ACTION_FRAMES, size=len(names), endpoint=True)
+    spare = LONG_FRAMES - 1 - int(lengths.sum()) - LEAST_REST * (len(names) + 1)
+    cuts = np.sort(rng.integers(0, spare + 1, len(names)))  # how the spare rest is shared out
+    tracks = [[Pose()] * LONG_FRAMES, [Pose()] * LONG_FRAMES]
+    actions = []
+    for place, (name, length, cut) in enumerate(zip(names, lengths.tolist(), cuts.tolist())):
+        start = int(lengths[:place].sum()) + LEAST_REST * (place + 1) + cut
+        amplitude, towards = rng.uniform(0.7, 1.0) * _direction(rng), rng.uniform(0, 2 * math.pi)
+        within = np.arange(1, length) * round(length / 24) / length % 1
+        mover = tracks[int(rng.integers(2))]
+        mover[start + 1 : start + length] = [MOTIONS[name](2 * math.pi * part, amplitude, towards) for part in within]
+        actions.append([round(start / domain.fps, 6), round((start + length) / domain.fps, 6), name])
+    return Motion(list(zip(*tracks)), {'actions': actions})
+
+
 # --------------------------------------------------------------------------------------------------------- forms
 
 # The place of a form in this list enters the random numbers of its clips: add new ones at the end.
@@ -267,5 +303,15 @@ FORMS = {
         draw=draw_pair,
         stride_frames=lambda domain: PAIR_FRAMES // NUM_PHASES,
         label_of=_labels_of,
+    ),
+    'localization': Form(
+        task='localization',
+        metric='map_30_70',
+        classes=tuple(MOTIONS),
+        num_clips=(80, 30),
+        flips_change_label=True,
+        motion=_move_in_turn,
+        draw=draw_pair,
+        label_of=lambda number: tuple(sorted(set(actions_of(number)))),
     ),
 }

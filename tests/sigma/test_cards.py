@@ -13,6 +13,7 @@ METRICS = {
     'action_recognition': {'top1', 'mean_class'},
     'multi_label': {'mean_average_precision'},
     'repetition': {'count_error'},
+    'localization': {'map_50_95', 'map_30_70'},
 }
 
 
@@ -60,6 +61,8 @@ COUNTS = {
     'ntu60': (60, 40320, 16560, 'top1'),
     'charades': (157, 7985, 1863, 'mean_average_precision'),
     'ucfrep': (1, 421, 105, 'count_error'),
+    'thumos14': (20, 200, 211, 'map_30_70'),
+    'activitynet': (200, None, None, 'map_50_95'),  # two published layouts list different videos
 }
 
 

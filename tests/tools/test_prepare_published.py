@@ -175,6 +175,26 @@ LAYOUTS = {
         ('Charades_v1_480/AB12X.mp4', 'Charades_v1_480/CD34Y.mp4'),
         ('AB12X.mp4 1 92', 'CD34Y.mp4'),
     ),
+    'thumos14': (
+        {},
+        {
+            'thumos_14_annoDOTjson': '{"database": {"video_validation_0000051": {"subset": "training", "annotations": '
+            '[{"segment": [67.5, 75.9], "label": "Billiards"}, {"segment": ["1", "2"], "label": "Ambiguous"}]}, '
+            '"video_test_0000004": {"subset": "validation", "annotations": []}}}',
+        },
+        ('TH14_validation_set_mp4/video_validation_0000051.mp4', 'TH14_test_set_mp4/video_test_0000004.mp4'),
+        ('video_validation_0000051.mp4 2', 'video_test_0000004.mp4'),
+    ),
+    'activitynet': (
+        {},
+        {
+            'anet_anno_actionDOTjson': '{"v_QOlSCBRmfWY": {"annotations": [{"segment": [6.2, 77.7], "label": "Ballet"}]'
+            '}, "v_ehGHCYKzyZ8": {"annotations": []}, "v_test": {"annotations": []}}',
+            'video_info_newDOTcsv': 'video,subset\nv_QOlSCBRmfWY,training\nv_ehGHCYKzyZ8,validation\nv_test,testing\n',
+        },
+        ('train/v_QOlSCBRmfWY.mp4', 'val/v_ehGHCYKzyZ8.mp4'),
+        ('v_QOlSCBRmfWY.mp4 176', 'v_ehGHCYKzyZ8.mp4'),
+    ),
     'ucfrep': (
         {},
         {
@@ -185,6 +205,9 @@ LAYOUTS = {
         ('v_Biking_g01_c01.avi 3', 'v_HulaHoop_g02_c01.avi 2'),
     ),
 }
+
+
+WITH_TIMES = ('charades', 'ucfrep', 'thumos14', 'activitynet')
 
 
 def test_every_published_dataset_has_its_layout_here():
@@ -202,7 +225,7 @@ def test_as_downloaded(name, small, lay, tmp_path, capsys):
     assert '2 of 2 videos are readable' in done.stdout
     out = tmp_path / 'data' / name
     wanted = {'dataset.py', 'index.jsonl', 'test.txt', 'train.txt'}
-    if name in ('charades', 'ucfrep'):
+    if name in WITH_TIMES:
         wanted.add('annotations.json')
     assert {path.name for path in out.iterdir()} == wanted
     assert (out / 'train.txt').read_text() == lines[0] + '\n'
@@ -225,7 +248,7 @@ def test_as_downloaded(name, small, lay, tmp_path, capsys):
         (entry,) = written.entries(split)
         assert entry['filename'] == str(root / video)
         assert (entry['total_frames'], entry['fps'], entry['reason']) == (4, 25, None)
-        assert (entry['annotation'] is not None) == (name in ('charades', 'ucfrep'))
+        assert (entry['annotation'] is not None) == (name in WITH_TIMES)
 
 
 def test_times_and_cycles_stand_beside_the_lists(small, lay, tmp_path, capsys):

@@ -1,0 +1,219 @@
+"""Mean average precision and average recall of actions found in time, in percent.
+
+Predictions are `scores` (N, P, 4): start and end in seconds, class, score; truth is `labels` (N, G, 3): start and end
+in seconds, class. Rows that only fill a video up have class -1. N videos, P predicted and G true segments of a video
+at most, T thresholds of temporal IoU, C classes that have a true segment.
+
+One process scores all videos, so the number of processes that made the predictions changes nothing (mmaction2's
+`ANetMetric` keeps each process's own ground truth, which is wrong with two).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ACTIVITYNET_TIOU = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # 0.50:0.05:0.95
+THUMOS_TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
+# Segments are stored in single precision: an overlap of exactly a threshold must still count.
+TOLERANCE = 1e-6
+MOST_PROPOSALS = 100  # of a video on average, on the axis of AR@AN
+RULES = (
+    'evaluator: class-aware; greedy by falling score, each prediction takes the free true segment of its class with '
+    'the largest overlap; each true segment once a threshold; interpolated precision; predictions of equal score enter '
+    'the curve together; classes without a true segment are left out'
+)
+
+
+def pack_segments(rows: Sequence, width: int, dtype=np.float64) -> np.ndarray:
+    """(N, M, width) from N arrays (any, width), filled up with rows of zeros whose class (column 2) is -1.
+
+    A video may have no row at all.
+    """
+    most = max([len(row) for row in rows], default=0)
+    packed = np.zeros((len(rows), most, width), dtype=dtype)
+    packed[..., 2] = -1
+    for number, row in enumerate(rows):
+        if len(row):
+            packed[number, : len(row)] = row
+    return packed
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float] = ACTIVITYNET_TIOU) -> float:
+    """Mean over thresholds and classes of the average precision, in percent.
+
+    Args:
+        scores: (N, P, 4), labels: (N, G, 3), as this file's head says.
+        tiou: Thresholds in (0, 1].
+
+    Raises:
+        ValueError: on shapes that do not fit, values that are not finite, segments that end before they start, or
+            where no video has a true segment.
+
+    Source: the evaluation code of ActivityNet; equal to mmaction2's `ActivityNetLocalization` where no two scores are
+    equal. Its float32 overlaps are compared without tolerance there.
+    """
+    return 100 * float(average_precisions(scores, labels, tiou).mean())
+
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> np.ndarray:
+    """(T, C) average precision, 0 to 1, of each class that has a true segment, in rising order of the class."""
+    pred_video, pred, true_video, true = _flat(scores, labels)
+    keep = np.isin(pred[:, 2], true[:, 2])
+    pred_video, pred = pred_video[keep], pred[keep]
+    order = np.lexsort((pred_video, -pred[:, 3], pred[:, 2]))  # class by class, the best first
+    pred_video, pred = pred_video[order], pred[order]
+    found = _matched(pred_video, pred, true_video, true, np.asarray(tiou, dtype=np.float64))  # (T, predictions)
+    classes, num_true = np.unique(true[:, 2], return_counts=True)
+    begins, ends = (np.searchsorted(pred[:, 2], classes, side) for side in ('left', 'right'))
+    values = [
+        _interpolated(found[:, begin:end], pred[begin:end, 3], number)
+        for begin, end, number in zip(begins, ends, num_true)
+    ]
+    return np.stack(values, axis=1)
+
+
+def average_recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(100,) recall in percent, averaged over 0.50:0.05:0.95, at 1 to 100 proposals a video on average; no classes.
+
+    The proposals of each video are cut at the same share of its own, best first.
+
+    Source: the evaluation code of ActivityNet, as in mmaction2's `average_recall_at_avg_proposals`.
+    """
+    pred_video, pred, true_video, true = _flat(scores, labels)
+    num_videos = len(labels)
+    if len(pred) == 0:
+        return np.zeros(100)
+    order = np.lexsort((-pred[:, 3], pred_video))
+    pred_video, pred = pred_video[order], pred[order]
+    ratio = MOST_PROPOSALS * num_videos / len(pred)
+    tiou = np.array(ACTIVITYNET_TIOU)
+    bounds = [np.searchsorted(v, np.arange(num_videos + 1)) for v in (pred_video, true_video)]
+    taken = np.minimum((np.diff(bounds[0]) * ratio).astype(int), np.diff(bounds[0]))
+    shares = np.arange(1, 101) / 100 * (MOST_PROPOSALS * num_videos / max(taken.sum(), 1))
+    matches = np.zeros((len(tiou), 100))
+    for video in range(num_videos):
+        first, begin, end = bounds[0][video], bounds[1][video], bounds[1][video + 1]
+        if taken[video] == 0 or begin == end:
+            continue
+        overlaps = temporal_iou(pred[first : first + taken[video], None, :2], true[None, begin:end, :2])  # (P, G)
+        hit = overlaps >= tiou[:, None, None] - TOLERANCE  # (T, P, G)
+        rank = np.where(hit.any(axis=1), hit.argmax(axis=1), taken[video])  # place of the first that hits
+        allowed = np.minimum((taken[video] * shares).astype(int), taken[video])
+        matches += (rank[:, :, None] < allowed).sum(axis=1)
+    return 100 * (matches / len(true)).mean(axis=0)
+
+
+def recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> float:
+    """AR@`number`, in percent."""
+    return float(average_recall(scores, labels)[number - 1])
+
+
+def recall_area(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the curve of AR over 1 to 100 proposals a video, in percent of what 100 everywhere would give."""
+    recall = average_recall(scores, labels)
+    # As published: divided by 100, though the curve begins at 1, so that the most is 99.
+    return float(((recall[1:] + recall[:-1]) / 2).sum() / 100)
+
+
+def temporal_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of segments (..., 2), by broadcasting; 0 where both are empty."""
+    together = np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0])
+    together = np.maximum(together, 0)
+    union = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0]) - together
+    return np.divide(together, union, out=np.zeros(np.broadcast_shapes(together.shape)), where=union > 0)
+
+
+def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two arrays, if they are what this file's head says.
+
+    Raises:
+        ValueError: with the first row that is not.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    fits = scores.ndim == labels.ndim == 3 and (scores.shape[-1], labels.shape[-1]) == (4, 3)
+    if not fits or len(scores) != len(labels):
+        raise ValueError(f'segments have shape {scores.shape} and {labels.shape}; wanted (N, P, 4) and (N, G, 3)')
+    for name, rows in (('predicted', scores), ('true', labels)):
+        real = rows[..., 2] >= 0
+        broken = ~np.isfinite(rows).all(axis=2) | (real & (rows[..., 1] < rows[..., 0]))
+        if broken.any():
+            video, row = np.argwhere(broken)[0]
+            raise ValueError(
+                f'{int(broken.sum())} {name} segments are not finite or end before they start, first {row} of row '
+                f'{video}: {rows[video, row].tolist()}'
+            )
+    return scores, labels
+
+
+def _flat(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(videos, rows) of predictions and of truth, filling left out."""
+    scores, labels = check_segments(scores, labels)
+    pred_video, pred_row = np.nonzero(scores[..., 2] >= 0)
+    true_video, true_row = np.nonzero(labels[..., 2] >= 0)
+    if len(true_video) == 0:
+        raise ValueError('no video has a true segment, so there is no average precision')
+    return (
+        pred_video,
+        scores[pred_video, pred_row].astype(np.float64),
+        true_video,
+        labels[true_video, true_row].astype(np.float64),
+    )
+
+
+def _matched(pred_video, pred, true_video, true, tiou: np.ndarray) -> np.ndarray:
+    """(T, P) whether each prediction, given in order of falling score within its class, takes a true segment.
+
+    All videos and classes go forward together: round r settles the r-th best prediction of each (video, class).
+    """
+    found = np.zeros((len(tiou), len(pred)), dtype=bool)
+    _, kinds = np.unique(np.concatenate([true[:, 2], pred[:, 2]]), return_inverse=True)
+    num_kinds = kinds.max() + 1
+    true_key = true_video * num_kinds + kinds[: len(true)]
+    pred_key = pred_video * num_kinds + kinds[len(true) :]
+    order = np.argsort(true_key, kind='stable')
+    true_key, true = true_key[order], true[order]
+    begin, end = (np.searchsorted(true_key, pred_key, side) for side in ('left', 'right'))
+    rank = _rank_within(pred_key)
+    free = np.ones((len(tiou), len(true)), dtype=bool)
+    few = np.flatnonzero(end > begin)
+    few = few[np.argsort(rank[few], kind='stable')]
+    for members in np.split(few, np.flatnonzero(np.diff(rank[few])) + 1):
+        if len(members) == 0:
+            continue
+        counts = (end - begin)[members]
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        owner = np.repeat(np.arange(len(members)), counts)  # pairs of a prediction and a true segment
+        target = np.arange(counts.sum()) - starts[owner] + begin[members][owner]
+        overlap = temporal_iou(pred[members][owner, :2], true[target, :2])
+        usable = free[:, target] & (overlap >= tiou[:, None] - TOLERANCE)  # (T, pairs)
+        value = np.where(usable, overlap, -1.0)
+        best = np.maximum.reduceat(value, starts, axis=1)[:, owner]
+        place = np.where(usable & (value == best), np.arange(len(target)), -1)
+        place = np.maximum.reduceat(place, starts, axis=1)  # (T, members), -1 where none is free
+        found[:, members] = place >= 0
+        level, member = np.nonzero(place >= 0)
+        free[level, target[place[level, member]]] = False
+    return found
+
+
+def _rank_within(key: np.ndarray) -> np.ndarray:
+    """How many earlier entries have the same key."""
+    order = np.argsort(key, kind='stable')
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1]) if len(key) else np.empty(0, dtype=int)
+    lengths = np.diff(np.append(begins, len(key)))
+    rank = np.empty(len(key), dtype=int)
+    rank[order] = np.arange(len(key)) - np.repeat(begins, lengths)
+    return rank
+
+
+def _interpolated(found: np.ndarray, scores: np.ndarray, num_true: int) -> np.ndarray:
+    """(T,) area under precision, made to fall, over recall; `found` (T, P) in order of falling score."""
+    if found.shape[1] == 0:
+        return np.zeros(len(found))
+    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # last of each group of equal scores
+    hits = found.cumsum(axis=1)[:, ends]
+    precision = hits / (ends + 1)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1) / num_true

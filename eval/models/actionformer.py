@@ -1,0 +1,311 @@
+"""Actions in time from features of a video: a pyramid of local-attention blocks, one classifier and one regressor.
+
+Source: Zhang et al., ActionFormer (ECCV 2022, arXiv:2202.07925), written anew from the paper's description and its
+settings. Departures: batches are padded to their longest video, not to a fixed length, which masks make irrelevant.
+
+B videos, S steps of the features, D their width, W width of the model, H heads, L levels, P points of all levels,
+G true segments of a video, C classes. Times are in steps of the features unless a name says seconds.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK = 32  # queries that share their keys in local attention
+
+
+class Conv(nn.Module):
+    """Convolution over time, (B, W, S) -> (B, W', S / stride); what lies outside the mask (B, 1, S) is 0."""
+
+    def __init__(self, width_in: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1, bias=True) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width_in, width, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        if bias:
+            nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        mask = mask[..., :: self.conv.stride[0]]
+        return self.conv(x) * mask, mask
+
+
+class Norm(nn.LayerNorm):
+    """LayerNorm over the channels of (B, W, S)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, window: int) -> Tensor:
+    """Softmax attention of each step to the steps at most `window // 2` away.
+
+    Queries go in chunks that share a stretch of keys: memory grows with S, not with S x S nor with S x window.
+
+    Args:
+        query, key, value: (B, H, S, W / H).
+        mask: (B, S) bool, steps that there are; others are attended by nobody but themselves.
+
+    Returns:
+        (B, H, S, W / H).
+    """
+    num_videos, num_heads, num_steps, width = query.shape
+    reach = window // 2
+    num_chunks = -(-num_steps // CHUNK)
+    more = num_chunks * CHUNK - num_steps
+    query = F.pad(query, (0, 0, 0, more)).unflatten(2, (num_chunks, CHUNK))  # (B, H, chunks, CHUNK, w)
+    key, value = (
+        F.pad(x, (0, 0, reach, reach + more)).unfold(2, CHUNK + 2 * reach, CHUNK).transpose(-1, -2)
+        for x in (key, value)
+    )  # (B, H, chunks, CHUNK + 2 reach, w)
+    known = F.pad(mask, (reach, reach + more)).unfold(1, CHUNK + 2 * reach, CHUNK)  # (B, chunks, CHUNK + 2 reach)
+    away = torch.arange(CHUNK + 2 * reach, device=mask.device) - torch.arange(CHUNK, device=mask.device)[:, None]
+    near = (away >= 0) & (away <= 2 * reach)  # (CHUNK, CHUNK + 2 reach)
+    itself = away == reach  # so that no row is empty
+    allowed = (near & known[:, None, :, None]) | itself
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+    return out.reshape(num_videos, num_heads, num_chunks * CHUNK, width)[:, :, :num_steps]
+
+
+class Block(nn.Module):
+    """Local attention and MLP, (B, W, S) -> (B, W, S / stride); queries, keys and values come from convolutions."""
+
+    def __init__(self, width: int, num_heads: int, window: int, stride: int = 1, drop_path: float = 0.1) -> None:
+        super().__init__()
+        self.num_heads, self.window, self.stride, self.drop_path = num_heads, window, stride, drop_path
+        self.norm1, self.norm2 = Norm(width), Norm(width)
+        self.mix = nn.ModuleList([Conv(width, width, 3, stride, groups=width, bias=False) for _ in range(3)])
+        self.mix_norm = nn.ModuleList([Norm(width) for _ in range(3)])
+        self.project = nn.ModuleList([nn.Conv1d(width, width, 1) for _ in range(4)])  # query, key, value, out
+        self.mlp = nn.Sequential(nn.Conv1d(width, 4 * width, 1), nn.GELU(), nn.Conv1d(4 * width, width, 1))
+        self.scales = nn.ParameterList([nn.Parameter(torch.full((width, 1), 1e-4)) for _ in range(2)])
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        normed, heads = self.norm1(x), []
+        for conv, norm, project in zip(self.mix, self.mix_norm, self.project):
+            mixed, small = conv(normed, mask)
+            heads.append(project(norm(mixed)).unflatten(1, (self.num_heads, -1)).transpose(2, 3))
+        out = local_attention(*heads, small[:, 0].bool(), self.window)  # (B, H, S', w)
+        out = self.project[3](out.transpose(2, 3).flatten(1, 2)) * small
+        skip = x if self.stride == 1 else F.max_pool1d(x, self.stride + 1, self.stride, (self.stride + 1) // 2) * small
+        x = skip + self._dropped(self.scales[0] * out)
+        return x + self._dropped(self.scales[1] * self.mlp(self.norm2(x)) * small), small
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        """A branch left out for some videos of a batch, in training."""
+        if not self.training or self.drop_path == 0:
+            return x
+        keep = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
+        return x * keep / (1 - self.drop_path)
+
+
+class Tower(nn.Module):
+    """Convolutions that all levels share, and the last one that answers."""
+
+    def __init__(self, width: int, num_layers: int, num_out: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([Conv(width, width) for _ in range(num_layers - 1)])
+        self.norms = nn.ModuleList([Norm(width) for _ in range(num_layers - 1)])
+        self.out = Conv(width, num_out)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms):
+            x = F.relu(norm(conv(x, mask)[0])) * mask
+        return self.out(x, mask)[0]
+
+
+class ActionFormer(nn.Module):
+    """From features (B, D, S) to class scores and distances to both ends, at every point of a pyramid in time.
+
+    Args:
+        feature_width: D.
+        num_classes: C.
+        width, num_heads: Of the blocks.
+        num_levels: L; level l has a point every 2^l steps.
+        num_stem: Blocks before the pyramid.
+        window: Steps that attention sees, odd.
+        num_head_layers: Convolutions of each tower.
+        centre_radius: A point learns a segment only within so many of its level's steps of the segment's middle.
+        first_range: Level 0 regresses ends up to this far; each further level twice as far, the last any.
+        label_smoothing, drop_path, feature_dropout: Of training.
+        num_positives: What the loss is divided by at first; a moving mean of the positive points after.
+        absolute_positions: Add sines of the place.
+    """
+
+    def __init__(
+        self,
+        feature_width: int,
+        num_classes: int,
+        width: int = 512,
+        num_heads: int = 4,
+        num_levels: int = 6,
+        num_stem: int = 2,
+        window: int = 19,
+        num_head_layers: int = 3,
+        centre_radius: float = 1.5,
+        first_range: float = 4.0,
+        label_smoothing: float = 0.0,
+        drop_path: float = 0.1,
+        feature_dropout: float = 0.0,
+        num_positives: float = 100.0,
+        absolute_positions: bool = False,
+    ) -> None:
+        super().__init__()
+        if window % 2 == 0:
+            raise ValueError(f'window is {window}; local attention needs an odd number of steps')
+        self.num_classes, self.num_levels, self.centre_radius = num_classes, num_levels, centre_radius
+        self.label_smoothing, self.first_range, self.absolute_positions = (
+            label_smoothing,
+            first_range,
+            absolute_positions,
+        )
+        self.dropout = nn.Dropout1d(feature_dropout)
+        self.embed = nn.ModuleList([Conv(feature_width, width), Conv(width, width)])
+        self.embed_norm = nn.ModuleList([Norm(width), Norm(width)])
+        block = {'width': width, 'num_heads': num_heads, 'window': window, 'drop_path': drop_path}
+        self.stem = nn.ModuleList([Block(**block) for _ in range(num_stem)])
+        self.branch = nn.ModuleList([Block(**block, stride=2) for _ in range(num_levels - 1)])
+        self.norms = nn.ModuleList([Norm(width) for _ in range(num_levels)])
+        self.classifier = Tower(width, num_head_layers, num_classes)
+        self.regressor = Tower(width, num_head_layers, 2)
+        self.level_scales = nn.Parameter(torch.ones(num_levels))
+        nn.init.constant_(self.classifier.out.conv.bias, -math.log((1 - 0.01) / 0.01))  # focal loss: rare positives
+        self.register_buffer('num_positives', torch.tensor(float(num_positives)))
+
+    @property
+    def divisor(self) -> int:
+        """What the number of steps must be a multiple of."""
+        return 2 ** (self.num_levels - 1)
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Class logits (B, P, C), distances (B, P, 2) >= 0 in strides of each level, and which points there are (B, P).
+
+        Args:
+            features: (B, D, S), S a multiple of `divisor`, 0 where the mask says no.
+            mask: (B, S) bool.
+        """
+        small = mask[:, None].to(features.dtype)
+        x = self.dropout(features)
+        for conv, norm in zip(self.embed, self.embed_norm):
+            x = F.relu(norm(conv(x, small)[0])) * small
+        if self.absolute_positions:
+            x = x + _sines(x.shape[2], x.shape[1]).to(x) * small
+        for block in self.stem:
+            x, small = block(x, small)
+        levels = [(x, small)]
+        for block in self.branch:
+            x, small = block(x, small)
+            levels.append((x, small))
+        logits, distances, masks = [], [], []
+        for (x, small), norm, scale in zip(levels, self.norms, self.level_scales):
+            x = norm(x)
+            logits.append(self.classifier(x, small).transpose(1, 2))
+            distances.append(F.relu(self.regressor(x, small) * scale).transpose(1, 2))
+            masks.append(small[:, 0].bool())
+        return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(masks, 1)
+
+    def points(self, num_steps: int) -> Tensor:
+        """(P, 4): place, least and greatest distance to the farther end that is learnt here, stride."""
+        rows = []
+        for level in range(self.num_levels):
+            place = torch.arange(0, num_steps, 2**level, dtype=torch.float32)
+            low = 0.0 if level == 0 else self.first_range * 2 ** (level - 1)
+            high = self.first_range * 2**level if level < self.num_levels - 1 else math.inf
+            rows.append(torch.stack([place, *(torch.full_like(place, v) for v in (low, high, float(2**level)))], 1))
+        return torch.cat(rows)
+
+    def loss(self, features: Tensor, mask: Tensor, segments: Sequence[Tensor]) -> Tensor:
+        """Focal loss of the classes and distance-IoU loss of the ends, over the moving number of positive points.
+
+        Args:
+            features, mask: As `forward`.
+            segments: B tensors (G, 3): start and end in steps, class.
+        """
+        logits, distances, known = self(features, mask)
+        points = self.points(features.shape[2]).to(features)
+        targets = [assign(points, s.to(features), self.num_classes, self.centre_radius) for s in segments]
+        classes, ends = (torch.stack(t) for t in zip(*targets))
+        positive = (classes.sum(-1) > 0) & known
+        if self.training:
+            self.num_positives.mul_(0.9).add_(0.1 * max(int(positive.sum()), 1))
+        smooth = classes * (1 - self.label_smoothing) + self.label_smoothing / (self.num_classes + 1)
+        of_class = focal_loss(logits[known], smooth[known]).sum()
+        of_ends = distance_iou_loss(distances[positive], ends[positive]).sum()
+        return (of_class + of_ends) / self.num_positives
+
+    @torch.no_grad()
+    def detect(self, features: Tensor, mask: Tensor, most: int = 2000, least_score: float = 1e-3) -> list[Tensor]:
+        """B tensors (n, 4) [start, end, class, score], in steps and in falling score, n <= `most`; not suppressed."""
+        logits, distances, known = self(features, mask)
+        points = self.points(features.shape[2]).to(features)
+        found = []
+        for scores, (left, right), there in zip(logits.sigmoid(), distances.permute(0, 2, 1), known):
+            flat = (scores * there[:, None]).flatten()
+            values, places = flat.topk(min(most, len(flat)))
+            places = places[values > least_score]
+            point, label = places // self.num_classes, places % self.num_classes
+            place, stride = points[point, 0], points[point, 3]
+            rows = [place - left[point] * stride, place + right[point] * stride, label.to(flat), flat[places]]
+            rows = torch.stack(rows, 1)
+            found.append(rows[rows[:, 1] > rows[:, 0]])
+        return found
+
+
+def assign(points: Tensor, segments: Tensor, num_classes: int, radius: float) -> tuple[Tensor, Tensor]:
+    """What each point learns: (P, C) classes, 0 or 1, and (P, 2) distances to both ends in strides of its level.
+
+    A point learns a segment if it lies inside, within `radius` strides of its middle, and its farther end is within the
+    level's range. Of several it learns the shortest; those of the same length (to 0.001) share it with their classes.
+
+    Args:
+        points: (P, 4), as `ActionFormer.points`.
+        segments: (G, 3): start, end, class; G may be 0.
+    """
+    classes, ends = points.new_zeros(len(points), num_classes), points.new_zeros(len(points), 2)
+    if len(segments) == 0:
+        return classes, ends
+    place, low, high, stride = (column[:, None] for column in points.T)  # (P, 1)
+    start, end, label = segments.T
+    left, right = place - start, end - place  # (P, G)
+    middle = (start + end) / 2
+    inside = torch.minimum(
+        place - torch.maximum(middle - stride * radius, start), torch.minimum(middle + stride * radius, end) - place
+    )
+    farther = torch.maximum(left, right)
+    usable = (inside > 0) & (farther >= low) & (farther <= high)
+    length = (end - start).expand_as(left).masked_fill(~usable, math.inf)
+    shortest, which = length.min(1)
+    taken = (length <= shortest[:, None] + 1e-3) & usable
+    hot = F.one_hot(label.long(), num_classes).to(points)
+    classes = (taken.to(points) @ hot).clamp(max=1)
+    rows = torch.arange(len(points), device=points.device)
+    ends = torch.stack([left[rows, which], right[rows, which]], 1) / points[:, 3:]
+    return classes, ends
+
+
+def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """(...) alpha-balanced focal loss. Source: Lin et al. (arXiv:1708.02002)."""
+    chance = logits.sigmoid()
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
+    right = chance * targets + (1 - chance) * (1 - targets)
+    return (alpha * targets + (1 - alpha) * (1 - targets)) * cross_entropy * (1 - right) ** gamma
+
+
+def distance_iou_loss(found: Tensor, true: Tensor, epsilon: float = 1e-8) -> Tensor:
+    """(n,) 1 - IoU + (distance of the middles / length of both together)^2, of distances (n, 2) from one point.
+
+    Source: Zheng et al. (arXiv:1911.08287), in one dimension.
+    """
+    together = torch.minimum(found, true).sum(-1)
+    union = found.sum(-1) + true.sum(-1) - together
+    hull = torch.maximum(found, true).sum(-1).clamp(min=epsilon)
+    apart = 0.5 * ((found[:, 1] - found[:, 0]) - (true[:, 1] - true[:, 0]))
+    return 1 - together / union.clamp(min=epsilon) + (apart / hull) ** 2
+
+
+def _sines(num_steps: int, width: int) -> Tensor:
+    """(W, S) sines and cosines, as in the first transformer, divided by sqrt(W)."""
+    rate = 10000 ** (-(torch.arange(width) // 2 * 2) / width)
+    angle = rate[:, None] * torch.arange(num_steps)
+    return torch.where(torch.arange(width)[:, None] % 2 == 0, angle.sin(), angle.cos()) / width**0.5

@@ -1,0 +1,85 @@
+"""True segments of a localization dataset, under rules that the record names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sigma.data.index import DataError
+
+RULES = {'duplicates': 'keep', 'shortest_seconds': 0.0, 'ambiguous': 'left out when prepared', 'blocked': ()}
+
+
+@dataclass
+class Truth:
+    """True segments by video, and what was found wrong with them.
+
+    Attributes:
+        segments: video -> (G, 3) start and end in seconds, class; G may be 0.
+        counts: what -> [number, first video].
+    """
+
+    segments: dict[str, np.ndarray]
+    counts: dict[str, list] = field(default_factory=dict)
+
+    def count(self, what: str, video: str, number: int = 1) -> None:
+        if number:
+            self.counts.setdefault(what, [0, video])[0] += number
+
+    def notes(self, split: str) -> list[str]:
+        """A sentence for each thing that was found."""
+        return [f'{split}: {number} {what}, first in {video}' for what, (number, video) in self.counts.items()]
+
+
+def check_rules(rules: Mapping) -> dict:
+    """All rules, the default ones filled in.
+
+    Raises:
+        DataError: if one is unknown.
+    """
+    unknown = set(rules) - set(RULES)
+    if unknown:
+        raise DataError(f'Unknown rule of the evaluator {sorted(unknown)[0]!r}. Known: {", ".join(RULES)}.')
+    if rules.get('duplicates', 'keep') not in ('keep', 'drop'):
+        raise DataError(f'The rule duplicates is {rules["duplicates"]!r}; it must be keep or drop.')
+    return RULES | dict(rules) | {'blocked': sorted(rules.get('blocked', ()))}
+
+
+def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Truth:
+    """True segments of videos.
+
+    Nothing is dropped without a count. Left out: segments of no length or shorter than the rule, of a class that the
+    card does not know, and, where the rule says so, second copies of the same class and times. Kept, and counted:
+    segments that reach beyond the end of their video, and videos without any.
+
+    Args:
+        entries: Of `DatasetCard.entries`, annotation `actions` [[start_seconds, end_seconds, class], ...].
+        rules: Of `check_rules`.
+
+    Raises:
+        DataError: if a video has no annotation, or a time is no number.
+    """
+    truth = Truth({})
+    for entry in entries:
+        video = entry['video']
+        if entry['annotation'] is None or 'actions' not in entry['annotation']:
+            raise DataError(f'{video} has no actions in its annotations; prepare the data set anew.')
+        rows = np.array(entry['annotation']['actions'], dtype=np.float64).reshape(-1, 3)
+        if not np.isfinite(rows).all():
+            raise DataError(f'{video} has an action whose times or class are no numbers.')
+        unknown = (rows[:, 2] < 0) | (rows[:, 2] >= num_classes)
+        truth.count('actions of a class that the card does not know, left out', video, int(unknown.sum()))
+        short = ~unknown & ((rows[:, 1] <= rows[:, 0]) | (rows[:, 1] - rows[:, 0] < rules['shortest_seconds']))
+        truth.count(f'actions of no length or below {rules["shortest_seconds"]} s, left out', video, int(short.sum()))
+        rows = rows[~unknown & ~short]
+        single = np.unique(rows, axis=0)
+        copies = 'second copies of actions, ' + ('left out' if rules['duplicates'] == 'drop' else 'kept')
+        truth.count(copies, video, len(rows) - len(single))
+        if rules['duplicates'] == 'drop':
+            rows = single
+        if entry['total_frames'] and entry['fps']:
+            beyond = rows[:, 1] > entry['total_frames'] / entry['fps'] + 0.5  # times are rounded, mostly to 0.1 s
+            truth.count('actions that reach beyond the end of their video, kept', video, int(beyond.sum()))
+        truth.count('videos without an action, kept', video, int(len(rows) == 0))
+        truth.segments[video] = rows
+    return truth

@@ -1,0 +1,30 @@
+"""ActivityNet-1.3: 200 activities in untrimmed videos; the validation set is the test split.
+
+Ground truth may not be shipped and comes in two layouts, which list different videos: the official
+`activity_net.v1-3.min.json`, or BSN's `anet_anno_action.json` with `video_info_new.csv` (9,649 and 4,728 videos, those
+that have BSN's features; mmaction2 reads these). The list hash in a record tells which was used.
+    python tools/prepare.py activitynet --root VIDEOS --annotations LABELS
+No video is blocked here: OpenTAD's list of blocked videos is not at hand. Who has one names the videos in `rules`.
+"""
+
+data_root = '{{$SIGMA_DATA:data}}/activitynet'
+dataset_info = dict(
+    name='activitynet',
+    task='localization',
+    classes='../annotations/activitynet/classes.txt',
+    splits=dict(
+        train=dict(list='train.txt', sha256=None, num_videos=None),  # two published layouts
+        test=dict(list='test.txt', sha256=None, num_videos=None),  # as above
+    ),
+    annotations='annotations.json',
+    delimiter=' ',
+    index='index.jsonl',
+    metric='map_50_95',
+    rules=dict(duplicates='keep', shortest_seconds=0.0, ambiguous='there is no such label', blocked=[]),
+    flips_change_label=False,
+    sampling=dict(num_frames=16, stride_frames=4, step_frames=8),
+    source='Caba Heilbron et al., ActivityNet (CVPR 2015), version 1.3',
+    licence='annotations: MIT; videos: their owners',
+    obtain='http://activity-net.org (videos on request, and activity_net.v1-3.min.json)',
+    prepare='python tools/prepare.py activitynet --root VIDEOS --annotations LABELS',
+)

@@ -1,0 +1,23 @@
+"""Actions found in time for the demo: a clip every 4 frames, a small head, few epochs."""
+
+recipe = dict(
+    protocol='localization',
+    view=dict(step_frames=4, resize='square'),
+    batch_size=32,
+    length=None,
+    standardise=True,
+    longest=None,
+    shortest_seconds=0.1,
+    head=dict(width=64, num_heads=4, num_levels=4, num_stem=1, window=9, feature_dropout=0.1, num_positives=50.0),
+    training=dict(
+        epochs=40,
+        warmup_epochs=4,
+        batch_size=8,
+        lr=1e-3,
+        weight_decay=0.05,
+        ema_decay=0.97,
+        clip_norm=1.0,
+        crop=(0.7, 1.0),
+    ),
+    suppression=dict(sigma=0.5, voting=0.7, most=100, before=1000),
+)

@@ -1,0 +1,11 @@
+"""`localization_activitynet` with class-free proposals, named by CUHK's video-level scores: the two best classes.
+
+EXTERNAL_SCORES names the file (`cuhk_val_simp_7.json` in the layout that ActionFormer's and OpenTAD's users download).
+"""
+
+_base_ = 'localization_activitynet.py'
+
+recipe = dict(
+    protocol='localization_external',
+    external=dict(scores='{{$EXTERNAL_SCORES:cuhk_val_simp_7.json}}', top=2),
+)

@@ -1,0 +1,192 @@
+"""mAP and AR of actions in time: hand-drawn segments with known answers, and mmaction2's offline evaluation."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from eval.metrics import METRICS, Predictions, get_metric, other_metrics, read_predictions, write_predictions
+from eval.metrics.localization import (
+    ACTIVITYNET_TIOU,
+    THUMOS_TIOU,
+    average_precisions,
+    average_recall,
+    mean_average_precision,
+    pack_segments,
+    recall_area,
+    recall_at,
+    temporal_iou,
+)
+
+
+def pack(predicted, true):
+    return pack_segments(predicted, 4), pack_segments(true, 3)
+
+
+def draw(num_videos, num_classes=5, num_proposals=20, seed=0, most_true=4):
+    """Truth, and predictions near it or anywhere, with scores that are all different."""
+    rng = np.random.default_rng(seed)
+    predicted, true = [], []
+    for _ in range(num_videos):
+        number = rng.integers(1, most_true + 1)
+        start = rng.uniform(0, 80, number)
+        rows = np.stack([start, start + rng.uniform(2, 20, number), rng.integers(0, num_classes, number)], axis=1)
+        near = rows[rng.integers(0, number, num_proposals)].copy()
+        near[:, :2] += rng.normal(0, 2, (num_proposals, 2))
+        near[:, 1] = np.maximum(near[:, 1], near[:, 0] + 0.5)
+        near[rng.random(num_proposals) < 0.3, 2] = rng.integers(0, num_classes)
+        true.append(rows)
+        predicted.append(np.column_stack([near, rng.random(num_proposals)]))
+    return predicted, true
+
+
+def test_three_hand_drawn_segments():
+    # one video, one class; overlaps 1, 0.8 (second true segment), and a second hit on the first, which is false
+    true = [[[0, 10, 0], [20, 30, 0], [50, 60, 0]]]
+    predicted = [[[0, 10, 0, 0.9], [1, 10, 0, 0.8], [20, 28, 0, 0.7]]]
+    found = average_precisions(*pack(predicted, true), (0.5, 0.8, 0.85))
+    # true, false, true: precision 1 at recall 1/3, 2/3 at recall 2/3, of 3 true segments
+    assert found[:, 0] == pytest.approx([(1 + 2 / 3) / 3, (1 + 2 / 3) / 3, 1 / 3])
+
+
+def test_precision_is_interpolated():
+    # false, true, true: precision 1/2 then 2/3; made to fall it is 2/3 at both
+    predicted = [[[40, 45, 0, 0.9], [0, 10, 0, 0.8], [20, 30, 0, 0.7]]]
+    assert average_precisions(*pack(predicted, [[[0, 10, 0], [20, 30, 0]]]), (0.5,))[0, 0] == pytest.approx(2 / 3)
+
+
+def test_a_prediction_takes_the_free_true_segment_with_the_largest_overlap():
+    # both predictions overlap both true segments by more than 0.3; the best takes the nearer, the second the other
+    true, predicted = [[[0, 10, 0], [3, 13, 0]]], [[[3, 12, 0, 0.9], [2, 12, 0, 0.8]]]
+    assert temporal_iou(np.array([2.0, 12]), np.array([0.0, 10])) == pytest.approx(8 / 12)
+    assert average_precisions(*pack(predicted, true), (0.3, 0.65, 0.7))[:, 0] == pytest.approx([1, 1, 0.5])
+
+
+def test_the_class_counts_and_so_does_the_video():
+    true = [[[0, 10, 0]], [[0, 10, 1]]]
+    assert mean_average_precision(*pack([[[0, 10, 0, 0.5]], [[0, 10, 1, 0.5]]], true)) == 100.0
+    assert mean_average_precision(*pack([[[0, 10, 1, 0.5]], [[0, 10, 0, 0.5]]], true)) == 0.0
+    assert mean_average_precision(*pack([[[0, 10, 0, 0.5], [0, 10, 1, 0.4]], []], true)) == 50.0
+
+
+def test_the_same_segment_under_two_classes_can_be_found_twice():
+    true = [[[5, 9, 4], [5, 9, 7]]]  # CliffDiving is Diving too
+    assert mean_average_precision(*pack([[[5, 9, 4, 0.9], [5, 9, 7, 0.9]]], true), THUMOS_TIOU) == 100.0
+
+
+def test_an_overlap_of_exactly_a_threshold_counts_also_in_single_precision():
+    for tiou in ACTIVITYNET_TIOU:
+        scores, labels = pack([[[0.1, 0.1 + 10 * tiou, 0, 1.0]]], [[[0.1, 10.1, 0]]])
+        assert average_precisions(scores.astype(np.float32), labels, (tiou,))[0, 0] == 1
+        assert average_precisions(scores.astype(np.float32), labels, (tiou + 0.01,))[0, 0] == 0
+
+
+def test_equal_scores_enter_together_whatever_their_order():
+    rows = [[0, 10, 0, 0.5], [40, 45, 0, 0.5]]
+    for order in ([0, 1], [1, 0]):
+        predicted = [[rows[i] for i in order]]
+        assert average_precisions(*pack(predicted, [[[0, 10, 0]]]), (0.5,))[0, 0] == 0.5
+
+
+def test_perfect_predictions_give_100_and_shuffled_classes_about_nothing():
+    _, true = draw(300, num_classes=50)
+    rng = np.random.default_rng(1)
+    perfect = [np.column_stack([rows, rng.random(len(rows))]) for rows in true]
+    for tiou in (ACTIVITYNET_TIOU, THUMOS_TIOU):
+        assert mean_average_precision(*pack(perfect, true), tiou) == pytest.approx(100.0, abs=1e-9)
+    shuffled = [np.column_stack([rows[:, :2], rng.integers(0, 50, len(rows)), rng.random(len(rows))]) for rows in true]
+    assert mean_average_precision(*pack(shuffled, true)) < 2
+
+
+def test_videos_may_have_no_prediction_or_no_truth():
+    scores, labels = pack([[], [[0, 10, 0, 0.5]], [[0, 10, 0, 0.9]]], [[[0, 10, 0]], [[0, 10, 0]], []])
+    # a false one in the video without truth comes first: precision 1/2 at recall 1/2
+    assert average_precisions(scores, labels, (0.5,))[0, 0] == pytest.approx(0.25)
+    nothing = pack_segments([[], [], []], 4)
+    assert mean_average_precision(nothing, labels) == 0
+    assert recall_area(nothing, labels) == 0
+    # classes that no true segment has are left out
+    other, _ = pack([[[0, 10, 3, 0.5]], [], []], [[], [], []])
+    assert mean_average_precision(other, labels) == 0
+
+
+@pytest.mark.parametrize('tiou', [ACTIVITYNET_TIOU, THUMOS_TIOU])
+def test_map_equals_mmaction2s(tmp_path, tiou):
+    from mmaction.evaluation.functional.eval_detection import ActivityNetLocalization
+
+    predicted, true = draw(40)
+    name, label = 'v_{:04d}'.format, 'class {}'.format
+    truth = {
+        name(i): {'annotations': [{'segment': list(row[:2]), 'label': label(int(row[2]))} for row in rows]}
+        for i, rows in enumerate(true)
+    }
+    results = {  # their prediction files lack the first two characters of a name
+        name(i)[2:]: [{'segment': list(r[:2]), 'label': label(int(r[2])), 'score': r[3]} for r in rows]
+        for i, rows in enumerate(predicted)
+    }
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    (tmp_path / 'found.json').write_text(json.dumps({'results': results}))
+    theirs = ActivityNetLocalization(str(tmp_path / 'truth.json'), str(tmp_path / 'found.json'), np.array(tiou))
+    each, mean = theirs.evaluate()
+    ours = pack(predicted, true)
+    assert 10 < 100 * mean < 90  # else the comparison would say little
+    assert mean_average_precision(*ours, tiou) == pytest.approx(100 * mean, abs=1e-6)
+    assert average_precisions(*ours, tiou).mean(axis=1) == pytest.approx(each, abs=1e-8)
+
+
+@pytest.mark.parametrize('num_proposals', [7, 20, 150])
+def test_recall_equals_mmaction2s(num_proposals):
+    from mmaction.evaluation.functional.accuracy import average_recall_at_avg_proposals
+
+    predicted, true = draw(30, num_proposals=num_proposals)
+    predicted[3] = predicted[3][:2]
+    _, theirs, _, area = average_recall_at_avg_proposals(
+        {i: rows[:, :2] for i, rows in enumerate(true)},
+        {i: rows[:, [0, 1, 3]] for i, rows in enumerate(predicted)},
+        sum(map(len, predicted)),
+        max_avg_proposals=100,
+    )
+    ours = pack(predicted, true)
+    assert average_recall(*ours) == pytest.approx(100 * theirs, abs=1e-6)
+    assert recall_area(*ours) == pytest.approx(area, abs=1e-6)
+    assert recall_at(*ours, 10) == average_recall(*ours)[9]
+    assert 5 < area < 95
+
+
+def test_5000_videos_of_100_proposals_take_less_than_30_seconds():
+    # a tenth of it here: the time grows with the number of videos
+    ours = pack(*draw(500, num_classes=200, num_proposals=100))
+    begun = time.process_time()
+    mean_average_precision(*ours)
+    recall_area(*ours)
+    assert time.process_time() - begun < 3
+
+
+def test_predictions_of_segments_are_stored_and_give_the_same_score(tmp_path):
+    scores, labels = pack(*draw(6))
+    stored = Predictions(np.array([f'v{i}' for i in range(6)]), labels, scores.astype(np.float32))
+    read = read_predictions(write_predictions(tmp_path / 'p.npz', *stored))
+    assert np.array_equal(read.label, labels)
+    for name in ('map_50_95', *other_metrics('map_50_95')):
+        assert get_metric(name).function(read.scores, read.label) == METRICS[name].function(stored.scores, labels)
+    assert {'map_30_70', 'map_50', 'map_75', 'map_95', 'recall_at_100', 'recall_area'} <= set(
+        other_metrics('map_50_95')
+    )
+    with pytest.raises(ValueError, match='v0 is there 6 times'):
+        write_predictions(tmp_path / 'q.npz', np.array(['v0'] * 6), labels, scores)
+
+
+@pytest.mark.parametrize(
+    ('predicted', 'true', 'words'),
+    [
+        ([[[5, 1, 0, 0.5]]], [[[0, 1, 0]]], '1 predicted segments .* end before they start'),
+        ([[[0, 1, 0, np.nan]]], [[[0, 1, 0]]], '1 predicted segments are not finite'),
+        ([[[0, 1, 0, 0.5]]], [[[3, 1, 0]]], '1 true segments'),
+        ([[[0, 1, 0, 0.5]]], [[]], 'no video has a true segment'),
+        ([[[0, 1, 0, 0.5]], []], [[[0, 1, 0]]], 'segments have shape'),
+    ],
+)
+def test_segments_that_make_no_sense_end_in_a_sentence(predicted, true, words):
+    with pytest.raises(ValueError, match=words):
+        mean_average_precision(*pack(predicted, true))
