@@ -1,12 +1,19 @@
 """Speed and memory against what others would use. A sub-command a question; each prints both sides and their ratio.
 
     python tools/benchmark.py finetune [--arch base] [--frames 16] [--size 224] [--batch 8] [--steps 10] [--device cuda]
+    python tools/benchmark.py pretrain [--variant mlp|dino] [--arch base] [--batch 8] [--precision bf16] [--compile]
+    python tools/benchmark.py sinkhorn [--samples 56320] [--prototypes 3000]
+    python tools/benchmark.py input CONFIG [CONFIG ...] [--clips 32]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
 `TimeSformerHead` with the same weights, on the same batch, neither with gradient checkpointing. Steps of the two
 alternate, so that what else the machine does falls on both. Memory is measured in a process of its own for each:
 the allocator's peak on a GPU, the resident peak of the process on a CPU (its imports included, and beside it without
 them). Goals on a GPU, ViT-B 16x224: at most 0.8 of the time and 0.6 of the memory.
+
+`pretrain`: our pretraining step against the same step written plainly, and operations a second against the peak;
+`sinkhorn`: the codes alone (tools/benchmark_pretrain.py). `input`: clips a second and core of a config's pipeline by
+decoder, what bounds its training, and the remedy (tools/benchmark_input.py).
 """
 
 import argparse
@@ -34,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, return the exit status."""
     args = parse(argv)
     try:
-        if args.memory_of:
+        if hasattr(args, 'run'):
+            args.run(args)
+        elif args.memory_of:
             print(json.dumps(memory_of(args, args.memory_of)))
         else:
             print_report(args, compare(args))
@@ -57,6 +66,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     finetune.add_argument('--device', choices=('cuda', 'cpu'), help='default: cuda where there is one')
     finetune.add_argument('--precision', choices=('fp32', 'bf16'), help='default: bf16 on cuda, fp32 on a cpu')
     finetune.add_argument('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
+    from tools import benchmark_input, benchmark_pretrain
+
+    benchmark_pretrain.add_pretrain(commands)
+    benchmark_pretrain.add_sinkhorn(commands)
+    benchmark_input.add_input(commands)
     args = parser.parse_args(argv)
     import torch
 
