@@ -2,11 +2,17 @@
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
+    python tools/plot.py --figure pretraining --runs work_dirs/a work_dirs/b --out curves
+    python tools/plot.py --figure masks --video clip.mp4 --configs CONFIG [CONFIG ...] --out masks
+    python tools/plot.py --figure clusters --video clip.mp4 --configs CONFIG --checkpoint iter_N.safetensors --out maps
 
 `--published` sets the numbers of papers beside ours (eval/published), `--summary` adds a mean over columns
 (eval/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions
 beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with
 nothing written.
+
+The figures of the trainer are drawn from the logs of runs (`pretraining`, without torch too), or from a video: the
+masks of configs over it (`masks`), the prototypes of a checkpoint (`clusters`).
 """
 
 from __future__ import annotations
@@ -20,6 +26,13 @@ from eval.published import published_tables, read_published
 from eval.records import Record, RecordError, did_you_mean, read_records
 from eval.summaries import SUMMARIES, Summary
 from eval.tables import format_table, select, table_csv
+
+# Figures of the trainer -> options that each needs.
+TRAINER_FIGURES = {
+    'pretraining': ('runs',),
+    'masks': ('video', 'configs'),
+    'clusters': ('video', 'configs', 'checkpoint'),
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +53,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar='TABLE',
         help=f'rows of papers beside them: {", ".join(published_tables())}',
     )
-    parser.add_argument('--figure', default='bars', help=f'one of: {", ".join(figure_names())}')
+    parser.add_argument('--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}')
+    parser.add_argument('--runs', nargs='+', metavar='DIR', help='pretraining: work directories of trainings')
+    parser.add_argument('--video', metavar='FILE', help='masks, clusters: what to draw over')
+    parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='masks, clusters: pretraining configs')
+    parser.add_argument('--checkpoint', metavar='FILE', help="clusters: a training state of the config's run")
     parser.add_argument('--out', help='file .png, .svg or .pdf; without an ending: PNG and SVG')
     parser.add_argument(
         '--table', choices=('text', 'markdown', 'csv'), help='print the table; --out is not needed then'
@@ -53,6 +70,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--allow-partial', action='store_true', help='let records that scored under 99 %% of the videos count too'
     )
     args = parser.parse_args(argv)
+    if args.figure in TRAINER_FIGURES:
+        missing = [f'--{name}' for name in (*TRAINER_FIGURES[args.figure], 'out') if not getattr(args, name)]
+        if missing:
+            parser.error(f'--figure {args.figure} needs {", ".join(missing)}')
+        return args
     if not args.records and not args.published:
         parser.error('give --records, --published, or both')
     if not args.out and not args.table:
@@ -63,6 +85,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Reads, selects, draws, writes; returns the exit status."""
     args = parse(argv)
+    if args.figure in TRAINER_FIGURES:
+        return draw_of_trainer(args)
     try:
         draw, summary = load_figure(args.figure), load_summary(args.summary)
         records = select(read_all(args), args.encoders, args.protocols, args.datasets)
@@ -76,6 +100,31 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     for path in paths:
         print(f'{path}: {args.figure} from {len(records)} records')
+    return 0
+
+
+def draw_of_trainer(args: argparse.Namespace) -> int:
+    """A figure of what the trainer sees; its module, and torch where it needs that, are imported here alone."""
+    try:
+        if args.figure == 'pretraining':
+            from sigma.figures.pretraining import draw_pretraining
+
+            figure = draw_pretraining(args.runs)
+        elif args.figure == 'masks':
+            from sigma.figures.masks import draw_masks
+
+            figure = draw_masks(args.video, args.configs)
+        else:
+            from sigma.figures.clusters import draw_clusters
+
+            if len(args.configs) > 1:
+                return complain(f'--figure clusters takes one config, {len(args.configs)} were given')
+            figure = draw_clusters(args.video, args.configs[0], args.checkpoint)
+        paths = save_figure(figure, args.out)
+    except (ValueError, RuntimeError) as error:  # DataError, CheckpointError, FigureError; DecodeError
+        return complain(' '.join(str(error).split()))
+    for path in paths:
+        print(f'{path}: {args.figure}')
     return 0
 
 
