@@ -2,6 +2,9 @@
 
     python tools/benchmark.py finetune [--arch base] [--frames 16] [--size 224] [--batch 8] [--steps 10] [--device cuda]
     python tools/benchmark.py corruptions [--size 256] [--frames 16] [--names fog rain]
+    python tools/benchmark.py pretrain [--variant mlp|dino] [--arch base] [--batch 8] [--precision bf16] [--compile]
+    python tools/benchmark.py sinkhorn [--samples 56320] [--prototypes 3000]
+    python tools/benchmark.py input CONFIG [CONFIG ...] [--clips 32]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
 `TimeSformerHead` with the same weights, on the same batch, neither with gradient checkpointing. Steps of the two
@@ -10,6 +13,9 @@ the allocator's peak on a GPU, the resident peak of the process on a CPU (its im
 them). Goals on a GPU, ViT-B 16x224: at most 0.8 of the time and 0.6 of the memory.
 
 `corruptions`: milliseconds that a frame takes on one core, over all severities. Goals: none above 15, median at most 3.
+`pretrain`: our pretraining step against the same step written plainly, and operations a second against the peak;
+`sinkhorn`: the codes alone (tools/benchmark_pretrain.py). `input`: clips a second and core of a config's pipeline by
+decoder, what bounds its training, and the remedy (tools/benchmark_input.py).
 """
 
 import argparse
@@ -38,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, return the exit status."""
     args = parse(argv)
     try:
-        if args.command == 'corruptions':
-            print_corruptions(args)
+        if hasattr(args, 'run'):
+            args.run(args)
         elif args.memory_of:
             print(json.dumps(memory_of(args, args.memory_of)))
         else:
@@ -67,8 +73,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     corruptions.add_argument('--frames', type=int, default=16, help='frames a call')
     corruptions.add_argument('--size', type=int, default=256, help='pixels of a side')
     corruptions.add_argument('--names', nargs='+', metavar='NAME', help='these alone')
+    corruptions.set_defaults(run=print_corruptions)
+    from tools import benchmark_input, benchmark_pretrain
+
+    benchmark_pretrain.add_pretrain(commands)
+    benchmark_pretrain.add_sinkhorn(commands)
+    benchmark_input.add_input(commands)
     args = parser.parse_args(argv)
-    if args.command == 'corruptions':
+    if 'device' not in args:
         return args
     import torch
 

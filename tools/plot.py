@@ -2,6 +2,9 @@
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
+    python tools/plot.py --figure pretraining --runs work_dirs/a work_dirs/b --out curves
+    python tools/plot.py --figure masks --video clip.mp4 --configs CONFIG [CONFIG ...] --out masks
+    python tools/plot.py --figure clusters --video clip.mp4 --configs CONFIG --checkpoint iter_N.safetensors --out maps
 
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
@@ -9,6 +12,9 @@
 (eval/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions
 beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with
 nothing written.
+
+The figures of the trainer are drawn from the logs of runs (`pretraining`, without torch too), or from a video: the
+masks of configs over it (`masks`), the prototypes of a checkpoint (`clusters`).
 """
 
 from __future__ import annotations
@@ -24,6 +30,12 @@ from eval.summaries import SUMMARIES, Summary
 from eval.tables import format_table, select, table_csv
 
 FROM_VIDEO = 'corruption_sheet'
+# Figures of the trainer -> options that each needs.
+TRAINER_FIGURES = {
+    'pretraining': ('runs',),
+    'masks': ('video', 'configs'),
+    'clusters': ('video', 'configs', 'checkpoint'),
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +56,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar='TABLE',
         help=f'rows of papers beside them: {", ".join(published_tables())}',
     )
-    parser.add_argument('--figure', default='bars', help=f'one of: {", ".join(figure_names())}')
+    parser.add_argument('--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}')
+    parser.add_argument('--runs', nargs='+', metavar='DIR', help='pretraining: work directories of trainings')
+    parser.add_argument('--video', metavar='FILE', help=f'masks, clusters, {FROM_VIDEO}: what to draw')
+    parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='masks, clusters: pretraining configs')
+    parser.add_argument('--checkpoint', metavar='FILE', help="clusters: a training state of the config's run")
     parser.add_argument('--out', help='file .png, .svg or .pdf; without an ending: PNG and SVG')
     parser.add_argument(
         '--table', choices=('text', 'markdown', 'csv'), help='print the table; --out is not needed then'
@@ -53,12 +69,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--encoders', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='these alone, in this order')
     parser.add_argument('--datasets', nargs='+', metavar='NAME', help='these alone, in this order')
-    parser.add_argument('--video', help=f'what {FROM_VIDEO} is drawn from, in the place of records')
     parser.add_argument('--suite', metavar='NAME', help=f'{FROM_VIDEO} of a published suite alone, such as kinetics-c')
     parser.add_argument(
         '--allow-partial', action='store_true', help='let records that scored under 99 %% of the videos count too'
     )
     args = parser.parse_args(argv)
+    if args.figure in TRAINER_FIGURES:
+        missing = [f'--{name}' for name in (*TRAINER_FIGURES[args.figure], 'out') if not getattr(args, name)]
+        if missing:
+            parser.error(f'--figure {args.figure} needs {", ".join(missing)}')
+        return args
     if (args.figure == FROM_VIDEO) != bool(args.video):
         parser.error(f'--figure {FROM_VIDEO} and --video go together')
     if args.video and not args.out:
@@ -73,6 +93,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Reads, selects, draws, writes; returns the exit status."""
     args = parse(argv)
+    if args.figure in TRAINER_FIGURES:
+        return draw_of_trainer(args)
     if args.video:
         return draw_video(args)
     try:
@@ -99,6 +121,31 @@ def draw_video(args: argparse.Namespace) -> int:
         return complain(str(error))
     for path in paths:
         print(f'{path}: {args.figure} of {args.video}')
+    return 0
+
+
+def draw_of_trainer(args: argparse.Namespace) -> int:
+    """A figure of what the trainer sees; its module, and torch where it needs that, are imported here alone."""
+    try:
+        if args.figure == 'pretraining':
+            from sigma.figures.pretraining import draw_pretraining
+
+            figure = draw_pretraining(args.runs)
+        elif args.figure == 'masks':
+            from sigma.figures.masks import draw_masks
+
+            figure = draw_masks(args.video, args.configs)
+        else:
+            from sigma.figures.clusters import draw_clusters
+
+            if len(args.configs) > 1:
+                return complain(f'--figure clusters takes one config, {len(args.configs)} were given')
+            figure = draw_clusters(args.video, args.configs[0], args.checkpoint)
+        paths = save_figure(figure, args.out)
+    except (ValueError, RuntimeError) as error:  # DataError, CheckpointError, FigureError; DecodeError
+        return complain(' '.join(str(error).split()))
+    for path in paths:
+        print(f'{path}: {args.figure}')
     return 0
 
 

@@ -8,6 +8,7 @@
     python tools/prepare.py folder --csv clips.csv --task repetition --test-every 4 --out data/reps
     python tools/prepare.py ucf101 --root UCF-101                                  # to $SIGMA_DATA/ucf101
     python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS
+    python tools/prepare.py reencode VIDEOS --out SMALL --short-side 256 --gop 12  # copies that are quick to read
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video read strictly
 once), `dataset.py` (the card that configs and the suite read) and, where lists cannot say all, `annotations.json`.
@@ -159,6 +160,30 @@ def prepare_published(options: argparse.Namespace) -> int:
     write_whole(out / 'dataset.py', card_text({**card.info, 'splits': entries, 'prepare': options.command}))
     print(f'card: {out / "dataset.py"}')
     return 0
+
+
+def prepare_reencode(options: argparse.Namespace) -> int:
+    """Copy the videos of a folder to small ones that are quick to read, and index the copies."""
+    from sigma.data.reencode import Encoding, copy_name, reencode
+
+    root, out = Path(options.path), Path(options.out)
+    if not root.is_dir():
+        raise DataError(f"'{root}' is no folder.")
+    videos, _ = find_videos(root)
+    if not videos:
+        raise DataError(f"No video lies under '{root}'.")
+    encoding = Encoding(options.short_side, options.gop, options.quality)
+    bad = reencode(root, videos, out, encoding, options.workers)
+    for video, reason in bad.items():
+        print(f'  not re-encoded: {video}: {reason}')
+    copies = [copy_name(video) for video in videos if video not in bad]
+    index = build_index(out, copies, out / 'index.jsonl', workers=options.workers)
+    for video in index.unreadable:  # not ours: what lay there before was left alone
+        print(f'  unreadable: {video.path}: {video.reason}')
+    print(f'{len(copies)} of {len(videos)} videos have a copy under {out}; index: {out / "index.jsonl"}')
+    if bad:
+        print(f'prepare: {len(bad)} of {len(videos)} videos could not be re-encoded.', file=sys.stderr)
+    return 1 if (bad or index.unreadable) and not options.allow_unreadable else 0
 
 
 def _tell_missing(missing: list[str], num_listed: int, out: Path, obtain: str) -> None:
@@ -347,7 +372,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='prepare', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar=f'{{toy,folder,{",".join(sorted(published.SOURCES))}}}')
+    commands = parser.add_subparsers(
+        required=True, metavar=f'{{toy,folder,reencode,{",".join(sorted(published.SOURCES))}}}'
+    )
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument('--workers', type=positive_number, help='processes (default: one a CPU)')
     reading.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
@@ -355,6 +382,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument('--out', required=True, help='folder to write to')
     _add_toy(commands.add_parser('toy', parents=[shared], help='render the toy dataset'))
     _add_folder(commands.add_parser('folder', parents=[shared], help='take a folder of videos'))
+    _add_reencode(commands.add_parser('reencode', parents=[shared], help='copies that are quick to read'))
     for name, source in sorted(published.SOURCES.items()):
         _add_published(commands.add_parser(name, parents=[reading], help='take it as published'), name, source)
     return parser
@@ -367,6 +395,15 @@ def _add_published(parser: argparse.ArgumentParser, name: str, source: published
     add('--annotations', metavar='DIR', help=needs)
     add('--out', metavar='DIR', help=f'folder to write to (default: $SIGMA_DATA/{name}, where its card looks)')
     parser.set_defaults(run=prepare_published, dataset=name)
+
+
+def _add_reencode(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('path', metavar='SRC', help='folder of the videos, which stay as they are')
+    add('--short-side', type=positive_number, default=256, help='pixels; smaller videos keep their size (default: 256)')
+    add('--gop', type=positive_number, default=12, help='frames from one key frame to the next (default: 12)')
+    add('--quality', type=int, default=20, help="x264's rate factor, smaller is better (default: 20)")
+    parser.set_defaults(run=prepare_reencode)
 
 
 def _add_toy(toy: argparse.ArgumentParser) -> None:

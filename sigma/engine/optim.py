@@ -52,6 +52,8 @@ class ParamGroups:
             model = model.module
         optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
         groups = self.groups(model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.0))
+        if optimizer_cfg['type'] in ('Adam', 'AdamW'):
+            optimizer_cfg.setdefault('fused', True)  # one pass over the parameters, on a CPU too
         optimizer = OPTIMIZERS.build(optimizer_cfg | {'params': groups})
         return OPTIM_WRAPPERS.build({'type': 'OptimWrapper'} | self.optim_wrapper_cfg | {'optimizer': optimizer})
 

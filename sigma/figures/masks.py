@@ -46,7 +46,7 @@ def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, s
             (name if len(masks) == 1 else f'{name},\nmask {number + 1}', mask_overlay(frames, mask)[::tubelet])
             for number, mask in enumerate(masks)
         ]
-    return _figure(rows)
+    return rows_of_frames(rows)
 
 
 def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, np.ndarray, int]:
@@ -80,7 +80,8 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
     return name, frames, masks, encoder.tubelet[0]
 
 
-def _figure(rows: list[tuple[str, np.ndarray]]) -> Figure:
+def rows_of_frames(rows: list[tuple[str, np.ndarray]]) -> Figure:
+    """A figure of page width: in each row a name and as many pictures (H, W, 3) uint8 as there are time slots."""
     slots = len(rows[0][1])
     height, width = rows[0][1].shape[1:3]
     with matplotlib.rc_context({'font.size': 7}):

@@ -3,9 +3,9 @@
 S samples on this process, K prototypes, B clips, M masked tokens, D feature width.
 
 Sinkhorn runs in its scaling form: with the kernel E = exp((scores - row maximum) / epsilon), the plan is
-diag(v) E diag(u) and only the two vectors are iterated, so the plan is never formed and the score matrix is read
-twice a round. Everything is fp32 whatever the model's precision: at the published epsilon, fp16 overflows and
-bf16 scores change up to 10 % of the assignments.
+diag(v) E diag(u) and only the two vectors are iterated, so the plan is never formed. Ten rounds read scores and
+kernel 22 times (tests/sigma/test_sinkhorn_reads.py). Everything is fp32 whatever the model's precision: at the
+published epsilon, fp16 overflows and bf16 scores change up to 10 % of the assignments.
 """
 
 import math
@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sigma.registry import MODELS
 
@@ -42,47 +43,61 @@ def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
         return codes.div_(codes.sum(dim=1, keepdim=True))
 
 
-def hard_codes(scores: list[Tensor], epsilon: float, num_iterations: int) -> list[Tensor]:
+def hard_codes(
+    scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
+) -> list[Tensor]:
     """Prototype of highest code for every sample of several score matrices, balanced each for itself.
 
     Args:
         scores: (S, K) matrices with the same K; they share one collective a round.
         epsilon, num_iterations: as in `sinkhorn`.
+        workspace: (S, K) fp32 memory for the kernel of each matrix, free for other use afterwards; None takes new.
 
     Returns:
         (S,) int64 for each matrix: argmax of scores / epsilon + log u, without forming the soft codes.
     """
-    return hard_codes_and_error(scores, epsilon, num_iterations)[0]
+    return hard_codes_and_error(scores, epsilon, num_iterations, workspace)[0]
 
 
-def hard_codes_and_error(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], Tensor]:
+def hard_codes_and_error(
+    scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
+) -> tuple[list[Tensor], Tensor]:
     """As `hard_codes`, and how far from balanced the plans were: the row-mass error of each, (matrices,).
 
     That is the mean over prototypes of |K * mass - 1|, of the plan that the last round began with: it falls out of
     the rounds without another reading of the scores. NaN with a single round, which has no plan before it.
     """
     with torch.no_grad():
-        _, u, row_error = _scale(scores, epsilon, num_iterations)
-        return [torch.argmax(s.float() / epsilon + u_k.log(), dim=1) for s, u_k in zip(scores, u)], row_error
+        _, u, row_error = _scale(scores, epsilon, num_iterations, workspace)
+        return [_row_argmax(s.float(), u_k.log(), epsilon) for s, u_k in zip(scores, u)], row_error
 
 
-def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+def _row_argmax(scores: Tensor, log_u: Tensor, epsilon: float) -> Tensor:
+    """(S,) argmax of scores / epsilon + log u; the sum is only formed for some rows at a time."""
+    rows = _row_chunks(scores)
+    return torch.cat([torch.add(log_u, scores[r], alpha=1 / epsilon).argmax(dim=1) for r in rows])
+
+
+def _scale(
+    scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
     """Kernels (S, K) and prototype vectors u (K,) after the rounds, one for each score matrix; row-mass errors."""
     if epsilon <= 0:
         raise ValueError(f'Sinkhorn was asked for epsilon {epsilon}; it must be positive (published: 0.03, 0.05).')
     if num_iterations < 1:
         raise ValueError(f'Sinkhorn was asked for {num_iterations} rounds; at least 1 is needed (published: 10).')
     scores = [s.float() for s in scores]
-    row_max = [s.max(dim=1).values for s in scores]
+    row_max = [s.amax(dim=1) for s in scores]
     facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_tensor(float(len(row_max[0])))])
     facts = _all_reduce(facts, dist.ReduceOp.MAX)
     top, most_samples = facts[:-1], facts[-1]
     # Any constant would do for the result, were it not that v grows by this factor in every round without it.
     num_samples = most_samples * (dist.get_world_size() if dist.is_initialized() else 1)
-    kernels = [torch.exp((s - m[:, None]) / epsilon) for s, m in zip(scores, row_max)]
+    tiny = torch.finfo(torch.float32).tiny
     # Not ones: the row shift is absorbed only at convergence, and ten rounds are not enough for that.
     v = [torch.exp((m - t) / epsilon) for m, t in zip(row_max, top)]
-    tiny = torch.finfo(torch.float32).tiny
+    workspace = workspace or [torch.empty_like(s) for s in scores]
+    kernels = [_kernel(s, m, epsilon, out) for s, m, out in zip(scores, row_max, workspace)]
     num_prototypes = scores[0].shape[1]
     u = top.new_ones(len(scores), num_prototypes)
     row_error = top.new_full((len(scores),), float('nan'))
@@ -92,8 +107,56 @@ def _scale(scores: list[Tensor], epsilon: float, num_iterations: int) -> tuple[l
             row_error = (num_prototypes * u * mass - 1).abs().mean(dim=1)  # u of the round before
         # A prototype that no sample can reach has mass 0; the clamp keeps its scale finite instead of NaN.
         u = 1 / (num_prototypes * mass.clamp_min(tiny))
-        v = [1 / (num_samples * (e @ u_k)).clamp_min(tiny) for e, u_k in zip(kernels, u)]
+        if number < num_iterations - 1:  # codes do not ask for the last v
+            v = [1 / (num_samples * (e @ u_k)).clamp_min(tiny) for e, u_k in zip(kernels, u)]
     return kernels, list(u), row_error
+
+
+def _kernel(scores: Tensor, row_max: Tensor, epsilon: float, out: Tensor) -> Tensor:
+    """exp((scores - row_max) / epsilon) in `out`, all (S, K)."""
+    shift = (row_max / -epsilon)[:, None]
+    for r in _row_chunks(scores):
+        torch.exp(torch.add(shift[r], scores[r], alpha=1 / epsilon), out=out[r])
+    return out
+
+
+CHUNK_VALUES = 2**21  # 8 MB of fp32: what lies between two operations stays in a CPU's cache
+
+
+def _row_chunks(matrix: Tensor) -> list[slice]:
+    """Rows that are worked on together: some at a time on a CPU, where fresh memory is dear; all of them on a GPU."""
+    step = max(1, CHUNK_VALUES // matrix.shape[1]) if matrix.device.type == 'cpu' else max(1, len(matrix))
+    return [slice(start, start + step) for start in range(0, max(1, len(matrix)), step)]
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of scores / temperature against hard codes, whose gradient is formed along with it.
+
+    Softmax and gradient take the place of the kernel in `workspace`: (S, K) matrices are what a step's memory is made
+    of, and torch's own function would make five more of them.
+    """
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, codes: Tensor, temperature: float, workspace: Tensor) -> Tensor:
+        loss, needs_gradient = scores.new_zeros(()), ctx.needs_input_grad[0]
+        for r in _row_chunks(scores):
+            logits, chosen = scores[r] / temperature, codes[r, None]
+            log_sums = logits.logsumexp(dim=1, keepdim=True)
+            loss += (log_sums - logits.gather(1, chosen)).sum()
+            if needs_gradient:  # (softmax - one_hot) / (temperature S)
+                chunk = torch.exp(logits - log_sums, out=workspace[r])
+                chunk.scatter_add_(1, chosen, chunk.new_full((1, 1), -1.0).expand(len(chosen), 1))
+                chunk /= temperature * len(scores)
+        ctx.gradient = workspace if needs_gradient else None
+        return loss / len(scores)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        if ctx.gradient is None:
+            raise RuntimeError("The Sinkhorn loss's gradient is formed once, and was used: call loss() again.")
+        gradient, ctx.gradient = ctx.gradient.mul_(grad), None
+        return gradient, None, None, None
 
 
 def _all_reduce(values: Tensor, op=dist.ReduceOp.SUM) -> Tensor:
@@ -172,16 +235,21 @@ class SinkhornLoss(nn.Module):
     def losses(self, scores_pred: Tensor, scores_target: Tensor) -> dict[str, Tensor]:
         """Cross-entropies and code statistics from (B*M, K) scores of both branches."""
         both = [scores_pred.detach(), scores_target.detach()]
-        (hard_pred, hard_target), row_error = hard_codes_and_error(both, self.epsilon, self.num_iterations)
+        workspace = [torch.empty_like(s) for s in both]
+        (hard_pred, hard_target), row_error = hard_codes_and_error(both, self.epsilon, self.num_iterations, workspace)
         if self.watch is not None:
             self.watch(codes=hard_target)
-        codes_pred, codes_target = hard_pred, hard_target
         if self.soft_codes:
             codes_pred, codes_target = (sinkhorn(s, self.epsilon, self.num_iterations) for s in both)
-        losses = {
-            'loss_target': F.cross_entropy(scores_target / self.temperature, codes_pred),
-            'loss_pred': F.cross_entropy(scores_pred / self.temperature, codes_target),
-        }
+            losses = {
+                'loss_target': F.cross_entropy(scores_target / self.temperature, codes_pred),
+                'loss_pred': F.cross_entropy(scores_pred / self.temperature, codes_target),
+            }
+        else:
+            losses = {
+                'loss_target': _CrossEntropy.apply(scores_target, hard_pred, self.temperature, workspace[1]),
+                'loss_pred': _CrossEntropy.apply(scores_pred, hard_target, self.temperature, workspace[0]),
+            }
         statistics = code_statistics(hard_pred, hard_target, scores_pred.shape[1])
         return losses | statistics | {'row_mass_error': row_error.max()}
 

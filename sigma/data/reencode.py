@@ -1,0 +1,186 @@
+"""Copies of videos that are quick to read: a small short side and a key frame every few frames.
+
+A loader that wants 16 frames from anywhere in a video decodes from the key frame before them. With one key frame in
+250, as the web encodes, most of its time goes into frames that nobody asked for, and into pixels that the crop throws
+away.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+
+from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, read_strictly, write_whole
+
+SHORT_SIDES = (64, 1080)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How copies are made.
+
+    Attributes:
+        short_side: Pixels; a video that is smaller keeps its size. 256 to 320 suit crops of 224.
+        gop: Frames from one key frame to the next. 12 suits clips of 16 frames at a stride of 2 to 4.
+        quality: x264's rate factor; 18 is near to what eyes cannot tell, 23 its default.
+    """
+
+    short_side: int = 256
+    gop: int = 12
+    quality: int = 20
+
+    def __post_init__(self) -> None:
+        low, high = SHORT_SIDES
+        if not low <= self.short_side <= high:
+            raise DataError(f'A short side of {self.short_side} was asked; {low} to {high} pixels can be made.')
+        if self.gop < 1:
+            raise DataError(f'A key frame every {self.gop} frames was asked; at least 1 is needed.')
+        if not 0 <= self.quality <= 51:
+            raise DataError(f'Quality {self.quality} was asked; x264 knows 0 (lossless) to 51.')
+
+
+def reencode(
+    root: str | Path,
+    videos: Sequence[str],
+    out: str | Path,
+    encoding: Encoding,
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Write a copy of every video to the same path under `out`, as H.264 in mp4 without sound.
+
+    What is there is never overwritten: a copy of a former run stays, so after a kill the same call goes on. A copy has
+    as many frames as its source, which is read strictly; one that cannot be read whole gets no copy.
+
+    Args:
+        root: Folder of the sources.
+        videos: Their paths relative to `root`.
+        out: Folder of the copies; not `root`, nor in it, nor around it.
+        workers: Processes; None takes one a CPU at hand.
+
+    Returns:
+        Path -> why there is no copy, of those without one.
+
+    Raises:
+        DataError: if `out` and `root` lie in one another, two videos would have the same copy, or `out` holds copies
+            that were made otherwise.
+    """
+    root, out = Path(root).resolve(), Path(out).resolve()
+    if root == out or root in out.parents or out in root.parents:
+        raise DataError(f"'{out}' and '{root}' lie in one another; give a folder beside the sources.")
+    _refuse_same_copies(videos)
+    _keep_settings(out / 'encoding.json', encoding)
+    jobs = [(str(root / v), str(out / copy_name(v)), encoding) for v in videos if not (out / copy_name(v)).exists()]
+    names = {str(root / video): video for video in videos}
+    bad = {}
+    with progress_bar('re-encoding', len(jobs), progress) as advance:
+        for (source, _, _), reason in in_processes(_reencode_job, jobs, workers):
+            if isinstance(reason, ProcessDied):
+                reason = f'the encoder process died on it ({reason.exit_code})'
+            if reason:
+                bad[names[source]] = reason
+            advance()
+    return dict(sorted(bad.items()))
+
+
+def copy_name(video: str) -> str:
+    """Path of a video's copy: the same with the ending .mp4."""
+    return Path(video).with_suffix('.mp4').as_posix()
+
+
+def _refuse_same_copies(videos: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for video in videos:
+        if (other := first.setdefault(copy_name(video), video)) != video:
+            raise DataError(f'{other} and {video} would have the same copy, {copy_name(video)}; rename one of them.')
+
+
+def _keep_settings(file: Path, encoding: Encoding) -> None:
+    """Write how copies are made beside them; refuse to go on otherwise."""
+    if file.is_file():
+        if (former := file.read_text()) != json.dumps(asdict(encoding)):
+            raise DataError(f'{file} says that the copies there were made with {former}; take these, or a new folder.')
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps(asdict(encoding)))
+
+
+def _reencode_job(job: tuple[str, str, Encoding]) -> str:
+    source, copy, encoding = job
+    return reencode_video(source, copy, encoding)
+
+
+def reencode_video(source: str | Path, copy: str | Path, encoding: Encoding) -> str:
+    """Make one copy, whole or not at all; returns why not, or an empty string."""
+    copy = Path(copy)
+    found = read_strictly(Path(source).name, Path(source).parent)
+    if not found.readable:
+        return found.reason
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    temporary = copy.with_name(f'.{copy.name}.tmp')  # one writer a copy; of a killed one the next takes over
+    try:
+        num_frames = _encode(Path(source), temporary, encoding, found.frames, found.fps)
+        if num_frames != found.frames:
+            return f'{num_frames} of {found.frames} frames were written'
+        try:
+            copy.hardlink_to(temporary)  # unlike a rename it fails where something has come to lie meanwhile
+        except FileExistsError:
+            return ''
+    except (av.error.FFmpegError, ValueError) as error:
+        return ' '.join(str(error).split())
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ''
+
+
+def _encode(source: Path, out: Path, encoding: Encoding, num_frames: int, fps: float) -> int:
+    """Write the frames of `source` at their average rate; returns how many the encoder gave back."""
+    written = 0
+    with (
+        av.open(str(source), options={'protocol_whitelist': 'file'}) as reader,
+        av.open(str(out), 'w', 'mp4') as writer,
+    ):
+        frames = reader.decode(reader.streams.best('video'))
+        stream = None
+        for number, frame in enumerate(frames):
+            if number >= num_frames:
+                break
+            if stream is None:
+                stream = _add_stream(writer, frame, encoding, fps)
+            small = frame.reformat(stream.width, stream.height, 'yuv420p', interpolation='AREA')
+            # Frames keep their number: loaders count frames, and a stream of varying rate has none to keep.
+            small.pts, small.time_base = number, 1 / stream.codec_context.framerate
+            small.pict_type = 0  # or the source's key frames would become ours
+            for packet in stream.encode(small):
+                writer.mux(packet)
+                written += 1
+        for packet in stream.encode():
+            writer.mux(packet)
+            written += 1
+    return written
+
+
+def _add_stream(writer, frame, encoding: Encoding, fps: float):
+    rate = Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(25)
+    stream = writer.add_stream('libx264', rate=rate)
+    stream.width, stream.height = small_size(frame.width, frame.height, encoding.short_side)
+    stream.pix_fmt = 'yuv420p'
+    codec = stream.codec_context
+    codec.gop_size, codec.max_b_frames, codec.thread_count = encoding.gop, 0, 1
+    codec.options = {
+        'crf': str(encoding.quality),
+        'preset': 'veryfast',
+        'sc_threshold': '0',
+        'x264-params': 'threads=1:open-gop=0',
+    }
+    return stream
+
+
+def small_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Width and height with this short side, of the same shape, even as H.264 needs; never larger than they were."""
+    share = min(1.0, short_side / min(width, height))
+    return tuple(max(2, 2 * round(side * share / 2)) for side in (width, height))  # type: ignore[return-value]

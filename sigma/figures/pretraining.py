@@ -1,0 +1,129 @@
+"""Curves of losses and diagnostics of pretraining runs, from their logs alone; needs no torch."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from sigma.data.index import DataError
+
+PAPER_WIDTH_INCHES = 7.0
+COLUMNS = 3
+# Okabe and Ito's colours, told apart with any colour vision, as in the figures of results.
+COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#9A9A9A')
+# These first, in this order; others follow by name.
+FIRST = ('loss', 'loss_pred', 'loss_target', 'loss_pixels', 'loss_l2', 'prototypes_used', 'code_entropy', 'agreement')
+# Clocks and counters, no curves of a training.
+LEFT_OUT = {'base_lr', 'data_time', 'time', 'epoch', 'iter', 'step', 'memory', 'undecodable_videos'}
+POINTS_OF_MEAN = 50  # windows of the running mean over a whole curve
+
+Curve = tuple[list[int], list[float]]
+
+
+def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
+    """Losses and diagnostics over training steps: one panel a quantity, one colour a run.
+
+    Thin lines are the logged values, thick ones their running mean over a fiftieth of the curve. Where a run was
+    resumed, its later log holds; a value that is no number leaves a gap.
+
+    Args:
+        runs: Work directories of `tools/train.py`, or their `scalars.json`.
+
+    Returns:
+        A figure of page width. Panels are those of any run; a run without the quantity has no line there.
+
+    Raises:
+        DataError: if a run has no log, or a line of it (but the last, which a kill may tear) is malformed.
+    """
+    if not runs:
+        raise DataError('No run was given to draw; give work directories of tools/train.py.')
+    curves = {name: read_curves(run) for name, run in zip(_names(runs), runs)}
+    found = {quantity for by_quantity in curves.values() for quantity in by_quantity}
+    quantities = [q for q in FIRST if q in found] + sorted(found - set(FIRST))
+    rows = math.ceil(len(quantities) / COLUMNS)
+    with matplotlib.rc_context({'font.size': 7, 'axes.spines.top': False, 'axes.spines.right': False}):
+        figure = Figure((PAPER_WIDTH_INCHES, 1.35 * rows + 0.35), layout='constrained')
+        axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+        for axis, quantity in zip(axes, quantities):
+            axis.set_title(quantity.replace('_', ' '), fontsize=7)
+            for number, (name, by_quantity) in enumerate(curves.items()):
+                if quantity in by_quantity:
+                    steps, values = by_quantity[quantity]
+                    colour = COLOURS[number % len(COLOURS)]
+                    axis.plot(steps, values, color=colour, linewidth=0.4, alpha=0.4)
+                    axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name)
+        for axis in axes[len(quantities) :]:
+            axis.set_axis_off()
+        for axis in axes[max(0, len(quantities) - COLUMNS) : len(quantities)]:
+            axis.set_xlabel('step')
+        handles = {h.get_label(): h for axis in axes for h in axis.get_legend_handles_labels()[0]}
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=3, frameon=False)
+    return figure
+
+
+def read_curves(run: str | Path) -> dict[str, Curve]:
+    """Quantity -> (steps, values) of a run, steps rising; of two logs that hold the same step the later counts.
+
+    Raises:
+        DataError: as `draw_pretraining`.
+    """
+    run = Path(run)
+    files = [run] if run.is_file() else sorted(run.glob('**/vis_data/scalars.json'))
+    if not files:
+        raise DataError(f'{run} holds no vis_data/scalars.json; give a work directory of tools/train.py.')
+    values: dict[str, dict[int, float]] = {}
+    for file in files:
+        begun: set[str] = set()
+        for step, entry in _entries(file):
+            for quantity, value in entry.items():
+                if quantity in LEFT_OUT or isinstance(value, bool) or not isinstance(value, int | float):
+                    continue
+                by_step = values.setdefault(quantity, {})
+                if quantity not in begun:  # what a killed run had logged beyond its checkpoint was done anew
+                    begun.add(quantity)
+                    values[quantity] = by_step = {s: v for s, v in by_step.items() if s < step}
+                by_step[step] = float(value)
+    if not values:
+        raise DataError(f'{run} holds no value of a training yet; let it run for some steps.')
+    return {q: (sorted(by_step), [by_step[s] for s in sorted(by_step)]) for q, by_step in values.items()}
+
+
+def _entries(file: Path) -> list[tuple[int, dict]]:
+    """(step, entry) of a log; an entry without a step of training (of a validation) has that of the one before."""
+    lines, entries, step = file.read_text(encoding='utf-8').splitlines(), [], 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            step = int(entry.get('iter', step))
+        except (ValueError, TypeError, AttributeError):
+            if number == len(lines):  # torn by a kill
+                break
+            raise DataError(f'{file}, line {number}, is no JSON object; it was not written by a training.') from None
+        entries.append((step, entry))
+    return entries
+
+
+def running_mean(values: Sequence[float]) -> list[float]:
+    """Mean of each value and those before it, over a fiftieth of the curve; what is no number has no part in it."""
+    window = max(1, len(values) // POINTS_OF_MEAN)
+    means = []
+    for end in range(1, len(values) + 1):
+        known = [value for value in values[max(0, end - window) : end] if math.isfinite(value)]
+        means.append(sum(known) / len(known) if known else math.nan)
+    return means
+
+
+def _names(runs: Sequence[str | Path]) -> list[str]:
+    """A name for each run: the last part of its path, and the whole path where two would be the same."""
+    short = [Path(run).resolve() for run in runs]
+    short = [path.parents[2] if path.name == 'scalars.json' and len(path.parents) > 2 else path for path in short]
+    names = [path.name for path in short]
+    names = [name if names.count(name) == 1 else str(run) for name, run in zip(names, runs)]
+    if len(set(names)) < len(names):
+        raise DataError('The same run was given twice; give each once.')
+    return names

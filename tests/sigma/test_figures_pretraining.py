@@ -1,0 +1,111 @@
+"""Curves of logs whose values are known; what a kill and a resume leave; and that no torch is needed."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from sigma.data.index import DataError
+from sigma.figures.pretraining import draw_pretraining, read_curves, running_mean
+from tests.conftest import ROOT, assert_one_sentence, run_tool
+
+
+def log(folder, steps, started='20260101_000000', tail='', **quantities) -> None:
+    file = folder / started / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
+    entries = [
+        {'base_lr': 1, 'time': 2.0, 'epoch': 1, 'iter': s, 'step': s} | {q: f(s) for q, f in quantities.items()}
+        for s in steps
+    ]
+    file.write_text(''.join(json.dumps(entry) + '\n' for entry in entries) + tail)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    log(tmp_path / 'a', range(1, 11), loss=lambda s: 10.0 - s, agreement=lambda s: s / 10, zeal=lambda s: 1.0)
+    log(tmp_path / 'b', range(1, 6), loss=lambda s: 5.0, prototypes_used=lambda s: 0.5)
+    return tmp_path / 'a', tmp_path / 'b'
+
+
+def test_a_panel_a_quantity_and_a_line_a_run(runs):
+    figure = draw_pretraining(runs)
+    drawn = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+    assert list(drawn) == ['loss', 'prototypes used', 'agreement', 'zeal']  # no clocks
+    lines = {line.get_label(): line for line in drawn['loss'].lines if not line.get_label().startswith('_')}
+    assert list(lines) == ['a', 'b']
+    assert lines['a'].get_xydata().tolist() == [[s, 10 - s] for s in range(1, 11)]
+    assert lines['b'].get_xydata().tolist() == [[s, 5] for s in range(1, 6)]
+    assert [line.get_label() for line in drawn['prototypes used'].lines[1::2]] == ['b']
+    assert lines['a'].get_color() == drawn['zeal'].lines[1].get_color() != lines['b'].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['a', 'b']
+
+
+def test_after_a_resume_the_later_log_holds(tmp_path):
+    log(tmp_path, range(1, 8), '20260101_000000', tail='{"loss": 3, "it', loss=lambda s: float(s))
+    log(tmp_path, range(5, 10), '20260102_000000', loss=lambda s: -float(s))
+    steps, values = read_curves(tmp_path)['loss']
+    assert steps == list(range(1, 10))
+    assert values == [1, 2, 3, 4, -5, -6, -7, -8, -9]
+
+
+def test_a_longer_first_try_leaves_nothing_behind(tmp_path):
+    log(tmp_path, range(1, 8), '20260101_000000', loss=lambda s: 1.0)
+    log(tmp_path, range(5, 7), '20260102_000000', loss=lambda s: 2.0)
+    assert read_curves(tmp_path)['loss'] == ([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 2, 2])
+
+
+def test_a_validation_has_the_step_of_the_training_before_it(tmp_path):
+    log(tmp_path, range(1, 5), tail='{"knn_top1": 30.0, "step": 1}\n', loss=lambda s: 1.0)
+    assert read_curves(tmp_path)['knn_top1'] == ([4], [30.0])
+
+
+def test_the_file_itself_may_be_given(runs):
+    file = next(runs[0].rglob('scalars.json'))
+    assert read_curves(file) == read_curves(runs[0])
+    figure = draw_pretraining([file])
+    assert figure.legends[0].get_texts()[0].get_text() == 'a'
+
+
+def test_running_mean_known_by_hand():
+    assert running_mean([1.0, 2.0]) == [1.0, 2.0]
+    values = [float(i) for i in range(100)]
+    assert running_mean(values)[:3] == [0.0, 0.5, 1.5]
+    gap = [1.0, math.nan] + [1.0] * 98
+    assert running_mean(gap) == [1.0] * 100
+
+
+def test_what_cannot_be_drawn_is_named(tmp_path, runs):
+    with pytest.raises(DataError, match='no vis_data/scalars'):
+        draw_pretraining([tmp_path / 'nowhere'])
+    with pytest.raises(DataError, match='No run was given'):
+        draw_pretraining([])
+    with pytest.raises(DataError, match='given twice'):
+        draw_pretraining([runs[0], runs[0]])
+    file = next(runs[1].rglob('scalars.json'))
+    file.write_text('[1]\n' + file.read_text())
+    with pytest.raises(DataError, match='line 1, is no JSON object'):
+        draw_pretraining([runs[1]])
+    log(tmp_path / 'empty', [])
+    with pytest.raises(DataError, match='no value of a training yet'):
+        draw_pretraining([tmp_path / 'empty'])
+
+
+def test_the_command_needs_no_torch(runs, tmp_path):
+    out = tmp_path / 'curves'
+    code = (
+        'import sys; from tools import plot; '
+        f'status = plot.main(["--figure", "pretraining", "--runs", {str(runs[0])!r}, "--out", {str(out)!r}]); '
+        'print(status, sorted({"torch", "mmengine", "cv2"} & set(sys.modules)))'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [f'{out}.png: pretraining', f'{out}.svg: pretraining', '0 []'], done.stderr
+    assert out.with_suffix('.png').stat().st_size > 5000
+
+
+def test_missing_options_are_one_sentence(tmp_path):
+    assert_one_sentence(run_tool('tools/plot.py', '--figure', 'pretraining'), '--runs, --out')
+    done = run_tool('tools/plot.py', '--figure', 'pretraining', '--runs', tmp_path / 'no', '--out', tmp_path / 'x')
+    assert_one_sentence(done, 'no vis_data/scalars.json')
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,117 @@
+"""What a step costs, counted: reads of the score matrix, collectives, waits for the device. Times are not tested."""
+
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tests.sigma.test_sinkhorn as plain
+from sigma.losses.sinkhorn import SinkhornLoss, hard_codes
+from tests.sigma.test_many_masks import batch, tiny
+
+VIEWS = {'aten.slice.Tensor', 'aten.detach.default', 'aten.t.default', 'aten.alias.default', 'aten.view.default'}
+
+
+class Reads(TorchDispatchMode):
+    """Elements read from given memory by operations that are no views, in units of a whole matrix."""
+
+    def __init__(self, matrices: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.memory = {m.untyped_storage().data_ptr(): m.numel() for m in matrices}
+        self.read = 0.0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if str(func) not in VIEWS:
+            for value in args:  # `out` stands in kwargs and is written
+                if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in self.memory:
+                    self.read += value.numel() / self.memory[value.untyped_storage().data_ptr()]
+        return func(*args, **(kwargs or {}))
+
+
+class Calls(TorchDispatchMode):
+    """How often each operation was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        by_mask = str(func).startswith(('aten.index.Tensor', 'aten.index_put')) and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        )
+        self.names.append(f'boolean {func}' if by_mask else str(func))
+        return func(*args, **(kwargs or {}))
+
+    def of(self, *names: str) -> list[str]:
+        return [name for name in self.names if any(part in name for part in names)]
+
+
+@pytest.mark.parametrize('chunk_values', [2**21, 200])  # one chunk; many
+def test_ten_rounds_read_the_score_matrix_22_times(monkeypatch, chunk_values):
+    monkeypatch.setattr(sys.modules['sigma.losses.sinkhorn'], 'CHUNK_VALUES', chunk_values)
+    scores = plain.cosine_scores(120, 20)
+    kernel = torch.empty_like(scores)
+    with Reads([scores, kernel]) as reads:
+        (codes,) = hard_codes([scores], 0.05, 10, [kernel])
+    assert reads.read == pytest.approx(22)  # maximum, exponential, 10 + 9 products, argmax
+    assert torch.equal(codes, plain.published_form(scores, 0.05, 10).argmax(1))
+
+
+def test_the_counter_of_reads_counts():
+    scores = plain.cosine_scores(120, 20)
+    with Reads([scores]) as reads:
+        scores.sum()
+        scores[:60] @ torch.ones(20)
+    assert reads.read == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize('projector', ['mlp', 'image', 'pixels'])
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_a_step_never_waits_for_the_device(projector, precision):
+    model = tiny(projector).train()
+    with Calls() as calls, torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16'):
+        losses = model(**model.data_preprocessor(batch(None)), mode='loss')
+        sum(value for key, value in losses.items() if 'loss' in key).backward()
+    assert calls.of('mm', 'linear')  # forward and backward were seen
+    # .item(), float(), boolean masks and unique; each makes a GPU's host wait.
+    assert calls.of('local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'bincount', 'boolean') == []
+
+
+def test_waits_are_seen_where_there_are_some():
+    values = torch.arange(4.0)
+    with Calls() as calls:
+        float(values.sum())
+        values[values > 1]
+    assert calls.of('local_scalar_dense')
+    assert calls.of('boolean')
+
+
+# --- the loss whose gradient is formed along with it ---
+
+
+@pytest.mark.parametrize('chunk_values', [2**21, 100])
+def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk_values):
+    monkeypatch.setattr(sys.modules['sigma.losses.sinkhorn'], 'CHUNK_VALUES', chunk_values)
+    torch.manual_seed(0)
+    loss = SinkhornLoss(20, 12)
+    scores = [plain.cosine_scores(50, 20, seed).requires_grad_() for seed in (1, 2)]
+    found = loss.losses(*scores)
+    (3 * found['loss_pred'] + 0.5 * found['loss_target']).backward()
+    again = [s.detach().clone().requires_grad_() for s in scores]
+    codes = hard_codes([s.detach() for s in again], loss.epsilon, loss.num_iterations)
+    by_torch = [F.cross_entropy(s / loss.temperature, c) for s, c in zip(again, codes[::-1])]
+    (3 * by_torch[0] + 0.5 * by_torch[1]).backward()
+    torch.testing.assert_close(found['loss_pred'], by_torch[0])
+    torch.testing.assert_close(found['loss_target'], by_torch[1])
+    for ours, theirs in zip(scores, again):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_second_backward_pass_is_refused():
+    scores = [plain.cosine_scores(50, 20, seed).requires_grad_() for seed in (1, 2)]
+    total = SinkhornLoss(20, 12).losses(*scores)['loss_pred']
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match='call loss\\(\\) again'):
+        total.backward()
