@@ -1,10 +1,11 @@
 """What coding and transmission do: real encoding and decoding with PyAV (FFmpeg), never an imitation.
 
 Give these the whole video in source order. They code at 25 frames a second, one thread (so that bytes repeat), 4:2:0;
-odd sides are padded by a pixel and cut again. Compare with `reencode`, the same path undamaged: going through H.264 at
-all costs something. A frame that the decoder does not give is the last one it gave; before the first one, the first;
-where it gives none at all, black. A picture whose first frame is hit stays gray until the next key frame, which
-FFmpeg's defaults put 250 frames on: that is what players show, and why single errors can cost a whole clip.
+odd sides are padded by a pixel and cut again (for H.265, sides below 64 to 64). Compare with `reencode`, the same path
+undamaged: going through H.264 at all costs something. A frame that the decoder does not give is the last one it gave;
+before the first one, the first; where it gives none at all, black. A picture whose first frame is hit stays gray until
+the next key frame, which FFmpeg's defaults put 250 frames on: that is what players show, and why single errors can
+cost a whole clip.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ def encode(frames: np.ndarray, encoder: str = 'libx264', **options: str) -> Stre
     """Codes frames with FFmpeg's defaults and the given options of the encoder."""
     import av
 
-    height, width = frames.shape[1:3]
-    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode='edge')
+    # x265 writes past its memory where a picture is narrower than its blocks of 64 pixels (seen with 48).
+    least = 64 if encoder == 'libx265' else 0
+    more = [(0, max(side % 2, least - side)) for side in frames.shape[1:3]]
+    frames = np.pad(frames, ((0, 0), *more, (0, 0)), mode='edge')
     context = av.CodecContext.create(encoder, 'w')
     context.height, context.width = frames.shape[1:3]
     context.pix_fmt = 'yuv420p'

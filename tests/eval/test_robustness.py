@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval import claims, run_cell
 from eval.cells import Cell, Resolved
 from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, one
-from eval.corruptions import CORRUPTIONS, get_corruption, to_working_size
+from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions, to_working_size
 from eval.metrics import load_predictions, score_predictions
 from eval.metrics import robustness as figures
 from eval.protocols import get_protocol, robustness
@@ -317,6 +318,21 @@ def test_the_clean_baseline_of_codecs_went_through_a_codec(entries):
     found = shown(entries, [Variant(CLEAN), Variant(REENCODED)])
     difference = np.abs(found[0, 'clean'].astype(int) - found[0, 'reencoded']).mean()
     assert 0 < difference < 10
+
+
+def test_every_corruption_of_every_suite_gives_clips_of_the_same_shape(entries):
+    # 48 pixels: x265 once wrote past its memory there, which ends the process.
+    suites = ('imagenet-c', 'kinetics-c', 'ssv2-c', 'ucf-p')
+    variants = [Variant(c.name, s, suite) for suite in suites for c in suite_corruptions(suite) for s in (1, 5)]
+    variants += [Variant(c.name, len(c.levels)) for c in CORRUPTIONS.values() if not c.suites]
+    clips = CorruptedClips(entries, [0], PIPELINE, [v for v in variants if not unavailable(v)], 48)
+    found = [(sample['inputs'].shape, sample['inputs'].dtype) for _, _, sample, _ in clips]
+    assert len(found) > 100
+    assert set(found) == {((2, 3, 8, 48, 48), torch.uint8)}
+
+
+def unavailable(variant: Variant) -> str | None:
+    return get_corruption(variant.corruption).unavailable()
 
 
 def test_unreadable_videos_are_named(entries, tmp_path):
