@@ -356,9 +356,10 @@ def run_sinkhorn(args: argparse.Namespace) -> None:
     generator = torch.Generator().manual_seed(0)
     unit = [F.normalize(torch.randn(n, 64, generator=generator), dim=1) for n in (args.samples, args.prototypes)]
     scores = (unit[0] @ unit[1].T).to(args.device)
+    workspace = [torch.empty_like(scores)]  # in a step it becomes the gradient of the scores
     codes = {}
     forms = {
-        'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations)[0]),
+        'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations, workspace)[0]),
         'plain': lambda: codes.update(plain=plain_codes(scores, 0.05, args.iterations)),
     }
     seconds = {side: statistics.median(v) for side, v in timed_in_turn(forms, args.steps, args.device).items()}
