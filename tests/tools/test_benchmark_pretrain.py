@@ -172,3 +172,16 @@ def test_the_trainers_adamw_is_fused_and_goes_on_from_its_state_bit_for_bit():
     resumed()
     for name, parameter in whole.model.state_dict().items():
         assert torch.equal(parameter, resumed.model.state_dict()[name]), name
+
+
+def test_compiling_is_for_our_blocks_and_the_image_encoders(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda module, **_: compiled.append(module))
+    for variant, num_parts in (('mlp', 7), ('dino', 12)):  # layers of the MLP; blocks of the image encoder
+        args = arguments(variant=variant, compile=True)
+        model = pretrain.build(args)
+        compiled.clear()
+        pretrain.make_step('plain', model, pretrain.make_batch(args), args)
+        assert not compiled
+        pretrain.make_step('ours', model, pretrain.make_batch(args), args)
+        assert len(compiled) == 4 + 4 + num_parts
