@@ -103,8 +103,7 @@ def compare(args: argparse.Namespace) -> dict:
     steps = {side: make_step(side, copy.deepcopy(model), data, args) for side in SIDES}
     del model
     first = {side: float(steps[side].loss().detach()) for side in SIDES}
-    alternate = (steps[side] for side in SIDES)
-    seconds = timed_in_turn(dict(zip(SIDES, alternate)), args.steps, args.device)
+    seconds = timed_in_turn(steps, args.steps, args.device)
     del steps
     gc.collect()
     if args.device == 'cuda':
@@ -137,13 +136,12 @@ def build(args: argparse.Namespace):
     """The `SIGMA` of the arguments, random weights from a fixed seed, on the device."""
     import torch
 
-    import sigma.models
-    from sigma.registry import MODELS
+    from sigma.models import SIGMA, VideoViT
 
     torch.manual_seed(0)
     width, heads = DECODERS[args.arch]
     encoder = {'type': 'sigma.VideoViT', 'arch': args.arch, 'image_size': args.size, 'num_frames': args.frames}
-    grid = sigma.models.VideoViT('tiny', args.size, args.frames).grid
+    grid = VideoViT('tiny', args.size, args.frames).grid
     projector: dict = {'type': 'sigma.MLPProjector'}
     if args.variant == 'dino':
         projector = {
@@ -153,13 +151,12 @@ def build(args: argparse.Namespace):
             'image_size': args.size,
             'random_weights': True,
         }
-    model = sigma.models.SIGMA(
+    model = SIGMA(
         encoder,
         {'type': 'sigma.MaskedDecoder', 'embed_dims': width, 'depth': 4, 'num_heads': heads},
         projector,
         {'type': 'sigma.SinkhornLoss', 'num_prototypes': args.prototypes},
     )
-    assert 'sigma' in MODELS.scope
     return model.to(args.device).train()
 
 
@@ -356,9 +353,10 @@ def run_sinkhorn(args: argparse.Namespace) -> None:
     generator = torch.Generator().manual_seed(0)
     unit = [F.normalize(torch.randn(n, 64, generator=generator), dim=1) for n in (args.samples, args.prototypes)]
     scores = (unit[0] @ unit[1].T).to(args.device)
+    workspace = [torch.empty_like(scores)]  # in a step it becomes the gradient of the scores
     codes = {}
     forms = {
-        'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations)[0]),
+        'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations, workspace)[0]),
         'plain': lambda: codes.update(plain=plain_codes(scores, 0.05, args.iterations)),
     }
     seconds = {side: statistics.median(v) for side, v in timed_in_turn(forms, args.steps, args.device).items()}

@@ -158,3 +158,30 @@ def test_memory_is_what_a_process_of_its_own_held():
 def test_a_side_that_fails_in_its_process_is_named():
     with pytest.raises(pretrain.BenchmarkError, match='the memory of ours could not be measured: .*33 pixels'):
         pretrain.memory_in_its_own_process(arguments(size=33), 'ours')
+
+
+def test_the_trainers_adamw_is_fused_and_goes_on_from_its_state_bit_for_bit():
+    args = arguments()
+    data = pretrain.make_batch(args)
+    whole, resumed = (pretrain.make_step('ours', pretrain.build(args), data, args) for _ in range(2))
+    assert whole.optimizer.defaults['fused']
+    whole()
+    resumed.model.load_state_dict(copy.deepcopy(whole.model.state_dict()))
+    resumed.optimizer.load_state_dict(copy.deepcopy(whole.optimizer.state_dict()))
+    whole()
+    resumed()
+    for name, parameter in whole.model.state_dict().items():
+        assert torch.equal(parameter, resumed.model.state_dict()[name]), name
+
+
+def test_compiling_is_for_our_blocks_and_the_image_encoders(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda module, **_: compiled.append(module))
+    for variant, num_parts in (('mlp', 7), ('dino', 12)):  # layers of the MLP; blocks of the image encoder
+        args = arguments(variant=variant, compile=True)
+        model = pretrain.build(args)
+        compiled.clear()
+        pretrain.make_step('plain', model, pretrain.make_batch(args), args)
+        assert not compiled
+        pretrain.make_step('ours', model, pretrain.make_batch(args), args)
+        assert len(compiled) == 4 + 4 + num_parts
