@@ -58,6 +58,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'sampling.name': ((str,), 'such as dense or published; must agree in a column'),
     'sampling.num_frames': ((int, NoneType), 'frames of a clip'),
     'sampling.stride_frames': ((int, NoneType), 'frames of the video from one to the next; None if it varies'),
+    'sampling.clip_fps': ((float, NoneType), 'frames a second at which a clip was taken, where it is taken by time'),
     'sampling.step_frames': ((int, NoneType), 'of clips that slide over a video: frames from one start to the next'),
     'sampling.views': ((str, NoneType), 'test views, temporal x spatial, such as 5x3'),
     'encoder.name': ((str,), 'name of the encoder card'),
