@@ -144,7 +144,7 @@ def build(args: argparse.Namespace, sides: tuple[str, ...] = SIDES) -> dict:
         unexpected = left.unexpected_keys + [k for k in left.missing_keys if not k.startswith(('fc_norm', 'pos_embed'))]
         if unexpected:
             raise BenchmarkError(f"our weights do not fit mmaction2's VisionTransformer, first {unexpected[0]}")
-        classifier = TimeSformerHead(NUM_CLASSES, encoder.embed_dims)
+        classifier = TimeSformerHead(NUM_CLASSES, encoder.embed_dims, loss_cls={'type': 'mmaction.CrossEntropyLoss'})
         classifier.fc_cls.load_state_dict(head.fc.state_dict())
         models['mmaction2'] = torch.nn.Sequential(backbone, classifier)
     if 'ours' in sides:

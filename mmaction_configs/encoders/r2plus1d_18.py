@@ -12,6 +12,7 @@ encoder = dict(
     clip=dict(num_frames=32, stride_frames=2, size=112),
     mean=(123.675, 116.28, 103.53),
     std=(58.395, 57.12, 57.375),
+    layout='plain',  # tensors bear the backbone's own names
     drop=('fc.',),
     pretraining_data=None,
     source='torchvision r2plus1d_18 (arXiv:1711.11248)',

@@ -152,7 +152,8 @@ class EncoderWeightsHook(Hook):
 
     Args:
         checkpoint: File in our layout or the published one.
-        layout: Of the backbone: `sigma`, or `mmaction` for mmaction2's VisionTransformer.
+        layout: Of the backbone: `sigma`, `mmaction` for mmaction2's VisionTransformer, or `plain` for any other whose
+            file has the backbone's own names.
         drop: Prefixes of tensors that have no place under this protocol (the final norm of pretraining).
         inner: Attribute path from the backbone to the module that takes the weights, for adapters.
 
@@ -171,6 +172,10 @@ class EncoderWeightsHook(Hook):
 
 def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inner: str = '') -> None:
     """Load an encoder checkpoint whole into a backbone; arguments as in `EncoderWeightsHook`."""
+    if layout == 'plain':
+        tensors = {k: v for k, v in read_weights(checkpoint).tensors.items() if not k.startswith(tuple(drop))}
+        load_strictly(backbone.get_submodule(inner), tensors, checkpoint)
+        return
     try:
         converted = to_ours(read_weights(checkpoint).tensors)
         module, may_lack = backbone.get_submodule(inner), ()

@@ -31,7 +31,7 @@ TRAIN = ((2, 40), (3, 48), (4, 48), (5, 60), (6, 48), (1, 5))
 TEST = ((2, 48), (4, 50), (1, 6))
 
 RECIPE = """recipe = dict(
-    protocol='repetition', finetune={finetune}, num_frames=32, clip_step_frames=None,
+    protocol='{protocol}', finetune={finetune}, num_frames=32, clip_step_frames=None,
     views=dict(num_clips=1, crops=1, resize='square'), decoder='pyav', batch_size=4,
     head=dict(width=16, num_heads=2, num_channels=4, dropout=0.0),
     training=dict({how}, batch_size=4, lr=1e-3, encoder_lr=1e-4, weight_decay=0.01, warmup_share=0.1, least_share=0.5,
@@ -89,10 +89,16 @@ def counting(tmp_path_factory):
 
 def resolve(dataset, tmp_path, finetune=False, how='num_steps=5', seed=0, shots=None, change=('', '')) -> Resolved:
     path = tmp_path / 'counting_recipe.py'
-    path.write_text(RECIPE.format(finetune=finetune, how=how).replace(*change))
+    protocol = 'repetition' if finetune else 'repetition_frozen'
+    path.write_text(RECIPE.format(protocol=protocol, finetune=finetune, how=how).replace(*change))
     return Resolved(
-        Cell('repetition', str(dataset), str(path), small_encoder(tmp_path), seed, shots), get_protocol('repetition')
+        Cell(protocol, str(dataset), str(path), small_encoder(tmp_path), seed, shots), get_protocol(protocol)
     )
+
+
+def test_trained_and_frozen_counting_refuse_each_others_recipes(counting, tmp_path):
+    with pytest.raises(DataError, match='says finetune=True; the protocol repetition_frozen freezes the encoder'):
+        resolve(counting, tmp_path, change=('finetune=False', 'finetune=True'))
 
 
 # --- densities and times ---------------------------------------------------------------------------------------------
@@ -358,7 +364,7 @@ def test_data_that_cannot_be_counted_ends_in_a_sentence(tmp_path, counting):
     folder = write_counting(tmp_path / 'data', train=((2, 20), (3, 20)), test=((2, 20),))
     card = (folder / 'dataset.py').read_text()
     (folder / 'dataset.py').write_text(card.replace("'repetition'", "'multi_label'"))
-    with pytest.raises(DataError, match="is a data set for multi_label; repetition needs one for 'repetition'"):
+    with pytest.raises(DataError, match="is a data set for multi_label; repetition_frozen needs one for 'repetition'"):
         resolve(folder, tmp_path)
     (folder / 'dataset.py').write_text(card)
     (folder / 'train.txt').write_text('train_0.mp4 5\ntrain_1.mp4 3\n')

@@ -19,7 +19,7 @@ def reference():
 def test_r2plus1d_gives_the_feature_map_of_torchvision_as_tokens(reference, tmp_path):
     path = save_tensors(tmp_path / 'torchvision.safetensors', reference.state_dict(), {})
     ours = R2Plus1D18().eval()
-    load_encoder(ours, str(path), drop=('fc.',))
+    load_encoder(ours, str(path), layout='plain', drop=('fc.',))
     clip = torch.randn(2, 3, 8, 48, 48)
     with torch.no_grad():
         tokens = ours(clip)
@@ -31,7 +31,7 @@ def test_r2plus1d_gives_the_feature_map_of_torchvision_as_tokens(reference, tmp_
 def test_a_classifier_that_is_not_dropped_is_named(reference, tmp_path):
     path = save_tensors(tmp_path / 'torchvision.safetensors', reference.state_dict(), {})
     with pytest.raises(CheckpointError, match='fc'):
-        load_encoder(R2Plus1D18(), str(path))
+        load_encoder(R2Plus1D18(), str(path), layout='plain')
 
 
 def test_r2plus1d_tokens_of_the_published_clip():

@@ -180,8 +180,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(refusal, reason, con
 
 def test_a_stop_at_a_collapse_keeps_the_state(config, toy, whole, tmp_path):
     work = tmp_path / 'stopped'
-    hook = {'custom_hooks__2__interval': 1, 'custom_hooks__2__patience': 3, 'custom_hooks__2__stop': True}
-    run = Run(config, work, toy, **hook, custom_hooks__2__thresholds__feature_std=9)  # above what can be
+    hook = {'custom_hooks__3__interval': 1, 'custom_hooks__3__patience': 3, 'custom_hooks__3__stop': True}
+    run = Run(config, work, toy, **hook, custom_hooks__3__thresholds__feature_std=9)  # above what can be
     assert run.wait() == 3, run.said
     last = run.said.strip().splitlines()[-1]
     assert 'A collapse at step 3' in last

@@ -358,7 +358,7 @@ def test_counts_and_their_cycles_are_written_and_read_back(lay, tmp_path):
         ('action_recognition', ('x',), "a.mp4 has the label ('x',); the task action_recognition asks for a class name"),
         ('multi_label', 'x', "a.mp4 has the label 'x'; the task multi_label asks for a tuple of class names"),
         ('repetition', True, 'the task repetition asks for a count'),
-        ('counting', 3, "Unknown task 'counting'. Known: action_recognition, multi_label, repetition"),
+        ('counting', 3, "Unknown task 'counting'. Known: action_recognition, multi_label, localization, repetition"),
     ],
 )
 def test_labels_of_another_task_are_refused(lay, tmp_path, task, label, sentence):
