@@ -5,8 +5,9 @@
 Matrices that share a work directory, on one machine or on several over a shared file system, share the work by these
 files: a cell that a living process holds is left to it, one whose holder is gone is taken over. A holder on the same
 machine is looked up by process number and start time, so it is known at once to be gone; one elsewhere is gone when
-its file was not touched for STALE_SECONDS by the file system's own clock. A file is made by exclusive creation and
-taken away by renaming, which shared file systems keep atomic where their locks may fail. Standard library alone.
+its file was not touched for STALE_SECONDS by the file system's own clock. A file is made by exclusive creation, which
+shared file systems keep atomic where their locks may fail, and a claim that was left is taken away by one process at a
+time, which makes another such file for that moment. Standard library alone.
 """
 
 import contextlib
@@ -106,7 +107,7 @@ class Held:
                 misses = 0 if self.ours() else misses + 1
             except OSError:
                 continue  # the file system is away for a while; the next beat tries again
-            if misses == 2:  # one alone may be the moment in which `_clear` puts a claim back
+            if misses == 2:  # one alone may be a file system that shows an old state for a moment
                 self._on_loss()
 
 
@@ -167,23 +168,41 @@ def drop(folder: str | Path, pid: int) -> None:
 
 
 def _clear(path: Path) -> bool:
-    """Take a claim away whose holder is gone; False where it lives."""
-    found = _read(path)
-    if found is None:
-        return True
-    if found.lives(_clock(path.parent)):
-        return False
-    aside = path.with_name(f'.{FILE}.{uuid.uuid4().hex[:8]}')
+    """Take a claim away whose holder is gone; False where it lives, or another process is taking it away.
+
+    Only one process at a time looks and removes: else one that looked before could remove the claim that a faster one
+    has made since.
+    """
+    if not _is_left(path):
+        return _read(path) is None
+    turn = path.with_name(f'.{FILE}.taking')
     try:
-        os.rename(path, aside)
-    except FileNotFoundError:
+        os.close(os.open(turn, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        if _age(turn) > STALE_SECONDS:  # its process was killed within these few lines
+            turn.unlink(missing_ok=True)
+        return False
+    try:
+        if not _is_left(path):
+            return _read(path) is None
+        path.unlink(missing_ok=True)
         return True
-    taken = _read(aside)
-    if taken is not None and taken.token != found.token:  # another was faster: this is the claim that it has made
-        with contextlib.suppress(OSError):
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
-    return taken is None or taken.token == found.token
+    finally:
+        turn.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a claim lies there whose holder is gone."""
+    found = _read(path)
+    return found is not None and not found.lives(_clock(path.parent))
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was touched, by the file system's clock; 0 for none."""
+    try:
+        return _clock(path.parent) - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _read(path: Path) -> Claim | None:

@@ -6,7 +6,4 @@ cd "$root"
 install_environment tests
 ruff check .
 ruff format --check .
-# A process a core, each with a file of tests at a time, and each with one thread.
-cores=$(python -c 'import os; print(min(8, len(os.sched_getaffinity(0))))')
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec python -m pytest -n "$cores" --dist loadfile "$@"
+exec python -m pytest "$@"

@@ -117,19 +117,33 @@ def test_many_takers_of_a_stale_claim_and_one_gets_it(tmp_path):
         winners[0].release()
 
 
-def test_a_claim_made_between_a_look_and_a_takeover_is_put_back(tmp_path, monkeypatch):
+def test_a_claim_made_between_a_look_and_a_takeover_stays(tmp_path, monkeypatch):
     write_claim(tmp_path, [[1, '1']], age_seconds=10**6)
-    rename, faster = os.rename, []
+    look, faster = claims._is_left, []
 
-    def slow(source, target):
-        monkeypatch.setattr(os, 'rename', rename)
+    def slow(path):
+        monkeypatch.setattr(claims, '_is_left', look)
+        left = look(path)
         faster.append(acquire(tmp_path))
-        rename(source, target)
+        return left
 
-    monkeypatch.setattr(os, 'rename', slow)
+    monkeypatch.setattr(claims, '_is_left', slow)
     assert acquire(tmp_path) is None
     assert faster[0].ours()
     faster[0].release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_takeover_that_was_killed_is_taken_over_itself(tmp_path):
+    write_claim(tmp_path, [[1, '1']], age_seconds=10**6)
+    turn = tmp_path / '.claim.json.taking'
+    turn.touch()
+    assert acquire(tmp_path) is None  # another is at it
+    os.utime(turn, (1, 1))
+    assert acquire(tmp_path) is None  # which makes way
+    held = acquire(tmp_path)
+    assert held.ours()
+    held.release()
     assert list(tmp_path.iterdir()) == []
 
 
