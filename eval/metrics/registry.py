@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics import classification, localization, multi_label, repetition, robustness
+import eval.metrics.classification as classification  # not from the package, which imports this file
+import eval.metrics.localization as localization
+import eval.metrics.multi_label as multi_label
+import eval.metrics.repetition as repetition
+import eval.metrics.robustness as robustness
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
 from eval.records import did_you_mean
