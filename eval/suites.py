@@ -121,9 +121,9 @@ SUITES: dict[str, tuple[Entry, ...]] = {
     ),
     # What labels alone teach, and that appearance alone teaches nothing.
     'controls': (
-        Entry('finetune', 'toy', 'finetune_small'),
-        Entry('finetune', 'toy', 'finetune_small_shuffled'),
-        Entry('finetune', 'toy', 'finetune_small_single'),
+        Entry('finetune', 'toy', 'labels_alone'),
+        Entry('finetune', 'toy', 'labels_alone_shuffled'),
+        Entry('finetune', 'toy', 'labels_alone_single'),
     ),
     # Features of `toy`, for tools/toy_motion.py.
     'frozen_toy': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
