@@ -1,0 +1,150 @@
+"""Features and ground truth in the layouts that ActionFormer and OpenTAD read, so that one can go on there.
+
+<out>/features/<prefix><name>.npy   (S, D) float16 of a video; both programs make it float32
+<out>/annotations.json              {database: {name: {subset, duration, frame, fps, annotations}}}
+<out>/category_idx.txt              a class a line, in the order of `label_id` (OpenTAD)
+<out>/missing_files.txt             a name a line: videos of the lists without features, or of unknown rate (OpenTAD)
+<out>/actionformer.yaml             what a config of ActionFormer says of the dataset
+<out>/opentad.py                    what a config of OpenTAD says of it
+
+A name is a video's, folders and ending left out, and in the database the prefix as well: external video-level scores
+know ActivityNet's videos without their `v_`.
+
+Both place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
+Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and its configs/_base_/datasets.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval.features_dense import DenseFeatures, DenseView
+from eval.records import write_atomic
+from sigma.data.index import DataError
+
+SUBSETS = {'train': 'training', 'test': 'validation'}
+
+
+def export_features(
+    features: Sequence[DenseFeatures],
+    entries: Sequence[dict],
+    subset: str,
+    classes: Sequence[str],
+    out: Path,
+    prefix: str = '',
+    unscored: Sequence[dict] = (),
+) -> Path:
+    """Write features and ground truth of a subset beside those of others; the path of the annotations.
+
+    Args:
+        features, unscored: What `extract_dense` gave.
+        entries: Of `DatasetCard.entries`.
+        subset: As the annotations shall name it; `SUBSETS` has OpenTAD's names.
+        classes: All of the dataset.
+        out: Folder.
+        prefix: With which all names begin, and which the database leaves out.
+
+    Raises:
+        DataError: if all tokens were kept, two videos have the same name, or a name lacks the prefix.
+    """
+    file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
+    database = json.loads(file.read_text())['database'] if file.is_file() else {}
+    written: dict[str, str] = {}
+    timeless = [one.video for one in features if not one.fps > 0]  # no second of theirs can be placed
+    for one in features:
+        if one.video in timeless:
+            continue
+        name, values = name_of(one.video, prefix), one.values
+        if values.ndim != 2:
+            raise DataError('All tokens of a clip were kept; ActionFormer and OpenTAD read one vector a clip.')
+        if name in written or database.get(name, {}).get('subset', subset) != subset:
+            raise DataError(f'{one.video} would be written as {name}, which is another video already.')
+        written[name] = one.video
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        write_atomic(out / 'features' / f'{prefix}{name}.npy', buffer.getvalue())
+        actions = (known[one.video]['annotation'] or {}).get('actions', [])
+        database[name] = {
+            'subset': subset,
+            'duration': one.num_frames / one.fps,
+            'frame': one.num_frames,
+            'fps': one.fps,
+            'annotations': [
+                {'segment': [start, end], 'label': classes[int(label)], 'label_id': int(label)}
+                for start, end, label in actions
+            ],
+        }
+    write_atomic(file, json.dumps({'database': database}).encode())
+    write_atomic(out / 'category_idx.txt', ''.join(f'{name}\n' for name in classes).encode())
+    missing = out / 'missing_files.txt'
+    names = set(missing.read_text().splitlines()) if missing.is_file() else set()
+    lost = [*(one['video'] for one in unscored), *timeless]
+    names = (names | {name_of(video, prefix) for video in lost}) - set(database)
+    write_atomic(missing, ''.join(f'{name}\n' for name in sorted(names)).encode())
+    return file
+
+
+def name_of(video: str, prefix: str = '') -> str:
+    """The name of a video in the database.
+
+    Raises:
+        DataError: if it lacks the prefix.
+    """
+    name = Path(video).stem
+    if not name.startswith(prefix):
+        raise DataError(f'{video} does not begin with the prefix {prefix!r}.')
+    return name.removeprefix(prefix)
+
+
+def common_prefix(videos: Sequence[str]) -> str:
+    """`v_` where all names of videos begin with it, as ActivityNet's do; else nothing."""
+    return 'v_' if videos and all(Path(video).stem.startswith('v_') for video in videos) else ''
+
+
+def write_configs(out: Path, view: DenseView, width: int, num_classes: int, prefix: str = '') -> list[Path]:
+    """The two files that say to each program where the features lie and how their steps lie in time.
+
+    Args:
+        width: D.
+    """
+    clip_frames = view.num_frames * view.stride_frames
+    actionformer = f"""# For a config of ActionFormer, in the place of its own lines (dataset_name stays).
+train_split: ['{SUBSETS['train']}']
+val_split: ['{SUBSETS['test']}']
+dataset: {{
+  json_file: {out}/annotations.json,
+  feat_folder: {out}/features,
+  file_prefix: {prefix or '~'},
+  file_ext: .npy,
+  num_classes: {num_classes},
+  input_dim: {width},
+  feat_stride: {view.step_frames},
+  num_frames: {clip_frames},
+  default_fps: ~,
+}}
+"""
+    opentad = f"""# For a config of OpenTAD: paste it below `_base_`. LoadFeats of its pipelines takes
+# prefix={prefix!r}, the projection of the model in_channels={width}. Datasets that resize need no
+# stride and no offset.
+annotation_path = '{out}/annotations.json'
+class_map = '{out}/category_idx.txt'
+data_path = '{out}/features/'
+block_list = '{out}/missing_files.txt'
+features = dict(
+    ann_file=annotation_path, class_map=class_map, data_path=data_path, block_list=block_list,
+    feature_stride={view.step_frames}, sample_stride=1, offset_frames={clip_frames // 2},
+)
+dataset = dict(
+    train=dict(subset_name='{SUBSETS['train']}', **features),
+    val=dict(subset_name='{SUBSETS['test']}', **features),
+    test=dict(subset_name='{SUBSETS['test']}', **features),
+)
+evaluation = dict(subset='{SUBSETS['test']}', ground_truth_filename=annotation_path)
+"""
+    return [
+        write_atomic(out / 'actionformer.yaml', actionformer.encode()),
+        write_atomic(out / 'opentad.py', opentad.encode()),
+    ]
