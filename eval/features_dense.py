@@ -177,7 +177,8 @@ def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int
     # The next batch is decoded while the device has this one.
     for clips, num_frames in _ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
         tokens = encode(clips)
-        values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)
+        with np.errstate(over='ignore'):  # what does not fit becomes infinite, and is refused below
+            values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)
         if not np.isfinite(values).all():
             raise DataError(f'{entry["video"]}: its features are not finite in half precision, in which they are kept.')
         yield values, num_frames
