@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eval.features_dense import DenseView
+from sigma.data import cards
 from tests.conftest import assert_one_sentence, call_main
 from tools import benchmark
 from tools import benchmark_localization as localization
@@ -75,7 +76,13 @@ def test_it_prints_each_ratio_beside_its_goal(capsys):
     assert 'interval of the mAP, 1000 resamples' in done.stdout
 
 
-def test_the_head_reads_the_store_and_trains(tmp_path, capsys):
+def test_the_head_reads_the_store_and_trains(tmp_path, capsys, monkeypatch):
+    def narrow(*names):
+        recipe = read_card(*names)
+        return recipe | {'head': recipe['head'] | {'width': 16}}
+
+    read_card = cards.read_card
+    monkeypatch.setattr(cards, 'read_card', narrow)
     sizes = ('--videos', 3, '--length', 64, '--width', 16, '--head-steps', 1)
     args = benchmark.parse([*map(str, ('localization', *sizes))])
     localization.write_features(args, tmp_path)
