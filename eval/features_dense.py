@@ -175,7 +175,7 @@ def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int
         DataError: if a feature is not finite in half precision.
     """
     # The next batch is decoded while the device has this one.
-    for clips, num_frames in _ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
+    for clips, num_frames in ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
         tokens = encode(clips)
         with np.errstate(over='ignore'):  # what does not fit becomes infinite, and is refused below
             values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)
@@ -198,7 +198,7 @@ def clip_batches(frames: Iterator, view: DenseView, batch_size: int) -> Iterator
         yield np.stack(clips), num_frames
 
 
-def _ahead(items: Iterator) -> Iterator:
+def ahead(items: Iterator) -> Iterator:
     """The items of an iterator, of which the next is made in a thread while one is used."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, items, None)

@@ -128,7 +128,7 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
         `ours` and `anew`: clips a second; `clips`; `decoded`: frames that ours decoded; `needed`: different frames in
         those clips, or between the first and the last of one; `difference`: of the pictures of the first clip, mean.
     """
-    from eval.features_dense import clip_batches, frames_of
+    from eval.features_dense import ahead, clip_batches, frames_of
 
     decoded = 0
 
@@ -144,6 +144,8 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
     for side in ('ours', 'anew'):
         frames = itertools.islice(counted(), last)  # no further than the last clip needs
         batches = (clips for clips, _ in clip_batches(frames, view, batch_size))
+        if side == 'ours' and encode is not None:
+            batches = ahead(batches)  # as `encode_video` does
         batches = batches if side == 'ours' else windows_anew(path, view, starts, batch_size)
         begun, total[side] = time.perf_counter(), 0
         for clips in batches:
