@@ -7,8 +7,8 @@
 <out>/actionformer.yaml             what a config of ActionFormer says of the dataset
 <out>/opentad.py                    what a config of OpenTAD says of it
 
-A name is a video's, folders and ending left out, and in the database the prefix as well: external video-level scores
-know ActivityNet's videos without their `v_`.
+A name is a video's, ending left out, and folders too where that leaves all names different (`names_of`). A prefix that
+all names share is left out of the database: external video-level scores know ActivityNet's videos without their `v_`.
 
 Both place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
 Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and its configs/_base_/datasets.
@@ -16,8 +16,8 @@ Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and i
 
 import io
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -34,6 +34,7 @@ def export_features(
     subset: str,
     classes: Sequence[str],
     out: Path,
+    names: Mapping[str, str] | None = None,
     prefix: str = '',
     unscored: Sequence[dict] = (),
 ) -> Path:
@@ -45,19 +46,21 @@ def export_features(
         subset: As the annotations shall name it; `SUBSETS` has OpenTAD's names.
         classes: All of the dataset.
         out: Folder.
-        prefix: With which all names begin, and which the database leaves out.
+        names, prefix: Of `names_of` all videos of the dataset; by default folders and endings are left out.
 
     Raises:
-        DataError: if all tokens were kept, two videos have the same name, or a name lacks the prefix.
+        DataError: if all tokens were kept, or two videos have the same name.
     """
     file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
     database = json.loads(file.read_text())['database'] if file.is_file() else {}
     written: dict[str, str] = {}
+    if names is None:
+        names = {one.video: PurePosixPath(one.video).stem for one in features}
     timeless = [one.video for one in features if not one.fps > 0]  # no second of theirs can be placed
     for one in features:
         if one.video in timeless:
             continue
-        name, values = name_of(one.video, prefix), one.values
+        name, values = names[one.video], one.values
         if values.ndim != 2:
             raise DataError('All tokens of a clip were kept; ActionFormer and OpenTAD read one vector a clip.')
         if name in written or database.get(name, {}).get('subset', subset) != subset:
@@ -80,28 +83,24 @@ def export_features(
     write_atomic(file, json.dumps({'database': database}).encode())
     write_atomic(out / 'category_idx.txt', ''.join(f'{name}\n' for name in classes).encode())
     missing = out / 'missing_files.txt'
-    names = set(missing.read_text().splitlines()) if missing.is_file() else set()
-    lost = [*(one['video'] for one in unscored), *timeless]
-    names = (names | {name_of(video, prefix) for video in lost}) - set(database)
-    write_atomic(missing, ''.join(f'{name}\n' for name in sorted(names)).encode())
+    lost = set(missing.read_text().splitlines()) if missing.is_file() else set()
+    lost |= {names.get(video, PurePosixPath(video).stem) for video in [*(one['video'] for one in unscored), *timeless]}
+    write_atomic(missing, ''.join(f'{name}\n' for name in sorted(lost - set(database))).encode())
     return file
 
 
-def name_of(video: str, prefix: str = '') -> str:
-    """The name of a video in the database.
+def names_of(videos: Sequence[str]) -> tuple[dict[str, str], str]:
+    """video -> its name in the database; and what the names of files have before it.
 
-    Raises:
-        DataError: if it lacks the prefix.
+    Folders are left out where that leaves all names different, else they are joined with `_`. The prefix is `v_` where
+    all names begin with it, as ActivityNet's do; else nothing.
     """
-    name = Path(video).stem
-    if not name.startswith(prefix):
-        raise DataError(f'{video} does not begin with the prefix {prefix!r}.')
-    return name.removeprefix(prefix)
-
-
-def common_prefix(videos: Sequence[str]) -> str:
-    """`v_` where all names of videos begin with it, as ActivityNet's do; else nothing."""
-    return 'v_' if videos and all(Path(video).stem.startswith('v_') for video in videos) else ''
+    paths = {video: PurePosixPath(video) for video in videos}
+    names = {video: path.stem for video, path in paths.items()}
+    if len(set(names.values())) < len(names):
+        names = {video: '_'.join((*path.parent.parts, path.stem)) for video, path in paths.items()}
+    prefix = 'v_' if names and all(name.startswith('v_') for name in names.values()) else ''
+    return {video: name.removeprefix(prefix) for video, name in names.items()}, prefix
 
 
 def write_configs(out: Path, view: DenseView, width: int, num_classes: int, prefix: str = '') -> list[Path]:

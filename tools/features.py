@@ -82,13 +82,13 @@ def run(args: argparse.Namespace) -> None:
 
 def export(resolved, view, found: dict, out: Path) -> None:
     """Write what other programs read, and name it."""
-    from eval.features_export import SUBSETS, common_prefix, export_features, write_configs
+    from eval.features_export import SUBSETS, export_features, names_of, write_configs
 
     classes = resolved.dataset.info['classes']
-    prefix = common_prefix([entry['video'] for split in found for entry in resolved.dataset.entries(split)])
+    names, prefix = names_of([entry['video'] for split in found for entry in resolved.dataset.entries(split)])
     for split, (features, unscored) in found.items():
         entries = resolved.dataset.entries(split)
-        export_features(features, entries, SUBSETS[split], classes, out, prefix, unscored)
+        export_features(features, entries, SUBSETS[split], classes, out, names, prefix, unscored)
     width = next(one.values.shape[1] for features, _ in found.values() for one in features)
     for path in write_configs(out, view, width, len(classes), prefix):
         print(f'wrote {path}')
