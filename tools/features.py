@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         for one in unscored:
             print(f'  not read: {one["video"]}: {one["reason"]}')
     if args.export:
-        export(resolved, view, found, Path(args.export))
+        export(resolved, view, found, Path(args.export).resolve())  # it is read from elsewhere
 
 
 def export(resolved, view, found: dict, out: Path) -> None:
