@@ -96,9 +96,14 @@ def test_what_is_written_bit_by_bit_is_there_when_all_of_it_is(tmp_path):
         assert (tmp_path / 'f').read_bytes() == b'old'
         file.write(b'w')
     assert (tmp_path / 'f').read_bytes() == b'new'
-    with pytest.raises(KeyboardInterrupt), open_atomic(tmp_path / 'f') as file:
-        file.write(b'half')
-        raise KeyboardInterrupt
+
+    def stopped():
+        with open_atomic(tmp_path / 'f') as file:
+            file.write(b'half')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert [path.name for path in tmp_path.iterdir()] == ['f']
     assert (tmp_path / 'f').read_bytes() == b'new'
 
