@@ -1,13 +1,18 @@
 """Features of long videos: clips that slide over a video, each frame decoded once, one file a video.
 
-S steps (clips of a video), T frames of a clip, D feature width.
+Memory grows neither with the length of a video nor with their number: frames are kept while a clip needs them, tokens
+go to the disk a batch at a time, and features are read from the store when they are asked for.
+
+S steps (clips of a video), T frames of a clip, D feature width, B clips of a batch.
 """
 
-import io
 import json
 import logging
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from eval.features import build_encoder
-from eval.records import identity_hash, write_atomic
+from eval.records import identity_hash, open_atomic
 from sigma.data.clips import DecodeError
 from sigma.data.index import DataError, progress_bar
 
@@ -71,20 +76,28 @@ class DenseView:
         return (np.arange(num_steps) * self.step_frames + self.num_frames * self.stride_frames / 2) / fps
 
 
-@dataclass
+@dataclass(frozen=True)
 class DenseFeatures:
     """Features of one video.
 
     Attributes:
-        values: float16, (S, D), or (S, T', H', W', D) where all tokens are kept.
+        kept: The file of the store, or the values themselves.
         num_frames: That were decoded.
-        fps: Of the video, as the index has it.
+        fps: Of the video, as the index has it; 0 where it is unknown.
     """
 
     video: str
-    values: np.ndarray
+    kept: Path | np.ndarray
     num_frames: int
     fps: float
+
+    @property
+    def values(self) -> np.ndarray:
+        """float16, (S, D), or (S, T', H', W', D) where all tokens are kept; read from the file each time."""
+        if isinstance(self.kept, np.ndarray):
+            return self.kept
+        with np.load(self.kept, allow_pickle=False) as file:
+            return file['values']
 
 
 class DamagedFile(Exception):
@@ -116,10 +129,11 @@ def extract_dense(
         Features in the order of the list; and [{video, reason}] of those that could not be read.
 
     Raises:
-        DataError: if a file of the store is of another encoder, view or video.
+        DataError: if a file of the store is of another encoder, view or video, features are not finite, or all tokens
+            would not fit on the disk.
     """
     key = dense_key(resolved, view)
-    folder = Path(work_dir) / 'features' / resolved.encoder.name / f'dense-{identity_hash(key)[:32]}'
+    folder = store_folder(resolved, view, work_dir)
     entries = resolved.dataset.entries(split)
     unscored = {e['video']: e['reason'] for e in entries if e['reason'] is not None}
     readable = [e for e in entries if e['reason'] is None]
@@ -134,7 +148,7 @@ def extract_dense(
     if absent:
         encode = _encoder(resolved)
         if view.pooling == 'all':
-            _tell_disk(encode, view, absent)
+            _tell_disk(encode, view, absent, folder)
         with progress_bar(f'features of {resolved.dataset.name} ({split})', len(absent), progress) as advance:
             for entry, found in _share(folder, absent, key, lambda e: encode_video(e, view, encode, batch_size)):
                 if isinstance(found, DenseFeatures):
@@ -146,34 +160,51 @@ def extract_dense(
     return features, [{'video': e['video'], 'reason': unscored[e['video']]} for e in entries if e['video'] in unscored]
 
 
-def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int) -> DenseFeatures:
-    """Features of one video, read once from start to end.
+def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Features of one video, read once from start to end, a batch at a time.
 
     Args:
         entry: Of `DatasetCard.entries`.
         encode: From clips (B, T, size, size, 3) uint8 to tokens (B, T', H', W', D).
 
+    Yields:
+        (B, D) or (B, T', H', W', D) float16; and the frames decoded so far, with the last batch all of them.
+
     Raises:
         DecodeError: if it cannot be decoded.
+        DataError: if a feature is not finite in half precision.
     """
-    values, clips, num_frames = [], [], 0
+    # The next batch is decoded while the device has this one.
+    for clips, num_frames in ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
+        tokens = encode(clips)
+        with np.errstate(over='ignore'):  # what does not fit becomes infinite, and is refused below
+            values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)
+        if not np.isfinite(values).all():
+            raise DataError(f'{entry["video"]}: its features are not finite in half precision, in which they are kept.')
+        yield values, num_frames
 
-    def flush() -> None:
-        tokens = encode(np.stack(clips))
-        values.append(tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens)
-        clips.clear()
 
-    for clip, num_frames in sliding_clips(frames_of(entry['filename']), view):  # noqa: B007 - the last is wanted
+def clip_batches(frames: Iterator, view: DenseView, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """(B, T, size, size, 3) clips, B <= `batch_size`, and the frames so far; with the last batch all of them."""
+    clips, num_frames = [], 0
+    for clip, num_frames in sliding_clips(frames, view):  # noqa: B007 - the last is wanted
         if clip is None:
-            continue
-        clips.append(clip)
+            break
         if len(clips) == batch_size:
-            flush()
+            yield np.stack(clips), num_frames
+            clips = []
+        clips.append(clip)
     if clips:
-        flush()
-    if not values:
-        raise DecodeError(f'{entry["filename"]}: no frame')
-    return DenseFeatures(entry['video'], np.concatenate(values).astype(np.float16), num_frames, float(entry['fps']))
+        yield np.stack(clips), num_frames
+
+
+def ahead(items: Iterator) -> Iterator:
+    """The items of an iterator, of which the next is made in a thread while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def frames_of(path: str) -> Iterator[av.VideoFrame]:
@@ -200,7 +231,7 @@ def sliding_clips(frames: Iterator, view: DenseView) -> Iterator[tuple[np.ndarra
     for number, frame in enumerate(frames, start=1):
         place = number - 1
         if _is_needed(place, start, view):
-            kept[place] = _resized(frame.to_ndarray(format='rgb24'), view)
+            kept[place] = resized(frame.to_ndarray(format='rgb24'), view)
         if place == start + view.span - 1:
             yield np.stack([kept[start + i * view.stride_frames] for i in range(view.num_frames)]), number
             start += view.step_frames
@@ -221,7 +252,8 @@ def _is_needed(place: int, start: int, view: DenseView) -> bool:
     return any((place - start - n * view.step_frames) % view.stride_frames == 0 for n in range(first, last + 1))
 
 
-def _resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
+def resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
+    """(size, size, 3) of a picture (H, W, 3)."""
     height, width = picture.shape[:2]
     if view.resize == 'square':
         return cv2.resize(picture, (view.size, view.size), interpolation=cv2.INTER_LINEAR)
@@ -247,13 +279,32 @@ def _encoder(resolved) -> Callable[[np.ndarray], np.ndarray]:
     return encode
 
 
-def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict]) -> None:
+def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folder: Path) -> None:
+    """Say what all tokens will take before any is made.
+
+    Raises:
+        DataError: if the disk has less.
+    """
     tokens = encode(np.zeros((1, view.num_frames, view.size, view.size, 3), dtype=np.uint8))
     num_steps = sum(len(view.starts(entry['total_frames'])) for entry in entries)
-    LOG.warning('all tokens of %d clips will take %.1f GB of disk', num_steps, num_steps * tokens.size * 2 / 1e9)
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = num_steps * tokens.size * 2 / 1e9, shutil.disk_usage(folder).free / 1e9
+    LOG.warning('all tokens of %d clips will take %.1f GB of disk, of which %.1f GB are free', num_steps, needed, free)
+    if needed > free:
+        raise DataError(
+            f'All tokens of {num_steps} clips take {needed:.1f} GB; {folder} has {free:.1f} GB free. Keep the mean of '
+            'each clip, or name another work directory.'
+        )
 
 
 # --- the store ---------------------------------------------------------------------------------------------------
+
+
+def store_folder(resolved, view: DenseView, work_dir: Path) -> Path:
+    """Where the features of an encoder and view lie."""
+    return (
+        Path(work_dir) / 'features' / resolved.encoder.name / f'dense-{identity_hash(dense_key(resolved, view))[:32]}'
+    )
 
 
 def dense_path(folder: Path, video: str) -> Path:
@@ -261,40 +312,66 @@ def dense_path(folder: Path, video: str) -> Path:
     return folder / f'{video}.npz'
 
 
-def write_dense(path: Path, features: DenseFeatures, key: dict, video_sha256: str | None) -> None:
-    """Store the features of a video, whole or not at all, with what they depend on in the header."""
-    buffer = io.BytesIO()
-    header = {
-        'sha256': identity_hash(key),
-        'video': features.video,
-        'video_sha256': video_sha256,
-        'num_frames': features.num_frames,
-        'fps': features.fps,
-        'key': key,
-    }
-    np.savez(buffer, values=features.values, header=np.array(json.dumps(header)))
-    write_atomic(path, buffer.getvalue())
+def write_dense(path: Path, entry: dict, parts: Iterator[tuple[np.ndarray, int]], key: dict) -> None:
+    """Store the features of a video, whole or not at all, with what they depend on in the header.
+
+    The file is as `numpy.savez` writes it. How many steps there are is known at the end only, and stands before the
+    values: they go through a nameless file beside it first.
+
+    Args:
+        entry: Of `DatasetCard.entries`.
+        parts: Of `encode_video`.
+    """
+    num_steps, shape, num_frames = 0, None, 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        for values, num_frames in parts:  # noqa: B007 - the last is wanted
+            spool.write(np.ascontiguousarray(values).data)
+            num_steps, shape = num_steps + len(values), values.shape[1:]
+        if shape is None:
+            raise DecodeError(f'{entry["filename"]}: no frame')
+        spool.seek(0)
+        header = {
+            'sha256': identity_hash(key),
+            'video': entry['video'],
+            'video_sha256': entry['sha256'],
+            'num_frames': num_frames,
+            'fps': float(entry['fps'] or 0),
+            'key': key,
+        }
+        with open_atomic(path) as file, zipfile.ZipFile(file, 'w') as archive:
+            with archive.open('values.npy', 'w', force_zip64=True) as member:
+                about = {'descr': '<f2', 'fortran_order': False, 'shape': (num_steps, *shape)}
+                np.lib.format.write_array_header_1_0(member, about)
+                shutil.copyfileobj(spool, member, 1 << 20)
+            with archive.open('header.npy', 'w') as member:
+                np.lib.format.write_array(member, np.array(json.dumps(header)))
 
 
 def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures:
-    """What `write_dense` stored.
+    """What `write_dense` stored, found whole; `values` are read later.
 
     Raises:
         DamagedFile: if the file is not whole (each part has a check sum).
         DataError: if the features are of another encoder, view or video.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f'check sum of {broken}')
+            archive.getinfo('values.npy')
         with np.load(path, allow_pickle=False) as file:
-            header, values = json.loads(str(file['header'])), file['values']
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            header = json.loads(str(file['header']))
+        theirs, found = header['key'], DenseFeatures(header['video'], path, header['num_frames'], header['fps'])
+        same = header['sha256'] == identity_hash(key)
+    except (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise DamagedFile(f'{path}: {error}') from error
-    if header['sha256'] != identity_hash(key):
-        theirs = header['key']
+    if not same:
         other = [name for name in key if json.loads(json.dumps(key[name])) != theirs.get(name)]
         raise DataError(f'{path} holds features of another {" and ".join(other)}; remove it, or name another folder.')
     if header['video_sha256'] != video_sha256:
         raise DataError(f'{path} holds features of another file of the name {header["video"]}; remove it.')
-    return DenseFeatures(header['video'], values, header['num_frames'], header['fps'])
+    return found
 
 
 def _stored(folder: Path, entry: dict, key: dict) -> DenseFeatures | None:
@@ -325,55 +402,11 @@ def _share(folder: Path, entries: list[dict], key: dict, encode: Callable) -> It
             try:
                 found = _stored(folder, entry, key)
                 if found is None:
-                    found = encode(entry)
-                    write_dense(path, found, key, entry['sha256'])
+                    write_dense(path, entry, encode(entry), key)
+                    found = read_dense(path, key, entry['sha256'])
             except DecodeError as error:
                 found = str(error)
             finally:
                 lock.release()
             yield entry, found
         waiting = later
-
-
-# --- for other programs ------------------------------------------------------------------------------------------
-
-
-def export_features(
-    features: Sequence[DenseFeatures], entries: Sequence[dict], subset: str, classes: Sequence[str], out: Path
-) -> Path:
-    """Write features and ground truth as ActionFormer and OpenTAD read them.
-
-    `<out>/features/<name>.npy`, (S, D) float32; `<out>/annotations.json`, {database: {name: {subset, duration, frame,
-    fps, annotations [{segment, label, label_id}]}}}, to which further subsets are added. The name is the video's,
-    folders and ending left out.
-
-    Raises:
-        DataError: if all tokens were kept, or two videos have the same name.
-    """
-    file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
-    database = json.loads(file.read_text())['database'] if file.is_file() else {}
-    (out / 'features').mkdir(parents=True, exist_ok=True)
-    written: dict[str, str] = {}
-    for one in features:
-        if one.values.ndim != 2:
-            raise DataError('All tokens of a clip were kept; ActionFormer and OpenTAD read one vector a clip.')
-        name = Path(one.video).stem
-        if name in written or database.get(name, {}).get('subset', subset) != subset:
-            raise DataError(f'{one.video} would be written as {name}, which is another video already.')
-        written[name] = one.video
-        buffer = io.BytesIO()
-        np.save(buffer, one.values.astype(np.float32))
-        write_atomic(out / 'features' / f'{name}.npy', buffer.getvalue())
-        actions = (known[one.video]['annotation'] or {}).get('actions', [])
-        database[name] = {
-            'subset': subset,
-            'duration': one.num_frames / one.fps,
-            'frame': one.num_frames,
-            'fps': one.fps,
-            'annotations': [
-                {'segment': [start, end], 'label': classes[int(label)], 'label_id': int(label)}
-                for start, end, label in actions
-            ],
-        }
-    write_atomic(file, json.dumps({'database': database}).encode())
-    return file

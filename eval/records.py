@@ -19,11 +19,11 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, BinaryIO
 
 SCHEMA_VERSION = 1
 MIN_COVERAGE_PERCENT = 99.0
@@ -174,13 +174,21 @@ def sha256_file(path: str | Path) -> str:
 
 def write_atomic(path: str | Path, data: bytes) -> Path:
     """Writes a file whole or not at all; folders are made. A reader sees the old bytes or the new ones."""
+    with open_atomic(path) as file:
+        file.write(data)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """As `write_atomic`, for what is written bit by bit: the file takes its place when the block ends."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Opened by hand, not by tempfile, so that the file gets the rights that the user's umask gives.
     temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
     try:
         with open(temporary, 'xb') as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -188,7 +196,6 @@ def write_atomic(path: str | Path, data: bytes) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    return path
 
 
 def record_path(root: str | Path, encoder: str, protocol: str, version: int | None, cell_name: str) -> Path:

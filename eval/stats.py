@@ -115,7 +115,8 @@ def bootstrap_interval(
     copies of a video tie with each other, and that is no property of the encoder. For the same reason the interval
     speaks of test sets of this size: with few videos a mean average precision is higher than with many. Seeds are
     joined as in `interval`. Unlike Wilson's interval, a bootstrap sees no doubt where all videos say the same, as
-    with an error of 0. The random state is fixed.
+    with an error of 0. The random state is fixed. Rounds whose draw has no score (NaN, as where no video has a true
+    segment) are left out.
 
     Args:
         scorers: One a seed, of the same videos; `mean_scorer` makes one from a value a video.
@@ -290,7 +291,13 @@ def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
 def _rescored(
     sides: Sequence[Sequence[Scorer]], num_videos: int, num_resamples: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """For each side the (num_resamples,) means over its seeds, every round on the same draw of videos."""
+    """For each side the means over its seeds of each round, all on the same draw of videos.
+
+    `num_resamples` rounds, less those that have no score.
+
+    Raises:
+        ValueError: if no round has one.
+    """
     step = max(1, 120_000 // num_videos)  # pieces that fit in a cache: each is gathered once a class
     rounds: list[list[np.ndarray]] = [[] for _ in sides]
     for start in range(0, num_resamples, step):
@@ -300,7 +307,11 @@ def _rescored(
         weights = counts.reshape(num_videos, size).astype(np.float32)
         for side, found in zip(sides, rounds):
             found.append(np.mean([scorer(weights) for scorer in side], axis=0))
-    return [np.concatenate(found) for found in rounds]
+    scores = np.stack([np.concatenate(found) for found in rounds])  # (sides, rounds)
+    defined = np.isfinite(scores).all(axis=0)
+    if not defined.any():
+        raise ValueError(f'none of {num_resamples} draws of {num_videos} videos has a score; there is no interval')
+    return list(scores[:, defined])
 
 
 def _bootstrap_means(values: np.ndarray, num_resamples: int, rng: np.random.Generator) -> np.ndarray:

@@ -41,6 +41,7 @@ ALLOWED = {
     'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
     'eval.features_dense': {'eval.records', 'eval.features', 'sigma'},
+    'eval.features_export': {'eval.records', 'eval.features_dense', 'sigma'},
     'eval.protocols': {
         *(
             'eval.records',

@@ -47,7 +47,7 @@ def test_quickstart_does_the_whole_line_and_then_nothing(tmp_path):
 
 
 def test_tools_explain_themselves():
-    for tool in ('tools/parity.py', 'tools/convert.py', 'tools/plot.py', 'tools/prepare.py'):
+    for tool in ('tools/parity.py', 'tools/convert.py', 'tools/plot.py', 'tools/prepare.py', 'tools/features.py'):
         done = run_tool(tool, '--help')
         assert done.returncode == 0
         assert 'usage' in done.stdout

@@ -2,7 +2,7 @@
 
 Predictions are `scores` (N, P, 4): start and end in seconds, class, score; truth is `labels` (N, G, 3): start and end
 in seconds, class. Rows that only fill a video up have class -1. N videos, P predicted and G true segments of a video
-at most, T thresholds of temporal IoU, C classes that have a true segment.
+at most, T thresholds of temporal IoU, C classes that have a true segment, B resamples of the videos.
 
 One process scores all videos, so the number of processes that made the predictions changes nothing (mmaction2's
 `ANetMetric` keeps each process's own ground truth, which is wrong with two).
@@ -10,9 +10,14 @@ One process scores all videos, so the number of processes that made the predicti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
+
+# weights (N, B), how often each resample holds each video -> (B,) scores
+Resampled = Callable[[np.ndarray], np.ndarray]
 
 ACTIVITYNET_TIOU = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # 0.50:0.05:0.95
 THUMOS_TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -59,19 +64,91 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, tiou: Sequenc
 
 def average_precisions(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> np.ndarray:
     """(T, C) average precision, 0 to 1, of each class that has a true segment, in rising order of the class."""
+    return np.stack(
+        [_interpolated(one.found, one.scores, len(one.true_video)) for one in _by_class(scores, labels, tiou)], axis=1
+    )
+
+
+def resampled_mean_average_precision(
+    scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float] = ACTIVITYNET_TIOU
+) -> Resampled:
+    """A function that gives `mean_average_precision` of each of B resamples of the videos, for a bootstrap.
+
+    Which prediction takes which true segment is settled within a video, so it is settled once for all resamples. A
+    video that is drawn twice counts as two videos whose predictions have equal scores. A class that has no true segment
+    in a resample is left out of it; a resample without any true segment has NaN.
+
+    Precision falls between two hits, so that it is wanted at hits alone; what was predicted up to each is a product of
+    a sparse matrix with the weights.
+    """
+    classes = [_reweighted(one, len(labels)) for one in _by_class(scores, labels, tiou)]
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        total, count = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+        for of_class in classes:
+            each = of_class(weights)
+            there = ~np.isnan(each)
+            total[there] += each[there]
+            count += there
+        return 100 * np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+
+    return score
+
+
+class _OfClass(NamedTuple):
+    """One class: its predictions in falling score, and its true segments."""
+
+    pred_video: np.ndarray  # (P,) places of videos
+    scores: np.ndarray  # (P,)
+    found: np.ndarray  # (T, P) bool: takes a true segment
+    true_video: np.ndarray  # (G,)
+
+
+def _by_class(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> list[_OfClass]:
+    """Each class that has a true segment, in rising order of the class."""
     pred_video, pred, true_video, true = _flat(scores, labels)
     keep = np.isin(pred[:, 2], true[:, 2])
     pred_video, pred = pred_video[keep], pred[keep]
     order = np.lexsort((pred_video, -pred[:, 3], pred[:, 2]))  # class by class, the best first
     pred_video, pred = pred_video[order], pred[order]
     found = _matched(pred_video, pred, true_video, true, np.asarray(tiou, dtype=np.float64))  # (T, predictions)
-    classes, num_true = np.unique(true[:, 2], return_counts=True)
+    classes = np.unique(true[:, 2])
     begins, ends = (np.searchsorted(pred[:, 2], classes, side) for side in ('left', 'right'))
-    values = [
-        _interpolated(found[:, begin:end], pred[begin:end, 3], number)
-        for begin, end, number in zip(begins, ends, num_true)
+    return [
+        _OfClass(pred_video[begin:end], pred[begin:end, 3], found[:, begin:end], true_video[true[:, 2] == number])
+        for begin, end, number in zip(begins, ends, classes)
     ]
-    return np.stack(values, axis=1)
+
+
+def _reweighted(one: _OfClass, num_videos: int) -> Resampled:
+    """The mean over thresholds of a class's average precision, 0 to 1, under weights; NaN where it has no truth."""
+    ends = _ends_of_ties(one.scores)
+    group = np.searchsorted(ends, np.arange(len(one.scores)))  # (P,) group of equal scores
+    hit = np.flatnonzero(one.found.any(axis=0))
+    groups, first_of_group = np.unique(group[hit], return_index=True)
+    last = ends[groups[-1]] + 1 if len(hit) else 0
+    row = np.searchsorted(groups, group[:last])  # every prediction enters at the next group that holds a hit
+    shape = (len(groups), num_videos)
+    entering = csr_array((np.ones(last), (row, one.pred_video[:last])), shape=shape)
+    found, hit_video = one.found[:, hit, None], one.pred_video[hit]
+
+    def precision(weights: np.ndarray) -> np.ndarray:
+        num_true = weights[one.true_video].sum(axis=0, dtype=np.float64)  # (B,)
+        if len(hit) == 0:
+            return np.where(num_true > 0, 0.0, np.nan)
+        taken = (entering @ weights).cumsum(axis=0)  # (groups, B)
+        hits = np.add.reduceat(found * weights[hit_video], first_of_group, axis=1)  # (T, groups, B)
+        share = np.divide(hits.cumsum(axis=1), taken, out=np.zeros(hits.shape), where=taken > 0)
+        share = np.maximum.accumulate(share[:, ::-1], axis=1)[:, ::-1]
+        area = (hits * share).sum(axis=1).mean(axis=0)
+        return np.divide(area, num_true, out=np.full(len(area), np.nan), where=num_true > 0)
+
+    return precision
+
+
+def _ends_of_ties(scores: np.ndarray) -> np.ndarray:
+    """Place of the last of each group of equal scores, which are in falling order."""
+    return np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1) if len(scores) else np.empty(0, dtype=int)
 
 
 def average_recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -212,7 +289,7 @@ def _interpolated(found: np.ndarray, scores: np.ndarray, num_true: int) -> np.nd
     """(T,) area under precision, made to fall, over recall; `found` (T, P) in order of falling score."""
     if found.shape[1] == 0:
         return np.zeros(len(found))
-    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # last of each group of equal scores
+    ends = _ends_of_ties(scores)
     hits = found.cumsum(axis=1)[:, ends]
     precision = hits / (ends + 1)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

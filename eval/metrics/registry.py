@@ -84,6 +84,7 @@ def _mean_ap(name: str, label: str, tiou: tuple[float, ...]) -> Metric:
         label,
         'localization',
         lambda scores, labels: localization.mean_average_precision(scores, labels, tiou),
+        resampled=lambda scores, labels: localization.resampled_mean_average_precision(scores, labels, tiou),
     )
 
 
@@ -173,7 +174,7 @@ _ALL = (
     _error('count_error_transrac', 'count error as in TransRAC', repetition.transrac_errors),
     _mean_ap('map_50_95', 'mAP, tIoU 0.50 to 0.95', localization.ACTIVITYNET_TIOU),
     _mean_ap('map_30_70', 'mAP, tIoU 0.3 to 0.7', localization.THUMOS_TIOU),
-    *(_mean_ap(f'map_{percent}', f'mAP, tIoU {percent / 100}', (percent / 100,)) for percent in (30, 50, 70, 75, 95)),
+    *(_mean_ap(f'map_{n}', f'mAP, tIoU {n / 100}', (n / 100,)) for n in (30, 40, 50, 60, 70, 75, 95)),
     *(_recall_at(number) for number in (1, 5, 10, 100)),
     Metric('recall_area', 'AUC of AR@AN', 'localization', localization.recall_area),
 )

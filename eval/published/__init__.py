@@ -1,7 +1,8 @@
 """Published results as records, to stand beside ours in tables and figures. Standard library alone.
 
-`severe.json` holds a table of a paper under each name: its source, columns, and a row an encoder with one value a
-column (null where the paper has none). Percent from 0 to 100, repetition counting as a ratio, as printed.
+`severe.json` and `localization.json` hold a table of a paper under each name: its source, columns, and a row an encoder
+with one value a column (null where the paper has none). `others` of a row are further metrics, by the number of the
+column. Percent from 0 to 100, repetition counting as a ratio, as printed.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from pathlib import Path
 
 from eval.records import Record, RecordError, did_you_mean, identity_hash
 
-FILE = Path(__file__).with_name('severe.json')
+FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'localization')]
 
 # How the numbers came here. `third party` is a transcription by others of a paper that was not at hand.
-PROVENANCE = ('paper', 'paper image', 'third party')
+PROVENANCE = ('paper', 'paper image', 'third party', 'tables of a repository')
 
 
 def published_tables() -> dict[str, str]:
-    """Name of each table -> the paper it is from, in the order of the file."""
+    """Name of each table -> the paper it is from, in the order of the files."""
     return {name: table['source'] for name, table in _tables().items()}
 
 
@@ -36,9 +37,9 @@ def read_published(table: str) -> list[Record]:
         raise RecordError(did_you_mean('published table', table, _tables()))
     found = _tables()[table]
     return [
-        _record(table, found, row, column, value)
+        _record(table, found, row, number)
         for row in found['rows']
-        for column, value in zip(found['columns'], row['values'], strict=True)
+        for number, value in zip(range(len(found['columns'])), row['values'], strict=True)
         if value is not None
     ]
 
@@ -50,10 +51,12 @@ def published_means(table: str) -> dict[str, float | None]:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, dict]:
-    return json.loads(FILE.read_text(encoding='utf-8'))
+    return {name: table for file in FILES for name, table in json.loads(file.read_text(encoding='utf-8')).items()}
 
 
-def _record(name: str, table: dict, row: dict, column: dict, value: float) -> Record:
+def _record(name: str, table: dict, row: dict, number: int) -> Record:
+    """The record of a row in the column of that number."""
+    column, others = table['columns'][number], row.get('others', {}).get(str(number))
     subset = column['subset']
     source = row.get('source', table['source'])
     identity = {
@@ -74,9 +77,10 @@ def _record(name: str, table: dict, row: dict, column: dict, value: float) -> Re
         identity=identity,
         score={
             'metric': column['metric'],
-            'value': float(value),
+            'value': float(row['values'][number]),
             'unit': column['unit'],
             'higher_is_better': column['higher_is_better'],
+            **({'others': others} if others else {}),
         },
         dataset={'name': column['dataset'], 'num_classes': column['num_classes']},
         subset={'name': subset, 'seed': None, 'sha256': None} if subset else None,
@@ -89,5 +93,5 @@ def _record(name: str, table: dict, row: dict, column: dict, value: float) -> Re
         },
         protocol={'name': column['protocol'], 'version': None},
         published=True,
-        notes=[*table['notes'], *([column['note']] if 'note' in column else [])],
+        notes=[*table['notes'], *(part['note'] for part in (column, row) if 'note' in part)],
     )

@@ -1,7 +1,12 @@
 """Features of long videos: which clips, each frame once, and a store that survives what happens to files."""
 
-import json
+import fcntl
 import shutil
+import threading
+import time
+import tracemalloc
+import weakref
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -10,12 +15,16 @@ from eval import features_dense
 from eval.features_dense import (
     DamagedFile,
     DenseView,
+    clip_batches,
     dense_key,
-    export_features,
+    dense_path,
+    encode_video,
     extract_dense,
     frames_of,
     read_dense,
     sliding_clips,
+    store_folder,
+    write_dense,
 )
 from sigma.data.clips import DecodeError, PyAVReader
 from sigma.data.index import DataError
@@ -83,7 +92,7 @@ def test_features_are_those_of_each_clip_decoded_on_its_own(long, tmp_path):
     assert found[0].values.dtype == np.float16
     for step in (0, 5, 11):
         frames = PyAVReader(entry['filename']).frames(4 * step + 2 * np.arange(8))
-        clip = np.stack([features_dense._resized(frame, VIEW) for frame in frames])
+        clip = np.stack([features_dense.resized(frame, VIEW) for frame in frames])
         alone = encode(clip[None]).mean(axis=(1, 2, 3))[0]
         assert found[0].values[step] == pytest.approx(alone, abs=3e-3)
     whole, _ = extract_dense(resolved, 'test', DenseView(**{**vars(VIEW), 'pooling': 'all'}), tmp_path, progress=False)
@@ -166,19 +175,118 @@ def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
         list(frames_of(str(folder / 'test_1.mp4')))
 
 
-def test_other_programs_get_their_layout(long, tmp_path):
-    resolved = resolve(long, tmp_path)
-    for split, subset in (('train', 'training'), ('test', 'validation')):
-        found, _ = extract_dense(resolved, split, VIEW, tmp_path, progress=False)
-        file = export_features(found, resolved.dataset.entries(split), subset, ['bright', 'striped'], tmp_path / 'out')
-    database = json.loads(file.read_text())['database']
-    assert len(database) == 7
-    assert database['train_0']['annotations'][1] == {'segment': [1.6, 2.2], 'label': 'striped', 'label_id': 1}
-    assert (database['test_0']['subset'], database['test_0']['duration']) == ('validation', 2.4)
-    values = np.load(tmp_path / 'out' / 'features' / 'test_0.npy')
-    assert (values.shape, values.dtype) == ((12, 128), np.float32)
-    with pytest.raises(DataError, match='test_0, which is another video already'):
-        export_features(found, resolved.dataset.entries('test'), 'training', ['a', 'b'], tmp_path / 'out')
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('stride', 'step'), [(1, 4), (4, 8), (2, 50)])
+def test_pictures_are_kept_no_longer_than_a_clip_needs_them(stride, step, monkeypatch):
+    """Counts pictures alive: those of a clip, whatever the length of the video."""
+    view, alive, most = DenseView(16, stride, step, 4), {}, 0
+
+    class Frame:
+        def to_ndarray(self, format):
+            nonlocal most
+            picture, number = np.zeros((4, 4, 3), np.uint8), object()
+            alive[number] = weakref.ref(picture, lambda _: alive.pop(number))
+            most = max(most, len(alive))
+            return picture
+
+    monkeypatch.setattr(features_dense, 'resized', lambda picture, view: picture)
+    num_clips = sum(len(clips) for clips, _ in clip_batches((Frame() for _ in range(3000)), view, 8))
+    assert num_clips == len(view.starts(3000))
+    assert most in (16, 17)
+    assert not alive
+
+
+@pytest.mark.parametrize('pooling', ['mean', 'all'])
+def test_memory_does_not_grow_with_the_length_of_a_video(pooling, tmp_path, monkeypatch):
+    """A video of four times the length takes as much: all of its tokens never lie in memory."""
+    view = DenseView(num_frames=8, stride_frames=1, step_frames=2, size=16, pooling=pooling)
+
+    def encode(clips):
+        return np.zeros((len(clips), 4, 8, 8, 32), np.float32)  # 32 KB a clip
+
+    peaks = []
+    for num_frames in (400, 1600):
+        monkeypatch.setattr(
+            features_dense, 'frames_of', lambda path, n=num_frames: (Picture(i % 256) for i in range(n))
+        )
+        entry = {'video': 'long.mp4', 'filename': 'long.mp4', 'sha256': None, 'fps': 25}
+        path = tmp_path / f'{num_frames}.npz'
+        tracemalloc.start()
+        write_dense(path, entry, encode_video(entry, view, encode, 4), {})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        found = read_dense(path, {}, None)
+        assert found.num_frames == num_frames
+        assert len(found.values) == len(view.starts(num_frames))
+    assert peaks[1] < 1.2 * peaks[0]
+    if pooling == 'all':
+        assert path.stat().st_size > 5 * peaks[1]
+
+
+def test_features_are_read_when_they_are_asked_for(long, tmp_path):
+    found, _ = extract_dense(resolve(long, tmp_path), 'train', VIEW, tmp_path, progress=False)
+    assert not any(isinstance(value, np.ndarray) for one in found for value in vars(one).values())
+    assert found[0].values is not found[0].values
+    assert np.array_equal(found[0].values, found[0].values)
+
+
+# --- what goes wrong, and who shares the work -------------------------------------------------------------------------
+
+
+def test_all_tokens_say_first_what_they_take_and_refuse_a_disk_that_is_too_small(long, tmp_path, monkeypatch, caplog):
+    resolved, view = resolve(long, tmp_path), DenseView(**{**vars(VIEW), 'pooling': 'all'})
+    Usage = namedtuple('Usage', 'total used free')
+    monkeypatch.setattr(features_dense.shutil, 'disk_usage', lambda folder: Usage(9, 9, 10_000))
+    with pytest.raises(DataError, match='All tokens of .* clips take 0.0 GB; .* has 0.0 GB free. Keep the mean'):
+        extract_dense(resolved, 'test', view, tmp_path, progress=False)
+    assert list((tmp_path / 'features').rglob('*.npz')) == []
+    monkeypatch.setattr(features_dense.shutil, 'disk_usage', lambda folder: Usage(9, 9, 5e9))
+    found, _ = extract_dense(resolved, 'test', view, tmp_path, progress=False)
+    # (60 - 15) // 4 + 1 and (44 - 15) // 4 + 1 clips, and one of a short video
+    assert 'all tokens of 21 clips will take 0.0 GB of disk, of which 5.0 GB are free' in caplog.text
+    assert sum(one.values.nbytes for one in found) == 21 * 4 * 2 * 2 * 128 * 2
+
+
+def test_features_that_half_precision_cannot_hold_are_refused(long, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        features_dense, '_encoder', lambda resolved: lambda clips: np.full((len(clips), 1, 1, 1, 8), 7e4, np.float32)
+    )
+    with pytest.raises(DataError, match='train_0.mp4: its features are not finite in half precision'):
+        extract_dense(resolve(long, tmp_path), 'train', VIEW, tmp_path, progress=False)
+    assert list((tmp_path / 'features').rglob('*.npz')) == []
+
+
+def test_what_another_process_works_at_comes_last_and_is_not_made_twice(long, tmp_path, monkeypatch):
+    resolved, made = resolve(long, tmp_path), []
+    folder = store_folder(resolved, VIEW, tmp_path)
+    folder.mkdir(parents=True)
+    entries = {entry['video']: entry for entry in resolved.dataset.entries('train')}
+    original, encode = features_dense.encode_video, features_dense._encoder(resolved)
+    monkeypatch.setattr(
+        features_dense, 'encode_video', lambda entry, *rest: made.append(entry['video']) or original(entry, *rest)
+    )
+    locks = [open(f'{dense_path(folder, name)}.lock', 'w') for name in ('train_0.mp4', 'train_1.mp4')]  # noqa: SIM115
+    for lock in locks:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another process holds it; filelock refuses to wait for its own
+
+    def other():  # makes the first and dies at the second, when this process has made the rest
+        while len(made) < 2:
+            time.sleep(0.01)
+        entry = entries['train_0.mp4']
+        write_dense(
+            dense_path(folder, 'train_0.mp4'), entry, original(entry, VIEW, encode, 4), dense_key(resolved, VIEW)
+        )
+        for lock in locks:
+            lock.close()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    found, _ = extract_dense(resolved, 'train', VIEW, tmp_path, progress=False)
+    thread.join()
+    assert made == ['train_2.mp4', 'train_3.mp4', 'train_1.mp4']
+    assert [one.video for one in found] == list(entries)
 
 
 @pytest.mark.parametrize(

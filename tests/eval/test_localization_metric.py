@@ -16,6 +16,7 @@ from eval.metrics.localization import (
     pack_segments,
     recall_area,
     recall_at,
+    resampled_mean_average_precision,
     temporal_iou,
 )
 
@@ -152,6 +153,57 @@ def test_recall_equals_mmaction2s(num_proposals):
     assert recall_area(*ours) == pytest.approx(area, abs=1e-6)
     assert recall_at(*ours, 10) == average_recall(*ours)[9]
     assert 5 < area < 95
+
+
+# --- resamples ------------------------------------------------------------------------------------------------------
+
+
+def resample(weights, arrays):
+    """The videos again, each as often as its weight says."""
+    return [np.repeat(array, weights.astype(int), axis=0) for array in arrays]
+
+
+@pytest.mark.parametrize('tiou', [ACTIVITYNET_TIOU, THUMOS_TIOU, (0.5,)])
+@pytest.mark.parametrize('ties', [False, True])
+def test_resamples_score_as_if_the_videos_were_copied(tiou, ties):
+    predicted, true = draw(25, num_classes=6, num_proposals=12)
+    predicted[4], true[5] = predicted[4][:0], true[5][:0]  # no prediction; no truth
+    if ties:
+        for rows in predicted:
+            rows[:, 3] = np.round(rows[:, 3], 1)
+    arrays = pack(predicted, true)
+    score = resampled_mean_average_precision(*arrays, tiou)
+    once = np.ones((25, 1))
+    assert score(once) == pytest.approx([mean_average_precision(*arrays, tiou)], abs=1e-12)
+    rng = np.random.default_rng(3)
+    weights = rng.multinomial(25, np.full(25, 1 / 25), size=12).T  # (N, B)
+    weights = np.column_stack([weights, np.eye(25)[:, 0] * 25, np.arange(25) % 2])
+    found = score(weights.astype(float))
+    assert found == pytest.approx(
+        [mean_average_precision(*resample(column, arrays), tiou) for column in weights.T], abs=1e-9
+    )
+    assert len(set(found.round(6))) > 8  # else the comparison would say little
+    assert score(weights.astype(np.float32)) == pytest.approx(found, abs=1e-4)  # as the bootstrap gives them
+
+
+def test_a_resample_without_truth_has_no_score_and_one_without_a_class_leaves_it_out():
+    scores, labels = pack(
+        [[[0, 10, 0, 0.9]], [[0, 10, 1, 0.5], [20, 30, 0, 0.95]], []], [[[0, 10, 0]], [[20, 30, 1]], []]
+    )
+    score = resampled_mean_average_precision(scores, labels, (0.5,))
+    weights = np.array([[1, 1, 1], [1, 0, 2], [0, 2, 1], [0, 0, 3]], dtype=float).T
+    # class 0: the false one comes first; class 1: found by nobody; then one class alone, or none
+    assert score(weights).tolist()[:3] == [25.0, 100.0, 0.0]
+    assert np.isnan(score(weights)[3])
+
+
+def test_every_map_has_an_interval_and_ar_has_none():
+    names = [name for name, metric in METRICS.items() if metric.task == 'localization']
+    assert {name for name in names if METRICS[name].resampled} == {name for name in names if name.startswith('map_')}
+    arrays = pack(*draw(8))
+    for name in ('map_30_70', 'map_75'):
+        found = METRICS[name].resampled(*arrays)(np.ones((8, 1)))
+        assert found == pytest.approx([METRICS[name].function(*arrays)], abs=1e-12)
 
 
 def test_5000_videos_of_100_proposals_take_less_than_30_seconds():

@@ -20,6 +20,7 @@ from eval.records import (
     differences,
     identity_hash,
     is_partial,
+    open_atomic,
     predictions_path,
     read_record,
     read_records,
@@ -85,6 +86,26 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         write_atomic(tmp_path / 'f', b'new')
     assert [path.name for path in tmp_path.iterdir()] == ['f']
     assert (tmp_path / 'f').read_bytes() == b'old'
+
+
+def test_what_is_written_bit_by_bit_is_there_when_all_of_it_is(tmp_path):
+    write_atomic(tmp_path / 'f', b'old')
+    with open_atomic(tmp_path / 'f') as file:
+        file.write(b'ne')
+        file.flush()
+        assert (tmp_path / 'f').read_bytes() == b'old'
+        file.write(b'w')
+    assert (tmp_path / 'f').read_bytes() == b'new'
+
+    def stopped():
+        with open_atomic(tmp_path / 'f') as file:
+            file.write(b'half')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert [path.name for path in tmp_path.iterdir()] == ['f']
+    assert (tmp_path / 'f').read_bytes() == b'new'
 
 
 def test_a_half_written_file_does_not_count_as_a_record(tmp_path):

@@ -230,3 +230,19 @@ def test_what_gives_no_bootstrap_is_refused():
         bootstrap_difference([one], [one], 0)
     with pytest.raises(ValueError, match='2 seeds against 1 cannot pair up'):
         bootstrap_difference([one, one], [one], 3, paired_seeds=True)
+
+
+def test_draws_without_a_score_are_left_out():
+    """Two videos of which one has no truth: a quarter of the draws holds it alone, and has no score."""
+
+    def scorer(weights):
+        return np.where(weights[0] > 0, 10.0 + weights[0], np.nan)
+
+    found = bootstrap_interval([scorer], 2)
+    assert found.mean == 11
+    # of the others two thirds score 11 and one third 12; they centre on 11
+    assert (found.low, found.high) == pytest.approx((11 - 1 / 3, 11 + 2 / 3), abs=0.05)
+    better = bootstrap_difference([lambda weights: scorer(weights) + 1], [scorer], 2)
+    assert (better.difference, better.low, better.high) == pytest.approx((1, 1, 1))
+    with pytest.raises(ValueError, match='none of 1000 draws of 2 videos has a score'):
+        bootstrap_interval([lambda weights: np.full(weights.shape[1], np.nan)], 2)

@@ -11,6 +11,7 @@ from scipy import stats
 from eval.metrics import METRICS, score_predictions, write_predictions
 from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
+from eval.published import read_published
 from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
 from eval.summaries import Summary
 from eval.tables import columns, format_table, results_table, rows, select, table_csv, verdict
@@ -201,6 +202,18 @@ def add_several(root, shift, encoder='random', seed=0, num=60, **kinds):
     return add_kind(root, predictions, metric, encoder, 'multi_label', 'movers', seed, num_classes=4, **kinds)
 
 
+def add_segments(root, noise, encoder='random', seed=0, num=60):
+    """Two actions a video, found with an error of `noise` seconds: a score in no column of shares."""
+    rng = np.random.default_rng(seed)
+    start = np.array([5.0, 30.0]) + np.arange(num)[:, None] % 7
+    label = np.stack([start, start + 10, np.broadcast_to([0, 1], start.shape)], axis=2)
+    found = np.concatenate([label, rng.random((num, 2, 1))], axis=2)
+    found[..., :2] += noise * rng.normal(size=(num, 2, 2))
+    names = np.array([f'{i:03d}.mp4' for i in range(num)])
+    predictions = Predictions(names, label, found.astype(np.float32))
+    return add_kind(root, predictions, 'map_50_95', encoder, 'localization_external', 'activitynet', seed, 200)
+
+
 def add_kind(root, predictions, metric, encoder, protocol, dataset, seed, num_classes):
     value = score_predictions(predictions, metric)
     num = len(predictions.video)
@@ -209,6 +222,29 @@ def add_kind(root, predictions, metric, encoder, protocol, dataset, seed, num_cl
     write_record(record, root)
     write_predictions(predictions_path(record.path), *predictions)
     return record
+
+
+def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
+    for seed in (0, 1, 2):
+        add_segments(tmp_path, 1.5, seed=seed)
+        ours = add_segments(tmp_path, 0.8, encoder='b', seed=seed)
+    records = read_records(tmp_path)
+    (column,) = columns(records)
+    cell = column.cells['b'].interval
+    assert cell.how == '3 seeds and test videos, bootstrap'
+    assert 0 < cell.low < cell.mean < cell.high < 100
+    assert cell.mean == pytest.approx(np.mean([r.score['value'] for r in records if r.encoder['name'] == 'b']))
+    (found,) = verdict(records)
+    assert found.difference.low > 0
+    assert found.sentence.startswith('localization_external / activitynet: b beat random by ')
+    published = read_published('localization') + read_published('severepp_tasks')
+    beside = select([*records, *published], protocols=['localization_external'], datasets=['activitynet'])
+    text = format_table(beside)
+    assert 'ActionFormer_TSP (published, localization)' in text
+    assert 'SIGMA-DINO (published, severepp_tasks)' in text
+    assert 'head and feature settings are not verified' in text
+    assert f'{cell.mean:.1f} [{cell.low:.1f}, {cell.high:.1f}] n=3' in text
+    assert ours.score['metric'] == {r.score['metric'] for r in beside}.pop()
 
 
 THREE = Summary('mean of 3', (('repetition', 'reps', None), ('finetune', 'toy', None), ('multi_label', 'movers', None)))
