@@ -1,8 +1,12 @@
-"""`tools/train.py` in a forked process, which starts at once and can be killed at any named place."""
+"""`tools/train.py` in forked processes, which start at once and can be killed at any named place."""
 
+import functools
+import hashlib
 import os
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 
 import decord  # noqa: F401 - all that a run imports is imported once, here
@@ -45,11 +49,14 @@ class Run:
         config, work, card: Of the run, which resumes what is there.
         prepare: Called in the process before the training, to break something.
         arguments: More options.
+        log: File of what it writes; beside the work folder by default.
         options: More settings, as of `demo_options`.
     """
 
-    def __init__(self, config: Path, work: Path, card: Path, prepare=None, arguments=(), **options) -> None:
-        self.work, self.log = work, work.with_name(f'{work.name}.stderr')
+    def __init__(
+        self, config: Path, work: Path, card: Path, prepare=None, arguments=(), log: Path | None = None, **options
+    ) -> None:
+        self.work, self.log = work, log or work.with_name(f'{work.name}.stderr')
         settings = demo_options(card, **({'default_hooks__checkpoint__interval_iters': 2} | options))
         command = [str(config), '--work-dir', str(work), '--resume', *arguments, *settings]
         self.pid = os.fork()
@@ -83,6 +90,94 @@ class Run:
     def said(self) -> str:
         """What it wrote to standard error and output."""
         return self.log.read_text()
+
+
+class Group:
+    """One run of several processes, as torchrun keeps them: when one fails, the others are ended.
+
+    Args:
+        config, work, card: Of the run, which resumes what is there.
+        prepare: By rank, called in that process before the training.
+        options: More settings, as of `demo_options`.
+    """
+
+    def __init__(self, config: Path, work: Path, card: Path, prepare=(None, None), **options) -> None:
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = probe.getsockname()[1]
+        self.runs = [
+            Run(
+                config,
+                work,
+                card,
+                functools.partial(_join, rank, len(prepare), port, own),
+                ['--launcher', 'pytorch'],
+                work.with_name(f'{work.name}.{rank}.stderr'),
+                **options,
+            )
+            for rank, own in enumerate(prepare)
+        ]
+
+    def wait(self, seconds: float = 60) -> list[int]:
+        """Exit status of every process; minus the number of a signal that ended it."""
+        status: dict[int, int] = {}
+        deadline = time.time() + seconds
+        while len(status) < len(self.runs):
+            for rank, run in enumerate(self.runs):
+                if rank in status:
+                    continue
+                pid, found = os.waitpid(run.pid, os.WNOHANG)
+                if pid:
+                    status[rank] = os.waitstatus_to_exitcode(found)
+            if any(status.values()) or time.time() > deadline:
+                for rank in set(range(len(self.runs))) - set(status):
+                    os.kill(self.runs[rank].pid, signal.SIGKILL)
+                    status[rank] = os.waitstatus_to_exitcode(os.waitpid(self.runs[rank].pid, 0)[1])
+            time.sleep(0.01)
+        return [status[rank] for rank in range(len(self.runs))]
+
+    @property
+    def said(self) -> str:
+        """What all of them wrote."""
+        return ''.join(run.said for run in self.runs)
+
+
+def _join(rank: int, world_size: int, port: int, prepare) -> None:
+    """What torchrun tells a process, then what the test wants of it."""
+    told = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': world_size, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    if prepare is not None:
+        prepare()
+
+
+class Samples:
+    """Writes down what each step of a process is given: the number of the step, and a hash of clips and masks.
+
+    Args:
+        file: Gets a line a step.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self) -> None:
+        """Put it into this process."""
+        from mmengine.logging import MessageHub
+
+        from sigma.models.preprocessor import ClipPreprocessor
+
+        original = ClipPreprocessor.forward
+
+        def forward(module, data, training=False):
+            digest = hashlib.sha256()
+            for tensor in [*data['inputs'], *data['visible_tubes']]:
+                digest.update(tensor.numpy().tobytes())
+            step = MessageHub.get_current_instance().get_info('iter')
+            with open(self.file, 'a') as file:
+                file.write(f'{step} {digest.hexdigest()}\n')
+            return original(module, data, training)
+
+        ClipPreprocessor.forward = forward
 
 
 class Places:

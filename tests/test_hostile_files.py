@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import DEMO, assert_one_sentence, call_main, demo_options
 from tests.sigma.test_checkpoints import Hostile
-from tools import convert, parity, prepare
+from tools import convert, parity, plot, prepare, report
 from tools import train as train_tool
 
 
@@ -89,6 +89,29 @@ def test_convert_refuses_it(name, layout, mark, tmp_path, capsys):
 @pytest.mark.parametrize('name', ['x.npz', 'x.pkl'])
 def test_parity_refuses_it(name, mark, tmp_path, capsys):
     assert_one_sentence(call_main(parity.main, capsys, hostile_file(tmp_path / name, mark)), name)
+
+
+@pytest.mark.parametrize('name', WEIGHTS)
+def test_prototypes_are_not_drawn_from_it(name, toy, mark, tmp_path, capsys):
+    file = hostile_file(tmp_path / name, mark)
+    video = sorted((toy / 'videos').rglob('*.mp4'))[0]
+    line = ('--figure', 'clusters', '--video', video, '--configs', DEMO, '--checkpoint', file, '--out', tmp_path / 'x')
+    assert_one_sentence(call_main(plot.main, capsys, *line), name)
+
+
+def test_it_is_no_video_record_or_log_to_draw(mark, tmp_path, capsys):
+    video = hostile_file(tmp_path / 'x.mp4', mark)
+    line = ('--figure', 'masks', '--video', video, '--configs', DEMO, '--out', tmp_path / 'x')
+    assert_one_sentence(call_main(plot.main, capsys, *line), 'x.mp4')
+    log = tmp_path / 'run' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    hostile_file(log, mark)
+    line = ('--figure', 'pretraining', '--runs', tmp_path / 'run', '--out', tmp_path / 'x')
+    assert_one_sentence(call_main(plot.main, capsys, *line), 'run')
+    record = tmp_path / 'records' / 'random' / 'finetune-v1' / 'x.json'
+    record.parent.mkdir(parents=True)
+    hostile_file(record, mark)
+    assert_one_sentence(call_main(report.main, capsys, '--records', tmp_path, '--out', tmp_path / 'x.html'), 'x.json')
 
 
 def test_stored_predictions_and_features_are_not_unpickled(mark, tmp_path):

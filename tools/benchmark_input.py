@@ -141,7 +141,8 @@ def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -
     reencode = '`tools/prepare.py reencode SRC --out DIR --short-side 256 --gop 12`'
     fewer = "several masks a clip (sigma.TubeMask's num_masks) decode each clip once for all of them"
     remedies = {
-        'decode': f'{more}; before that re-encode with a small GOP: {reencode}; {fewer}.',
+        'decode': f'{more}; before that re-encode with a small GOP: {reencode}, or as a JPEG cache where the '
+        f'disk is large: `--codec jpeg` in the place of `--gop 12`; {fewer}.',
         'resize': f'{more}; before that re-encode to a short side near the crop: {reencode}; {fewer}.',
         'other': f'{more}; masks along optical flow are the dear part where the config draws them: those of the '
         "stream's motion vectors (motion='codec') or of tubes cost next to nothing.",

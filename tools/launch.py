@@ -2,7 +2,8 @@
 
     python tools/launch.py SCRIPT N [arguments of SCRIPT]
 
-GPUs where there are any, else gloo on the CPU. `tools/dist_train.sh` calls this.
+GPUs where there are any, else gloo on the CPU. `tools/dist_train.sh` and
+`tools/dist_test.sh` call this.
 MASTER_PORT, NNODES, NODE_RANK, MASTER_ADDR are read as torchrun's own for several machines.
 """
 

@@ -172,7 +172,7 @@ def prepare_reencode(options: argparse.Namespace) -> int:
     videos, _ = find_videos(root)
     if not videos:
         raise DataError(f"No video lies under '{root}'.")
-    encoding = Encoding(options.short_side, options.gop, options.quality)
+    encoding = Encoding.of(options.codec, options.short_side, options.gop, options.quality)
     bad = reencode(root, videos, out, encoding, options.workers)
     for video, reason in bad.items():
         print(f'  not re-encoded: {video}: {reason}')
@@ -401,8 +401,11 @@ def _add_reencode(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('path', metavar='SRC', help='folder of the videos, which stay as they are')
     add('--short-side', type=positive_number, default=256, help='pixels; smaller videos keep their size (default: 256)')
-    add('--gop', type=positive_number, default=12, help='frames from one key frame to the next (default: 12)')
-    add('--quality', type=int, default=20, help="x264's rate factor, smaller is better (default: 20)")
+    add('--codec', choices=['h264', 'jpeg'], default='h264', help='jpeg: a cache of JPEG frames, large and quickest')
+    add('--gop', type=positive_number, help='frames from one key frame to the next (default: 12)')
+    add(
+        '--quality', type=int, help="x264's rate factor (default: 20), jpeg's quantiser (default: 2); smaller is better"
+    )
     parser.set_defaults(run=prepare_reencode)
 
 

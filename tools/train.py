@@ -1,17 +1,20 @@
 """Train a config: pretraining or fine-tuning, on one process; several go through `tools/dist_train.sh`.
 
-    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--seed N] [--tensorboard]
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N] [--tensorboard]
         [--cfg-options key=value ...]
 
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
-Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3.
+Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
+process whose fellows are gone, in status 1.
 """
 
 import argparse
 import atexit
+import ctypes
 import importlib.util
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder of logs and checkpoints; default work_dirs/<config name>')
     parser.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from a file')
     parser.add_argument('--amp', action='store_true', help='bfloat16 autocast, on a GPU or a CPU')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the blocks of student and teacher')
     parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
     parser.add_argument('--tensorboard', action='store_true', help='also write curves for TensorBoard (an extra)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
@@ -62,6 +66,8 @@ def load_config(args: argparse.Namespace):
         raise DataError(f'--amp was asked of {args.config}, which has no optim_wrapper.')
     if args.amp:
         cfg.optim_wrapper.type = 'sigma.Bf16OptimWrapper'
+    if args.compile:
+        cfg.compile = True
     if args.tensorboard:
         add_tensorboard(cfg)
     set_resume(cfg, args.resume)
@@ -126,6 +132,7 @@ def set_resume(cfg, resume: str | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
+    end_with_torchrun()
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
@@ -143,7 +150,29 @@ def main(argv: list[str] | None = None) -> int:
             raise
         say_once(f'train: {one_sentence(error)}')
         return 3 if isinstance(error, TrainingStopped) else 2
+    except RuntimeError as error:
+        if args.launcher == 'none' or not is_lost_connection(error):
+            raise
+        say_once('train: another process of this run is gone; the same command with --resume goes on.')
+        return 1
     return 0
+
+
+def end_with_torchrun() -> None:
+    """Let the kernel end this process when the torchrun above it is gone, even by SIGKILL.
+
+    Left alone it would train on, and the run that the user starts anew would write into the same folder.
+    """
+    if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Whether it comes from gloo, NCCL or the store, which lose a process that was killed."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or bool(re.search(r'\bgloo\b|Connection (closed|reset) by peer', str(error)))
 
 
 def say_once(sentence: str) -> None:

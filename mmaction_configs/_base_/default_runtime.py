@@ -4,9 +4,9 @@ default_scope = 'sigma'
 runner_type = 'sigma.Runner'
 
 default_hooks = dict(
-    runtime_info=dict(type='mmengine.RuntimeInfoHook'),
+    runtime_info=dict(type='sigma.ScalarsHook'),
     timer=dict(type='mmengine.IterTimerHook'),
-    logger=dict(type='mmengine.LoggerHook', interval=1, ignore_last=False),
+    logger=dict(type='sigma.LoggerHook', ignore_last=False),  # every step on a CPU, every tenth elsewhere
     param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
     checkpoint=dict(type='sigma.CheckpointHook', interval_epochs=1, keep=2),
     sampler_seed=None,  # sigma.EpochSampler is told its epoch by the loop

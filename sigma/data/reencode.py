@@ -2,7 +2,7 @@
 
 A loader that wants 16 frames from anywhere in a video decodes from the key frame before them. With one key frame in
 250, as the web encodes, most of its time goes into frames that nobody asked for, and into pixels that the crop throws
-away.
+away. With every frame a JPEG of its own, no frame is decoded but those asked for, at several times the size on disk.
 """
 
 import json
@@ -25,13 +25,23 @@ class Encoding:
 
     Attributes:
         short_side: Pixels; a video that is smaller keeps its size. 256 to 320 suit crops of 224.
-        gop: Frames from one key frame to the next. 12 suits clips of 16 frames at a stride of 2 to 4.
-        quality: x264's rate factor; 18 is near to what eyes cannot tell, 23 its default.
+        gop: Frames from one key frame to the next. 12 suits clips of 16 frames at a stride of 2 to 4; 1 with `jpeg`.
+        quality: x264's rate factor; 18 is near to what eyes cannot tell, 23 its default. With `jpeg` FFmpeg's
+            quantiser, 1 to 31; 2 is the finest that is usual.
+        codec: `h264`, or `jpeg`, a JPEG cache that every decoder here reads as a video.
     """
 
     short_side: int = 256
     gop: int = 12
     quality: int = 20
+    codec: str = 'h264'
+
+    @classmethod
+    def of(cls, codec: str, short_side: int, gop: int | None = None, quality: int | None = None) -> 'Encoding':
+        """What is not given as suits the codec."""
+        usual = {'gop': 1, 'quality': 2} if codec == 'jpeg' else {'gop': 12, 'quality': 20}
+        given = {'gop': gop, 'quality': quality}
+        return cls(short_side, codec=codec, **{name: usual[name] if v is None else v for name, v in given.items()})
 
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES
@@ -39,8 +49,21 @@ class Encoding:
             raise DataError(f'A short side of {self.short_side} was asked; {low} to {high} pixels can be made.')
         if self.gop < 1:
             raise DataError(f'A key frame every {self.gop} frames was asked; at least 1 is needed.')
-        if not 0 <= self.quality <= 51:
-            raise DataError(f'Quality {self.quality} was asked; x264 knows 0 (lossless) to 51.')
+        if self.codec not in ('h264', 'jpeg'):
+            raise DataError(f'Codec {self.codec!r} was asked; h264 and jpeg can be made.')
+        if self.codec == 'jpeg' and self.gop != 1:
+            raise DataError(f'A key frame every {self.gop} frames was asked of jpeg, whose frames are all key frames.')
+        best, worst, coder = (0, 51, 'x264') if self.codec == 'h264' else (1, 31, 'jpeg')
+        if not best <= self.quality <= worst:
+            raise DataError(f'Quality {self.quality} was asked; {coder} knows {best} (best) to {worst}.')
+
+    @property
+    def settings(self) -> str:
+        """What stands beside the copies; folders of former versions do not name their codec, H.264."""
+        named = asdict(self)
+        if self.codec == 'h264':
+            del named['codec']
+        return json.dumps(named)
 
 
 def reencode(
@@ -51,7 +74,7 @@ def reencode(
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, str]:
-    """Write a copy of every video to the same path under `out`, as H.264 in mp4 without sound.
+    """Write a copy of every video to the same path under `out`, as H.264 or JPEG frames in mp4 without sound.
 
     What is there is never overwritten: a copy of a former run stays, so after a kill the same call goes on. A copy has
     as many frames as its source, which is read strictly; one that cannot be read whole gets no copy.
@@ -102,11 +125,11 @@ def _refuse_same_copies(videos: Sequence[str]) -> None:
 def _keep_settings(file: Path, encoding: Encoding) -> None:
     """Write how copies are made beside them; refuse to go on otherwise."""
     if file.is_file():
-        if (former := file.read_text()) != json.dumps(asdict(encoding)):
+        if (former := file.read_text()) != encoding.settings:
             raise DataError(f'{file} says that the copies there were made with {former}; take these, or a new folder.')
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps(asdict(encoding)))
+    write_whole(file, encoding.settings)
 
 
 def _reencode_job(job: tuple[str, str, Encoding]) -> str:
@@ -151,7 +174,7 @@ def _encode(source: Path, out: Path, encoding: Encoding, num_frames: int, fps: f
                 break
             if stream is None:
                 stream = _add_stream(writer, frame, encoding, fps)
-            small = frame.reformat(stream.width, stream.height, 'yuv420p', interpolation='AREA')
+            small = frame.reformat(stream.width, stream.height, stream.pix_fmt, interpolation='AREA')
             # Frames keep their number: loaders count frames, and a stream of varying rate has none to keep.
             small.pts, small.time_base = number, 1 / stream.codec_context.framerate
             small.pict_type = 0  # or the source's key frames would become ours
@@ -166,10 +189,14 @@ def _encode(source: Path, out: Path, encoding: Encoding, num_frames: int, fps: f
 
 def _add_stream(writer, frame, encoding: Encoding, fps: float):
     rate = Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(25)
-    stream = writer.add_stream('libx264', rate=rate)
+    stream = writer.add_stream('libx264' if encoding.codec == 'h264' else 'mjpeg', rate=rate)
     stream.width, stream.height = small_size(frame.width, frame.height, encoding.short_side)
-    stream.pix_fmt = 'yuv420p'
+    stream.pix_fmt = 'yuv420p' if encoding.codec == 'h264' else 'yuvj420p'
     codec = stream.codec_context
+    if encoding.codec == 'jpeg':
+        codec.thread_count = 1
+        codec.options = {'qmin': str(encoding.quality), 'qmax': str(encoding.quality)}
+        return stream
     codec.gop_size, codec.max_b_frames, codec.thread_count = encoding.gop, 0, 1
     codec.options = {
         'crf': str(encoding.quality),

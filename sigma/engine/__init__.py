@@ -7,6 +7,7 @@ from sigma.engine.motion import MotionHook
 from sigma.engine.optim import Bf16OptimWrapper, ParamGroups
 from sigma.engine.progress import ProgressHook
 from sigma.engine.runner import Runner
+from sigma.engine.scalars import LoggerHook, ScalarsHook
 from sigma.engine.throughput import ThroughputHook
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     'CollapseHook',
     'DiagnosticsHook',
     'EncoderWeightsHook',
+    'LoggerHook',
     'MotionHook',
     'OnlineKNN',
     'ParamGroups',
     'ProgressHook',
     'Runner',
+    'ScalarsHook',
     'ThroughputHook',
     'TrainLoop',
 ]

@@ -4,7 +4,6 @@ S tokens, n of them sampled, D feature width, K prototypes.
 """
 
 import logging
-import math
 from collections import deque
 
 import torch
@@ -20,14 +19,27 @@ from sigma.engine.diagnostics import TrainingStopped
 from sigma.losses.sinkhorn import SinkhornLoss, feature_spread
 from sigma.registry import HOOKS
 
-# Below its value a figure tells of a collapse. What each catches: all features equal; all mass on few prototypes;
-# features on one line.
-THRESHOLDS = {'feature_std': 0.1, 'window_entropy': 0.5, 'effective_rank': 2.0}
+# Below its value a figure tells of a collapse. Predictions that are nearly equal are no collapse by themselves: before
+# it has learnt anything, the best that a predictor can say of every token is the same. Healthy runs of the demo's model
+# (mmaction_configs/pretrain/{demo,small}_sigma-mlp_vit-t_toy.py, targets standardised by tubelet or by clip) were below
+# a `feature_std` of 0.1 for 27 to 164 steps, at 0.042 at the least, and came back, while their `target_spread` stayed
+# above 0.2 and their `window_entropy` above 0.65. The first two thresholds are a quarter of these: a collapse goes on
+# to nothing.
+THRESHOLDS = {
+    'feature_std': 0.01,
+    'target_spread': 0.05,
+    'target_scale': 0.1,
+    'window_entropy': 0.5,
+    'effective_rank': 2.0,
+}
 _MEANING = {
-    'feature_std': 'features are nearly all equal',
+    'feature_std': 'predictions are nearly all equal',
+    'target_spread': 'targets are nearly all equal',
+    'target_scale': 'targets have shrunk to nearly one point',
     'window_entropy': 'few prototypes get nearly all tokens',
     'effective_rank': 'features lie on nearly one line',
 }
+RECOVERY = 1.2  # a figure that has risen by this factor over the bad looks is on its way back
 
 
 def effective_rank(features: Tensor) -> Tensor:
@@ -69,16 +81,18 @@ class CollapseHook(Hook):
     Args:
         interval: Steps between looks, and the window over which prototypes are counted. Between looks nothing waits
             for the device.
-        patience: Looks in a row that have to be bad before it warns; a collapse is named after
-            `interval * patience` steps.
+        patience: Looks in a row that have to be bad before it warns, without the figure having risen by `RECOVERY`
+            over them; a collapse is named after `interval * patience` steps.
         stop: Save the state and stop the training at an alarm, instead of warning once.
         thresholds: Changes to `THRESHOLDS`, by name.
         num_samples: n, tokens of this process that figures of features are taken from.
 
-    Logs `effective_rank` (predictions), `target_rank`, `window_used` and `window_entropy` (of the codes of the
-    projection branch over the window and all processes), `assignment_churn` (share of sampled targets that the present
-    prototypes would take elsewhere than those of the last look). `row_mass_error`, `agreement` and `feature_std` come
-    with every step from the loss. Models without `sinkhorn_loss` and `decoder` are left alone; without the former
+    Logs `effective_rank` (predictions), `target_rank`, `target_spread` (of targets, as `feature_std` of predictions),
+    `window_used` and `window_entropy` (of the codes of the projection branch over the window and all processes),
+    `assignment_churn` (share of sampled targets that the present prototypes would take elsewhere than those of the last
+    look). `row_mass_error`, `agreement` and `feature_std` come with every step from the loss. Another loss on the same
+    two branches (`sigma.FeatureL2`) can shrink both and keep their directions: with it, `target_scale` is the targets'
+    deviation over its highest so far. Models without `sinkhorn_loss` and `decoder` are left alone; without the former
     (VideoMAE) the encoder's visible tokens are looked at.
 
     Raises:
@@ -109,22 +123,29 @@ class CollapseHook(Hook):
         self._prototypes: Tensor | None = None
         self._looks: deque = deque(maxlen=patience)
         self._handle = None
+        self._compares_lengths = False
+        self._widest: Tensor | None = None
 
     def before_train(self, runner) -> None:
         """Ask the model to show what passes."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._looks.clear()
-        self._counts = self._prototypes = None
+        self._counts = self._prototypes = self._widest = None
         loss = getattr(model, 'sinkhorn_loss', None)
         if isinstance(loss, SinkhornLoss):
             loss.watch = self.see
+        elif loss is not None:  # of an ablation: the same two branches without prototypes
+            self._compares_lengths = True
+            self._handle = loss.register_forward_pre_hook(
+                lambda _, inputs: self.see(predictions=inputs[0], targets=inputs[1])
+            )
         elif hasattr(model, 'decoder'):
             self._handle = model.decoder.register_forward_pre_hook(lambda _, inputs: self.see(predictions=inputs[0]))
 
     def after_train(self, runner) -> None:
         """Leave the model as it was."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if hasattr(model, 'sinkhorn_loss'):
+        if isinstance(getattr(model, 'sinkhorn_loss', None), SinkhornLoss):
             model.sinkhorn_loss.watch = None
         if self._handle is not None:
             self._handle.remove()
@@ -165,6 +186,11 @@ class CollapseHook(Hook):
         figures['feature_std'] = feature_spread(self._seen['predictions'][None])
         if 'targets' in self._seen:
             figures['target_rank'] = effective_rank(self._seen['targets'])
+            figures['target_spread'] = feature_spread(self._seen['targets'][None])
+        if self._compares_lengths:
+            width = self._seen['targets'].float().std(dim=0).mean()
+            self._widest = width if self._widest is None else torch.maximum(self._widest, width)
+            figures['target_scale'] = width / self._widest.clamp_min(1e-12)
         if self._counts is not None:
             all_reduce(self._counts)
             figures['window_used'], figures['window_entropy'] = usage(self._counts)
@@ -173,18 +199,25 @@ class CollapseHook(Hook):
             if self._prototypes is not None:
                 figures['assignment_churn'] = churn(self._seen['targets'], self._prototypes, now)
             self._prototypes = now
-        for name in ('effective_rank', 'feature_std', 'target_rank'):
+        for name in ('effective_rank', 'feature_std', 'target_rank', 'target_spread', 'target_scale'):
             if name in figures:
                 all_reduce(figures[name], 'mean')  # one verdict for all processes
         return figures
 
     def _judge(self, runner, figures: dict[str, float]) -> None:
-        bad = {name for name, least in self.thresholds.items() if not figures.get(name, math.inf) >= least}
-        if figures.get('target_rank', math.inf) < self.thresholds['effective_rank']:
-            bad.add('effective_rank')
-        self._looks.append(bad)
-        lasting = set.intersection(*self._looks) if len(self._looks) == self.patience else set()
-        if not lasting or self.alarm is not None:
+        if 'target_rank' in figures:
+            lower = min(figures['effective_rank'], figures['target_rank'])
+            figures = figures | {'effective_rank': lower}
+        # NaN is bad too, and has not risen
+        self._looks.append(
+            {n: figures[n] for n, least in self.thresholds.items() if n in figures and not figures[n] >= least}
+        )
+        if len(self._looks) < self.patience or self.alarm is not None:
+            return
+        lasting = set.intersection(*(set(look) for look in self._looks))
+        first = self._looks[0]
+        lasting = {name for name in lasting if self.patience == 1 or not figures[name] >= RECOVERY * first[name]}
+        if not lasting:
             return
         found = '; '.join(
             f'{_MEANING[name]} ({name} {figures[name]:.3g}, threshold {self.thresholds[name]:g})'

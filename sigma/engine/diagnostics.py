@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from sigma.engine.scalars import steps_between_looks
 from sigma.registry import HOOKS
 
 
@@ -56,8 +57,7 @@ class DiagnosticsHook(Hook):
         step = runner.iter + 1
         first = ~torch.isfinite(loss) & (self._bad[0] == 0)
         self._bad = torch.where(first, torch.stack([torch.full_like(loss, step), loss]), self._bad)
-        interval = self.interval or (1 if loss.device.type == 'cpu' else 10)
-        if step % interval == 0 or step == runner.max_iters:
+        if step % steps_between_looks(self.interval, loss.device) == 0 or step == runner.max_iters:
             self.look()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

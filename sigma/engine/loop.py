@@ -1,5 +1,7 @@
 """The training loop: epochs whose middle can be resumed."""
 
+import time
+
 from mmengine.runner import EpochBasedTrainLoop
 
 from sigma.data.index import DataError
@@ -12,7 +14,12 @@ class TrainLoop(EpochBasedTrainLoop):
 
     MMEngine's own starts the epoch again (or, by iterations, decodes all that came before to throw it away); here
     the sampler is set to the step. Needs `sigma.EpochSampler`.
+
+    Attributes:
+        seconds_waited: For the loader's batches, since the process began.
     """
+
+    seconds_waited = 0.0
 
     def run_epoch(self) -> None:
         """One epoch, or what is left of it."""
@@ -25,7 +32,10 @@ class TrainLoop(EpochBasedTrainLoop):
                 'was written with another number of videos, processes or clips a batch; resume with those.'
             )
         self.dataloader.sampler.set_position(self._epoch, first_step)
+        begun = time.perf_counter()  # starting the loader's processes is waiting too
         for step, data_batch in zip(range(first_step, len(self.dataloader)), self.dataloader):
+            self.seconds_waited += time.perf_counter() - begun
             self.run_iter(step, data_batch)
+            begun = time.perf_counter()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

@@ -56,8 +56,8 @@ class ProgressHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Move on."""
         done = runner.iter + 1
-        scalars = runner.message_hub.log_scalars
-        status = f'loss {float(outputs["loss"].detach()):.4f}'
+        scalars = runner.message_hub.log_scalars  # as of the last line of the log: no wait for the device
+        status = f'loss {scalars["train/loss"].current():.4f}' if 'train/loss' in scalars else ''
         if 'train/clips_per_second' in scalars:
             status += f', {scalars["train/clips_per_second"].mean(20):.0f} clips/s'
         if self.bar is not None:

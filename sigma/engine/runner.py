@@ -31,6 +31,22 @@ class Runner(MMEngineRunner):
             model_wrapper_cfg = compat.cpu_model_wrapper()
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def _maybe_compile(self, target: str) -> None:
+        """With `compile = True` (or torch.compile's options in a dict), compile the transformers' blocks alone.
+
+        MMEngine would compile the whole step, which breaks into pieces at every hook of ours. Blocks are equal to
+        each other, so one is compiled for all; names of weights stay as they are.
+        """
+        options = self.cfg.get('compile') or None
+        if options is None:
+            return
+        blocks = [b for name, part in self.model.named_modules() if name.split('.')[-1] == 'blocks' for b in part]
+        if not blocks:
+            raise ValueError(f'compile was asked for, and {type(self.model).__name__} has no blocks.')
+        for block in blocks:
+            block.compile(**({} if options is True else options))
+        self.logger.info(f'torch.compile: {len(blocks)} blocks; the first steps are slow.')
+
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):
         """As MMEngine's; tells `sigma.EpochSampler` the batch size, and `sigma.VideoClips` the seed of the run."""

@@ -5,28 +5,34 @@ import time
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
+from sigma.engine.scalars import is_look
 from sigma.registry import HOOKS
 
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Logs `clips_per_second` over all processes, and `data_wait_percent` of this one, each step."""
+    """Logs `clips_per_second` over all processes, and `data_wait_percent` of this one, where the log is written.
+
+    Both are of all steps since then: on an accelerator a step's own time is that of handing it over. Needs
+    `sigma.TrainLoop`, which keeps the time that it waits for its loader; what hooks take (a checkpoint) is none.
+    """
 
     priority = 'NORMAL'
 
     def before_train_epoch(self, runner) -> None:
         """Start the clock."""
-        self._last = time.perf_counter()
-
-    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """The batch is here: what passed since the last step was waiting."""
-        self._loaded = time.perf_counter()
+        self._begin(runner)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Update both figures."""
-        now = time.perf_counter()
-        seconds = max(now - self._last, 1e-9)
-        clips = len(data_batch['inputs']) * get_world_size()
-        runner.message_hub.update_scalar('train/clips_per_second', clips / seconds)
-        runner.message_hub.update_scalar('train/data_wait_percent', 100 * (self._loaded - self._last) / seconds)
-        self._last = now
+        """Count; where the log is written, update both figures. `sigma.ScalarsHook` has waited for the device then."""
+        self._clips += len(data_batch['inputs']) * get_world_size()
+        if not is_look(runner, batch_idx):
+            return
+        seconds = max(time.perf_counter() - self._begun, 1e-9)
+        waited = runner.train_loop.seconds_waited - self._waited
+        runner.message_hub.update_scalar('train/clips_per_second', self._clips / seconds)
+        runner.message_hub.update_scalar('train/data_wait_percent', 100 * waited / seconds)
+        self._begin(runner)
+
+    def _begin(self, runner) -> None:
+        self._begun, self._waited, self._clips = time.perf_counter(), runner.train_loop.seconds_waited, 0

@@ -93,7 +93,7 @@ def read_curves(run: str | Path) -> dict[str, Curve]:
 
 def _entries(file: Path) -> list[tuple[int, dict]]:
     """(step, entry) of a log; an entry without a step of training (of a validation) has that of the one before."""
-    lines, entries, step = file.read_text(encoding='utf-8').splitlines(), [], 0
+    lines, entries, step = file.read_text('utf-8', errors='replace').splitlines(), [], 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

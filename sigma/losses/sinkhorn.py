@@ -150,17 +150,18 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scores: Tensor, codes: Tensor, temperature: float, workspace: Tensor) -> Tensor:
-        loss, needs_gradient = scores.new_zeros(()), ctx.needs_input_grad[0]
+        # Summed in double: in fp32 the sum over a batch rounds by more than processes may differ, 1e-6.
+        loss, needs_gradient = scores.new_zeros((), dtype=torch.float64), ctx.needs_input_grad[0]
         for r in _row_chunks(scores):
             logits, chosen = scores[r] / temperature, codes[r, None]
             log_sums = logits.logsumexp(dim=1, keepdim=True)
-            loss += (log_sums - logits.gather(1, chosen)).sum()
+            loss += (log_sums - logits.gather(1, chosen)).sum(dtype=torch.float64)
             if needs_gradient:  # (softmax - one_hot) / (temperature S)
                 chunk = torch.exp(logits - log_sums, out=workspace[r])
                 chunk.scatter_add_(1, chosen, chunk.new_full((1, 1), -1.0).expand(len(chosen), 1))
                 chunk /= temperature * len(scores)
         ctx.gradient = workspace if needs_gradient else None
-        return loss / len(scores)
+        return (loss / len(scores)).to(scores.dtype)
 
     @staticmethod
     @once_differentiable

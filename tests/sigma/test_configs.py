@@ -134,6 +134,7 @@ def test_settings_are_the_published_ones(target, size, data, mask, configs):
     drawn = steps['sigma.MotionMask' if mask else 'sigma.TubeMask']
     assert drawn.mask_ratio == 0.9
     assert config.train_dataloader.dataset.card == data
+    assert config.optim_wrapper.type == 'sigma.Bf16OptimWrapper'
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.lr, tuple(optimizer.betas), optimizer.weight_decay) == (1.5e-4, (0.9, 0.95), 0.05)
 

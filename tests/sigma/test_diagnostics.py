@@ -12,6 +12,8 @@ from sigma.engine.checkpoint import CheckpointHook
 from sigma.engine.collapse import CollapseHook, churn, effective_rank, usage
 from sigma.engine.diagnostics import DiagnosticsHook, TrainingStopped
 from sigma.losses.sinkhorn import SinkhornLoss, hard_codes_and_error
+from tests.sigma.test_many_masks import batch as small_batch
+from tests.sigma.test_many_masks import tiny
 from tests.sigma.test_models import tiny_batch, tiny_sigma
 from tests.sigma.test_sinkhorn import cosine_scores
 
@@ -118,6 +120,10 @@ def rank_one_targets():
     return spread(), torch.randn(BATCH, TOKENS, 1) * DIRECTION
 
 
+def all_equal_targets():
+    return all_equal()[::-1]
+
+
 def few_prototypes():
     return spread(), spread()
 
@@ -126,7 +132,8 @@ def test_three_collapses_are_caught_within_fifty_steps():
     collapsed = Shown()
     with torch.no_grad():  # two prototypes that count, and copies of them
         collapsed.sinkhorn_loss.prototypes.copy_(collapsed.sinkhorn_loss.prototypes[:2].repeat(PROTOTYPES // 2, 1))
-    for features, model in ((all_equal, None), (rank_one, None), (rank_one_targets, None), (few_prototypes, collapsed)):
+    by_features = [(show, None) for show in (all_equal, all_equal_targets, rank_one, rank_one_targets)]
+    for features, model in [*by_features, (few_prototypes, collapsed)]:
         found = steps_until_alarm(features, model)
         assert found is not None, features.__name__
         assert found <= 50, features.__name__
@@ -140,8 +147,8 @@ def test_the_alarm_names_its_collapse():
         model.sinkhorn_loss(*all_equal())
         hook.after_train_iter(runner, 0)
     assert 'step 2' in hook.alarm
-    assert 'features are nearly all equal (feature_std ' in hook.alarm
-    assert runner.message_hub.get_scalar('train/feature_std').current() < 0.1
+    assert 'predictions are nearly all equal (feature_std ' in hook.alarm
+    assert runner.message_hub.get_scalar('train/feature_std').current() == pytest.approx(0.001, rel=0.2)
     hook.after_train(runner)
     assert model.sinkhorn_loss.watch is None
 
@@ -154,6 +161,49 @@ def test_spread_features_raise_no_alarm_and_neither_does_a_passing_fault():
         return all_equal() if next(calls) % 20 < 10 else (spread(), spread())
 
     assert steps_until_alarm(at_times) is None
+
+
+# `feature_std` of a healthy run (small_sigma-mlp_vit-t_toy.py, targets standardised by clip) at steps 1, 10 ... 300.
+HEALTHY = (
+    *(0.530, 0.498, 0.425, 0.350, 0.268, 0.223, 0.196, 0.171, 0.146, 0.125, 0.106, 0.088, 0.085, 0.086, 0.078, 0.087),
+    *(0.076, 0.081, 0.060, 0.059, 0.049, 0.051, 0.051, 0.086, 0.050, 0.046, 0.058, 0.194, 0.119, 0.180, 0.193),
+)
+
+
+def of_spread(series):
+    """Predictions whose `feature_std` follows a series, ten steps a value; targets are spread."""
+    steps = iter([value for value in series for _ in range(10)])
+    return lambda: (torch.ones(BATCH, TOKENS, WIDTH) + next(steps) * spread(), spread())
+
+
+def test_a_healthy_run_whose_predictions_are_alike_at_first_raises_no_alarm():
+    found = Shown().sinkhorn_loss(*of_spread([0.05])())
+    assert float(found['feature_std']) == pytest.approx(0.05, rel=0.1)  # it follows
+    assert steps_until_alarm(of_spread(HEALTHY), most=300) is None
+
+
+def test_what_rises_again_raises_no_alarm_and_what_goes_on_falling_does():
+    rising = [0.002 * 1.15**number for number in range(12)]  # 1.3 over three looks, below 0.01 to the end
+    assert steps_until_alarm(of_spread(rising), most=120) is None
+    assert steps_until_alarm(of_spread([0.009] * 12), most=120) == 30
+    assert steps_until_alarm(of_spread(HEALTHY[:20] + (0.009, 0.005, 0.003, 0.002)), most=240) == 230
+
+
+def test_a_collapse_that_happens_is_caught():
+    """The ablation of the paper: learnt targets with L2 shrink to a point, keeping their directions."""
+    model, hook = tiny('mlp', {'type': 'sigma.FeatureL2'}), CollapseHook(interval=5)
+    runner = fake(model, hook)
+    hook.before_train(runner)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for runner.iter in range(80):
+        losses = model(**model.data_preprocessor(small_batch(None, 4, seed=runner.iter)), mode='loss')
+        optimizer.zero_grad()
+        losses['loss_l2'].backward()
+        optimizer.step()
+        hook.after_train_iter(runner, 0)
+    assert 'targets have shrunk to nearly one point (target_scale 0.0' in hook.alarm
+    hook.after_train(runner)
+    assert not model.sinkhorn_loss._forward_pre_hooks
 
 
 def test_a_healthy_tiny_run_raises_no_alarm():

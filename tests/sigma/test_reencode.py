@@ -75,6 +75,23 @@ def test_a_copy_has_the_frames_of_its_source_small_and_with_key_frames(videos, t
     assert [path.name for path in tmp_path.iterdir()] == ['a.mp4']  # nothing temporary is left
 
 
+@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+def test_a_jpeg_cache_is_read_frame_by_frame_by_every_decoder(videos, tmp_path, decoder):
+    from sigma.data.clips import READERS
+
+    line = ('reencode', videos / 'b', '--out', tmp_path / 'out', '--short-side', 64, '--codec', 'jpeg', '--workers', 1)
+    assert prepare.main([str(part) for part in line]) == 0
+    keys, frames, rate = read(tmp_path / 'out' / 'c d.mp4')
+    assert (len(keys), rate) == (NUM_FRAMES, 30)  # every frame is a key frame
+    for number, frame in enumerate(frames):
+        # Conversions on the way darken by up to 2.4; a range taken for another would be 12 off at the last frame.
+        assert abs(float(frame.mean()) - (20 + 5 * number)) < 2.5
+    asked = np.array([37, 2, 2, 11])
+    found = READERS[decoder](str(tmp_path / 'out' / 'c d.mp4')).frames(asked)
+    assert [round((float(np.asarray(f).mean()) - 20) / 5) for f in found] == asked.tolist()
+    assert '"codec": "jpeg"' in (tmp_path / 'out' / 'encoding.json').read_text()
+
+
 def test_the_command_copies_indexes_and_names_what_is_bad(videos, tmp_path, capsys):
     out = tmp_path / 'small'
     before = {path: path.read_bytes() for path in videos.rglob('*.m*')}
@@ -112,7 +129,9 @@ def test_what_is_there_is_not_overwritten_and_a_torn_copy_is_made_anew(videos, t
     assert (tmp_path / 'a.mp4').read_bytes() == b'mine'
 
 
-@pytest.mark.parametrize('asked', [{'short_side': 10}, {'gop': 0}, {'quality': 60}])
+@pytest.mark.parametrize(
+    'asked', [{'short_side': 10}, {'gop': 0}, {'quality': 60}, {'codec': 'vp9'}, {'gop': 12, 'codec': 'jpeg'}]
+)
 def test_settings_without_meaning_are_refused(asked):
     with pytest.raises(DataError, match=f'{next(iter(asked.values()))}'):
         Encoding(**asked)

@@ -18,6 +18,7 @@ DECODE, RESIZE, OTHER = ({part: 0.1 + 2 * (part == name) for part in reading.PAR
         (DECODE, 30, 16, 480, 'compute', '16 workers'),
         (DECODE, 30, 15, 480, 'decode', '16 cores'),
         (DECODE, 30, 15, 480, 'decode', '--gop 12'),
+        (DECODE, 30, 15, 480, 'decode', '--codec jpeg'),
         (RESIZE, 30, 15, 481, 'resize', '17 cores'),
         (OTHER, 30, 2, 480, 'other', "motion='codec'"),
     ],

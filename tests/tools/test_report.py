@@ -1,0 +1,97 @@
+"""tools/report.py: the page holds the table, the verdicts, the origins and the curves, and nothing from elsewhere."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, assert_one_sentence, call_main
+from tools import report
+
+COMMITTED = ROOT / 'tests' / 'data' / 'records'
+
+
+def run_of(folder: Path) -> Path:
+    """A log of a training."""
+    log = folder / '20260101_000000' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(''.join(json.dumps({'loss': 9.0 - step, 'iter': step, 'step': step}) + '\n' for step in range(5)))
+    return folder
+
+
+def cells(page: str, number: int) -> list[list[str]]:
+    """Texts of the cells of a table."""
+    table = re.findall(r'<table>(.*?)</table>', page, flags=re.DOTALL)[number]
+    return [re.findall(r'<t[dh]>(.*?)</t[dh]>', row) for row in re.findall(r'<tr>(.*?)</tr>', table)]
+
+
+def test_the_page_holds_results_verdicts_origins_and_curves(tmp_path, capsys):
+    out = tmp_path / 'report.html'
+    line = ('--records', COMMITTED, '--runs', run_of(tmp_path / 'a'), '--title', 'A < B', '--out', out)
+    done = call_main(report.main, capsys, *line)
+    assert (done.returncode, done.stdout) == (0, f'{out}: 8 records\n')
+    page = out.read_text()
+    assert page.count('<h1>A &lt; B</h1>') == 1
+    headings = re.findall('<h2>(.*?)</h2>', page)
+    assert headings == ['Results', 'Against random', 'Trainings', 'Where the numbers come from']
+    assert page.count('<svg') == 2
+    assert '<script' not in page
+    assert not re.search(r'(src|href)="http', page.replace('xlink:href', ''))  # nothing is fetched
+    results, origins = cells(page, 0), cells(page, 1)
+    assert results[0][0] == 'encoder'
+    assert {row[0] for row in results} >= {'random', 'sigma_mlp_toy', 'videomae_toy', 'chance'}
+    random = next(row for row in results if row[0] == 'random')
+    assert any(cell.startswith('44.0') and cell.endswith('n=1') for cell in random)  # as in its record
+    assert '<b>' in page.split('</table>')[0]
+    assert len(origins) == 9
+    frozen = next(row for row in origins if row[0] == 'random_frozen_linear_toy_s0')
+    assert frozen[1:7] == ['top1 44', '100 of 100', '66346a2a0d', 'random', 'frozen_linear v1', '20']
+    assert 'made up for tests, not a measurement (8 of 8 records)' in page
+    first = out.read_bytes()
+    assert call_main(report.main, capsys, *line).returncode == 0
+    assert out.read_bytes() == first
+
+
+def test_a_changed_tree_is_said_and_published_rows_stand_beside_ours(tmp_path, capsys):
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record
+
+    record = add_record(tmp_path, encoder='sigma_mlp_toy', dataset='ssv2', num_classes=174, num_listed=200)
+    raw = json.loads(record.path.read_text())
+    raw['run'] |= {'commit': 'c' * 40, 'clean': False}
+    record.path.write_text(json.dumps(raw))
+    arguments = ('--records', tmp_path, '--published', 'sigma_severe', '--summary', 'severe')
+    assert call_main(report.main, capsys, *arguments, '--out', tmp_path / 'r.html').returncode == 0
+    page = (tmp_path / 'r.html').read_text()
+    assert 'VideoMAE (published)' in page
+    assert 'Against random' not in page  # there is none
+    assert [row[7] for row in cells(page, 1)[1:]] == ['cccccccccc (changed)']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--summary', 'sevre'], "Did you mean 'severe'"),
+        (['--published', 'sigma_sever'], "Did you mean 'sigma_severe'"),
+        (['--runs', 'empty'], 'holds no vis_data/scalars.json'),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, capsys, arguments, words):
+    (tmp_path / 'empty').mkdir()
+    given = [str(tmp_path / 'empty') if part == 'empty' else part for part in arguments]
+    done = call_main(report.main, capsys, '--records', COMMITTED, *given, '--out', tmp_path / 'r.html')
+    assert_one_sentence(done, words)
+    assert not (tmp_path / 'r.html').exists()
+
+
+def test_records_that_do_not_compare_and_places_that_cannot_be_written(tmp_path, capsys):
+    copy = tmp_path / 'copy'
+    shutil.copytree(COMMITTED, copy)
+    path = copy / 'random' / 'frozen_linear-v1' / 'random_frozen_linear_toy_s0.json'
+    path.write_text(path.read_text().replace('66346a2a', '77777777'))
+    assert_one_sentence(call_main(report.main, capsys, '--records', copy, '--out', tmp_path / 'r.html'), 'list_sha256')
+    done = call_main(report.main, capsys, '--records', COMMITTED, '--out', tmp_path)
+    assert_one_sentence(done, str(tmp_path))

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Test trained weights with N processes: tools/dist_test.sh CONFIG CHECKPOINT N [options of tools/test.py]
+# GPUs where there are any, else gloo on the CPU.
+set -u
+if [ "$#" -lt 3 ]; then
+    echo "usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of tools/test.py]" >&2
+    exit 2
+fi
+config=$1
+checkpoint=$2
+processes=$3
+shift 3
+here=$(cd "$(dirname "$0")" && pwd)
+for file in "$config" "$checkpoint"; do
+    if [ ! -f "$file" ]; then
+        echo "dist_test: $file is not there; give a config beside a record, and the weights of its cell." >&2
+        exit 2
+    fi
+done
+exec "${PYTHON:-python}" "$here/launch.py" "$here/test.py" "$processes" "$config" "$checkpoint" "$@"
