@@ -135,6 +135,7 @@ SUITES: dict[str, tuple[Entry, ...]] = {
     'frozen_toy': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
     # Counting on real videos that a user has prepared: give them with --datasets.
     'counting_real': (
+        Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva_frozen'),
         Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva'),
         Entry('repetition_frozen', 'toy_repetition', 'repetition_frozen_demo'),
     ),

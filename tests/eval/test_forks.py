@@ -68,6 +68,7 @@ def test_forks_are_processes_of_their_own_and_give_the_numbers_of_fresh_ones(hom
     assert [score(job) for job in jobs] == [score(job) for job in fresh]
 
 
+@pytest.mark.slow
 def test_how_a_fork_ends_tells_what_became_of_its_cell(home):
     low, high = tiny.jobs_of(home, home / 'work')
     for order, state, words in (
@@ -91,6 +92,7 @@ def test_where_a_gpu_cannot_be_used_after_a_fork_the_cell_starts_a_new_program(h
     assert 'SIGMA_CELL_OF' not in told(home, LOW)['environment']
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_imported_is_the_cells_to_complain_of(home):
     ends = run(tiny.jobs_of(home, home / 'work'), Local(1, ['eval.nothing_of_this_name', *LIGHT]))
     assert [end.state for end in ends] == ['done', 'done']
@@ -139,6 +141,7 @@ def test_an_interrupt_ends_forks_and_server(home, what, monkeypatch):
     assert read_failure(jobs[0].folder) is None
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_the_server_imports_does_not_wait_for_it(home, monkeypatch):
     slow = home / 'slow_to_import.py'
     slow.write_text('import time; time.sleep(60)')
@@ -150,6 +153,7 @@ def test_an_interrupt_while_the_server_imports_does_not_wait_for_it(home, monkey
     assert tiny.ran(home) == []
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_its_matrix(home):
     backend = Local(1, LIGHT)
     tiny.order(home, **{LOW: ('sleep', 60)})
