@@ -6,6 +6,7 @@ python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy",
 import argparse
 import contextlib
 import ctypes
+import functools
 import json
 import logging
 import math
@@ -112,6 +113,7 @@ def measure(resolved, work_dir: str, started: str, clock: float, held) -> int:
     """Run the protocol, write the results, and drop the training state that led to them."""
     from eval.claims import ELSEWHERE
 
+    git_state()  # of the code that runs, not of what lies here when it ends
     seed_everything(resolved.cell.seed, resolved.protocol.uses_torch)
     outcome = resolved.protocol.run(resolved, Path(work_dir))
     run = {
@@ -151,16 +153,10 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     """Predictions and config first, the record last: where a record is, the cell is done."""
     import pprint
 
-    from eval.metrics import Predictions, get_metric, other_metrics, score_predictions, write_predictions
-    from eval.records import (
-        Record,
-        config_path,
-        predictions_path,
-        set_aside,
-        sha256_file,
-        write_atomic,
-        write_record,
-    )
+    import numpy as np
+
+    from eval.metrics import Predictions, write_predictions
+    from eval.records import config_path, predictions_path, set_aside, sha256_file, write_atomic, write_record
     from sigma.data.index import DataError
 
     if not outcome.videos:
@@ -169,39 +165,25 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     moved = set_aside(path)  # of another identity; `main` has looked for one of this
     if moved:
         print(f'another result of this name was moved to {moved}')
-    import numpy as np
-
     predictions = Predictions(np.array(outcome.videos), outcome.labels, np.asarray(outcome.scores, dtype=np.float32))
     stored = write_predictions(predictions_path(path), *predictions)
     text = f'# resolved config of {resolved.name}\nconfig = {pprint.pformat(resolved.config, width=100)}\n'
     config = write_atomic(config_path(path), text.encode())
-    protocol, dataset, encoder = resolved.protocol, resolved.dataset, resolved.encoder
-    primary = protocol.metric_of(resolved)
-    metric = get_metric(primary)
-    others = {name: score_predictions(predictions, name) for name in other_metrics(primary)}
-    defined = {name: value for name, value in others.items() if math.isfinite(value)}  # a share of nothing is not
-    record = Record(
+    record = record_of(resolved, outcome, run, predictions)
+    record.config_sha256, record.predictions_sha256 = sha256_file(config), sha256_file(stored)
+    return write_record(record, work_dir)
+
+
+def record_of(resolved, outcome, run: dict, predictions):
+    """The record, but for the hashes of the files beside it."""
+    from eval.records import Record
+
+    protocol, encoder = resolved.protocol, resolved.encoder
+    return Record(
         cell={'id': resolved.id, 'name': resolved.name},
         identity=resolved.identity,
-        score={
-            'metric': primary,
-            'value': score_predictions(predictions, primary),
-            'unit': metric.unit,
-            'higher_is_better': metric.higher_is_better,
-            'others': outcome.others | defined,
-        },
-        dataset={
-            'name': dataset.name,
-            'split': 'test',
-            'list_sha256': dataset.list_sha256('test'),
-            'num_classes': protocol.num_classes(resolved),
-            'num_listed': outcome.num_listed,
-            'num_scored': len(outcome.videos),
-            'unscored': outcome.unscored,
-            'train_list_sha256': dataset.list_sha256('train'),
-            'num_train': outcome.num_train,
-            'num_train_skipped': outcome.num_train_skipped,
-        },
+        score=score_of(resolved, outcome, predictions),
+        dataset=dataset_of(resolved, outcome),
         subset=outcome.subset,
         encoder={
             'name': encoder.name,
@@ -217,15 +199,46 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
             'source': protocol.source,
         },
         recipe={'name': Path(resolved.cell.recipe).stem},
-        config_sha256=sha256_file(config),
-        predictions_sha256=sha256_file(stored),
         seed=resolved.cell.seed,
         selection=outcome.selection,
         sampling=outcome.sampling,
         run=run,
         notes=outcome.notes,
     )
-    return write_record(record, work_dir)
+
+
+def score_of(resolved, outcome, predictions) -> dict:
+    """The primary metric, and what else the same predictions say."""
+    from eval.metrics import get_metric, other_metrics, score_predictions
+
+    primary = resolved.protocol.metric_of(resolved)
+    metric = get_metric(primary)
+    others = {name: score_predictions(predictions, name) for name in other_metrics(primary)}
+    defined = {name: value for name, value in others.items() if math.isfinite(value)}  # a share of nothing is not
+    return {
+        'metric': primary,
+        'value': score_predictions(predictions, primary),
+        'unit': metric.unit,
+        'higher_is_better': metric.higher_is_better,
+        'others': outcome.others | defined,
+    }
+
+
+def dataset_of(resolved, outcome) -> dict:
+    """What was listed and scored, and trained on."""
+    dataset = resolved.dataset
+    return {
+        'name': dataset.name,
+        'split': 'test',
+        'list_sha256': dataset.list_sha256('test'),
+        'num_classes': resolved.protocol.num_classes(resolved),
+        'num_listed': outcome.num_listed,
+        'num_scored': len(outcome.videos),
+        'unscored': outcome.unscored,
+        'train_list_sha256': dataset.list_sha256('train'),
+        'num_train': outcome.num_train,
+        'num_train_skipped': outcome.num_train_skipped,
+    }
 
 
 def device_name() -> str:
@@ -242,8 +255,9 @@ def processor_name() -> str:
     return f'cpu ({platform.processor() or platform.machine()})'
 
 
+@functools.cache
 def git_state() -> dict:
-    """Commit of this project and whether the tree equals it; None outside a repository."""
+    """Commit of this project and whether the tree equals it, when first asked; None outside a repository."""
     root = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str | None:
@@ -272,16 +286,17 @@ def package_versions() -> dict[str, str]:
 def die_with_parent() -> int | None:
     """End when the matrix that started this process is killed, so that no two do the same work; its process number.
 
-    Linux sends the signal. Elsewhere the process goes on, and its claim keeps others from its cell.
+    `SIGMA_CELL_OF` holds it, and behind a slash the parent's where that is another (eval/serve_cells.py). Linux sends
+    the signal. Elsewhere the process goes on, and its claim keeps others from its cell.
     """
     if 'SIGMA_CELL_OF' not in os.environ:
         return None
-    matrix = int(os.environ.pop('SIGMA_CELL_OF'))
+    matrix, _, parent = os.environ.pop('SIGMA_CELL_OF').partition('/')
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != matrix:  # it was killed before the line above
+    if os.getppid() != int(parent or matrix):  # it was killed before the line above
         os.kill(os.getpid(), signal.SIGTERM)
-    return matrix
+    return int(matrix)
 
 
 def guarded() -> int:

@@ -29,6 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
     parser.add_argument('--shots', nargs='+', type=int, help="clips a class in the place of the suite's own few-shot")
     parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
+    parser.add_argument('--no-forks', action='store_true', help='start every cell anew, which takes seconds each')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
     parser.add_argument('--retry-failed', action='store_true', help='also run the cells that failed before')
     parser.add_argument(
@@ -125,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     results = []
     if tasks:
-        backend = make_backend(args, jobs)
+        backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells])
         with Progress(found, jobs) as progress:
             results = run(tasks, backend, progress)
     print_results(found.cells, args)
@@ -151,16 +152,17 @@ def num_at_once(args: argparse.Namespace) -> int:
     return args.slurm_array if args.executor == 'slurm' else args.jobs or default_jobs()
 
 
-def make_backend(args: argparse.Namespace, jobs: int):
-    """Where the cells run.
+def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
+    """Where the cells run, of which each has its protocol in the list.
 
     Raises:
         ValueError: if SLURM is asked for and not here, or an option is unknown.
     """
     if args.executor == 'local':
+        from eval.executors.forks import modules_of
         from eval.executors.local import Local
 
-        return Local(jobs)
+        return Local(jobs, [] if args.no_forks else modules_of(protocols))
     from eval.executors.cluster import Cluster
 
     slurm = args.executor == 'slurm'

@@ -57,6 +57,12 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('finetune', 'gym99', 'finetune_{family}_ucf101'),
         Entry('arrow_of_time', 'ucf101', 'arrow_of_time_{family}'),
     ),
+    # SEVERE++'s ladder on its four datasets, from 1000 clips to all of them.
+    'severe_ladder': tuple(
+        Entry('finetune', dataset, f'finetune_{{family}}_{recipe}', examples=number)
+        for dataset, recipe in (('ucf101', 'ucf101'), ('ntu60', 'ntu60'), ('gym99', 'ucf101'), ('ssv2', 'ssv2'))
+        for number in (*_LADDER, None)
+    ),
     # The eight on rendered videos: what each asks, in minutes on two cores. They stand for no published number.
     'severe_toy': (
         Entry('finetune', 'toy_shift', 'finetune_demo'),
@@ -127,6 +133,12 @@ SUITES: dict[str, tuple[Entry, ...]] = {
     ),
     # Features of `toy`, for tools/toy_motion.py.
     'frozen_toy': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
+    # Counting on real videos that a user has prepared: give them with --datasets.
+    'counting_real': (
+        Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva_frozen'),
+        Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva'),
+        Entry('repetition_frozen', 'toy_repetition', 'repetition_frozen_demo'),
+    ),
     # Small real footage that a user has prepared: give it with --datasets.
     'frozen_real': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
     'small_real': (

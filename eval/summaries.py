@@ -12,9 +12,9 @@ class Summary(NamedTuple):
     columns: tuple[tuple[str, str, str | None], ...]  # (protocol, dataset, kind of subset or None for all clips)
 
 
-SUMMARIES: dict[str, Summary] = {
-    # SEVERE (ECCV 2022): two experiments for each of four factors. Its in-domain reference, UCF101, is not among them.
-    'severe': Summary(
+def _severe(counting: str) -> Summary:
+    """SEVERE (ECCV 2022): two experiments for each of four factors. Its in-domain reference, UCF101, is not of them."""
+    return Summary(
         'mean of 8',
         (
             ('finetune', 'ssv2', None),  # domain shift
@@ -23,10 +23,15 @@ SUMMARIES: dict[str, Summary] = {
             ('finetune', 'gym99', '1000_examples'),
             ('finetune', 'gym_fx_s1', None),  # action granularity
             ('finetune', 'gym_ub_s1', None),
-            ('repetition', 'ucfrep', None),  # task shift
+            (counting, 'ucfrep', None),  # task shift
             ('multi_label', 'charades', None),
         ),
-    ),
+    )
+
+
+SUMMARIES: dict[str, Summary] = {
+    'severe': _severe('repetition'),
+    'severe_cycles': _severe('repetition_cycles'),
     # Its eight forms on rendered videos.
     'severe_toy': Summary(
         'mean of 8',

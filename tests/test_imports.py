@@ -116,3 +116,13 @@ def test_records_need_the_standard_library_alone():
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.slow
+def test_a_protocol_does_not_wait_for_the_imports_of_the_others():
+    code = (
+        "import sys; from eval.protocols import get_protocol; get_protocol('multi_label'); "
+        "print(sorted(m for m in sys.modules if m in ('sklearn', 'eval.protocols.frozen', 'eval.protocols.finetune')))"
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['eval.protocols.finetune']"

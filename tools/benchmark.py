@@ -6,6 +6,7 @@
     python tools/benchmark.py sinkhorn [--samples 56320] [--prototypes 3000]
     python tools/benchmark.py input CONFIG [CONFIG ...] [--clips 32]
     python tools/benchmark.py localization [--parts extraction metric head] [--arch base]
+    python tools/benchmark.py matrix [--kind light|torch|finetune] [--cells 6] [--no-forks]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
 `TimeSformerHead` with the same weights, on the same batch, neither with gradient checkpointing. Steps of the two
@@ -17,7 +18,8 @@ them). Goals on a GPU, ViT-B 16x224: at most 0.8 of the time and 0.6 of the memo
 `pretrain`: our pretraining step against the same step written plainly, and operations a second against the peak;
 `sinkhorn`: the codes alone (tools/benchmark_pretrain.py). `input`: clips a second and core of a config's pipeline by
 decoder, what bounds its training, and the remedy (tools/benchmark_input.py). `localization`: extraction of sliding
-clips, the metric, and the memory of the head (tools/benchmark_localization.py).
+clips, the metric, and the memory of the head (tools/benchmark_localization.py). `matrix`: what a cell costs beyond its
+own work (tools/benchmark_matrix.py); goal: at most 1 s.
 """
 
 import argparse
@@ -76,12 +78,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     corruptions.add_argument('--size', type=int, default=256, help='pixels of a side')
     corruptions.add_argument('--names', nargs='+', metavar='NAME', help='these alone')
     corruptions.set_defaults(run=print_corruptions)
-    from tools import benchmark_input, benchmark_localization, benchmark_pretrain
+    from tools import benchmark_input, benchmark_localization, benchmark_matrix, benchmark_pretrain
 
     benchmark_pretrain.add_pretrain(commands)
     benchmark_pretrain.add_sinkhorn(commands)
     benchmark_input.add_input(commands)
     benchmark_localization.add_localization(commands)
+    benchmark_matrix.add_matrix(commands)
     args = parser.parse_args(argv)
     if 'device' not in args:
         return args

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from eval import claims
 from eval.records import RecordError, read_record, write_atomic
@@ -152,12 +153,27 @@ def settled(job: Job) -> Finished | None:
 # -------------------------------------------------------------------------------------------------- its process
 
 
+class Process(Protocol):
+    """What is asked of a cell's process: a part of `subprocess.Popen`."""
+
+    pid: int | None  # None until it has started
+    returncode: int | None  # minus the number of the signal that ended it
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Running:
     """A cell's process, since when it runs, and how much of its log is older."""
 
     job: Job
-    process: subprocess.Popen
+    process: Process
     begun: float
     log_bytes: int
 
@@ -169,24 +185,36 @@ def start(job: Job, cores: int, device: str | None = None) -> Running:
         cores: Its share of the machine.
         device: For CUDA_VISIBLE_DEVICES; None leaves that as it is.
     """
-    environment = os.environ | {'OMP_NUM_THREADS': str(cores), 'SIGMA_CELL_OF': str(os.getpid())}
-    environment.setdefault('SIGMA_WORKERS', str(min(cores - 1, 8)))
-    if device is not None:
-        environment['CUDA_VISIBLE_DEVICES'] = device
-    command = [sys.executable, str(RUN_CELL), '--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder]
-    command += [word for module in job.imports for word in ('--import', module)]
-    job.log.parent.mkdir(parents=True, exist_ok=True)
+    size = log_bytes(job)
     with open(job.log, 'ab') as file:
-        size = file.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            [*command, job.cell],
+            [sys.executable, str(RUN_CELL), *arguments_of(job)],
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env=environment_of(cores) | ({} if device is None else {'CUDA_VISIBLE_DEVICES': device}),
             cwd=job.cwd,
         )
     return Running(job, process, time.perf_counter(), size)
+
+
+def arguments_of(job: Job) -> list[str]:
+    """Of `eval/run_cell.py`."""
+    imports = [word for module in job.imports for word in ('--import', module)]
+    return ['--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder, *imports, job.cell]
+
+
+def environment_of(cores: int) -> dict[str, str]:
+    """Of a process that this one starts: its share of the machine, and whose it is."""
+    environment = os.environ | {'OMP_NUM_THREADS': str(cores), 'SIGMA_CELL_OF': str(os.getpid())}
+    environment.setdefault('SIGMA_WORKERS', str(min(cores - 1, 8)))
+    return environment
+
+
+def log_bytes(job: Job) -> int:
+    """How long the log is by now; its folder is made."""
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    return job.log.stat().st_size if job.log.is_file() else 0
 
 
 def conclude(running: Running) -> Finished:

@@ -1,18 +1,27 @@
 """Cells on this machine: one process a cell, `jobs` at a time, each on its share of the cores, or on its GPU."""
 
 import os
+from collections.abc import Sequence
 
+from eval.executors.forks import POSSIBLE, Forks
 from eval.executors.job import Finished, Job, Running, conclude, end, start
 
 
 class Local:
-    """Places on this machine; see `eval.executors.schedule.Backend`."""
+    """Places on this machine; see `eval.executors.schedule.Backend`.
+
+    Args:
+        jobs: Cells at a time.
+        modules: What cells import. Given any, cells are forks of one process that has imported them, where the
+            system allows it; else each starts anew.
+    """
 
     poll_seconds = 0.02
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int, modules: Sequence[str] = ()) -> None:
+        self.jobs, self.modules = jobs, modules
         self.places = _devices(jobs)
+        self.forks: Forks | None = None
         self.running: list[tuple[Running, str | None]] = []
 
     def room(self) -> int:
@@ -20,9 +29,13 @@ class Local:
 
     def start(self, jobs: list[Job]) -> None:
         cores = max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        if self.modules and POSSIBLE and self.forks is None:
+            self.forks = Forks(self.modules, cores)
         for job in jobs:
             device = self.places.pop(0)
-            self.running.append((start(job, cores, device), device))
+            anew = self.forks is None or self.forks.gone
+            running = start(job, cores, device) if anew else self.forks.start(job, device)
+            self.running.append((running, device))
 
     def ended(self) -> list[Finished]:
         over = [pair for pair in self.running if pair[0].process.poll() is not None]
@@ -37,6 +50,8 @@ class Local:
         for running, _ in self.running:
             end(running)
         self.running.clear()
+        if self.forks is not None:
+            self.forks.close()
 
 
 def _devices(jobs: int) -> list[str | None]:

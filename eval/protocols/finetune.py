@@ -133,9 +133,8 @@ class Finetune(Protocol):
 
     @staticmethod
     def _num_readable(resolved, subset: list[int] | None) -> int:
-        train = resolved.dataset.entries('train')
-        kept = [train[i] for i in subset] if subset is not None else train
-        return sum(entry['reason'] is None for entry in kept)
+        readable = resolved.dataset.readable('train')
+        return sum(readable) if subset is None else sum(readable[i] for i in subset)
 
     @staticmethod
     def _subset(resolved) -> list[int] | None:

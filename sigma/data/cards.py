@@ -88,6 +88,8 @@ class DatasetCard:
 
     path: Path
     info: dict
+    # Lists are long, and every cell of a plan asks for them: each is read and checked once in the life of a card.
+    _pairs: dict[str, list[tuple[str, Label]]] = field(default_factory=dict, repr=False)
     _entries: dict[str, list[dict]] = field(default_factory=dict, repr=False)
 
     @property
@@ -130,14 +132,16 @@ class DatasetCard:
         Raises:
             DataError: if the list is absent or another than the card's.
         """
-        several = self.task in ('multi_label', 'localization')
-        return read_list(self._checked_list(split), self.info.get('delimiter'), several)
+        if split not in self._pairs:
+            several = self.task in ('multi_label', 'localization')
+            self._pairs[split] = read_list(self._checked_list(split), self.info.get('delimiter'), several)
+        return list(self._pairs[split])
 
     def _checked_list(self, split: str) -> Path:
         entry = self.split(split)
         path = self._file(entry['list'])
         if not path.is_file():
-            raise DataError(f'{self.name} ({split}) is not prepared: {path} is absent. {self._how_to_prepare()}')
+            raise self._not_prepared()
         found = list_sha256(path)
         if entry['sha256'] is not None and found != entry['sha256']:
             raise DataError(
@@ -153,18 +157,27 @@ class DatasetCard:
         Raises:
             DataError: as `pairs`, and where the index is absent or lacks listed videos.
         """
+        return [dict(entry) for entry in self._known_entries(split)]
+
+    def readable(self, split: str) -> list[bool]:
+        """Whether each listed video can be read, as the index found it. Raises as `entries`."""
+        return [entry['reason'] is None for entry in self._known_entries(split)]
+
+    def _known_entries(self, split: str) -> list[dict]:
         if split not in self._entries:
             self._entries[split] = self._read_entries(split)
-        return [dict(entry) for entry in self._entries[split]]
+        return self._entries[split]
 
     def _read_entries(self, split: str) -> list[dict]:
         pairs = self.pairs(split)
+        if not self._file(self.info['index']).is_file():
+            raise self._not_prepared()
         index = load_index(self._file(self.info['index']))
         absent = [video for video, _ in pairs if video not in index]
         if absent:
             raise DataError(
                 f'{self._file(self.split(split)["list"])} names {len(absent)} videos that its index does not have, '
-                f'first {absent[0]}. {self._how_to_prepare()}'
+                f'{_first(absent)}. {self._how_to_prepare()}'
             )
         root = self._file(self.info['video_root']) if self.info.get('video_root') else index.root
         annotations = self._annotations()
@@ -187,7 +200,7 @@ class DatasetCard:
         gone = [e['video'] for e in entries if e['reason'] is None and not Path(e['filename']).is_file()]
         if gone:
             raise DataError(
-                f'{self.name} ({split}) names {len(gone)} videos that are no longer under {root}, first {gone[0]}. '
+                f'{self.name} ({split}) names {len(gone)} videos that are no longer under {root}, {_first(gone)}. '
                 f'{self._how_to_prepare()}'
             )
         return entries
@@ -197,7 +210,7 @@ class DatasetCard:
             return {}
         path = self._file(self.info['annotations'])
         if not path.is_file():
-            raise DataError(f'{self.name} is not prepared: {path} is absent. {self._how_to_prepare()}')
+            raise self._not_prepared()
         return json.loads(path.read_text(encoding='utf-8'))
 
     def content_sha256(self, split: str) -> str:
@@ -208,15 +221,31 @@ class DatasetCard:
             DataError: as `entries`.
         """
         digest = hashlib.sha256()
-        for entry in self.entries(split):
+        for entry in self._known_entries(split):
             digest.update(f'{entry["video"]} {entry["sha256"]} {entry["reason"] is None}\n'.encode())
             if entry['annotation'] is not None:
                 digest.update(json.dumps(entry['annotation'], sort_keys=True).encode() + b'\n')
         return digest.hexdigest()
 
+    def _not_prepared(self) -> DataError:
+        """The error for files that tools/prepare.py writes: all that are absent are named, whichever was asked for."""
+        names = [entry['list'] for entry in self.info['splits'].values()]
+        names += [self.info[key] for key in ('index', 'annotations') if self.info.get(key)]
+        absent = [name for name in names if not self._file(name).is_file()]
+        return DataError(
+            f'{self.name} is not prepared: {len(absent)} of its {len(names)} files are absent from '
+            f"'{self.info['data_root']}': {', '.join(absent)}. {self._how_to_prepare()}"
+        )
+
     def _how_to_prepare(self) -> str:
         how = self.info.get('prepare')
         return f'Prepare it with: {how}' if how else 'Run tools/prepare.py again.'
+
+
+def _first(videos: list[str], most: int = 3) -> str:
+    """`first a.mp4`, or the first few and how many more there are."""
+    more = f' and {len(videos) - most} more' if len(videos) > most else ''
+    return f'first {", ".join(videos[:most])}{more}'
 
 
 def load_dataset_card(name: str) -> DatasetCard:

@@ -95,7 +95,7 @@ def test_killed_after_every_cell_of_twelve(tmp_path):
 def test_the_next_run_waits_for_a_cell_that_is_still_finishing(tmp_path):
     home, work = tiny.make(tmp_path / 'home', num_encoders=1), tmp_path / 'work'
     name = 'a_tiny_tiny_low_s0'
-    tiny.order(home, **{name: ('deaf', 6)})  # it does not hear that its matrix is gone
+    tiny.order(home, **{name: ('deaf', 20)})  # it does not hear that its matrix is gone; the next one plans for seconds
     process = tiny.popen(home, work, '--jobs', 2, encoders='a', seeds=(0,))
     while name not in tiny.ran(home):
         time.sleep(0.01)

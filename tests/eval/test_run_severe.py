@@ -163,7 +163,7 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_runs(home, capsys, monk
         assert done.returncode == 2
         lines = done.stderr.strip().splitlines()
         assert lines[0] == 'run_severe: 3 things are missing or do not fit; nothing was run'
-        assert 'train.txt is absent. Prepare it with: python tools/prepare.py tiny' in lines[1]
+        assert f"1 of its 3 files are absent from '{home}': train.txt. Prepare it with: python tools" in lines[1]
         assert 'names 1 videos that are no longer under' in lines[2]
         assert 'v9.mp4. Prepare it with' in lines[2]
         assert 'b.safetensors is not there' in lines[3]
@@ -175,7 +175,18 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_runs(home, capsys, monk
 
 def test_one_missing_thing_is_one_sentence(home, capsys, monkeypatch):
     (home / 'index.jsonl').unlink()
-    assert_one_sentence(guarded(monkeypatch, capsys, command(home)), 'No index at')
+    words = 'tiny is not prepared: 1 of its 3 files', 'index.jsonl. Prepare it with: python tools/prepare.py tiny'
+    assert_one_sentence(guarded(monkeypatch, capsys, command(home)), *words)
+
+
+def test_files_that_are_absent_are_all_named_with_the_command(home, capsys, monkeypatch):
+    for name in ('train.txt', 'test.txt', 'index.jsonl'):
+        (home / name).unlink()
+    words = (
+        '3 of its 3 files are absent',
+        'train.txt, test.txt, index.jsonl. Prepare it with: python tools/prepare.py tiny',
+    )
+    assert_one_sentence(guarded(monkeypatch, capsys, command(home)), *words)
 
 
 def test_weights_and_lists_are_hashed_once_a_plan(home, monkeypatch):

@@ -66,6 +66,9 @@ def misbehave(name: str) -> None:
         time.sleep(argument)
     if what == 'sleep once':
         time.sleep(argument if ran(home_of_process()).count(name) == 1 else 0)
+    if what == 'tell':
+        told = {'pid': os.getpid(), 'parent': os.getppid(), 'argv': sys.argv, 'environment': dict(os.environ)}
+        (home_of_process() / f'{name}.told.json').write_text(json.dumps(told))
     if what == 'deaf':  # does not hear that it shall end
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(argument)

@@ -7,6 +7,7 @@ import pytest
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
 from sigma.data.index import DataError
 from sigma.data.published import SOURCES
+from tests.eval.tiny_matrix import make
 
 NAMES = sorted(path.stem for path in (CONFIG_ROOT / 'datasets').glob('*.py'))
 METRICS = {
@@ -111,3 +112,28 @@ def test_a_card_whose_classes_are_not_there_is_named(tmp_path):
 def test_an_unknown_dataset_is_answered_with_the_nearest():
     with pytest.raises(DataError, match="Unknown dataset 'gym98'. Did you mean 'gym99'?"):
         find_card('datasets', 'gym98')
+
+
+def test_lists_are_read_once_in_the_life_of_a_card_and_stay_its_own(tmp_path):
+    home = make(tmp_path)
+    lines = (home / 'index.jsonl').read_text().replace('"v1.mp4", "readable": true', '"v1.mp4", "readable": false')
+    (home / 'index.jsonl').write_text(lines)
+    card = load_dataset_card(str(home))
+    wanted = [(f'v{number}.mp4', number % 2) for number in range(4)]
+    assert card.pairs('train') == wanted
+    card.pairs('train').pop()
+    card.entries('train')[0]['reason'] = 'changed'
+    (home / 'train.txt').unlink()
+    assert card.pairs('train') == wanted
+    assert card.readable('train') == [True, False, True, True]
+    with pytest.raises(DataError, match='1 of its 3 files are absent from .*: train.txt. Prepare it with: python'):
+        load_dataset_card(str(home)).pairs('train')
+
+
+def test_videos_that_are_gone_are_counted_and_the_first_named(tmp_path):
+    home = make(tmp_path)
+    for number in range(5, 10):
+        (home / f'v{number}.mp4').unlink()
+    words = r'names 5 videos that are no longer under .*, first v5.mp4, v6.mp4, v7.mp4 and 2 more. Prepare it with'
+    with pytest.raises(DataError, match=words):
+        load_dataset_card(str(home)).entries('test')

@@ -1,0 +1,177 @@
+"""Cells as forks of one process that has imported what they need, which spares each of them the seconds of that.
+
+`eval/serve_cells.py` is that process: it imports, then forks for every line of JSON that it is sent, and says when a
+fork starts and how it ends. A cell still is a process of its own, with its log, its device, and its own end.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eval.executors.job import Job, Running, arguments_of, environment_of, log_bytes
+
+SERVE_CELLS = Path(__file__).resolve().parents[1] / 'serve_cells.py'
+POSSIBLE = sys.platform == 'linux'  # elsewhere a fork would not hear that its matrix is gone
+STEP_SECONDS = 0.005
+
+
+# What cells that use torch import beyond the modules of their protocols, most of it when they build what configs name.
+WITH_TORCH = (
+    'torch._dynamo',  # the first step of an optimizer imports it
+    'eval.evaluator',
+    'eval.models',
+    'sigma.engine',
+    'sigma.models',
+    'sigma.data.augment',
+    'sigma.data.clips',
+    'sigma.data.labels',
+    'sigma.data.sampling',
+    'sigma.data.transforms',
+    'mmaction.datasets',
+    'mmaction.models',
+)
+
+
+def modules_of(protocols: Sequence) -> list[str]:
+    """Modules that the cells of these protocols, one each, need; none for a single cell, which may as well import.
+
+    A user's own protocol is imported by the cell alone, since its file may be another by the next one.
+    """
+    if len(protocols) < 2:
+        return []
+    found = ['eval.cells', 'eval.metrics']
+    found += [type(protocol).__module__ for protocol in protocols]
+    found += WITH_TORCH if any(protocol.uses_torch for protocol in protocols) else ()
+    return [name for name in dict.fromkeys(found) if name.partition('.')[0] in ('eval', 'sigma', 'mmaction', 'torch')]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A line to the server.
+
+    Attributes:
+        number: Of the fork that it is about, given by who asks.
+        signal: To be sent to a fork that runs; None starts one, with what follows.
+        arguments: Of `eval/run_cell.py`.
+        log, cwd, device: As of `eval.executors.job.start`.
+        matrix: Number of the process that asks.
+    """
+
+    number: int
+    signal: int | None = None
+    arguments: tuple[str, ...] = ()
+    log: str = ''
+    cwd: str = '.'
+    device: str | None = None
+    matrix: int = 0
+
+
+class Forks:
+    """The server, started at once; it imports while cells are sent to it already.
+
+    Args:
+        modules: What cells need; one that cannot be imported is left to the cell, whose log then says why.
+        cores: Share of the machine of each cell.
+    """
+
+    def __init__(self, modules: Iterable[str], cores: int) -> None:
+        self._replies, write = os.pipe()
+        os.set_blocking(self._replies, False)
+        # By NVML: the other way to look for a GPU would keep forks from using it.
+        environment = environment_of(cores) | {'PYTORCH_NVML_BASED_CUDA_CHECK': '1'}
+        self._server = subprocess.Popen(
+            [sys.executable, str(SERVE_CELLS), str(write), *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=[write],
+        )
+        os.close(write)
+        self._rest, self._forks, self.gone = b'', {}, False
+
+    def start(self, job: Job, device: str | None = None) -> Running:
+        """As `eval.executors.job.start`."""
+        size, fork = log_bytes(job), Fork(self, len(self._forks))
+        self._forks[fork.number] = fork
+        begun = time.perf_counter()
+        order = Order(fork.number, None, tuple(arguments_of(job)), str(job.log), job.cwd, device, os.getpid())
+        self.send(order)
+        return Running(job, fork, begun, size)
+
+    def send(self, order: Order) -> None:
+        """Tell the server; nothing where it is gone."""
+        try:
+            self._server.stdin.write(json.dumps(asdict(order)).encode() + b'\n')
+            self._server.stdin.flush()
+        except OSError:
+            self.listen()
+
+    def listen(self) -> None:
+        """Take in what the server has said. Where it is gone, its forks were told to end with it."""
+        while not self.gone:
+            try:
+                said = os.read(self._replies, 65536)
+            except BlockingIOError:
+                return
+            if not said:
+                self.gone = True
+                os.close(self._replies)
+                with contextlib.suppress(OSError):
+                    self._server.stdin.close()
+                self._server.wait()
+                for fork in self._forks.values():
+                    fork.returncode = -signal.SIGTERM if fork.returncode is None else fork.returncode
+                return
+            *lines, self._rest = (self._rest + said).split(b'\n')
+            for line in lines:
+                number, pid, returncode = json.loads(line)
+                self._forks[number].pid, self._forks[number].returncode = pid, returncode
+
+    def close(self) -> None:
+        """End the server, and with it what still runs."""
+        if not self.gone:
+            self._server.terminate()
+            while not self.gone:
+                self.listen()
+                time.sleep(STEP_SECONDS)
+
+
+class Fork:
+    """A cell's process; see `eval.executors.job.Process`."""
+
+    def __init__(self, forks: Forks, number: int) -> None:
+        self.number, self.pid, self.returncode = number, None, None
+        self._forks = forks
+
+    def poll(self) -> int | None:
+        self._forks.listen()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(f'fork {self.number}', timeout)
+            time.sleep(STEP_SECONDS)
+        return self.returncode
+
+    def terminate(self) -> None:
+        if self.poll() is None and self.pid is None:
+            self._forks.close()  # it still imports, and would not hear for seconds
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Sent by its parent: to another process that was given its number meanwhile, nothing is sent.
+        if self.poll() is None:
+            self._forks.send(Order(self.number, int(number)))
