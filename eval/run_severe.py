@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
     import_protocols(imports)
     found = make_plan(args)
-    jobs = num_at_once(args)
+    jobs = num_at_once(args, len(found.in_state('to run', 'elsewhere')))
     print(headline(found, jobs))
     print_plan(found, every_cell=args.dry_run)
     if found.problems:
@@ -145,11 +145,13 @@ def make_plan(args: argparse.Namespace):
     return found
 
 
-def num_at_once(args: argparse.Namespace) -> int:
-    """Cells at a time."""
+def num_at_once(args: argparse.Namespace, num_open: int) -> int:
+    """Cells at a time; on this machine not more than there are, so that a single cell has all its cores."""
     from eval.executors.local import default_jobs
 
-    return args.slurm_array if args.executor == 'slurm' else args.jobs or default_jobs()
+    if args.executor == 'slurm':
+        return args.slurm_array
+    return max(1, min(args.jobs or default_jobs(), num_open))
 
 
 def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
