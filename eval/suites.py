@@ -119,6 +119,13 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('robustness', 'toy', 'robustness_toy'),
         Entry('robustness_frozen', 'toy', 'robustness_toy_frozen'),
     ),
+    # Small real footage that a user has prepared: give it with --datasets.
+    'robustness_small_real': (
+        Entry('finetune', 'toy', 'finetune_small'),
+        Entry('frozen_linear', 'toy', 'frozen_demo'),
+        Entry('robustness', 'toy', 'robustness_small'),
+        Entry('robustness_frozen', 'toy', 'robustness_small_frozen'),
+    ),
     # What labels alone teach, and that appearance alone teaches nothing.
     'controls': (
         Entry('finetune', 'toy', 'finetune_small'),

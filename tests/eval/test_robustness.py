@@ -369,7 +369,8 @@ def test_every_recipe_joins_with_a_card(toy, name):
     from sigma.data.cards import find_card, read_card
 
     protocol = get_protocol(read_card(find_card('recipes', name), 'recipe')['protocol'])
-    for encoder in ('random',) if 'toy' in name else ('random', 'r2plus1d_18'):
+    own = any(word in name for word in ('toy', 'small'))  # settings for tiny encoders
+    for encoder in ('random',) if own else ('random', 'r2plus1d_18'):
         if encoder == 'r2plus1d_18' and 'frozen' in name:
             continue
         config = resolve(toy, name, protocol.name, encoder).config
@@ -377,6 +378,14 @@ def test_every_recipe_joins_with_a_card(toy, name):
         coded = REENCODED in config['columns']
         assert len(config['columns']) == 1 + pairs + 3 + coded
         assert coded == any(get_corruption(corruption).family == 'codec' for corruption in config['corruptions'])
+
+
+def test_small_footage_is_swept_at_the_size_of_its_files_on_the_cells_of_small_real(toy):
+    swept = [e for e in SUITES['robustness_small_real'] if e.protocol.startswith('robustness')]
+    found = [resolve(toy, e.recipe, e.protocol) for e in swept]
+    assert [(r.config['working_short_side'], len(r.config['corruptions'])) for r in found] == [(None, 12)] * 2
+    trained = [r.protocol.trained(r).cell for r in found]
+    assert [(c.protocol, c.recipe) for c in trained] == [(e.protocol, e.recipe) for e in SUITES['small_real']]
 
 
 def test_published_suites_are_whole(toy):
@@ -391,7 +400,7 @@ def test_entries_of_suites_name_recipes_of_their_protocol():
 
     held = [e for name, entries in SUITES.items() if name.startswith('robustness') for e in entries]
     swept = [e for e in held if e.protocol.startswith('robustness')]
-    assert len(swept) == 10
+    assert len(swept) == 12
     for entry in swept:
         assert read_card(find_card('recipes', entry.recipe), 'recipe')['protocol'] == entry.protocol
 
