@@ -88,17 +88,25 @@ class Sweep:
 
 
 def is_sweep(record: Record) -> bool:
-    """Whether a record holds a sweep over corruptions."""
-    return record.score['metric'] in ('mpc', 'mpc_available') and not record.published
+    """Whether a record holds a sweep over corruptions, of whole videos or of actions in them."""
+    return (_is_of_videos(record) or _is_of_actions(record)) and not record.published
+
+
+def _is_of_videos(record: Record) -> bool:
+    return record.score['metric'] in ('mpc', 'mpc_available')
+
+
+def _is_of_actions(record: Record) -> bool:
+    return record.score['metric'].startswith('corrupted_map')
 
 
 def sweeps(records: Iterable[Record], allow_partial: bool = False) -> list[Sweep]:
     """A sweep for each protocol and dataset, rows in the order of the records.
 
     Raises:
-        RecordError: if no record holds one, records do not compare, or predictions are not beside one.
+        RecordError: if no record holds one of whole videos, records do not compare, or predictions are not beside one.
     """
-    kept = [record for record in records if is_sweep(record)]
+    kept = [record for record in records if is_sweep(record) and _is_of_videos(record)]
     if not kept:
         raise RecordError('no record holds a sweep over corruptions; run eval/run_severe.py --suite robustness_toy')
     return [_sweep(column) for column in columns(select(kept), allow_partial)]
@@ -135,8 +143,62 @@ def _sweep(column) -> Sweep:
 
 
 def report(records: Iterable[Record], baseline: str = 'random', allow_partial: bool = False) -> str:
-    """Clean, mPC and its kin, every corruption with ranks, diagnostics as differences, and paired comparisons."""
-    return '\n\n'.join(_text(sweep, baseline) for sweep in sweeps(records, allow_partial)) + '\n'
+    """Clean, mPC and its kin, every corruption with ranks, diagnostics as differences, and paired comparisons.
+
+    Of sweeps over damaged actions: clean mAP, its mean under damage, every corruption with ranks, every cell.
+
+    Raises:
+        RecordError: as `sweeps`, if no record holds a sweep of either kind.
+    """
+    records = list(records)
+    actions = [record for record in records if is_sweep(record) and _is_of_actions(record)]
+    texts = [_text_of_actions(column) for column in columns(select(actions), allow_partial)] if actions else []
+    if not actions or any(is_sweep(record) and _is_of_videos(record) for record in records):
+        texts = [_text(sweep, baseline) for sweep in sweeps(records, allow_partial)] + texts
+    return '\n\n'.join(texts) + '\n'
+
+
+def _text_of_actions(column) -> str:
+    """Clean mAP first, so that no relative figure stands without it; means over seeds."""
+    config = next(iter(column.cells.values())).records[0].identity['config']
+    rows = {}
+    for row, cell in column.cells.items():
+        for record in cell.records:
+            if record.identity['config']['columns'] != config['columns']:
+                raise RecordError(f'{record.path}: has other columns than the records beside it; draw them apart')
+        kept = [record.score['others'] for record in cell.records]
+        rows[row] = {
+            name: float(np.mean([other[name] for other in kept])) for name in ('clean_map', *config['columns'][1:])
+        }
+    severities, names = config['severities'], list(config['corruptions'])
+    means = {
+        name: {row: float(np.mean([found[f'{name}-{s}'] for s in severities])) for row, found in rows.items()}
+        for name in names
+    }
+    whole = {row: float(np.mean([means[name][row] for name in names])) for row in rows}
+    lines = [['', *rows], ['clean', *(f'{found["clean_map"]:.1f}' for found in rows.values())]]
+    lines.append(['mean damaged', *(f'{value:.1f}' for value in whole.values())])
+    lines.append(
+        [
+            'rPC',
+            *(f'{100 * whole[r] / rows[r]["clean_map"]:.1f}' if rows[r]['clean_map'] else 'clean is 0' for r in rows),
+        ]
+    )
+    for name in names:
+        rank = ranks(list(means[name].values())).tolist()
+        lines.append([name, *(f'{value:.1f} ({place})' for value, place in zip(means[name].values(), rank))])
+        for severity in severities:
+            cells = [found[f'{name}-{severity}'] for found in rows.values()]
+            drops = [value - found['clean_map'] for value, found in zip(cells, rows.values())]
+            lines.append([f'  {severity}', *(f'{value:.1f} ({drop:+.1f})' for value, drop in zip(cells, drops))])
+    text = [f'{column.name}: mAP in percent', *_aligned(lines)]
+    text.append('corruptions: mean over lengths (rank); below each, by length: mAP (difference to clean)')
+    return '\n'.join(text)
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
 
 
 def _text(sweep: Sweep, baseline: str) -> str:
@@ -160,9 +222,7 @@ def _text(sweep: Sweep, baseline: str) -> str:
     for name in (name for name in sweep.columns if name not in counted):
         found = [sweep.accuracy(row) for row in names]
         lines.append([name, *(f'{a[name]:.1f} ({a[name] - a["clean"]:+.1f})' for a in found)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [f'{sweep.name}: top-1 in percent, {len(next(iter(sweep.correct.values()))[0])} videos']
-    text += ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    text = [f'{sweep.name}: top-1 in percent, {len(next(iter(sweep.correct.values()))[0])} videos', *_aligned(lines)]
     text.append(
         'corruptions: mean over severities (rank); below them, in no mean: top-1 (difference to clean); rPC and '
         'gamma-r divide by the clean accuracy, so a weak encoder scores high there'

@@ -119,6 +119,17 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('robustness', 'toy', 'robustness_toy'),
         Entry('robustness_frozen', 'toy', 'robustness_toy_frozen'),
     ),
+    # Trained heads on videos whose actions are damaged in the middle (eval/protocols/localization_robustness.py).
+    'robustness_localization': (
+        Entry('localization', 'thumos14', 'localization_thumos14'),
+        Entry('localization_robustness', 'thumos14', 'localization_robustness'),
+        Entry('localization', 'activitynet', 'localization_activitynet'),
+        Entry('localization_robustness', 'activitynet', 'localization_robustness_activitynet'),
+    ),
+    'robustness_localization_toy': (
+        Entry('localization', 'toy_localization', 'localization_demo'),
+        Entry('localization_robustness', 'toy_localization', 'localization_robustness_toy'),
+    ),
     # Small real footage that a user has prepared: give it with --datasets.
     'robustness_small_real': (
         Entry('finetune', 'toy', 'finetune_small'),

@@ -100,24 +100,7 @@ class Robustness(Protocol):
 
     def trained(self, resolved) -> Resolved:
         """The cell whose weights are measured."""
-        from eval.protocols import get_protocol
-
-        cell, wanted = resolved.cell, resolved.recipe['trained']
-        family = resolved.encoder.family
-        if isinstance(wanted, dict):
-            if family not in wanted:
-                raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
-            wanted = wanted[family]
-        found = Cell(
-            self.trained_protocol,
-            cell.dataset,
-            wanted.replace('{family}', family),
-            cell.encoder,
-            cell.seed,
-            cell.shots,
-            cell.examples,
-        )
-        return Resolved(found, get_protocol(self.trained_protocol), resolved.parts)
+        return trained_cell(resolved, self.trained_protocol)
 
     def config(self, resolved) -> dict:
         """What is shown, at which constants, of which trained cell.
@@ -363,6 +346,24 @@ PROTOCOLS = [
 
 
 # --- the trained cell -----
+
+
+def trained_cell(resolved, protocol: str) -> Resolved:
+    """The cell of this protocol whose weights are measured: same dataset, encoder, seed and subset.
+
+    Raises:
+        DataError: if the recipe names none for the encoder's family, or one of another protocol.
+    """
+    from eval.protocols import get_protocol
+
+    cell, wanted, family = resolved.cell, resolved.recipe['trained'], resolved.encoder.family
+    if isinstance(wanted, dict):
+        if family not in wanted:
+            raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
+        wanted = wanted[family]
+    recipe = wanted.replace('{family}', family)
+    found = Cell(protocol, cell.dataset, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
+    return Resolved(found, get_protocol(protocol), resolved.parts)
 
 
 def make(trained: Resolved, work_dir: str | Path) -> None:
