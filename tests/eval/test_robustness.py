@@ -314,6 +314,25 @@ def test_workers_and_other_variants_change_nothing(entries):
     assert np.array_equal(by_itself[3, 'gaussian_noise-3'], alone[3, 'gaussian_noise-3'])
 
 
+@pytest.mark.parametrize(
+    'steps', [PIPELINE[1:], PIPELINE[:2] + PIPELINE[3:], []], ids=['no file', 'no frames', 'empty']
+)
+def test_a_pipeline_without_frames_to_corrupt_is_refused(entries, steps):
+    with pytest.raises(DataError, match='gives no uint8 frames at the working size'):
+        CorruptedClips(entries, [0], steps, [Variant(CLEAN)])
+
+
+@pytest.mark.parametrize(
+    'damage', [lambda frames: frames[:-1], lambda frames: frames.astype(np.float32)], ids=['number', 'type']
+)
+def test_a_corruption_that_changes_the_number_or_type_of_frames_ends_the_sweep(entries, damage, monkeypatch):
+    plain = CORRUPTIONS['contrast']
+    broken = dataclasses.replace(plain, function=lambda frames, level, draws: damage(frames), acts_on='clip')
+    monkeypatch.setitem(CORRUPTIONS, 'contrast', broken)
+    with pytest.raises(ValueError, match='contrast-1 changed the number of frames of .*, or their type'):
+        shown(entries, [Variant('contrast', 1)])
+
+
 def test_the_clean_baseline_of_codecs_went_through_a_codec(entries):
     found = shown(entries, [Variant(CLEAN), Variant(REENCODED)])
     difference = np.abs(found[0, 'clean'].astype(int) - found[0, 'reencoded']).mean()
