@@ -14,12 +14,13 @@ from eval.corruptions import get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.corruptions.timing import sample_frames
 from eval.features_dense import DenseView, _resized, frames_of
+from eval.figures import load_figure
 from eval.metrics import get_metric, load_predictions, score_predictions
 from eval.metrics.localization import pack_segments
 from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.protocols import get_protocol, localization_robustness, robustness
 from eval.records import read_record
-from eval.robustness import is_sweep, report, sweeps
+from eval.robustness import is_sweep, report
 from eval.suites import SUITES
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
 from sigma.data.clips import DecodeError
@@ -318,22 +319,27 @@ def test_each_sweep_of_a_suite_follows_the_cell_that_it_measures(suite):
 # --- the report -----
 
 
-def test_the_report_sets_the_clean_map_before_every_other(long, tmp_path, here):
+def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_path, here):
     record = measured(resolve(long, tmp_path, corruptions=NAMES[:2], severities=(1, 3)), tmp_path / 'work')
     assert is_sweep(record)
     values = {'clean_map': 40.0, f'{NAMES[0]}-1': 30, f'{NAMES[0]}-3': 20, f'{NAMES[1]}-1': 40, f'{NAMES[1]}-3': 10}
     record.score['others'] |= values
     text = report([record])
     rows = {line.split('  ')[0]: line.split()[-2:] for line in text.splitlines()}
+    assert ': mAP in percent, 3 videos' in text
     assert rows['clean'][-1] == '40.0'
-    assert rows['mean damaged'][-1] == '25.0'
+    assert rows['mean damaged mAP'][-1] == '25.0'
     assert rows['rPC'][-1] == '62.5'
+    assert rows['worst cell'] == ['10.0', f'{NAMES[1]}-3']
     assert rows[NAMES[0]] == ['25.0', '(1)']
     assert '10.0 (-30.0)' in text
     assert text.index('\nclean') < text.index('\nrPC')
+    assert 'paired' not in text
+    figure = load_figure('severity_curves')([record])
+    first = next(axes for part in figure.subfigs for axes in part.axes if axes.get_visible())
+    assert first.lines[0].get_xdata().tolist() == [0, 1, 3]
+    assert first.lines[0].get_ydata().tolist() == pytest.approx([40, 30, 20])
+    (axes,) = load_figure('robustness_heatmap')([record]).subfigs[0].axes
+    assert axes.get_title().endswith('clean 40.0, mean damaged mAP 25.0')
     record.score['others']['clean_map'] = 0.0
     assert 'clean is 0' in report([record])
-    from eval.records import RecordError
-
-    with pytest.raises(RecordError, match='no record holds a sweep'):
-        sweeps([record])  # figures are of whole videos

@@ -215,7 +215,7 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     said = capsys.readouterr()
     assert 'not made: v_Archery_g01_c01__0.mp4' in said.out
     assert '2 pictures, its list says 3' in said.out
-    assert '1 missing of 2 listed' in said.err or 'missing of 2 listed' in said.err
+    assert '1 video (v_Archery_g01_c01__0.mp4) is missing of 2 listed' in said.err
     lay_pictures(root / 'v_Archery_g01_c01__0', colour(0, 0, 0, num_frames=3))
     first = (out / 'videos' / 'v_YoYo_g01_c01__0.mp4').stat().st_mtime_ns
     assert prepare.main(arguments) == 0
