@@ -52,9 +52,13 @@ class DamagedFeatures:
 
 
 def action_frames(seconds: np.ndarray, fps: float, num_frames: int) -> list[tuple[int, int]]:
-    """(first, last + 1) frames of actions (G, 2 or more) in seconds; what lies beyond the video is cut off."""
+    """(first, last + 1) frames of actions in seconds, to the nearest; what lies beyond the video is cut off.
+
+    Args:
+        seconds: (G, 3) start, end, class.
+    """
     found = []
-    for start, end in np.asarray(seconds, dtype=np.float64).reshape(len(seconds), -1)[:, :2]:
+    for start, end, _ in np.asarray(seconds, dtype=np.float64).reshape(-1, 3).tolist():
         first, last = max(0, round(start * fps)), min(num_frames, round(end * fps))
         if first < min(num_frames, max(last, first + 1)):  # shorter than a frame: that frame
             found.append((first, min(num_frames, max(last, first + 1))))

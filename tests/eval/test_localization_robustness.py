@@ -286,11 +286,12 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(long, tmp_path, changes, 
         resolve(long, tmp_path, **changes)
 
 
-def test_data_of_another_task_or_metric_is_refused(toy, tmp_path):
-    with pytest.raises(DataError, match='data set for action_recognition; localization_robustness needs one'):
+def test_data_of_another_task_or_metric_is_refused(long, tmp_path):
+    recipe = resolve(long, tmp_path).cell.recipe
+    other = write_long(tmp_path / 'other', task='multi_label')
+    with pytest.raises(DataError, match='data set for multi_label; localization_robustness needs one'):
         Resolved(
-            Cell('localization_robustness', str(toy), 'localization_robustness_toy', 'random', 0),
-            get_protocol('localization_robustness'),
+            Cell('localization_robustness', str(other), recipe, 'random', 0), get_protocol('localization_robustness')
         )
     folder = write_long(tmp_path / 'data', metric='map_50')
     with pytest.raises(DataError, match='is scored by map_50; known here: map_30_70, map_50_95'):
