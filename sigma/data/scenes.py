@@ -122,9 +122,7 @@ def read_items(name: str, list_file: Path, pairs_file: Path | None = None) -> li
 def _before(item: Item, other: str, number: int, theirs: dict[int, int], file: Path) -> Item:
     """The item before another video's background, whose class has the list's number."""
     if number not in theirs:
-        raise DataError(
-            f"'{file}': the background of {item.folder} is of class {number}, which the list does not have."
-        )
+        raise DataError(f"'{file}': the background of {item.folder} is of class {number}, which no listed video has.")
     return replace(item, other=other, other_label=theirs[number])
 
 

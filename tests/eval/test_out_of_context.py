@@ -1,5 +1,7 @@
 """Altered test videos: sets made of pictures known by hand, and whole cells of a trained one shown another set."""
 
+import gzip
+import json
 import pickle
 import subprocess
 from types import SimpleNamespace
@@ -34,7 +36,6 @@ UCF = 'YoYo/v_YoYo_g01_c01.avi 100\nArchery/v_Archery_g01_c01.avi 2\nArchery/v_A
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     """Test lists of a base, as they come with the project."""
-    import gzip
 
     monkeypatch.setattr(published, 'SHIPPED', tmp_path / 'shipped')
     for name, text in (
@@ -278,7 +279,6 @@ def shown(toy, tmp_path_factory):
     rows = [(e['video'], e['label']) for e in card.entries('test') if e['label'] % 2]
     (out / 'train.txt').write_text('')
     (out / 'test.txt').write_text(''.join(f'{video} {label}\n' for video, label in rows))
-    import json
 
     (out / 'annotations.json').write_text(
         json.dumps({video: {'background': (label + 1) % 10} for video, label in rows})
