@@ -69,13 +69,19 @@ DIAGNOSTICS = (('clip_reverse', 1), ('clip_shuffle', 1), ('clip_freeze', 5))
 # Transforms of a training pipeline, by the end of their type, and corruptions that they resemble.
 COLOURS = ('brightness', 'contrast', 'saturate')
 RESEMBLES = {
-    'RandAugment': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation'),
-    'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation'),
+    'RandAugment': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
+    'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
     'JitterColours': COLOURS,
     'ColorJitter': COLOURS,
-    'GaussianBlur': ('gaussian_blur', 'defocus_blur'),
-    'FrameOrder': ('shuffle', 'jumble', 'p-jumble', 'clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze'),
-    'PlayDirection': ('reverse', 'reverse_sampling', 'clip_reverse', 'clip_reverse_sampling'),
+    'GaussianBlur': ('gaussian_blur', 'defocus_blur', 'mixed_spatial'),
+    'FrameOrder': (
+        *('shuffle', 'jumble', 'p-jumble', 'mixed_temporal'),
+        *('clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze', 'clip_mixed_temporal'),
+    ),
+    'PlayDirection': (
+        *('reverse', 'reverse_sampling', 'mixed_temporal'),
+        *('clip_reverse', 'clip_reverse_sampling', 'clip_mixed_temporal'),
+    ),
 }
 
 

@@ -486,6 +486,10 @@ def test_training_with_what_is_tested_is_told(toy):
     assert robustness.trained_with({'pipeline': []}, variants) == []  # frozen
 
 
+def test_what_training_resembles_is_a_corruption():
+    assert {name for names in robustness.RESEMBLES.values() for name in names} <= set(CORRUPTIONS)
+
+
 def test_a_trained_cell_that_runs_elsewhere_is_waited_for_and_one_that_fails_is_named(toy, tmp_path, monkeypatch):
     resolved = resolve(toy, tiny_recipe(tmp_path))
     trained = resolved.protocol.trained(resolved)
