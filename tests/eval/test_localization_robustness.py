@@ -19,12 +19,13 @@ from eval.metrics import get_metric, load_predictions, score_predictions
 from eval.metrics.localization import pack_segments
 from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.protocols import get_protocol, localization_robustness, robustness
-from eval.records import read_record
+from eval.records import read_record, read_records
 from eval.robustness import is_sweep, report
 from eval.suites import SUITES
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
 from sigma.data.clips import DecodeError
 from sigma.data.index import DataError
+from tests.conftest import run_tool
 from tests.eval import tiny_localization
 from tests.eval.tiny_localization import write_long
 
@@ -344,3 +345,14 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
     assert axes.get_title().endswith('clean 40.0, mean damaged mAP 25.0')
     record.score['others']['clean_map'] = 0.0
     assert 'clean is 0' in report([record])
+
+
+@pytest.mark.slow
+def test_the_toy_suite_on_tiny_videos_is_one_command(long, tmp_path):
+    words = ['--suite', 'robustness_localization_toy', '--datasets', long, '--encoders', 'random', '--jobs', 1]
+    done = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'mean damaged mAP' in (tmp_path / 'robustness.txt').read_text()
+    assert {record.protocol['name'] for record in read_records(tmp_path)} == {'localization', 'localization_robustness'}
+    again = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
+    assert again.stdout.startswith('2 cells, 2 have their record')
