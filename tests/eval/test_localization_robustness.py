@@ -348,8 +348,15 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
 
 
 @pytest.mark.slow
-def test_the_toy_suite_on_tiny_videos_is_one_command(long, tmp_path):
-    words = ['--suite', 'robustness_localization_toy', '--datasets', long, '--encoders', 'random', '--jobs', 1]
+def test_a_suite_of_both_is_one_command(long, tmp_path):
+    swept = resolve(long, tmp_path)
+    trained = swept.protocol.trained(swept)
+    (tmp_path / 'suite.py').write_text(
+        'from eval.suites import SUITES, Entry\n'
+        f"SUITES['mini'] = (Entry('localization', {str(long)!r}, {trained.cell.recipe!r}), "
+        f"Entry('localization_robustness', {str(long)!r}, {swept.cell.recipe!r}))\n"
+    )
+    words = ['--suite', 'mini', '--import', tmp_path / 'suite.py', '--encoders', swept.cell.encoder, '--jobs', 1]
     done = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'mean damaged mAP' in (tmp_path / 'robustness.txt').read_text()
