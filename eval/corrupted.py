@@ -23,6 +23,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
 from eval.records import write_atomic
 from sigma.data.clips import READERS, DecodeError, seeded
+from sigma.data.index import DataError
 from sigma.registry import TRANSFORMS
 
 CLEAN, REENCODED = 'clean', 'reencoded'
@@ -67,6 +68,10 @@ class CorruptedClips(IterableDataset):
         variants: What to show of each video.
         short_side: Working size in pixels, before the corruption; None for the size of the file.
         seed: Of what is random in the pipeline (a control that shuffles frames).
+
+    Raises:
+        DataError: if the pipeline does not open a video, sample it and decode frames, in this order: then there are
+            no uint8 frames to corrupt before it resizes them.
     """
 
     def __init__(
@@ -79,6 +84,11 @@ class CorruptedClips(IterableDataset):
         seed: int = 0,
     ) -> None:
         kinds = [step['type'] for step in pipeline]
+        if kinds[:1] != ['sigma.OpenVideo'] or 'sigma.DecodeFrames' not in kinds:
+            raise DataError(
+                f'The evaluation pipeline ({", ".join(kinds) or "empty"}) gives no uint8 frames at the working size: '
+                'it must begin with sigma.OpenVideo, and have sigma.DecodeFrames before anything that changes pixels.'
+            )
         middle = kinds.index('sigma.DecodeFrames')
         self.reader = READERS[pipeline[0]['decoder']]
         self.sample = Compose([TRANSFORMS.build(dict(step)) for step in pipeline[1:middle]])

@@ -38,6 +38,8 @@ _SEVERE = (
     Entry('multi_label', 'charades', 'multi_label_{family}'),
 )
 _LADDER = (1000, 2000, 4000, 8000)
+_GROUNDS = ('places365', 'vqgan', 'stripe')
+_SCUBA = [(base, ground) for base in ('ucf101', 'hmdb51') for ground in _GROUNDS]
 
 SUITES: dict[str, tuple[Entry, ...]] = {
     'severe': _SEVERE,
@@ -124,6 +126,37 @@ SUITES: dict[str, tuple[Entry, ...]] = {
         Entry('frozen_linear', 'toy', 'frozen_demo'),
         Entry('robustness', 'toy', 'robustness_toy'),
         Entry('robustness_frozen', 'toy', 'robustness_toy_frozen'),
+    ),
+    # Trained cells on altered or mimed test videos, for those who have them (eval/protocols/out_of_context.py).
+    'out_of_context': (
+        *(Entry('out_of_context', f'scuba_{base}_{ground}', 'out_of_context') for base, ground in _SCUBA),
+        *(Entry('out_of_context', f'hat_ucf101_{kind}', 'out_of_context') for kind in ('background', 'human')),
+    ),
+    'out_of_context_k400': (
+        Entry('out_of_context', 'mimetics', 'out_of_context_k400'),
+        *(Entry('out_of_context', f'scuba_k400_{ground}', 'out_of_context_k400') for ground in _GROUNDS),
+        *(Entry('out_of_context', f'hat_k400_{kind}', 'out_of_context_k400') for kind in ('background', 'human')),
+    ),
+    'out_of_context_frozen': (
+        *(Entry('out_of_context_frozen', f'scuba_{base}_{ground}', 'out_of_context_frozen') for base, ground in _SCUBA),
+    ),
+    # Trained heads on videos whose actions are damaged in the middle (eval/protocols/localization_robustness.py).
+    'robustness_localization': (
+        Entry('localization', 'thumos14', 'localization_thumos14'),
+        Entry('localization_robustness', 'thumos14', 'localization_robustness'),
+        Entry('localization', 'activitynet', 'localization_activitynet'),
+        Entry('localization_robustness', 'activitynet', 'localization_robustness_activitynet'),
+    ),
+    'robustness_localization_toy': (
+        Entry('localization', 'toy_localization', 'localization_demo'),
+        Entry('localization_robustness', 'toy_localization', 'localization_robustness_toy'),
+    ),
+    # Small real footage that a user has prepared: give it with --datasets.
+    'robustness_small_real': (
+        Entry('finetune', 'toy', 'finetune_small'),
+        Entry('frozen_linear', 'toy', 'frozen_demo'),
+        Entry('robustness', 'toy', 'robustness_small'),
+        Entry('robustness_frozen', 'toy', 'robustness_small_frozen'),
     ),
     # What labels alone teach, and that appearance alone teaches nothing.
     'controls': (

@@ -38,6 +38,9 @@ ALLOWED = {
         *('eval.robustness', 'eval.corruptions'),
     },
     'eval.corrupted': {'eval.records', 'eval.corruptions', 'sigma'},
+    'eval.corrupted_dense': {
+        *('eval.records', 'eval.corruptions', 'eval.corrupted', 'eval.features', 'eval.features_dense', 'sigma')
+    },
     'eval.models': {'eval.registry', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.machine', 'sigma'},
     'eval.features_dense': {'eval.records', 'eval.features', 'sigma'},
@@ -54,6 +57,7 @@ ALLOWED = {
             'eval.subsets',
             'eval.corruptions',
             'eval.corrupted',
+            'eval.corrupted_dense',
             'eval.robustness',
             'eval.cells',
             'eval.claims',

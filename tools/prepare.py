@@ -8,6 +8,7 @@
     python tools/prepare.py folder --csv clips.csv --task repetition --test-every 4 --out data/reps
     python tools/prepare.py ucf101 --root UCF-101                                  # to $SIGMA_DATA/ucf101
     python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS
+    python tools/prepare.py hat_k400_human --root DIR --annotations LIST           # altered copies of test videos
     python tools/prepare.py reencode VIDEOS --out SMALL --short-side 256 --gop 12  # copies that are quick to read
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video read strictly
@@ -30,7 +31,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sigma.data import published
+from sigma.data import published, scenes
 from sigma.data.cards import load_dataset_card
 from sigma.data.folders import Splits, check_splits, find_videos, named, names_in, splits_of_csv, splits_of_folder
 from sigma.data.index import NO_SUCH_FILE, DataError, Index, build_index, write_whole
@@ -158,6 +159,36 @@ def prepare_published(options: argparse.Namespace) -> int:
     if lists.annotations is not None:
         write_annotations(out / 'annotations.json', lists.annotations)
     write_whole(out / 'dataset.py', card_text({**card.info, 'splits': entries, 'prepare': options.command}))
+    print(f'card: {out / "dataset.py"}')
+    return 0
+
+
+def prepare_scenes(options: argparse.Namespace) -> int:
+    """Take altered copies of a known dataset's test videos (`sigma/data/scenes.py`): make videos of their pictures."""
+    card, root = load_dataset_card(options.dataset), Path(options.root)
+    if not root.is_dir():
+        raise DataError(f"--root: '{root}' is no folder.")
+    pairs = Path(options.pairs) if options.pairs is not None else None
+    items = scenes.read_items(card.name, Path(options.annotations), pairs)
+    name = card.name if pairs is None else f'{card.name}_{pairs.stem}'
+    out = Path(options.out) if options.out is not None else Path(card.info['data_root']).with_name(name)
+    bad = scenes.make_videos(card.name, items, root, out / 'videos', options.fps, options.workers)
+    for video, reason in list(bad.items())[:5]:
+        print(f'  not made: {video}: {reason}')
+    videos = [item.video for item in items]
+    files = {video: video for video in videos if video not in bad}
+    index = build_index(out / 'videos', videos, out / 'index.jsonl', workers=options.workers, files=files)
+    _tell_missing([video for video in videos if video in bad], len(videos), out, card.info['obtain'])
+    if not _may_write(index, options.allow_unreadable):
+        return 1
+    info = {**card.info, 'name': name, 'prepare': options.command}
+    pairs_of = {'train': [], 'test': [(item.video, item.label) for item in items]}
+    info['splits'] = {split: _write_split(out, split, listed, info['delimiter']) for split, listed in pairs_of.items()}
+    if pairs is not None:
+        info['annotations'] = 'annotations.json'
+        write_annotations(out / 'annotations.json', {item.video: {'background': item.other_label} for item in items})
+    write_whole(out / 'dataset.py', card_text(info))
+    print(f'test: {len(items)} videos, {len(items) - len(index.unreadable)} readable')
     print(f'card: {out / "dataset.py"}')
     return 0
 
@@ -315,8 +346,8 @@ def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) ->
 def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
-        'name', 'task', 'classes', 'splits', 'annotations', 'video_root', 'delimiter', 'index', 'metric', 'rules',
-        'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
+        'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'video_root', 'delimiter',
+        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']
@@ -373,7 +404,7 @@ def _parser() -> argparse.ArgumentParser:
         prog='prepare', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(
-        required=True, metavar=f'{{toy,folder,reencode,{",".join(sorted(published.SOURCES))}}}'
+        required=True, metavar=f'{{toy,folder,reencode,{",".join([*sorted(published.SOURCES), *scenes.SCENES])}}}'
     )
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument('--workers', type=positive_number, help='processes (default: one a CPU)')
@@ -385,7 +416,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_reencode(commands.add_parser('reencode', parents=[shared], help='copies that are quick to read'))
     for name, source in sorted(published.SOURCES.items()):
         _add_published(commands.add_parser(name, parents=[reading], help='take it as published'), name, source)
+    for name in scenes.SCENES:
+        _add_scenes(commands.add_parser(name, parents=[reading], help='altered copies of test videos'), name)
     return parser
+
+
+def _add_scenes(parser: argparse.ArgumentParser, name: str) -> None:
+    add = parser.add_argument
+    layout = ', '.join(scenes.SCENES[name].needs)
+    add('--root', required=True, metavar='DIR', help=f'holds {layout or "a folder of pictures a video"}')
+    add('--annotations', required=True, metavar='LIST', help='lines of `name frames class`')
+    add('--pairs', metavar='FILE', help="action swap: HAT's pickle of which video gives the background")
+    add('--fps', type=float, default=25.0, help='of the videos written, which the pictures do not say (default: 25)')
+    add('--out', metavar='DIR', help=f'folder to write to (default: $SIGMA_DATA/{name}, where its card looks)')
+    parser.set_defaults(run=prepare_scenes, dataset=name)
 
 
 def _add_published(parser: argparse.ArgumentParser, name: str, source: published.Source) -> None:

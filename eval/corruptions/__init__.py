@@ -7,7 +7,7 @@
 One file a family; the constants stand at the head of each function, with their source.
 """
 
-from eval.corruptions import block, blur, camera, codec, digital, noise, temporal, weather  # noqa: F401 - enters them
+from eval.corruptions import block, blur, camera, codec, digital, mixed, noise, temporal, weather  # noqa: F401 - enters
 from eval.corruptions.codec import reencode
 from eval.corruptions.registry import (
     CORRUPTIONS,

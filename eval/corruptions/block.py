@@ -1,12 +1,14 @@
 """A contiguous block of damaged frames in the middle of each action (THUMOS14-C, ActivityNet-v1.3-C).
 
 The levels are the length of the block, as a share of the action; severities 1 to 3, not 5. `actions` gives (first,
-last + 1) frames of each action; without it all frames are one.
+last + 1) frames of each action; without it all frames are one. Videos that are too long to be held whole are damaged
+frame by frame: `damaged_frames` says which, `damage_frame` damages one among its neighbours, to the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 
 import cv2
@@ -19,6 +21,17 @@ TAL_C = 'THUMOS14-C, Alvin-Zeng/temporal-robustness-benchmark, extract_corrupted
 LENGTHS = (0.01, 0.05, 0.10)
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What is done to one frame: `function(frames, t, draws)`, which looks `reach` frames back and ahead at most."""
+
+    function: Callable
+    reach: int
+
+
+DAMAGES: dict[str, Damage] = {}
+
+
 def block_of(first: int, end: int, share: float) -> range:
     """Frames around the middle of first .. end - 1 that make up a share of them, both ends included as published.
 
@@ -29,7 +42,12 @@ def block_of(first: int, end: int, share: float) -> range:
     return range(min(low, end - 1), min(high, end - 1) + 1)
 
 
-def _damaged(num_frames: int, share: float, actions: Sequence[tuple[int, int]] | None) -> list[int]:
+def damaged_frames(num_frames: int, share: float, actions: Sequence[tuple[int, int]] | None) -> list[int]:
+    """Frames of all blocks, in order.
+
+    Raises:
+        ValueError: if an action is not (first, last + 1) within the video.
+    """
     actions = [(0, num_frames)] if actions is None else [tuple(action) for action in actions]
     for action in actions:
         if len(action) != 2 or not 0 <= action[0] < action[1] <= num_frames:
@@ -39,14 +57,31 @@ def _damaged(num_frames: int, share: float, actions: Sequence[tuple[int, int]] |
     return sorted({t for first, end in actions for t in block_of(first, end, share)})
 
 
-def _on_block(name: str, family: str, note: str, shared: bool | None) -> Callable:
+def damage_frame(
+    name: str, frames: np.ndarray, t: int, severity: int, video: str, frame_numbers: Sequence[int] | None = None
+) -> np.ndarray:
+    """The t-th of the given frames, damaged as it would be among all frames of its video.
+
+    Args:
+        name: Of a corruption of tal-c.
+        frames: (n, H, W, 3) uint8: with the frame, as many before and after it as `DAMAGES[name].reach` says, fewer
+            only where the video ends.
+        frame_numbers: n numbers of the frames in the source; 0 to n - 1 by default.
+    """
+    numbers = np.arange(len(frames)) if frame_numbers is None else np.asarray(frame_numbers)
+    return DAMAGES[name].function(frames, t, Draws(name, severity, video, numbers))
+
+
+def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int = 0) -> Callable:
     """Registers a function `(frames, t, draws) -> frame` that damages one frame."""
 
     def enter(damage: Callable) -> Callable:
+        DAMAGES[name] = Damage(damage, reach)
+
         @wraps(damage, assigned=('__doc__', '__name__', '__module__'), updated=())
         def on_block(frames: np.ndarray, share: float, draws: Draws, actions=None) -> np.ndarray:
             out = frames.copy()
-            for t in _damaged(len(frames), share, actions):
+            for t in damaged_frames(len(frames), share, actions):
                 out[t] = damage(frames, t, draws)
             return out
 
@@ -91,7 +126,7 @@ def occlusion(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     return cv2.medianBlur(out, 7)
 
 
-@_on_block('tal_packet_loss', 'digital', '; an imitation on pixels there too, no stream is cut', shared=False)
+@_on_block('tal_packet_loss', 'digital', '; an imitation on pixels there too, no stream is cut', shared=False, reach=30)
 def block_packet_loss(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     """Strips from frames 30 earlier and later, and 2000 smeared squares, on the block."""
     height, width = frames.shape[1:3]

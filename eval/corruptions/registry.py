@@ -23,7 +23,7 @@ from eval.records import did_you_mean
 WORKING_SHORT_SIDE = 256
 LEAST_SIDE = 32  # below this the published constants (kernels of 41 pixels, rain of 80) are larger than the picture
 
-FAMILIES = ('noise', 'blur', 'weather', 'digital', 'camera', 'codec', 'temporal')
+FAMILIES = ('noise', 'blur', 'weather', 'digital', 'camera', 'codec', 'temporal', 'mixed')
 SUITES = {
     'imagenet-c': 'Hendrycks and Dietterich 2019, on every frame of a video',
     'kinetics-c': 'Mini Kinetics-C, NeurIPS Datasets and Benchmarks 2021',

@@ -1,4 +1,4 @@
-"""Accuracy of every encoder under every corruption and severity, as a map, the clean one and the mean beside it."""
+"""Top-1 or mAP of every encoder under every corruption and severity, as a map, the clean one and the mean beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROW_HEIGHT = 0.16  # inches
 
 
 def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
-    """Top-1 in every cell of a sweep: a block an encoder, a row a corruption, a column a severity.
+    """Top-1 or mAP in every cell of a sweep: a block an encoder, a row a corruption, a column a severity.
 
     The first column is the clean accuracy, the same in all rows of an encoder; the last one the mean over severities
     with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best.
@@ -30,7 +30,7 @@ def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summar
         RecordError: if no record holds a sweep, or records of a column do not compare.
     """
     found = sweeps(records, allow_partial)
-    most = max(len(sweep.correct) for sweep in found)
+    most = max(len(sweep.scores) for sweep in found)
     heights = [len(sweep.corruptions) * ROW_HEIGHT + 0.55 for sweep in found]
     with style():
         figure = Figure(figsize=(max(PAPER_WIDTH_INCHES, 1.2 + 1.9 * most), sum(heights)), layout='constrained')
@@ -41,10 +41,10 @@ def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summar
 
 
 def _draw_sweep(sweep: Sweep, part) -> None:
-    tables = {row: _cells(sweep, row) for row in sweep.correct}
+    tables = {row: _cells(sweep, row) for row in sweep.scores}
     top = max(float(table.max()) for table in tables.values()) or 1.0
     panels = part.subplots(1, len(tables), squeeze=False)[0]
-    part.suptitle('\n'.join([f'{sweep.name}: top-1 (%)', *sweep.notes]), fontsize=7)
+    part.suptitle('\n'.join([f'{sweep.name}: {sweep.score_name} (%)', *sweep.notes]), fontsize=7)
     for i, (axes, (row, table)) in enumerate(zip(panels, tables.items())):
         axes.imshow(table, vmin=0, vmax=top, cmap='viridis', aspect='auto')
         for (y, x), value in np.ndenumerate(table):

@@ -1,4 +1,4 @@
-"""Accuracy against severity: a panel a corruption, a line an encoder, the clean videos at severity 0."""
+"""Top-1 or mAP against severity: a panel a corruption, a line an encoder, the clean videos at severity 0."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summar
         RecordError: if no record holds a sweep, or records of a column do not compare.
     """
     found = sweeps(records, allow_partial)
-    names = list(dict.fromkeys(row for sweep in found for row in sweep.correct))
+    names = list(dict.fromkeys(row for sweep in found for row in sweep.scores))
     look = colours(names)
     lines = [math.ceil(len(sweep.corruptions) / PANELS_A_LINE) for sweep in found]
     with style():
@@ -52,19 +52,18 @@ def _draw_sweep(sweep: Sweep, part, num_lines: int, look: dict) -> None:
     panels = part.subplots(num_lines, width, sharex=True, sharey=True, squeeze=False).ravel()
     for corruption, axes in zip(sweep.corruptions, panels):
         axes.set_title(corruption.replace('_', ' '), fontsize=6.5, pad=2)
-        for row, correct in sweep.correct.items():
+        for row, scores in sweep.scores.items():
             where = [sweep.columns.index(name) for name in ('clean', *sweep.cells(corruption))]
-            per_seed = 100 * correct[:, :, where].mean(axis=1)  # (S, 1 + severities)
+            per_seed = scores[:, where]  # (S, 1 + severities)
             x, colour = [0, *sweep.severities], look[row][0]
             axes.plot(x, per_seed.mean(axis=0), color=colour, label=row, linewidth=1.1, marker='o', markersize=2)
             axes.fill_between(x, per_seed.min(axis=0), per_seed.max(axis=0), color=colour, alpha=0.2, linewidth=0)
         axes.set_xticks([0, *sweep.severities])
-    panels[0].set_ylim(0, 1.05 * max(100 * c.mean(axis=1).max() for c in sweep.correct.values()) or 1)
+    panels[0].set_ylim(0, 1.05 * max(scores.max() for scores in sweep.scores.values()) or 1)
     for axes in panels[len(sweep.corruptions) :]:
         axes.set_visible(False)
-    part.supylabel('top-1 (%)', fontsize=7)
+    part.supylabel(f'{sweep.score_name} (%)', fontsize=7)
 
 
 def _title(sweep: Sweep) -> str:
-    num_videos = len(next(iter(sweep.correct.values()))[0])
-    return f'{sweep.name}, {num_videos} videos; x: severity, 0 is clean'
+    return f'{sweep.name}, {sweep.num_videos} videos; x: severity, 0 is clean'

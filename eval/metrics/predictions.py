@@ -27,7 +27,8 @@ class Predictions(NamedTuple):
     video: np.ndarray  # (N,) str, each once
     # the truth: (N,) int64 classes or counts, (N, C) bool of several classes at once, or (N, G, 3) float64 segments
     label: np.ndarray
-    # (N, C) float32, higher is more likely, any scale; (N, 1) predicted counts; or (N, P, 4) predicted segments
+    # (N, C) float32, higher is more likely, any scale; (N, 1) predicted counts; or (N, P, 4) predicted segments, in a
+    # sweep (N, P, 5) with their column
     scores: np.ndarray
 
 
@@ -93,7 +94,7 @@ def load_predictions(record: Record) -> Predictions | None:
 
 def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Predictions:
     if scores.ndim == 3 and len(scores) > 0:  # segments (eval/metrics/localization.py)
-        check_segments(scores, label)
+        check_segments(scores[..., :4], label)  # a fifth number is the column of a sweep
         _check_names(video, len(label))
         return Predictions(video, label.astype(np.float64), scores.astype(np.float32))
     if scores.ndim != 2 or len(scores) == 0 or len(label) != len(scores):

@@ -9,6 +9,7 @@ import numpy as np
 
 import eval.metrics.classification as classification  # not from the package, which imports this file
 import eval.metrics.localization as localization
+import eval.metrics.localization_robustness as damaged
 import eval.metrics.multi_label as multi_label
 import eval.metrics.repetition as repetition
 import eval.metrics.robustness as robustness
@@ -31,9 +32,9 @@ class Metric:
 
     name: str
     label: str  # as an axis shows it
-    # action_recognition, multi_label, repetition or localization, as a dataset card has it; or robustness
+    # action_recognition, multi_label, repetition or localization, as a dataset card has it; or that of a sweep
     task: str
-    # scores (N, C), labels -> score; localization: scores (N, P, 4), labels (N, G, 3)
+    # scores (N, C), labels -> score; localization: scores (N, P, 4) or of a sweep (N, P, 5), labels (N, G, 3)
     function: Callable[[np.ndarray, np.ndarray], float]
     # the same -> (N,) values whose mean is the score (shares: times 100), and whose spread is its error over videos
     per_video: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -207,7 +208,28 @@ _CORRUPTED = (
         'clean_top1', 'top-1, not corrupted', 'robustness', robustness.clean_accuracy, stored=False, chance=_uniform
     ),
 )
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_CORRUPTED)}
+
+
+def _of_damage(name: str, words: str, tiou: tuple[float, ...]) -> tuple[Metric, ...]:
+    """Metrics of a sweep over damaged actions (eval/metrics/localization_robustness.py)."""
+
+    def over(function: Callable) -> Callable:
+        return lambda scores, labels: function(scores, labels, tiou)
+
+    task = f'localization_robustness_{name}'
+    return (
+        Metric(f'corrupted_{name}', f'mean corrupted {words}', task, over(damaged.mean_corrupted)),
+        Metric(f'clean_{name}', f'{words}, not corrupted', task, over(damaged.clean)),
+        Metric(f'rpc_{name}', f'mean corrupted {words}, as percent of clean', task, over(damaged.relative_corrupted)),
+        Metric(f'worst_{name}', f'{words} under the worst corruption', task, over(damaged.worst)),
+    )
+
+
+_DAMAGED = (
+    *_of_damage('map_50_95', 'mAP, tIoU 0.50 to 0.95', localization.ACTIVITYNET_TIOU),
+    *_of_damage('map_30_70', 'mAP, tIoU 0.3 to 0.7', localization.THUMOS_TIOU),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_CORRUPTED, *_DAMAGED)}
 
 
 def get_metric(name: str) -> Metric:

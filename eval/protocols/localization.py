@@ -25,6 +25,8 @@ from eval.protocols.repetition import keep, restore
 from eval.records import sha256_file
 from sigma.data.index import DataError
 
+HEAD = 'head.pt'  # in a cell's folder, the trained head
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -278,6 +280,7 @@ def fit_head(
         if state:
             keep(state, parts, epoch + 1)
     if state:
+        keep(state.with_name(HEAD), {'head': average}, settings['epochs'])  # for who measures it further
         state.unlink(missing_ok=True)
     return average.eval()
 

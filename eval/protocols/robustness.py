@@ -36,7 +36,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -69,13 +69,19 @@ DIAGNOSTICS = (('clip_reverse', 1), ('clip_shuffle', 1), ('clip_freeze', 5))
 # Transforms of a training pipeline, by the end of their type, and corruptions that they resemble.
 COLOURS = ('brightness', 'contrast', 'saturate')
 RESEMBLES = {
-    'RandAugment': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation'),
-    'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation'),
+    'RandAugment': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
+    'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
     'JitterColours': COLOURS,
     'ColorJitter': COLOURS,
-    'GaussianBlur': ('gaussian_blur', 'defocus_blur'),
-    'FrameOrder': ('shuffle', 'jumble', 'p-jumble', 'clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze'),
-    'PlayDirection': ('reverse', 'reverse_sampling', 'clip_reverse', 'clip_reverse_sampling'),
+    'GaussianBlur': ('gaussian_blur', 'defocus_blur', 'mixed_spatial'),
+    'FrameOrder': (
+        *('shuffle', 'jumble', 'p-jumble', 'mixed_temporal'),
+        *('clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze', 'clip_mixed_temporal'),
+    ),
+    'PlayDirection': (
+        *('reverse', 'reverse_sampling', 'mixed_temporal'),
+        *('clip_reverse', 'clip_reverse_sampling', 'clip_mixed_temporal'),
+    ),
 }
 
 
@@ -100,24 +106,7 @@ class Robustness(Protocol):
 
     def trained(self, resolved) -> Resolved:
         """The cell whose weights are measured."""
-        from eval.protocols import get_protocol
-
-        cell, wanted = resolved.cell, resolved.recipe['trained']
-        family = resolved.encoder.family
-        if isinstance(wanted, dict):
-            if family not in wanted:
-                raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
-            wanted = wanted[family]
-        found = Cell(
-            self.trained_protocol,
-            cell.dataset,
-            wanted.replace('{family}', family),
-            cell.encoder,
-            cell.seed,
-            cell.shots,
-            cell.examples,
-        )
-        return Resolved(found, get_protocol(self.trained_protocol), resolved.parts)
+        return trained_cell(resolved, self.trained_protocol)
 
     def config(self, resolved) -> dict:
         """What is shown, at which constants, of which trained cell.
@@ -223,13 +212,26 @@ class Robustness(Protocol):
         self, resolved, trained, entries: list[dict], variants: list[Variant], apply: Callable, weights: str, work_dir
     ) -> tuple[dict[str, dict[int, float]], dict[int, str]]:
         """{column: {position: 1.0 where right}} of the readable videos, and {position: reason} of the others."""
-        size = resolved.recipe.get('block_videos', 200)
         side = resolved.config['working_short_side']
+        size = resolved.recipe.get('block_videos', 200)
         key = {'version': self.version, 'trained': trained.id, 'weights': weights, 'short_side': side, 'block': size}
         store = Store(Path(work_dir) / 'robustness' / resolved.encoder.name / identity_hash(key)[:32])
         correct: dict[str, dict[int, float]] = {variant.name: {} for variant in variants}
-        failed = {position: entry['reason'] for position, entry in enumerate(entries) if entry['reason'] is not None}
+        failed: dict[int, str] = {}
         labels = np.array([entry['label'] for entry in entries])
+        for variant, where, scores in self._scores(resolved, trained, entries, variants, apply, store, failed):
+            correct[variant.name] |= dict(zip(where.tolist(), top_k_correct(scores, labels[where]).tolist()))
+        return correct, failed
+
+    def _scores(
+        self, resolved, trained, entries: list[dict], variants: list[Variant], apply, store: Store, failed: dict
+    ) -> Iterator[tuple[Variant, np.ndarray, np.ndarray]]:
+        """(variant, positions (n,), scores (n, C)) block by block, from the store or by showing the videos.
+
+        Positions that cannot be read, and why, are entered in `failed`.
+        """
+        size = resolved.recipe.get('block_videos', 200)
+        failed |= {position: entry['reason'] for position, entry in enumerate(entries) if entry['reason'] is not None}
         for start in range(0, len(entries), size):
             positions = range(start, min(start + size, len(entries)))
             left = [variant for variant in variants if not store.has(variant, start)]
@@ -245,9 +247,8 @@ class Robustness(Protocol):
                 else:
                     where, scores = store.read(variant, start)
                 if len(where):
-                    correct[variant.name] |= dict(zip(where.tolist(), top_k_correct(scores, labels[where]).tolist()))
+                    yield variant, where, scores
             LOG.info('%d of %d videos, %d of %d columns new', positions[-1] + 1, len(entries), len(left), len(variants))
-        return correct, failed
 
     @staticmethod
     def _block(resolved, trained, entries, positions, variants, apply) -> tuple[dict, dict]:
@@ -363,6 +364,24 @@ PROTOCOLS = [
 
 
 # --- the trained cell -----
+
+
+def trained_cell(resolved, protocol: str, dataset: str | None = None) -> Resolved:
+    """The cell of this protocol whose weights are measured: same encoder, seed, subset and, unless named, dataset.
+
+    Raises:
+        DataError: if the recipe names none for the encoder's family, or one of another protocol.
+    """
+    from eval.protocols import get_protocol
+
+    cell, wanted, family = resolved.cell, resolved.recipe['trained'], resolved.encoder.family
+    if isinstance(wanted, dict):
+        if family not in wanted:
+            raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
+        wanted = wanted[family]
+    recipe = wanted.replace('{family}', family)
+    found = Cell(protocol, dataset or cell.dataset, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
+    return Resolved(found, get_protocol(protocol), resolved.parts)
 
 
 def make(trained: Resolved, work_dir: str | Path) -> None:

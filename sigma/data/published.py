@@ -194,14 +194,27 @@ def _read_k400(annotations: Path, card: DatasetCard, _videos: Sequence[str]) -> 
     numbers = {name: number for number, name in enumerate(card.info['classes'])}
     file = _find(annotations, card, 'train.csv', 'kinetics-400_train.csv', 'kinetics_train.csv')
     with _reading(file, card):
-        train = [
-            (
-                f'{row["youtube_id"]}_{int(row["time_start"]):06d}_{int(row["time_end"]):06d}.mp4',
-                numbers[row['label']],
-            )
-            for row in _csv_rows(file)
-        ]
+        train = [(_kinetics_name(row), numbers[row['label']]) for row in _csv_rows(file)]
     return Lists({'train': train, 'test': read_list(SHIPPED / 'k400/test.txt.gz')})
+
+
+def _read_mimetics(annotations: Path, card: DatasetCard, _videos: Sequence[str]) -> Lists:
+    """label,youtube_id,time_start,time_end,...: videos of Kinetics' classes and names, all for testing."""
+    numbers = {name: number for number, name in enumerate(card.info['classes'])}
+    file = _find(annotations, card, 'mimetics_v1.0.csv')
+    with _reading(file, card):
+        rows = [(_kinetics_name(row), numbers[row['label'].replace('_', ' ')]) for row in _csv_rows(file)]
+    return Lists({'train': [], 'test': rows})
+
+
+def _plain_times(stem: str) -> str:
+    """Times of a name without leading zeros, as some download them."""
+    video, start, end = stem.rsplit('_', 2)
+    return f'{video}_{int(start)}_{int(end)}'
+
+
+def _kinetics_name(row: Mapping[str, str]) -> str:
+    return f'{row["youtube_id"]}_{int(row["time_start"]):06d}_{int(row["time_end"]):06d}.mp4'
 
 
 def _read_diving48(annotations: Path, card: DatasetCard, _videos: Sequence[str]) -> Lists:
@@ -399,6 +412,7 @@ def _csv_rows(file: Path) -> Iterable[Mapping[str, str]]:
 SOURCES = {
     'ssv2': Source(_read_ssv2, 'something-something-v2-train.json and -validation.json'),
     'k400': Source(_read_k400, 'train.csv', other_stem=lambda stem: stem[:11]),  # the YouTube id alone
+    'mimetics': Source(_read_mimetics, 'mimetics_v1.0.csv', other_stem=_plain_times),
     'ucf101': _shipped('ucf101/train.txt.gz', 'ucf101/test.txt.gz'),
     'hmdb51': _shipped('hmdb51/split1_train.txt.gz', 'hmdb51/split1_test.txt.gz'),
     'hmdb51_split2': _shipped('hmdb51/split2_train.txt.gz', 'hmdb51/split2_test.txt.gz'),

@@ -22,6 +22,7 @@ from eval.corruptions import (
     codec,
     digital,
     get_corruption,
+    mixed,
     reencode,
     suite_corruptions,
     time_corruptions,
@@ -134,6 +135,27 @@ def test_constants_with_more_to_them():
     )
 
 
+def test_mixed_ones_are_a_member_for_each_video():
+    spatial = [c.name for c in mixed.members('frame')]
+    assert spatial == sorted(
+        ['camera_rotation', 'defocus_blur', 'gaussian_noise', 'impulse_noise', 'jpeg_compression', 'motion_blur']
+        + ['random_rotation', 'shot_noise', 'speckle_noise', 'translation', 'zoom_blur']
+    )
+    assert [c.name for c in mixed.members('order')] == [
+        *('freeze', 'p-box_jumble', 'p-jumble', 'reverse_sampling', 'sampling')
+    ]
+    for acts_on, name in (('frame', 'mixed_spatial'), ('order', 'mixed_temporal')):
+        drawn = [mixed.member_of(acts_on, draws(name, 4, str(i))) for i in range(100)]
+        assert {c.name for c in drawn} == {c.name for c in mixed.members(acts_on)}  # each of them in 100 videos
+    # What a video gets is its member at the suite's level, with the draws of the mixed one.
+    member = mixed.member_of('frame', draws('mixed_spatial', 4, 'v'))
+    expected = member.function(clip(), member.level(4, 'ucf-p'), draws('mixed_spatial', 4, 'v'))
+    assert np.array_equal(CORRUPTIONS['mixed_spatial'](clip(), 4, 'v'), expected)
+    member = mixed.member_of('order', draws('mixed_temporal', 5, 'v'))
+    expected = member.function(40, member.level(5, 'ucf-p'), draws('mixed_temporal', 5, 'v'))
+    assert np.array_equal(CORRUPTIONS['mixed_temporal'].order(40, 5, 'v'), expected)
+
+
 def test_numbers_of_the_suites():
     assert {suite: len(suite_corruptions(suite)) for suite in SUITES} == {
         'imagenet-c': 19,
@@ -148,10 +170,10 @@ def test_numbers_of_the_suites():
 
 def test_what_is_shared_over_frames():
     shared = {c.name for c in PICTURES if c.shared and c.acts_on == 'frame'}
-    assert shared == {'glass_blur', 'fog', 'frost_procedural', 'snow', 'spatter', 'elastic_transform'}
+    assert shared == {'glass_blur', 'fog', 'frost_procedural', 'snow', 'spatter', 'elastic_transform', 'mixed_spatial'}
     still = np.repeat(clip(1), 3, axis=0)
     for c in PICTURES:
-        if c.acts_on == 'frame':
+        if c.acts_on == 'frame' and c.family != 'mixed':  # there the member decides
             out = c(still, 3, 'v')
             assert np.array_equal(out[0], out[1]) == (c.shared is not False), c.name
 

@@ -75,7 +75,7 @@ def test_displacement_grows_with_severity():
         assert np.all(np.diff([displacement(name, s) for s in range(1, 6)]) > 0), name
     assert np.all(np.diff([displacement('p-jumble', s) for s in range(1, 6)]) < 0)  # the published scale falls
     marked = {c.name for c in ORDERS if not c.monotone}
-    assert marked == {'p-jumble', 'p-box_jumble'}
+    assert marked == {'p-jumble', 'p-box_jumble', 'mixed_temporal'}
 
 
 def parted(name: str, severity: int) -> float:

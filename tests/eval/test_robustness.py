@@ -314,6 +314,25 @@ def test_workers_and_other_variants_change_nothing(entries):
     assert np.array_equal(by_itself[3, 'gaussian_noise-3'], alone[3, 'gaussian_noise-3'])
 
 
+@pytest.mark.parametrize(
+    'steps', [PIPELINE[1:], PIPELINE[:2] + PIPELINE[3:], []], ids=['no file', 'no frames', 'empty']
+)
+def test_a_pipeline_without_frames_to_corrupt_is_refused(entries, steps):
+    with pytest.raises(DataError, match='gives no uint8 frames at the working size'):
+        CorruptedClips(entries, [0], steps, [Variant(CLEAN)])
+
+
+@pytest.mark.parametrize(
+    'damage', [lambda frames: frames[:-1], lambda frames: frames.astype(np.float32)], ids=['number', 'type']
+)
+def test_a_corruption_that_changes_the_number_or_type_of_frames_ends_the_sweep(entries, damage, monkeypatch):
+    plain = CORRUPTIONS['contrast']
+    broken = dataclasses.replace(plain, function=lambda frames, level, draws: damage(frames), acts_on='clip')
+    monkeypatch.setitem(CORRUPTIONS, 'contrast', broken)
+    with pytest.raises(ValueError, match='contrast-1 changed the number of frames of .*, or their type'):
+        shown(entries, [Variant('contrast', 1)])
+
+
 def test_the_clean_baseline_of_codecs_went_through_a_codec(entries):
     found = shown(entries, [Variant(CLEAN), Variant(REENCODED)])
     difference = np.abs(found[0, 'clean'].astype(int) - found[0, 'reencoded']).mean()
@@ -369,7 +388,8 @@ def test_every_recipe_joins_with_a_card(toy, name):
     from sigma.data.cards import find_card, read_card
 
     protocol = get_protocol(read_card(find_card('recipes', name), 'recipe')['protocol'])
-    for encoder in ('random',) if 'toy' in name else ('random', 'r2plus1d_18'):
+    own = any(word in name for word in ('toy', 'small'))  # settings for tiny encoders
+    for encoder in ('random',) if own else ('random', 'r2plus1d_18'):
         if encoder == 'r2plus1d_18' and 'frozen' in name:
             continue
         config = resolve(toy, name, protocol.name, encoder).config
@@ -377,6 +397,14 @@ def test_every_recipe_joins_with_a_card(toy, name):
         coded = REENCODED in config['columns']
         assert len(config['columns']) == 1 + pairs + 3 + coded
         assert coded == any(get_corruption(corruption).family == 'codec' for corruption in config['corruptions'])
+
+
+def test_small_footage_is_swept_at_the_size_of_its_files_on_the_cells_of_small_real(toy):
+    swept = [e for e in SUITES['robustness_small_real'] if e.protocol.startswith('robustness')]
+    found = [resolve(toy, e.recipe, e.protocol) for e in swept]
+    assert [(r.config['working_short_side'], len(r.config['corruptions'])) for r in found] == [(None, 12)] * 2
+    trained = [r.protocol.trained(r).cell for r in found]
+    assert [(c.protocol, c.recipe) for c in trained] == [(e.protocol, e.recipe) for e in SUITES['small_real']]
 
 
 def test_published_suites_are_whole(toy):
@@ -391,7 +419,7 @@ def test_entries_of_suites_name_recipes_of_their_protocol():
 
     held = [e for name, entries in SUITES.items() if name.startswith('robustness') for e in entries]
     swept = [e for e in held if e.protocol.startswith('robustness')]
-    assert len(swept) == 10
+    assert len(swept) == 12
     for entry in swept:
         assert read_card(find_card('recipes', entry.recipe), 'recipe')['protocol'] == entry.protocol
 
@@ -456,6 +484,10 @@ def test_training_with_what_is_tested_is_told(toy):
     trained = Resolved(Cell('finetune', str(toy), 'finetune_demo', 'random', 0), get_protocol('finetune'))
     assert robustness.trained_with(trained.config, variants) == []
     assert robustness.trained_with({'pipeline': []}, variants) == []  # frozen
+
+
+def test_what_training_resembles_is_a_corruption():
+    assert {name for names in robustness.RESEMBLES.values() for name in names} <= set(CORRUPTIONS)
 
 
 def test_a_trained_cell_that_runs_elsewhere_is_waited_for_and_one_that_fails_is_named(toy, tmp_path, monkeypatch):

@@ -124,9 +124,11 @@ def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
     add_sweep(tmp_path, 'sigma_mlp_toy', columns=['clean', 'rain-1', *COLUMNS[2:]])
     with pytest.raises(RecordError, match='has other columns'):
         sweeps(read_records(tmp_path))
-    predictions_path(record_path(tmp_path, 'random', 'robustness', 1, 'random_robustness_toy_s0')).unlink()
+    alone = tmp_path / 'alone'
+    add_sweep(alone)
+    predictions_path(record_path(alone, 'random', 'robustness', 1, 'random_robustness_toy_s0')).unlink()
     with pytest.raises(RecordError, match='predictions are not beside it'):
-        sweeps(read_records(tmp_path))
+        sweeps(read_records(alone))
 
 
 # --- figures -----

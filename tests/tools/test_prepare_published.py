@@ -211,7 +211,7 @@ WITH_TIMES = ('charades', 'ucfrep', 'thumos14', 'activitynet')
 
 
 def test_every_published_dataset_has_its_layout_here():
-    assert set(LAYOUTS) == set(published.SOURCES)
+    assert {*LAYOUTS, 'mimetics'} == set(published.SOURCES)  # which has nothing to train on, below
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
@@ -249,6 +249,27 @@ def test_as_downloaded(name, small, lay, tmp_path, capsys):
         assert entry['filename'] == str(root / video)
         assert (entry['total_frames'], entry['fps'], entry['reason']) == (4, 25, None)
         assert (entry['annotation'] is not None) == (name in WITH_TIMES)
+
+
+MIMETICS = 'label,youtube_id,time_start,time_end,split,is_cc\n{},-abcdefghij,7,17,test,0\n{},b_c,0,10,test,1\n'
+
+
+def test_mimetics_is_for_testing_alone(small, lay, tmp_path, capsys):
+    small()
+    root = lay('playing_guitar/-abcdefghij_000007_000017.mp4', 'b_c_0_10.mp4')  # times as some download them
+    labels = files(tmp_path / 'labels', mimetics_v1DOT0DOTcsv=MIMETICS.format('playing guitar', 'archery'))
+    done = call_main(prepare.main, capsys, 'mimetics', '--root', root, '--annotations', labels)
+    assert done.returncode == 0, done.stderr
+    card = load_dataset_card(str(tmp_path / 'data' / 'mimetics'))
+    assert (card.info['trained_on'], card.info['restricted'], card.num_classes) == ('k400', True, 400)
+    assert card.pairs('train') == []
+    assert card.pairs('test') == [('-abcdefghij_000007_000017.mp4', 232), ('b_c_000000_000010.mp4', 5)]
+    assert card.info['classes'][232] == 'playing guitar'
+    assert [entry['reason'] for entry in card.entries('test')] == [None, None]
+    (labels / 'mimetics_v1.0.csv').write_text(MIMETICS.format('playing guitar', 'miming'))
+    done = call_main(prepare.main, capsys, 'mimetics', '--root', root, '--annotations', labels)
+    assert done.returncode == 2
+    assert "is not as mimetics was published (no such field or class: 'miming')" in done.stderr
 
 
 def test_times_and_cycles_stand_beside_the_lists(small, lay, tmp_path, capsys):

@@ -1,0 +1,213 @@
+"""Localization under corruption: a trained head on videos whose actions are damaged in the middle.
+
+THUMOS14-C and ActivityNet-v1.3-C: a contiguous block of 1, 5 or 10 percent of each true action, around its middle, is
+black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained anew: encoder and head are those of
+a `localization` cell of the same dataset, encoder and seed, which is run first where it has no record yet.
+
+A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
+
+    trained             recipe of the `localization` cell; or a dict family -> recipe
+    corruptions         of tal-c; all five by default
+    severities          1 to 3 by default: the lengths of the block
+    working_short_side  pixels to which frames are brought before they are damaged (256 by default); None keeps the
+                        size of the file
+    batch_size          clips that pass the encoder at a time
+
+Each video is read once, and only clips that see a damaged frame pass the encoder again (`eval/corrupted_dense.py`).
+Features are kept a file a video in `<work_dir>/robustness/<encoder>/<hash>/`, so that a sweep that was killed goes on.
+
+The record: predicted segments of every column with its number, their names under `columns` in the config
+(`eval/metrics/localization_robustness.py`); `score` is the mean mAP over corruptions and severities.
+
+Versions: 1 (2026-11-22).
+"""
+
+import logging
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eval.corrupted import CLEAN, Variant
+from eval.corrupted_dense import (
+    action_frames,
+    encode_damaged,
+    mean_encoder,
+    read_damaged,
+    write_damaged,
+)
+from eval.corruptions import WORKING_SHORT_SIDE, get_corruption, suite_corruptions
+from eval.features_dense import DenseFeatures, dense_key, dense_path
+from eval.metrics import get_metric
+from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
+from eval.metrics.localization_robustness import column_scores, pack_columns
+from eval.models.actionformer import ActionFormer
+from eval.models.truth import read_truth
+from eval.protocols.base import Outcome, Protocol
+from eval.protocols.localization import HEAD, detect, sequence_of, view_of
+from eval.protocols.repetition import restore
+from eval.protocols.robustness import make, trained_cell
+from eval.records import identity_hash, read_record
+from sigma.data.clips import DecodeError
+from sigma.data.index import DataError, progress_bar
+
+LOG = logging.getLogger(__name__)
+SUITE = 'tal-c'
+TIOU = {'map_30_70': THUMOS_TIOU, 'map_50_95': ACTIVITYNET_TIOU}
+
+
+class LocalizationRobustness(Protocol):
+    """Mean mAP over damages and lengths, with the clean one and every column beside it."""
+
+    name = 'localization_robustness'
+    version = 1
+    source = 'THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024)'
+    trained_protocol = 'localization'
+
+    def metric_of(self, resolved) -> str:
+        """The dataset's own mAP, mean over what is damaged."""
+        return f'corrupted_{resolved.dataset.info["metric"]}'
+
+    def trained(self, resolved):
+        """The cell whose head is measured."""
+        return trained_cell(resolved, self.trained_protocol)
+
+    def config(self, resolved) -> dict:
+        """What is damaged, how long, of which trained cell.
+
+        Raises:
+            DataError: on data of another task, or a corruption or severity that tal-c does not hold.
+        """
+        dataset, recipe = resolved.dataset, resolved.recipe
+        if dataset.task != 'localization':
+            raise DataError(
+                f"{dataset.name} is a data set for {dataset.task}; {self.name} needs one for 'localization'."
+            )
+        if dataset.info['metric'] not in TIOU:
+            raise DataError(f'{dataset.name} is scored by {dataset.info["metric"]}; known here: {", ".join(TIOU)}.')
+        trained = self.trained(resolved)
+        names = list(recipe.get('corruptions') or [corruption.name for corruption in suite_corruptions(SUITE)])
+        severities = list(recipe.get('severities', (1, 2, 3)))
+        try:
+            levels = {name: [get_corruption(name).level(s, SUITE) for s in severities] for name in names}
+        except ValueError as error:
+            raise DataError(str(error)) from None
+        if not names or not severities:
+            raise DataError(f'{resolved.cell.recipe}: no corruption to measure; it names none.')
+        return {
+            'trained': {'name': trained.name, 'id': trained.id},
+            'suite': SUITE,
+            'corruptions': levels,
+            'severities': severities,
+            'unavailable': {},
+            'working_short_side': recipe.get('working_short_side', WORKING_SHORT_SIDE),
+            'columns': [CLEAN, *(Variant(*pair).name for pair in product(names, severities))],
+        }
+
+    def variants(self, resolved) -> list[Variant]:
+        """In the order of the columns, after the clean one."""
+        config = resolved.config
+        return [Variant(name, s, SUITE) for name, s in product(config['corruptions'], config['severities'])]
+
+    def run(self, resolved, work_dir: Path) -> Outcome:
+        """Make sure of the trained cell, damage every test video in every way, and detect in each."""
+        trained, columns = self.trained(resolved), resolved.config['columns']
+        make(trained, work_dir)
+        head = head_of(trained, work_dir)
+        view, rules = view_of(trained), trained.config['rules']
+        blocked = set(rules['blocked'])
+        entries = [entry for entry in resolved.dataset.entries('test') if entry['video'] not in blocked]
+        truth = read_truth(entries, resolved.dataset.num_classes, rules)
+        videos, found, unscored = [], [], []
+        with progress_bar(f'damaged videos of {resolved.dataset.name}', len(entries), True) as advance:
+            for entry, features in self._features(resolved, trained, view, entries, truth.segments, work_dir):
+                advance()
+                if isinstance(features, str):
+                    unscored.append({'video': entry['video'], 'reason': features})
+                    continue
+                videos.append(entry['video'])
+                found.append([detections(head, entry, features.of(name), view, trained.config) for name in columns])
+        scores = pack_columns(found)
+        labels = pack_segments([truth.segments[video] for video in videos], 3)
+        training = read_record(trained.record_path(work_dir))
+        others = {}
+        if videos:
+            values = column_scores(scores, labels, TIOU[resolved.dataset.info['metric']])
+            others = dict(zip(['clean_map', *columns[1:]], values.tolist()))
+        own = training.score
+        return Outcome(
+            videos=videos,
+            labels=labels,
+            scores=scores,
+            unscored=unscored,
+            num_listed=len(entries),
+            num_train=training.dataset['num_train'],
+            num_train_skipped=training.dataset['num_train_skipped'],
+            selection=dict(training.selection) | {'how': self._how(resolved, training.selection['how'])},
+            sampling=training.sampling,
+            notes=[
+                f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
+                f'{get_metric(own["metric"]).label} in its own record, without a working size: {own["value"]:.1f}',
+                'blocks are placed by the true actions, from and to the nearest frame',
+                *truth.notes('test'),
+            ],
+            others=others,
+        )
+
+    def _how(self, resolved, trained: str) -> str:
+        """How the number came about; it must agree in a column."""
+        config = resolved.config
+        names, severities = list(config['corruptions']), config['severities']
+        side = config['working_short_side']
+        text = f'{trained}; mean over {len(names)} corruptions x {len(severities)} lengths'
+        text += f', working size {side or "of the file"}'
+        standard = names == [corruption.name for corruption in suite_corruptions(SUITE)] and severities == [1, 2, 3]
+        return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
+
+    def _features(self, resolved, trained, view, entries: list[dict], truth: dict, work_dir: Path):
+        """(entry, DamagedFeatures or why there are none) of every video, from the store or by reading it."""
+        variants, side = self.variants(resolved), resolved.config['working_short_side']
+        key = dense_key(trained, view) | {'damage': {v.name: v.level for v in variants}, 'short_side': side}
+        folder = Path(work_dir) / 'robustness' / resolved.encoder.name / f'dense-{identity_hash(key)[:32]}'
+        batch, encode = resolved.recipe['batch_size'], None
+        for entry in entries:
+            if entry['reason'] is not None:
+                yield entry, entry['reason']
+                continue
+            actions = action_frames(truth[entry['video']], entry['fps'], entry['total_frames'])
+            header = {'key': identity_hash(key), 'video': [entry['video'], entry['sha256']], 'actions': actions}
+            path = dense_path(folder, entry['video'])
+            features = read_damaged(path, header)
+            if features is None:
+                encode = encode or mean_encoder(trained)
+                try:
+                    features = encode_damaged(entry, view, encode, batch, actions, variants, side)
+                except DecodeError as error:
+                    yield entry, str(error)
+                    continue
+                write_damaged(path, features, header)
+            yield entry, features
+
+
+def detections(head: ActionFormer, entry: dict, values: np.ndarray, view, config: dict) -> np.ndarray:
+    """(n, 4) rows [start, end in seconds, class, score] that a trained head finds in features (S, D) of a video."""
+    one = DenseFeatures(entry['video'], values, entry['total_frames'], float(entry['fps']))
+    return detect(head, sequence_of(one, view, config['length'], config['standardise']), config)
+
+
+def head_of(trained, work_dir: str | Path) -> ActionFormer:
+    """The head that a `localization` cell left in its folder, in eval mode.
+
+    Raises:
+        DataError: if it is not there (a cell that ran before heads were kept, or a folder that was cleared).
+    """
+    path = trained.folder(work_dir) / HEAD
+    if not path.is_file():
+        raise DataError(
+            f'{trained.name} has its record but no head ({path} is absent); take {trained.record_path(work_dir)} away '
+            'and run the command again to train it anew.'
+        )
+    head = ActionFormer(trained.encoder.info['embed_dims'], trained.dataset.num_classes, **trained.config['head'])
+    restore(path, {'head': head})
+    return head.to('cuda' if torch.cuda.is_available() else 'cpu').eval()

@@ -1,0 +1,13 @@
+"""HAT: test videos of Kinetics-400 with the human before another video's background; for testing alone.
+
+FILE is a pickle of pairs (random, close, far or same, three of each); its name becomes part of the set's.
+    python tools/prepare.py hat_k400_swap --root DIR --annotations LIST --pairs FILE
+"""
+
+_base_ = 'hat_k400_background.py'
+
+data_root = '{{$SIGMA_DATA:data}}/hat_k400_swap'
+dataset_info = dict(
+    name='hat_k400_swap',
+    prepare='python tools/prepare.py hat_k400_swap --root DIR --annotations LIST --pairs FILE',
+)

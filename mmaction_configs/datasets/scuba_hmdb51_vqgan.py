@@ -1,0 +1,14 @@
+"""SCUBA: test videos of HMDB51 (split 1) whose background is replaced by generated pictures; for testing alone.
+
+python tools/prepare.py scuba_hmdb51_vqgan --root FRAMES --annotations LIST
+"""
+
+_base_ = 'scuba_ucf101_places365.py'
+
+data_root = '{{$SIGMA_DATA:data}}/scuba_hmdb51_vqgan'
+dataset_info = dict(
+    name='scuba_hmdb51_vqgan',
+    classes='../annotations/hmdb51/classes.txt',
+    trained_on='hmdb51',
+    prepare='python tools/prepare.py scuba_hmdb51_vqgan --root FRAMES --annotations LIST',
+)

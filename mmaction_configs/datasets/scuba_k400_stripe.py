@@ -1,0 +1,14 @@
+"""SCUBA: test videos of Kinetics-400 with the background replaced by stripes; for testing alone.
+
+python tools/prepare.py scuba_k400_stripe --root FRAMES --annotations LIST
+"""
+
+_base_ = 'scuba_ucf101_places365.py'
+
+data_root = '{{$SIGMA_DATA:data}}/scuba_k400_stripe'
+dataset_info = dict(
+    name='scuba_k400_stripe',
+    classes='../annotations/k400/classes.txt',
+    trained_on='k400',
+    prepare='python tools/prepare.py scuba_k400_stripe --root FRAMES --annotations LIST',
+)
