@@ -141,6 +141,31 @@ def _row_chunks(matrix: Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, max(1, len(matrix)), step)]
 
 
+class _Scores(torch.autograd.Function):
+    """Scores (S, K) of features (S, D) and prototypes (K, D) in fp32; their gradients in the precision of the step.
+
+    Codes are chosen by the scores, and few bits would change them; a gradient decides nothing, and is rounded like
+    every other of the step. These are half of the products with S x K values, and the dearest where fp32 is slow.
+    """
+
+    @staticmethod
+    def forward(ctx, features: Tensor, prototypes: Tensor, gradient_dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(features, prototypes)
+        ctx.gradient_dtype = gradient_dtype
+        return features @ prototypes.T
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        features, prototypes = (saved.to(ctx.gradient_dtype) for saved in ctx.saved_tensors)
+        grad, (of_features, of_prototypes, _) = grad.to(ctx.gradient_dtype), ctx.needs_input_grad
+        return (
+            (grad @ prototypes).float() if of_features else None,
+            (grad.T @ features).float() if of_prototypes else None,
+            None,
+        )
+
+
 class _CrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of scores / temperature against hard codes, whose gradient is formed along with it.
 
@@ -151,14 +176,17 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores: Tensor, codes: Tensor, temperature: float, workspace: Tensor) -> Tensor:
         loss, needs_gradient = scores.new_zeros(()), ctx.needs_input_grad[0]
+        scale = 1 / (temperature * len(scores))
         for r in _row_chunks(scores):
-            logits, chosen = scores[r] / temperature, codes[r, None]
-            log_sums = logits.logsumexp(dim=1, keepdim=True)
-            loss += (log_sums - logits.gather(1, chosen)).sum()
+            chosen, shift = codes[r, None], scores[r].amax(dim=1, keepdim=True) / -temperature
+            logits = torch.add(shift, scores[r], alpha=1 / temperature, out=workspace[r])  # 0 at most
+            at_codes = logits.gather(1, chosen)
+            exponentials = logits.exp_()  # once, for the sum and for the gradient
+            sums = exponentials.sum(dim=1, keepdim=True)
+            loss += (sums.log() - at_codes).sum()
             if needs_gradient:  # (softmax - one_hot) / (temperature S)
-                chunk = torch.exp(logits - log_sums, out=workspace[r])
-                chunk.scatter_add_(1, chosen, chunk.new_full((1, 1), -1.0).expand(len(chosen), 1))
-                chunk /= temperature * len(scores)
+                exponentials *= scale / sums
+                exponentials.scatter_add_(1, chosen, sums.new_full((1, 1), -scale).expand(len(chosen), 1))
         ctx.gradient = workspace if needs_gradient else None
         return loss / len(scores)
 
@@ -225,15 +253,23 @@ class SinkhornLoss(nn.Module):
             `feature_std` (of unit predictions, times sqrt(D): 1 when spread, 0 when collapsed),
             `row_mass_error` (of Sinkhorn's plans, see `hard_codes_and_error`; the larger of the two branches').
         """
-        with torch.autocast(predictions.device.type, enabled=False):
-            scores_pred, scores_target = self.scores(predictions.float(), targets.float())
+        device = predictions.device.type
+        is_mixed = torch.is_autocast_enabled(device)
+        gradient_dtype = torch.get_autocast_dtype(device) if is_mixed else torch.float32
+        with torch.autocast(device, enabled=False):
+            scores_pred, scores_target = self.scores(predictions.float(), targets.float(), gradient_dtype)
             losses = self.losses(scores_pred, scores_target) | {'feature_std': feature_spread(predictions)}
             if self.watch is not None:
                 self.watch(predictions=predictions, targets=targets, prototypes=self.prototypes)
             return losses
 
-    def scores(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(B*M, K) cosine scores of the video branch and of the projection branch."""
+    def scores(
+        self, predictions: Tensor, targets: Tensor, gradient_dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """(B*M, K) cosine scores of the video branch and of the projection branch, both in fp32.
+
+        `gradient_dtype` is what their backward pass multiplies in: fp32, or that of the step's autocast.
+        """
         if self.training:
             with torch.no_grad():  # unit rows, in place, as published; a saved file may hold longer ones
                 self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
@@ -242,7 +278,10 @@ class SinkhornLoss(nn.Module):
             prototypes = F.normalize(self.prototypes, dim=1)
         predictions = F.normalize(predictions.flatten(0, 1), dim=1)
         targets = F.normalize(targets.flatten(0, 1), dim=1)
-        return predictions @ prototypes.detach().T, targets @ prototypes.T
+        return (
+            _Scores.apply(predictions, prototypes.detach(), gradient_dtype),
+            _Scores.apply(targets, prototypes, gradient_dtype),
+        )
 
     def losses(self, scores_pred: Tensor, scores_target: Tensor) -> dict[str, Tensor]:
         """Cross-entropies and code statistics from (B*M, K) scores of both branches."""
