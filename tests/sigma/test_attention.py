@@ -103,3 +103,10 @@ def test_an_image_encoders_switch_follows_the_precision():
     assert (half - full).norm() / full.norm() < 0.02
     projector.features(clip)
     assert all(block.attn.fused_attn for block in projector.encoder.blocks)
+
+
+def test_a_compiled_module_gives_the_same():
+    torch.manual_seed(0)
+    module, tokens = VideoAttention(24, num_heads=3, qkv_bias=True), torch.randn(2, 10, 24)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(torch.compile(module, backend='eager')(tokens), module(tokens))

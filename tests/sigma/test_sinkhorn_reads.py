@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tests.sigma.test_sinkhorn as plain
-from sigma.losses.sinkhorn import SinkhornLoss, _Scores, hard_codes
+from sigma.losses.sinkhorn import SinkhornLoss, _first_largest, _Scores, hard_codes
 from tests.sigma.test_many_masks import batch, tiny
 
 # They look at a tensor's shape alone.
@@ -87,6 +87,15 @@ def test_waits_are_seen_where_there_are_some():
         values[values > 1]
     assert calls.of('local_scalar_dense')
     assert calls.of('boolean')
+
+
+def test_the_first_largest_value_is_argmaxs():
+    torch.manual_seed(0)
+    values = torch.randint(-4, 5, (200, 30)).float()  # full of ties
+    values[0], values[1] = -torch.inf, torch.tensor([*range(29), torch.inf])
+    assert torch.equal(_first_largest(values.clone()), values.argmax(dim=1))
+    values[0, 3] = torch.nan
+    assert 0 <= int(_first_largest(values)[0]) < 30  # a place that exists; the loss is NaN and stops the run
 
 
 # --- the loss whose gradient is formed along with it ---
