@@ -11,17 +11,21 @@ from torch.autograd.function import once_differentiable
 
 # Attention matrices are formed for as many heads at a time as stay below this, 8 MB of bf16: a CPU's cache holds them.
 MATRIX_VALUES = 2**22
+# Processors with instructions for bf16; not those with Intel's tiles too, where it was not measured.
+_HAS = torch.cpu.get_capabilities()
+MATRIX_IN_BF16 = bool(_HAS.get('avx512_bf16') and not _HAS.get('amx_tile'))
 
 
 def is_fused(device: str, dtype: torch.dtype, num_tokens: int) -> bool:
-    """Whether torch's fused attention is the faster one: everywhere, but in bf16 on a CPU for up to 2,048 tokens.
+    """Whether torch's fused attention is the faster one: everywhere, but in bf16 on some CPUs for up to 2,048 tokens.
 
-    There its kernels multiply small blocks, far below the rate of oneDNN's products. CPU seconds of forward and
-    backward of two clips on one core of an EPYC with avx512_bf16, torch 2.13, fused and by `MatrixAttention`: 6 heads
-    of 160 tokens 8.5 and 3.5 ms, 3 heads of 1,568 tokens 178 and 113, 6 heads 376 and 223. In fp32 fused: 183 and
-    215, 366 and 412.
+    There (`MATRIX_IN_BF16`) its kernels multiply small blocks, far below the rate of oneDNN's products. Processor time
+    of forward and backward of two clips on one core of an EPYC with avx512_bf16, torch 2.13, fused and by
+    `MatrixAttention`: 6 heads of 160 tokens 8.5 and 3.5 ms, 3 heads of 1,568 tokens 178 and 113 ms, 6 heads 376 and
+    223 ms. In fp32 the fused one is faster: of 1,568 tokens 183 and 215 ms, 366 and 412 ms.
     """
-    return device != 'cpu' or dtype != torch.bfloat16 or num_tokens**2 > MATRIX_VALUES
+    is_by_matrix = device == 'cpu' and dtype == torch.bfloat16 and MATRIX_IN_BF16
+    return not is_by_matrix or num_tokens**2 > MATRIX_VALUES
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

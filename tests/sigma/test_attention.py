@@ -11,6 +11,11 @@ from sigma.models.attention import Attention, MatrixAttention, VideoAttention, a
 HEADS, TOKENS, WIDTH = 3, 20, 8
 
 
+@pytest.fixture(autouse=True)
+def on_a_processor_for_bf16(monkeypatch):
+    monkeypatch.setattr(attention, 'MATRIX_IN_BF16', True)
+
+
 def query_key_value(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
     """Three (2, 3, 20, 8), laid out as the Linear before them leaves them."""
     torch.manual_seed(0)
@@ -61,6 +66,11 @@ def test_in_bf16_the_matrix_is_as_near_to_fp32_as_fused_attention():
 )
 def test_where_attention_is_fused(device, dtype, num_tokens, fused):
     assert is_fused(device, dtype, num_tokens) == fused
+
+
+def test_without_instructions_for_bf16_attention_stays_fused(monkeypatch):
+    monkeypatch.setattr(attention, 'MATRIX_IN_BF16', False)
+    assert is_fused('cpu', torch.bfloat16, 160)
 
 
 def test_each_way_runs_where_it_is_meant(monkeypatch):
