@@ -2,7 +2,7 @@
 
     python tools/benchmark.py finetune [--arch base] [--frames 16] [--size 224] [--batch 8] [--steps 10] [--device cuda]
     python tools/benchmark.py corruptions [--size 256] [--frames 16] [--names fog rain]
-    python tools/benchmark.py pretrain [--variant mlp|dino] [--arch base] [--batch 8] [--precision bf16] [--compile]
+    python tools/benchmark.py pretrain [--variant mlp|dino] [--arch base] [--plain-precision bf16] [--compile]
     python tools/benchmark.py sinkhorn [--samples 56320] [--prototypes 3000]
     python tools/benchmark.py input CONFIG [CONFIG ...] [--clips 32]
     python tools/benchmark.py localization [--parts extraction metric head] [--arch base]

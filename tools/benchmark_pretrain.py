@@ -2,7 +2,17 @@
 
 Both start from the same weights. Ours begins at uint8 clips and includes their normalisation; the plain one
 (tools/benchmark_plain.py) is given normalised clips and boolean masks. Steps of the two alternate in one run, so that
-what else the machine does falls on both. Peak memory is that of a process of its own for each.
+what else the machine does falls on both. On a CPU the processor time of a step is taken too: what waits for others has
+none, so that its ratio holds on a busy machine (with one thread; several wait for one another in it). Peak memory is
+that of a process of its own for each.
+
+Each side has a precision of its own. On a CPU the plain step runs in fp32, as it does for whoever writes it down and
+starts it, and ours in bf16, as `tools/train.py --amp` does; `--plain-precision bf16` gives the plain one autocast too
+(its image encoder stays in fp32, as released). On a GPU both run in bf16.
+
+The report ends with what arithmetic allows: both sides multiply nearly the same matrices, so that a step of products
+alone, at the rate that this machine multiplies large matrices in each precision, has a ratio of its own. A ratio below
+it was gained on what is no product; a goal below it needs more than that.
 """
 
 import argparse
@@ -18,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIDES = ('ours', 'plain')
+PRECISIONS = ('fp32', 'bf16')
 GOALS = {('cpu', 'mlp'): 0.5, ('cpu', 'dino'): 0.33, ('cuda', 'mlp'): 0.33, ('cuda', 'dino'): 0.33}
 # Published settings of each variant: width of the decoder and its heads follow the encoder, K and E the targets.
 DECODERS = {'tiny': (64, 2), 'small': (192, 3), 'base': (384, 6), 'large': (512, 8)}
@@ -49,6 +60,8 @@ def add_pretrain(commands) -> None:
     add('--steps', type=int, default=10, help='timed steps of each')
     add('--compile', action='store_true', help='torch.compile our encoder, decoder and image encoder')
     _add_device(add)
+    add('--precision', choices=PRECISIONS, default='bf16', help='of our step')
+    add('--plain-precision', choices=PRECISIONS, help='of the plain step (default: fp32 on a cpu, bf16 on cuda)')
     add('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
     parser.set_defaults(run=run_pretrain)
 
@@ -62,12 +75,12 @@ def add_sinkhorn(commands) -> None:
     add('--iterations', type=int, default=10)
     add('--steps', type=int, default=3, help='timed runs of each')
     _add_device(add)
+    add('--precision', choices=('fp32',), default='fp32', help='Sinkhorn has no other')
     parser.set_defaults(run=run_sinkhorn)
 
 
 def _add_device(add: Callable) -> None:
     add('--device', choices=('cuda', 'cpu'), help='default: cuda where there is one')
-    add('--precision', choices=('fp32', 'bf16'), help='default: bf16 on cuda, fp32 on a cpu')
 
 
 def check(args: argparse.Namespace, *names: str) -> None:
@@ -87,6 +100,7 @@ def check(args: argparse.Namespace, *names: str) -> None:
 def run_pretrain(args: argparse.Namespace) -> None:
     """Measure both sides and print the report."""
     args.prototypes = NUM_PROTOTYPES[args.variant] if args.prototypes is None else args.prototypes
+    args.plain_precision = args.plain_precision or ('bf16' if args.device == 'cuda' else 'fp32')
     check(args, 'batch', 'steps', 'prototypes')
     if args.memory_of:
         print(json.dumps(memory_of(args, args.memory_of)))
@@ -95,41 +109,47 @@ def run_pretrain(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> dict:
-    """Seconds a step and bytes of both sides, operations of a clip, and the difference of the first losses."""
+    """Seconds a step and bytes of both sides, operations of a clip by part, this machine's rates, the first losses."""
     import torch
 
     model, data = build(args), make_batch(args)
-    num_flops = count_flops(model, data)
+    parts = count_flops(model, data)
     steps = {side: make_step(side, copy.deepcopy(model), data, args) for side in SIDES}
     del model
     first = {side: float(steps[side].loss().detach()) for side in SIDES}
-    seconds = timed_in_turn(steps, args.steps, args.device)
+    seconds, processor = timed_in_turn(steps, args.steps, args.device)
     del steps
     gc.collect()
     if args.device == 'cuda':
         torch.cuda.empty_cache()
     return {
+        'rates': {precision: product_rate(args.device, precision) for precision in PRECISIONS},
         'seconds': seconds,
+        'processor': processor,
         'memory': {side: memory_in_its_own_process(args, side) for side in SIDES},
-        'flops': num_flops,
+        'flops': parts,
         'losses': first,
     }
 
 
-def timed_in_turn(steps: dict[str, Callable[[], None]], count: int, device: str) -> dict[str, list[float]]:
-    """Seconds of `count` calls of each, in turn and in changing order, after two to warm up."""
+def timed_in_turn(
+    steps: dict[str, Callable[[], None]], count: int, device: str, num_warmups: int = 2
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds of `count` calls of each, and their processor time; in turn and in changing order, after some others."""
     import torch
 
     seconds: dict[str, list[float]] = {side: [] for side in steps}
-    for number in range(-2, count):
+    processor: dict[str, list[float]] = {side: [] for side in steps}
+    for number in range(-num_warmups, count):
         for side in list(steps) if number % 2 else reversed(list(steps)):
-            begun = time.perf_counter()
+            begun, begun_processor = time.perf_counter(), time.process_time()
             steps[side]()
             if device == 'cuda':
                 torch.cuda.synchronize()
             if number >= 0:
                 seconds[side].append(time.perf_counter() - begun)
-    return seconds
+                processor[side].append(time.process_time() - begun_processor)
+    return seconds, processor
 
 
 def build(args: argparse.Namespace):
@@ -175,12 +195,53 @@ def make_batch(args: argparse.Namespace) -> dict:
     return {'inputs': [c.to(args.device) for c in clips], 'visible_tubes': [t.to(args.device) for t in tubes]}
 
 
-def count_flops(model, data: dict) -> float:
-    """Operations of a step for one clip, by the formula of sigma/flops.py."""
+def count_flops(model, data: dict) -> dict[str, float]:
+    """Operations of our step for one clip by part, by the formula of sigma/flops.py."""
     from sigma.flops import pretraining_flops
 
     batch = model.data_preprocessor(data)
-    return sum(pretraining_flops(model, batch['visible'].shape[-1], batch['masked'].shape[-1]).values())
+    return pretraining_flops(model, batch['visible'].shape[-1], batch['masked'].shape[-1])
+
+
+def by_precision(parts: dict[str, float], side: str, args: argparse.Namespace) -> dict[str, float]:
+    """Operations of a side's step for one clip, those in fp32 and those in bf16.
+
+    Scores are in fp32 on both sides; their gradients too on the plain one. That one embeds all tokens, and its image
+    encoder is in fp32.
+    """
+    parts, precision = dict(parts), args.precision if side == 'ours' else args.plain_precision
+    done = dict.fromkeys(PRECISIONS, 0.0)
+    scores = parts.pop('prototypes')
+    # Two products of five are scores where the targets are learnt, of four where they are not (sigma/flops.py).
+    in_fp32 = scores if side == 'plain' else scores * 2 / (5 if args.variant == 'mlp' else 4)
+    done['fp32'] += in_fp32
+    parts['gradients of scores'] = scores - in_fp32
+    if side == 'plain':
+        tokens, visible = num_tokens(args)
+        parts['embedding'] *= tokens / visible
+        if args.variant == 'dino':
+            done['fp32'] += parts.pop('projector')
+    done[precision] += sum(parts.values())
+    return done
+
+
+def num_tokens(args: argparse.Namespace) -> tuple[int, int]:
+    """All tokens of a clip, and the visible ones."""
+    from sigma.data.masking import num_visible_cells
+
+    side, slots = args.size // 16, args.frames // 2
+    return slots * side**2, slots * num_visible_cells(side, side, 0.9)
+
+
+def product_rate(device: str, precision: str) -> float:
+    """Operations a second of a product of large square matrices, the best of five; on a CPU, of processor time."""
+    import torch
+
+    dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16}[precision]
+    side = 1024 if device == 'cpu' else 8192
+    matrix = torch.rand(side, side, device=device).to(dtype)
+    seconds, processor = timed_in_turn({precision: lambda: matrix @ matrix}, 5, device)
+    return 2 * side**3 / min((processor if device == 'cpu' else seconds)[precision])
 
 
 def make_step(side: str, model, data: dict, args: argparse.Namespace) -> 'Step':
@@ -191,11 +252,11 @@ def make_step(side: str, model, data: dict, args: argparse.Namespace) -> 'Step':
 class Step:
     """Forward, backward, AdamW on one batch."""
 
-    def __init__(self, model, data: dict, args: argparse.Namespace) -> None:
+    def __init__(self, model, data: dict, device: str, precision: str) -> None:
         import torch
 
         self.model, self.data = model, data
-        self.autocast = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == 'bf16')
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == 'bf16')
         self.optimizer = self.make_optimizer()
 
     def make_optimizer(self):
@@ -217,7 +278,7 @@ class OurStep(Step):
     """As the trainer does it: `ParamGroups` builds the optimizer, the preprocessor takes uint8."""
 
     def __init__(self, model, data: dict, args: argparse.Namespace) -> None:
-        super().__init__(model, data, args)
+        super().__init__(model, data, args.device, args.precision)
         if args.compile:
             modules = [model.encoder.blocks, model.decoder.blocks]
             modules.append(model.projector.encoder.blocks if args.variant == 'dino' else model.projector.layers)
@@ -251,7 +312,7 @@ class PlainStep(Step):
         self.clip = batch['clip']
         self.mask = torch.ones(len(self.clip), num_tokens, dtype=torch.bool, device=self.clip.device)
         self.mask.scatter_(1, batch['visible'], False)
-        super().__init__(PlainSIGMA(model), data, args)
+        super().__init__(PlainSIGMA(model), data, args.device, args.plain_precision)
 
     def make_optimizer(self):
         """AdamW with one learning rate; which parameters decay costs no time."""
@@ -267,12 +328,15 @@ class PlainStep(Step):
 
 # --- memory -----
 
+SETTINGS = ('variant', 'arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'device', 'precision')
+SETTINGS += ('plain_precision',)
+
 
 def memory_in_its_own_process(args: argparse.Namespace, side: str) -> dict[str, int]:
     """`memory_of` in a fresh process, where nothing else has been."""
     command = [sys.executable, str(Path(__file__).with_name('benchmark.py')), 'pretrain', '--memory-of', side]
-    for name in ('variant', 'arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'device', 'precision'):
-        command += [f'--{name}', str(getattr(args, name))]
+    for name in SETTINGS:
+        command += [f'--{name.replace("_", "-")}', str(getattr(args, name))]
     command += ['--compile'] if args.compile else []
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     if done.returncode:
@@ -308,26 +372,49 @@ def print_pretrain(args: argparse.Namespace, found: dict) -> None:
     what = 'SIGMA-MLP' if args.variant == 'mlp' else f'SIGMA-DINO (image encoder {args.teacher}, random weights)'
     print(
         f'pretraining step, {what}, ViT {args.arch}, {args.frames} frames of {args.size}x{args.size}, '
-        f'batch {args.batch}, K = {args.prototypes}, {args.precision}{", compiled" if args.compile else ""}, {name}, '
-        f'median of {args.steps} steps'
+        f'batch {args.batch}, K = {args.prototypes}, ours in {args.precision}{", compiled" if args.compile else ""}, '
+        f'plain in {args.plain_precision}, {name}, median of {args.steps} steps'
     )
-    seconds = {side: statistics.median(values) for side, values in found['seconds'].items()}
+    seconds, processor = (
+        {side: statistics.median(values) for side, values in found[key].items()} for key in ('seconds', 'processor')
+    )
     own = {side: memory['peak'] - memory['before'] for side, memory in found['memory'].items()}
     for side in SIDES:
+        of_cpu = f'{processor[side]:8.3f} s of processor time   ' if args.device == 'cpu' else ''
         print(
-            f'  {side:<6} {seconds[side]:8.3f} s   {args.batch / seconds[side]:8.2f} clips/s   '
+            f'  {side:<6} {seconds[side]:8.3f} s   {of_cpu}{args.batch / seconds[side]:8.2f} clips/s   '
             f'{own[side] / 2**20:8.0f} MiB   {own[side] / args.batch / 2**20:7.1f} MiB a clip'
         )
     goal = GOALS[args.device, args.variant]
+    of_cpu = f'processor time {processor["ours"] / processor["plain"]:.2f}, ' if args.device == 'cpu' else ''
     print(
-        f'  ratio: time {seconds["ours"] / seconds["plain"]:.2f} (goal {goal}), memory {own["ours"] / own["plain"]:.2f}'
+        f'  ratio: time {seconds["ours"] / seconds["plain"]:.2f} (goal {goal}), {of_cpu}'
+        f'memory {own["ours"] / own["plain"]:.2f}'
     )
-    done = found['flops'] * args.batch / seconds['ours'] / 1e12
-    line = f'  ours: {found["flops"] / 1e9:.1f} GFLOP a clip by formula, {done:.2f} TFLOP/s'
+    flops = sum(found['flops'].values())
+    done = flops * args.batch / seconds['ours'] / 1e12
+    line = f'  ours: {flops / 1e9:.1f} GFLOP a clip by formula, {done:.2f} TFLOP/s'
     peak = next((value for key, value in PEAK_TFLOPS.items() if key in name), None)
     known = args.precision == 'bf16' and peak
     print(f'{line}, {done / peak:.1%} of {peak} (dense bf16)' if known else f'{line}, share of the peak not known here')
+    print_products(args, found, processor if args.device == 'cpu' else seconds)
     print(f'  first loss: ours {found["losses"]["ours"]:.5f}, plain {found["losses"]["plain"]:.5f}')
+
+
+def print_products(args: argparse.Namespace, found: dict, seconds: dict[str, float]) -> None:
+    """What a step of products alone would take on each side, and how far the steps are from it."""
+    rates, alone = found['rates'], {}
+    for side in SIDES:
+        done = by_precision(found['flops'], side, args)
+        alone[side] = args.batch * sum(done[precision] / rates[precision] for precision in PRECISIONS)
+        print(
+            f'  products of {side}: {done["bf16"] / 1e9:.1f} GFLOP a clip in bf16, {done["fp32"] / 1e9:.1f} in fp32; '
+            f'alone {alone[side]:.3f} s a step, {alone[side] / seconds[side]:.0%} of what it took'
+        )
+    print(
+        f'  at {rates["bf16"] / 1e9:.0f} GFLOP/s in bf16 and {rates["fp32"] / 1e9:.0f} in fp32 (large matrices): '
+        f'products alone have a ratio of {alone["ours"] / alone["plain"]:.2f}'
+    )
 
 
 def device_name(device: str) -> str:
@@ -359,12 +446,17 @@ def run_sinkhorn(args: argparse.Namespace) -> None:
         'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations, workspace)[0]),
         'plain': lambda: codes.update(plain=plain_codes(scores, 0.05, args.iterations)),
     }
-    seconds = {side: statistics.median(v) for side, v in timed_in_turn(forms, args.steps, args.device).items()}
+    seconds, processor = (
+        {side: statistics.median(values) for side, values in times.items()}
+        for times in timed_in_turn(forms, args.steps, args.device, num_warmups=1)
+    )
     print(
         f'Sinkhorn, {args.samples} x {args.prototypes}, {args.iterations} rounds, fp32, {device_name(args.device)}, '
         f'median of {args.steps}'
     )
+    is_cpu = args.device == 'cpu'
     for side in SIDES:
-        print(f'  {side:<6} {seconds[side]:8.3f} s')
-    print(f'  {seconds["plain"] / seconds["ours"]:.1f} times as fast (goal {SINKHORN_GOAL:.0f})')
+        print(f'  {side:<6} {seconds[side]:8.3f} s' + (f'   {processor[side]:8.3f} s of processor time' * is_cpu))
+    of_cpu = f', {processor["plain"] / processor["ours"]:.1f} by processor time' * is_cpu
+    print(f'  {seconds["plain"] / seconds["ours"]:.1f} times as fast (goal {SINKHORN_GOAL:.0f}){of_cpu}')
     print(f'  same codes: {float((codes["ours"] == codes["plain"]).float().mean()):.4%}')

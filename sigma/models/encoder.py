@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from sigma.models.attention import VideoAttention
 from sigma.registry import MODELS
 
 # Sizes of the published models (width, blocks, heads); `tiny` is ours, for CPUs and tests.
@@ -49,7 +50,8 @@ def make_blocks(width: int, depth: int, num_heads: int, drop_path_rate: float = 
     rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
     norm = lambda dim, **kwargs: nn.LayerNorm(dim, eps=1e-6, **kwargs)  # noqa: E731
     blocks = nn.ModuleList(
-        Block(width, num_heads, mlp_ratio=4, qkv_bias=True, drop_path=rate, norm_layer=norm) for rate in rates
+        Block(width, num_heads, qkv_bias=True, drop_path=rate, norm_layer=norm, attn_layer=VideoAttention)
+        for rate in rates
     )
     for block in blocks:
         block.apply(init_linear)
@@ -107,7 +109,8 @@ class VideoViT(nn.Module):
         final_norm: LayerNorm after the last block, as in pretraining. Fine-tuning with a mean over tokens drops
             it and has a norm of its own in the head.
 
-    Source: VideoMAE (arXiv:2203.12602); SIGMA uses it unchanged. Attention is fused (timm).
+    Source: VideoMAE (arXiv:2203.12602); SIGMA uses it unchanged. Blocks are timm's, their
+    attention is that of sigma/models/attention.py.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         Raises:
             ValueError: if a batch has no mask.
         """
-        pixels = self._on_device(data['inputs']).float() / 255
+        pixels = self._on_device(data['inputs']).float().div_(255)
         if 'visible_tokens' in data:
             visible = self._on_device(data['visible_tokens'])
             masked = complement(visible, math.prod(self.grid))
@@ -58,7 +58,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
             masked = running_cell(masked, self._on_device(data['decode_phase']), self.grid)
         return {
             'pixels': pixels,
-            'clip': (pixels - self.mean) / self.std,
+            'clip': (pixels - self.mean).div_(self.std),
             'visible': visible,
             'masked': masked,
         }

@@ -4,11 +4,14 @@ B clips, M masked of N tokens, T frames, H and W pixels, E feature width, P = t*
 A projector is called with the clip in [0, 1], the same clip normalised, and the masked index.
 """
 
+import math
+
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sigma.models.attention import choose_attention
 from sigma.models.encoder import gather_tokens
 from sigma.registry import MODELS
 
@@ -154,6 +157,9 @@ class ImageProjector(nn.Module):
         """(B, 3, T, H, W) -> (B, N, E): patch tokens of the first frame of every tubelet."""
         b, _, frames = clip.shape[:3]
         images = clip[:, :, :: self.tubelet_size].transpose(1, 2).flatten(0, 1)  # (B*T', 3, H, W)
+        device = images.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+        choose_attention(self.encoder, device, dtype, math.prod(self.grid[1:]))
         (maps,) = self.encoder.forward_intermediates(
             images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True
         )

@@ -19,7 +19,8 @@ PRETRAIN = ROOT / 'mmaction_configs' / 'pretrain'
 def test_formula_agrees_with_the_counter(projector, num_masks, half, monkeypatch):
     # The counter sees half of Sinkhorn's rounds (those that torch makes a product of matrices); the formula none.
     module = sys.modules['sigma.losses.sinkhorn']  # its function of the same name hides it
-    monkeypatch.setattr(module, 'hard_codes', lambda scores, *_: [s.argmax(dim=1) for s in scores])
+    codes = lambda scores, *_: ([s.argmax(dim=1) for s in scores], torch.zeros(len(scores)))  # noqa: E731
+    monkeypatch.setattr(module, 'hard_codes_and_error', codes)
     # Many prototypes, so that each part of the formula weighs more than the margin.
     model = tiny(projector, {'type': 'sigma.SinkhornLoss', 'num_prototypes': 2000}).train()
     phases = torch.zeros(num_masks, dtype=torch.int64) if half else None

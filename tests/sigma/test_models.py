@@ -113,10 +113,6 @@ def test_key_bias_gets_no_gradient_and_changes_nothing():
     torch.testing.assert_close(vit.encode(clip), before, atol=1e-5, rtol=1e-5)
 
 
-def test_attention_is_fused():
-    assert all(block.attn.fused_attn for block in tiny_vit().blocks)
-
-
 def test_drop_path_grows_linearly():
     rates = [b.drop_path1.drop_prob for b in list(VideoViT({**TINY, 'depth': 3}, 32, 4, drop_path_rate=0.2).blocks)[1:]]
     assert rates == pytest.approx([0.1, 0.2])

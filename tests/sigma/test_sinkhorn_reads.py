@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tests.sigma.test_sinkhorn as plain
-from sigma.losses.sinkhorn import SinkhornLoss, hard_codes
+from sigma.losses.sinkhorn import SinkhornLoss, _first_largest, _Scores, hard_codes
 from tests.sigma.test_many_masks import batch, tiny
 
 # They look at a tensor's shape alone.
@@ -89,6 +89,15 @@ def test_waits_are_seen_where_there_are_some():
     assert calls.of('boolean')
 
 
+def test_the_first_largest_value_is_argmaxs():
+    torch.manual_seed(0)
+    values = torch.randint(-4, 5, (200, 30)).float()  # full of ties
+    values[0], values[1] = -torch.inf, torch.tensor([*range(29), torch.inf])
+    assert torch.equal(_first_largest(values.clone()), values.argmax(dim=1))
+    values[0, 3] = torch.nan
+    assert 0 <= int(_first_largest(values)[0]) < 30  # a place that exists; the loss is NaN and stops the run
+
+
 # --- the loss whose gradient is formed along with it ---
 
 
@@ -116,3 +125,34 @@ def test_a_second_backward_pass_is_refused():
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match='call loss\\(\\) again'):
         total.backward()
+
+
+# --- gradients of the scores in the precision of the step ---
+
+
+def gradients_of_the_loss(precision: str) -> tuple[dict, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    loss, predictions, targets = SinkhornLoss(30, 16), torch.randn(2, 40, 16), torch.randn(2, 40, 16)
+    given = [predictions.requires_grad_(), targets.requires_grad_(), loss.prototypes]
+    with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16'):
+        found = loss(predictions, targets)
+    return found, list(torch.autograd.grad(found['loss_target'] + found['loss_pred'], given))
+
+
+def test_autocast_leaves_scores_alone_and_rounds_their_gradients():
+    (full, exact), (half, rounded) = gradients_of_the_loss('fp32'), gradients_of_the_loss('bf16')
+    for name, value in full.items():
+        assert torch.equal(half[name], value), name
+    for ours, known in zip(rounded, exact):
+        assert ours.dtype == torch.float32
+        assert 1e-5 < (ours - known).norm() / known.norm() < 0.01
+
+
+def test_gradients_of_scores_in_fp32_are_those_of_the_product():
+    torch.manual_seed(0)
+    features, prototypes = torch.randn(50, 12, requires_grad=True), torch.randn(20, 12, requires_grad=True)
+    weights = torch.randn(50, 20)
+    ours = torch.autograd.grad(_Scores.apply(features, prototypes, torch.float32), [features, prototypes], weights)
+    known = torch.autograd.grad(features @ prototypes.T, [features, prototypes], weights)
+    for found, expected in zip(ours, known):
+        torch.testing.assert_close(found, expected)

@@ -25,12 +25,13 @@ TINY = {
     'steps': 1,
     'device': 'cpu',
     'precision': 'fp32',
+    'plain_precision': 'fp32',
     'compile': False,
     'memory_of': None,
 }
 LINE = [
-    word for key in ('arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'steps', 'device')
-    for word in (f'--{key}', str(TINY[key]))
+    word for key in ('arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'steps', 'device', 'precision')
+    for word in (f'--{key.replace("_", "-")}', str(TINY[key]))
 ]  # fmt: skip
 MEMORY = {
     'ours': {'peak': 600 * 2**20, 'before': 400 * 2**20},
@@ -99,30 +100,67 @@ def test_it_prints_both_sides_and_the_ratio_of_what_it_printed(capsys, monkeypat
     monkeypatch.setattr(pretrain, 'memory_in_its_own_process', lambda args, side: MEMORY[side])
     done = call_main(benchmark.main, capsys, 'pretrain', '--variant', variant, *LINE)
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r'(ours|plain) +([\d.]+) s +[\d.]+ clips/s +(\d+) MiB +([\d.]+) MiB a clip', done.stdout)
+    rows = re.findall(
+        r'(ours|plain) +([\d.]+) s +[\d.]+ s of processor time +[\d.]+ clips/s +(\d+) MiB +([\d.]+) MiB a clip',
+        done.stdout,
+    )
     assert [(row[0], *row[2:]) for row in rows] == [('ours', '200', '100.0'), ('plain', '400', '200.0')]
     goal = {'mlp': 0.5, 'dino': 0.33}[variant]
-    assert re.search(rf'ratio: time [\d.]+ \(goal {goal}\), memory 0.50', done.stdout)
-    assert 'batch 2, K = 12, fp32, cpu' in done.stdout
+    assert re.search(rf'ratio: time [\d.]+ \(goal {goal}\), processor time [\d.]+, memory 0.50', done.stdout)
+    assert 'batch 2, K = 12, ours in fp32, plain in fp32, cpu' in done.stdout
     losses = re.search(r'first loss: ours ([\d.]+), plain ([\d.]+)', done.stdout)
     assert float(losses[1]) == pytest.approx(float(losses[2]), abs=1e-4)
 
 
 def test_the_share_of_the_peak_follows_from_time_and_operations(capsys, monkeypatch):
     monkeypatch.setattr(pretrain, 'device_name', lambda device: 'NVIDIA H100 80GB HBM3, torch x')
-    args = arguments(device='cuda', precision='bf16', batch=10)
-    found = {'seconds': {'ours': [1.0, 2.0, 9.0], 'plain': [8.0]}, 'memory': MEMORY, 'flops': 49.5e12}
+    args = arguments(device='cuda', precision='bf16', plain_precision='bf16', batch=10)
+    seconds = {'ours': [1.0, 2.0, 9.0], 'plain': [8.0]}
+    flops = {'embedding': 0.5e12, 'encoder': 47e12, 'prototypes': 2e12}
+    found = {'seconds': seconds, 'processor': seconds, 'memory': MEMORY, 'flops': flops}
+    found['rates'] = {'fp32': 100e12, 'bf16': 600e12}
     pretrain.print_pretrain(args, found | {'losses': {'ours': 1.0, 'plain': 1.0}})
     out = capsys.readouterr().out
     assert 'ours: 49500.0 GFLOP a clip by formula, 247.50 TFLOP/s, 25.0% of 990' in out
-    assert 'ratio: time 0.25 (goal 0.33)' in out
+    assert 'ratio: time 0.25 (goal 0.33), memory 0.50' in out
+
+
+@pytest.mark.parametrize(
+    ('variant', 'side', 'expected'),
+    [
+        # 4 frames of 64 pixels: 32 tokens, 4 of them visible (a tenth of 16 cells, rounded up, in 2 slots).
+        ('mlp', 'ours', {'bf16': 1 + 40 + 6 + 30, 'fp32': 20}),
+        ('mlp', 'plain', {'bf16': 8 + 40 + 6, 'fp32': 50}),
+        ('dino', 'ours', {'bf16': 1 + 40 + 6 + 25, 'fp32': 25}),
+        ('dino', 'plain', {'bf16': 8 + 40, 'fp32': 6 + 50}),
+    ],
+)
+def test_products_by_precision(variant, side, expected):
+    args = arguments(variant=variant, precision='bf16', plain_precision='bf16')
+    assert pretrain.num_tokens(args) == (32, 4)
+    parts = {'embedding': 1.0, 'encoder': 40.0, 'projector': 6.0, 'prototypes': 50.0}
+    assert pretrain.by_precision(parts, side, args) == expected
+    assert parts['prototypes'] == 50.0  # given away unchanged
+
+
+def test_products_alone_follow_from_rates(capsys):
+    args = arguments(batch=2, precision='bf16', plain_precision='fp32')
+    flops = {'encoder': 6e9, 'prototypes': 5e9, 'embedding': 0.0}
+    found = {'flops': flops, 'rates': {'fp32': 1e9, 'bf16': 3e9}}
+    pretrain.print_products(args, found, {'ours': 20.0, 'plain': 44.0})
+    out = capsys.readouterr().out
+    # Ours: 6 and 3 of the 5 in bf16, 2 in fp32: 2 clips of 3 + 2 s. Plain: 2 clips of 11 s.
+    assert 'ours: 9.0 GFLOP a clip in bf16, 2.0 in fp32; alone 10.000 s a step, 50% of what it took' in out
+    assert 'plain: 0.0 GFLOP a clip in bf16, 11.0 in fp32; alone 22.000 s a step, 50% of what it took' in out
+    assert 'at 3 GFLOP/s in bf16 and 1 in fp32 (large matrices): products alone have a ratio of 0.45' in out
 
 
 def test_steps_alternate_and_the_first_two_are_not_timed():
     calls = []
-    seconds = pretrain.timed_in_turn({'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}, 3, 'cpu')
+    forms = {'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}
+    seconds, processor = pretrain.timed_in_turn(forms, 3, 'cpu')
     assert calls == ['b', 'a', 'a', 'b', 'b', 'a', 'a', 'b', 'b', 'a']
-    assert [len(values) for values in seconds.values()] == [3, 3]
+    assert [len(values) for values in (*seconds.values(), *processor.values())] == [3, 3, 3, 3]
 
 
 def test_sinkhorn_alone_is_compared(capsys):
@@ -132,7 +170,7 @@ def test_sinkhorn_alone_is_compared(capsys):
         *['sinkhorn', '--samples', '200', '--prototypes', '20', '--steps', '1', '--device', 'cpu'],
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r'[\d.]+ times as fast \(goal 3\)\n  same codes: 100.0000%', done.stdout)
+    assert re.search(r'[\d.]+ times as fast \(goal 3\), [\d.]+ by processor time\n  same codes: 100.0000%', done.stdout)
 
 
 @pytest.mark.parametrize(
