@@ -127,8 +127,8 @@ def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
         DataError: if a split has no readable background, or no readable action.
     """
     videos: Plan = {}
-    for number, split in enumerate(sorted(splits)):
-        rng = np.random.default_rng([joining.seed, number])
+    for split in splits:
+        rng = np.random.default_rng([joining.seed, sorted(splits).index(split)])
         readable = sorted((clip, label) for clip, label in splits[split] if index[clip].readable)
         actions = [pair for pair in readable if pair[1] != joining.background]
         backgrounds = [clip for clip, label in readable if label == joining.background]
