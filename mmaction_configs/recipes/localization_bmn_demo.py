@@ -1,7 +1,7 @@
 """mmaction2's BMN cut down for the demo: 64 steps, narrow, few epochs; proposals named by a linear classifier.
 
-`standardise` and `strength` were chosen on every fifth training video (tools/prepare.py holdout toy_localization --every
-5): random weights 15.6 with and 0.4 without the former; of five strengths 1 names most true segments, mean of four
+`standardise` and `strength` were chosen on every fifth training video (tools/prepare.py holdout toy_localization):
+random weights 15.6 with the former and 0.4 without; of five strengths 1 names most true segments, mean of four
 encoders (docs/small-scale.md). Epochs, rate and widths are first guesses, never tuned.
 """
 
