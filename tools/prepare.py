@@ -10,10 +10,15 @@
     python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS
     python tools/prepare.py hat_k400_human --root DIR --annotations LIST           # altered copies of test videos
     python tools/prepare.py reencode VIDEOS --out SMALL --short-side 256 --gop 12  # copies that are quick to read
+    python tools/prepare.py join --csv clips.csv --background none --test-where serial=16-22 --out data/joined
+    python tools/prepare.py holdout toy_localization --every 5 --out data/chosen_on
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video read strictly
 once), `dataset.py` (the card that configs and the suite read) and, where lists cannot say all, `annotations.json`.
 Videos stay where they are. Killed anywhere, the same command goes on; what was read or rendered is not done again.
+
+`join` makes long videos with exact boundaries out of short clips, for temporal localization (sigma/data/join.py).
+`holdout` makes a card whose test split is a part of another's train split: settings are chosen there, not on test.
 
 Videos of a published dataset are found by their names, in whatever folders and with whatever endings. Those that are
 missing are counted and stand in `missing.txt`.
@@ -89,18 +94,7 @@ def _prepare_toy(spec, out: Path, options: argparse.Namespace) -> int:
 
 def prepare_folder(options: argparse.Namespace) -> int:
     """Take a folder of `<class>/<video>`, or the rows of a CSV file."""
-    if options.csv is None and options.path is None:
-        raise DataError('folder needs PATH (videos as <class>/<video>), or --csv FILE.')
-    root = Path(options.path if options.path is not None else Path(options.csv).parent)
-    if not root.is_dir():
-        raise DataError(f"'{root}' is no folder.")
-    if options.csv is None and options.task != 'action_recognition':
-        raise DataError(f'--task {options.task} needs --csv FILE: folders can only say one class a video.')
-    if options.csv is not None:
-        splits, annotations = splits_of_csv(root, options)
-    else:
-        splits, annotations = splits_of_folder(root, options), None
-    check_splits(splits, root)
+    root, splits, annotations = _read_splits('folder', options)
     out = Path(options.out)
     is_new = not out.exists()
     index = build_index(root, _all_paths(splits), out / 'index.jsonl', workers=options.workers)
@@ -127,6 +121,69 @@ def prepare_folder(options: argparse.Namespace) -> int:
         'prepare': options.command,
     }
     return write_dataset(out, info, splits, index, options.allow_unreadable, annotations)
+
+
+def _read_splits(command: str, options: argparse.Namespace) -> tuple[Path, Splits, dict[str, dict] | None]:
+    """Folder of the videos, (path, label) pairs of each split, and annotations if a table has them."""
+    if options.csv is None and options.path is None:
+        raise DataError(f'{command} needs PATH (videos as <class>/<video>), or --csv FILE.')
+    root = Path(options.path if options.path is not None else Path(options.csv).parent)
+    if not root.is_dir():
+        raise DataError(f"'{root}' is no folder.")
+    if options.csv is None and options.task != 'action_recognition':
+        raise DataError(f'--task {options.task} needs --csv FILE: folders can only say one class a video.')
+    if options.csv is not None:
+        splits, annotations = splits_of_csv(root, options)
+    else:
+        splits, annotations = splits_of_folder(root, options), None
+    check_splits(splits, root)
+    return root, splits, annotations
+
+
+def prepare_join(options: argparse.Namespace) -> int:
+    """Join clips to long videos, actions with a background between them."""
+    from sigma.data import join
+
+    root, splits, _ = _read_splits('join', options)
+    join.check_background(splits, options.background)
+    out = Path(options.out)
+    clips = build_index(root, _all_paths(splits), out / 'clips.jsonl', workers=options.workers)
+    if not _may_write(clips, options.allow_unreadable):
+        return 1
+    fps, width, height = join.common_look(clips, options.fps, options.frame_size)
+    joining = join.Joining(options.background, fps, width, height, tuple(options.actions), options.seed)
+    videos = join.plan(splits, clips, joining)
+    join.write_joined(videos, clips, out, joining, options.workers)
+    index = build_index(out / 'videos', list(videos), out / 'index.jsonl', workers=options.workers)
+    join.check_lengths(videos, index)
+    sampling = {'num_frames': options.num_frames, 'stride_frames': options.stride_frames}
+    info = {
+        'name': options.name or out.resolve().name,
+        'task': 'localization',
+        'video_root': 'videos',
+        'metric': 'map_30_70',
+        'flips_change_label': not options.flips_are_harmless,
+        'sampling': {key: value for key, value in sampling.items() if value},
+        'note': join.note(splits, clips, videos, joining),
+        'source': options.source,
+        'licence': options.licence,
+        'prepare': options.command,
+    }
+    print(info['note'])
+    return write_dataset(out, info, join.labelled(videos), index, False, join.annotations(videos, joining))
+
+
+def prepare_holdout(options: argparse.Namespace) -> int:
+    """Take every Nth training video of a prepared dataset as the test split of a new card."""
+    from sigma.data.held_out import held_out
+
+    card, out = load_dataset_card(options.dataset), Path(options.out)
+    splits, info = held_out(card, options.every, out)
+    out.mkdir(parents=True, exist_ok=True)
+    entries = {split: _write_split(out, split, pairs, info['delimiter']) for split, pairs in splits.items()}
+    write_whole(out / 'dataset.py', card_text({**info, 'splits': entries, 'prepare': options.command}))
+    print(f'{info["note"]}\ncard: {out / "dataset.py"}')
+    return 0
 
 
 def prepare_published(options: argparse.Namespace) -> int:
@@ -347,7 +404,7 @@ def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
         'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'video_root', 'delimiter',
-        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'source', 'licence', 'obtain', 'prepare',
+        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']
@@ -404,7 +461,8 @@ def _parser() -> argparse.ArgumentParser:
         prog='prepare', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(
-        required=True, metavar=f'{{toy,folder,reencode,{",".join([*sorted(published.SOURCES), *scenes.SCENES])}}}'
+        required=True,
+        metavar=f'{{toy,folder,join,holdout,reencode,{",".join([*sorted(published.SOURCES), *scenes.SCENES])}}}',
     )
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument('--workers', type=positive_number, help='processes (default: one a CPU)')
@@ -413,6 +471,8 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument('--out', required=True, help='folder to write to')
     _add_toy(commands.add_parser('toy', parents=[shared], help='render the toy dataset'))
     _add_folder(commands.add_parser('folder', parents=[shared], help='take a folder of videos'))
+    _add_join(commands.add_parser('join', parents=[shared], help='long videos out of short clips'))
+    _add_holdout(commands.add_parser('holdout', help='a card whose test split is a part of train'))
     _add_reencode(commands.add_parser('reencode', parents=[shared], help='copies that are quick to read'))
     for name, source in sorted(published.SOURCES.items()):
         _add_published(commands.add_parser(name, parents=[reading], help='take it as published'), name, source)
@@ -478,12 +538,39 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
 
 def _add_folder(folder: argparse.ArgumentParser) -> None:
     add = folder.add_argument
-    add('path', nargs='?', metavar='PATH', help='folder of <class>/<video>; with --csv, where its paths start')
-    add('--csv', metavar='FILE', help='table with columns path and label, and split if there is one')
-    add('--label-columns', default='label', metavar='A,B', help='columns of the label; multi_label: divided by ;')
+    _add_table(folder)
     add('--task', choices=list(METRICS), default='action_recognition', help='what a label is (default: a class)')
     add('--count-column', default='count', metavar='COLUMN', help='repetition: number of cycles (default: count)')
     add('--cycles-column', metavar='COLUMN', help='repetition: frames at which a cycle ends, divided by spaces')
+    add('--size', type=positive_number, default=112, help='pixels a side for training (default: 112)')
+    folder.set_defaults(run=prepare_folder)
+
+
+def _add_join(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_table(parser)
+    add('--background', required=True, metavar='LABEL', help='label of the clips that stand between actions')
+    add('--fps', type=float, help="frames a second (default: the clips', if they agree)")
+    add('--frame-size', type=_frame_size, metavar='WxH', help="pixels (default: the clips', if they agree)")
+    add('--actions', type=int, nargs=2, default=(4, 6), metavar=('LEAST', 'MOST'), help='of a video (default: 4 6)')
+    add('--seed', type=int, default=0, help='of the order of the clips (default: 0)')
+    parser.set_defaults(run=prepare_join, task='action_recognition', count_column='count', cycles_column=None)
+
+
+def _add_holdout(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('dataset', metavar='CARD', help='name of a card, or a prepared folder')
+    add('--every', type=int, default=5, metavar='N', help='training videos N, 2N, 3N, ... are held out (default: 5)')
+    add('--out', required=True, help='folder to write to')
+    parser.set_defaults(run=prepare_holdout)
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    """Where videos, labels and splits come from, and what the card says of them."""
+    add = parser.add_argument
+    add('path', nargs='?', metavar='PATH', help='folder of <class>/<video>; with --csv, where its paths start')
+    add('--csv', metavar='FILE', help='table with columns path and label, and split if there is one')
+    add('--label-columns', default='label', metavar='A,B', help='columns of the label; multi_label: divided by ;')
     add('--split-column', default='split', metavar='COLUMN', help='holds train, val or test (default: split)')
     add('--test-where', metavar='COLUMN=VALUES', help='test rows, by values and ranges: serial=16-22, speaker=F10,M08')
     add('--test-every', type=positive_number, metavar='N', help='rows N, 2N, 3N, ... of the table are the test split')
@@ -492,11 +579,16 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     add('--name', help='of the dataset (default: name of the OUT folder)')
     add('--num-frames', type=positive_number, default=16, help='frames of a clip (default: 16)')
     add('--stride-frames', type=positive_number, help="frames from one to the next (default: each encoder's own)")
-    add('--size', type=positive_number, default=112, help='pixels a side for training (default: 112)')
     add('--flips-are-harmless', action='store_true', help='mirrored videos keep their label: training may flip')
     add('--source', default='', help='where the videos come from, for the card')
     add('--licence', default='', help='of the videos, for the card')
-    folder.set_defaults(run=prepare_folder)
+
+
+def _frame_size(text: str) -> tuple[int, int]:
+    width, times, height = text.lower().partition('x')
+    if not (times and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; WIDTHxHEIGHT is needed, such as 170x128')
+    return int(width), int(height)
 
 
 def positive_number(text: str) -> int:

@@ -50,7 +50,7 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
 
     Nothing is dropped without a count. Left out: segments of no length or shorter than the rule, of a class that the
     card does not know, and, where the rule says so, second copies of the same class and times. Kept, and counted:
-    segments that reach beyond the end of their video, and videos without any.
+    segments that reach beyond an end of their video, and videos without any.
 
     Args:
         entries: Of `DatasetCard.entries`, annotation `actions` [[start_seconds, end_seconds, class], ...].
@@ -77,6 +77,7 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
         truth.count(copies, video, len(rows) - len(single))
         if rules['duplicates'] == 'drop':
             rows = single
+        truth.count('actions that begin before their video, kept', video, int((rows[:, 0] < 0).sum()))
         if entry['total_frames'] and entry['fps']:
             beyond = rows[:, 1] > entry['total_frames'] / entry['fps'] + 0.5  # times are rounded, mostly to 0.1 s
             truth.count('actions that reach beyond the end of their video, kept', video, int(beyond.sum()))

@@ -1,6 +1,6 @@
 """Actions found in time on frozen features: what, from when, until when.
 
-Versions: 1 (2026-11-22).
+Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends.
 """
 
 import copy
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from eval.features_dense import DenseFeatures, DenseView, extract_dense
@@ -19,7 +18,7 @@ from eval.metrics.localization import RULES as METRIC_RULES
 from eval.metrics.localization import pack_segments
 from eval.models.actionformer import ActionFormer
 from eval.models.segments import fuse, suppress
-from eval.models.truth import check_rules, read_truth
+from eval.models.truth import Truth, check_rules, read_truth
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.repetition import keep, restore
 from eval.records import sha256_file
@@ -63,7 +62,7 @@ class Localization(Protocol):
     """
 
     name = 'localization'
-    version = 1
+    version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
     from_recipe = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'shortest_seconds')
@@ -99,18 +98,18 @@ class Localization(Protocol):
     def run(self, resolved, work_dir: Path) -> Outcome:
         """Extract or read features, train the head, detect."""
         config, rules = resolved.config, resolved.config['rules']
-        view, batch = view_of(resolved), resolved.recipe['batch_size']
-        train, skipped = extract_dense(resolved, 'train', view, work_dir, batch)
-        test, unscored = extract_dense(resolved, 'test', view, work_dir, batch)
-        blocked = set(rules['blocked'])
-        test = [one for one in test if one.video not in blocked]
-        unscored = [one for one in unscored if one['video'] not in blocked]
-        if not train or not test:
-            raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
+        view, batch, blocked = view_of(resolved), resolved.recipe['batch_size'], set(rules['blocked'])
         truths = {
             split: read_truth(resolved.dataset.entries(split), resolved.dataset.num_classes, rules)
             for split in ('train', 'test')
         }
+        check_actions(truths, blocked, resolved.dataset.name)  # before the minutes that features take
+        train, skipped = with_times(*extract_dense(resolved, 'train', view, work_dir, batch))
+        test, unscored = with_times(*extract_dense(resolved, 'test', view, work_dir, batch))
+        test = [one for one in test if one.video not in blocked]
+        unscored = [one for one in unscored if one['video'] not in blocked]
+        if not train or not test:
+            raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
         head = self._fit(resolved, train, truths['train'].segments, resolved.folder(work_dir) / 'state.pt')
         classify = self._external(resolved)
         videos, found = [], []
@@ -143,6 +142,7 @@ class Localization(Protocol):
                 'views': '1x1',
             },
             notes=[
+                *([f'dataset: {note}'] if (note := resolved.dataset.info.get('note')) else []),
                 METRIC_RULES,
                 'rules: ' + '; '.join(f'{key} {rules[key]}' for key in ('duplicates', 'shortest_seconds', 'ambiguous')),
                 f'rules: {len(blocked)} videos blocked',
@@ -195,9 +195,25 @@ class LocalizationExternal(Localization):
     """
 
     name = 'localization_external'
-    version = 1
+    version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, times external video-level scores'
     external = True
+
+
+def check_actions(truths: dict[str, Truth], blocked: set[str], name: str) -> None:
+    """Raise a DataError where no training video has an action, or no test video that is not blocked."""
+    for split, left_out, reason in (
+        ('train', set(), 'no training video has an action; there is nothing to learn.'),
+        ('test', blocked, 'no test video has an action; there is nothing to find.'),
+    ):
+        if not any(len(rows) for video, rows in truths[split].segments.items() if video not in left_out):
+            raise DataError(f'{name}: {reason}')
+
+
+def with_times(features: list[DenseFeatures], unread: list[dict]) -> tuple[list[DenseFeatures], list[dict]]:
+    """Videos of unknown frame rate join those that could not be read: nothing in them has a time in seconds."""
+    timeless = [{'video': one.video, 'reason': 'its frame rate is unknown'} for one in features if not one.fps > 0]
+    return [one for one in features if one.fps > 0], unread + timeless
 
 
 def view_of(resolved) -> DenseView:
@@ -217,7 +233,11 @@ def view_of(resolved) -> DenseView:
 
 
 def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standardise: bool = False) -> Sequence:
-    """Features in their own length, or resized linearly to `length` steps that cover the whole video.
+    """Features in their own length, or `length` of them in the middles of as many equal parts of the video.
+
+    The latter are read off linearly between the middles of the clips around them; before the first and after the last
+    middle the value there stands. ActionFormer and OpenTAD stretch the features over the video instead, so that theirs
+    are off by up to half of what a clip is longer than a step, at both ends: little in minutes, much in seconds.
 
     With `standardise` the mean over the video is subtracted and the rest divided by its root mean square over all steps
     and dimensions: what stays the same in a video, its scene, then says nothing. Published runs do not; it is for
@@ -228,11 +248,20 @@ def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standar
         away = values.float() - values.float().mean(dim=1, keepdim=True)
         values = (away / away.square().mean().sqrt().clamp(min=1e-6)).half()
     clip_frames = min(view.num_frames * view.stride_frames, one.num_frames)  # a video may be shorter than a clip
+    own = Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps)
     if length is None:
-        return Sequence(one.video, values, Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps), duration)
-    covered = ((values.shape[1] - 1) * view.step_frames + clip_frames) / one.fps
-    values = F.interpolate(values[None].float(), size=length, mode='linear', align_corners=False)[0].half()
-    return Sequence(one.video, values, Grid(covered / length / 2, covered / length), duration)
+        return Sequence(one.video, values, own, duration)
+    parts = Grid(duration / length / 2, duration / length)
+    places = torch.from_numpy(own.to_steps(parts.to_seconds(np.arange(length))))
+    return Sequence(one.video, read_off(values.float(), places).half(), parts, duration)
+
+
+def read_off(values: Tensor, places: Tensor) -> Tensor:
+    """(D, L) values (D, S) at places (L,) between their steps, linearly; beyond an end the value there."""
+    places = places.clamp(0, values.shape[1] - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp(max=values.shape[1] - 1)
+    return torch.lerp(values[:, before], values[:, after], (places - before).to(values))
 
 
 def fit_head(

@@ -1,6 +1,6 @@
 """Actions found in time by mmaction2's BMN on frozen features.
 
-Versions: 1 (2026-11-22).
+Versions: 1 (2026-11-22); 2 (2026-11-22): features lie at their exact times (eval/protocols/localization.py).
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ class LocalizationBMN(Localization):
     """
 
     name = 'localization_bmn'
-    version = 1
+    version = 2
     source = 'BMN (ICCV 2019) in mmaction2 1.2.0; classes by a linear classifier on each proposal, ours'
     from_recipe = ('length', 'standardise', 'head', 'training', 'naming')
     named_by = 'a linear classifier on the mean features of each proposal'
@@ -67,7 +67,7 @@ class LocalizationBMNExternal(LocalizationBMN):
     """As `localization_bmn`, but another model's video-level scores name the proposals: the published way."""
 
     name = 'localization_bmn_external'
-    version = 1
+    version = 2
     source = 'BMN (ICCV 2019) in mmaction2 1.2.0, times external video-level scores'
     external = True
 
@@ -82,9 +82,8 @@ class Proposer:
     def proposals(self, sequence: Sequence) -> np.ndarray:
         """(n, 4) rows [start, end in seconds, 0, score], suppressed by BMN's own soft-NMS."""
         device = next(self.network.parameters()).device
-        # One frame a step: BMN then speaks of the whole of what the features cover.
-        covered = sequence.values.shape[1] * sequence.grid.step
-        info = {'video_name': sequence.video, 'duration_frame': 1000, 'duration_second': covered}
+        # One frame a step: BMN then speaks of the whole video.
+        info = {'video_name': sequence.video, 'duration_frame': 1000, 'duration_second': sequence.duration}
         inputs = [sequence.values.float().to(device)]
         (answer,) = self.network(inputs, [SimpleNamespace(metainfo=info)], mode='predict')
         rows = [[*one['segment'], 0, one['score']] for one in answer['proposal_list']]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from eval import run_cell
-from eval.metrics import read_predictions, score_predictions
+from eval.features_dense import DenseFeatures, DenseView
+from eval.metrics import read_predictions, score_predictions, write_predictions
 from eval.metrics.localization import pack_segments
 from eval.models.truth import check_rules, read_truth
 from eval.protocols import localization
@@ -22,7 +23,8 @@ from sigma.data.toy import ToySpec, clip_frames, clip_motion
 from sigma.data.toy_forms import FORMS, LONG_FRAMES, actions_of
 from sigma.data.toy_scenes import Pose
 from tests.conftest import SHARED
-from tests.eval.tiny_localization import FPS, resolve, write_long
+from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, resolve_bmn, write_long
+from tools import rescore
 
 ANNOTATIONS = SHARED / 'data' / 'annotations'
 SUBSETS = (('a', 'training'), ('b', 'validation'), ('c', 'testing'))
@@ -89,6 +91,60 @@ def test_perfect_predictions_of_the_cell_score_100(long, tmp_path, monkeypatch):
         assert localization_score(name, scores, outcome.labels) == pytest.approx(100.0, abs=1e-9)
 
 
+def told(monkeypatch, tmp_path, dataset, answer):
+    """Record of a cell whose head says `answer(actions of the video)`, and metric -> what tools/rescore.py says."""
+    truth = {e['video']: e['annotation']['actions'] for e in load_dataset_card(str(dataset)).entries('test')}
+    monkeypatch.setattr(localization, 'fit_head', lambda *arguments: None)
+    rows = {video: np.array([[*row, 1.0] for row in answer(actions)]) for video, actions in truth.items()}
+    monkeypatch.setattr(localization, 'detect', lambda head, one, *rest: rows[one.video])
+    monkeypatch.delenv('SIGMA_CELL_OF', raising=False)
+    resolved = resolve(dataset, tmp_path)
+    assert run_cell.main(['--work-dir', str(tmp_path), resolved.cell.to_json()]) == 0
+    (record,) = read_records(tmp_path)
+    return record, {line.metric: line for line in rescore.rescore(record, [])}
+
+
+def test_perfect_predictions_rescore_to_100_and_other_labels_to_0(tmp_path, monkeypatch):
+    """Through the record and the predictions beside it; actions lie apart: another class or another time is wrong."""
+    test = ((60, ((4, 14, 0), (20, 34, 1), (40, 55, 0))), (60, ((10, 22, 1), (30, 50, 0))), (50, ((5, 40, 1),)))
+    dataset = write_long(tmp_path / 'data', test=test)
+    answers = {
+        'perfect': (lambda actions: actions, 100.0),
+        'classes': (lambda actions: [[start, end, 1 - label] for start, end, label in actions], 0.0),
+        'times': (lambda actions: [[start + 30, end + 30, label] for start, end, label in actions], 0.0),
+        'nothing': (lambda actions: [], 0.0),
+    }
+    for name, (answer, expected) in answers.items():
+        (tmp_path / name).mkdir()
+        record, lines = told(monkeypatch, tmp_path / name, dataset, answer)
+        assert record.score['value'] == pytest.approx(expected, abs=1e-9)
+        for metric in ('map_30_70', 'map_50_95', 'map_50'):
+            assert lines[metric].state == 'same'
+            assert lines[metric].recomputed == pytest.approx(expected, abs=1e-9)
+        recall = {'perfect': 100.0, 'classes': 100.0}.get(name, 0.0)  # proposals have no class
+        assert lines['recall_at_100'].recomputed == pytest.approx(recall, abs=1e-9)
+
+
+def test_the_toy_form_scores_100_with_its_truth_and_little_with_labels_shuffled(tmp_path):
+    """30 videos, 6 classes: a permutation of all labels leaves about a sixth where they were."""
+    spec, rng = ToySpec(form='localization'), np.random.default_rng(0)
+    found = toy.annotations(spec)
+    videos = [video for video, _ in toy.entries(spec)['test']]
+    truth = [
+        np.array([[start, end, spec.classes.index(name)] for start, end, name in found[video]['actions']])
+        for video in videos
+    ]
+    shuffled = iter(rng.permutation(np.concatenate(truth)[:, 2]).tolist())
+    other = [np.column_stack([rows[:, :2], [next(shuffled) for _ in rows]]) for rows in truth]
+    values = []
+    for answer in (truth, other):
+        scores = pack_segments([np.column_stack([rows, np.ones(len(rows))]) for rows in answer], 4, np.float32)
+        write_predictions(tmp_path / 'p.npz', np.array(videos), pack_segments(truth, 3), scores)
+        values.append(score_predictions(read_predictions(tmp_path / 'p.npz'), 'map_30_70'))
+    assert values[0] == pytest.approx(100, abs=1e-9)
+    assert values[1] < 6
+
+
 def localization_score(name, scores, labels):
     from eval.metrics import get_metric
 
@@ -107,8 +163,22 @@ def test_resized_features_cover_the_video(long, tmp_path):
     assert short.grid.to_seconds(np.zeros(1)) == pytest.approx([3.5 / FPS])
     resized = localization.sequence_of(found[0], view, 24)
     assert resized.values.shape == (128, 24)
-    covered = (11 * 4 + 16) / FPS
-    assert resized.grid.to_seconds(np.array([-0.5, 23.5])) == pytest.approx([0, covered])
+    assert resized.grid.to_seconds(np.array([-0.5, 23.5])) == pytest.approx([0, 60 / FPS])
+    assert resized.duration == 60 / FPS
+
+
+@pytest.mark.parametrize('length', [8, 13, 40])
+def test_resized_features_lie_at_their_exact_times(length):
+    """A feature that tells the middle of its clip, in seconds, tells the middle of its part of the video."""
+    view = DenseView(num_frames=16, stride_frames=2, step_frames=4, size=32)
+    middles = view.centres(13, FPS)  # of a video of 80 frames, 0.64 to 2.56 s
+    one = DenseFeatures('v.mp4', np.stack([middles, -middles], 1).astype(np.float16), 80, FPS)
+    sequence = localization.sequence_of(one, view, length)
+    parts = (np.arange(length) + 0.5) * 80 / FPS / length
+    assert sequence.grid.to_seconds(np.arange(length)) == pytest.approx(parts)
+    expected = np.clip(parts, 0.64, 2.56)  # beyond the middles of the first and last clip nothing is known
+    assert sequence.values[0].numpy() == pytest.approx(expected, abs=2e-3)
+    assert sequence.values[1].numpy() == pytest.approx(-expected, abs=2e-3)
 
 
 def test_standardised_features_have_no_mean_and_one_scale(long, tmp_path):
@@ -155,6 +225,7 @@ def test_flaws_of_the_ground_truth_are_counted_and_nothing_else_is_dropped():
             entry([[1, 2, 0], [1, 2, 0], [1, 2, 1], [3, 3.1, 0], [5, 4, 0], [6, 7, 9]]),
             entry([], 'empty.mp4'),
             entry([[9, 12, 1], [20, 21, 0]], 'beyond.mp4'),
+            entry([[-0.5, 1, 1]], 'before.mp4'),
         ],
         2,
         rules,
@@ -162,12 +233,14 @@ def test_flaws_of_the_ground_truth_are_counted_and_nothing_else_is_dropped():
     assert truth.segments['v.mp4'].tolist() == [[1, 2, 0], [1, 2, 1]]
     assert truth.segments['empty.mp4'].shape == (0, 3)
     assert truth.segments['beyond.mp4'].tolist() == [[9, 12, 1], [20, 21, 0]]
+    assert truth.segments['before.mp4'].tolist() == [[-0.5, 1, 1]]
     assert truth.notes('test') == [
         'test: 1 actions of a class that the card does not know, left out, first in v.mp4',
         'test: 2 actions of no length or below 0.2 s, left out, first in v.mp4',
         'test: 1 second copies of actions, left out, first in v.mp4',
         'test: 1 videos without an action, kept, first in empty.mp4',
         'test: 2 actions that reach beyond the end of their video, kept, first in beyond.mp4',
+        'test: 1 actions that begin before their video, kept, first in before.mp4',
     ]
     kept = read_truth([entry([[1, 2, 0], [1, 2, 0]])], 2, check_rules({}))
     assert len(kept.segments['v.mp4']) == 2
@@ -225,6 +298,68 @@ def test_bad_input_ends_in_a_sentence(long, tmp_path):
     nothing = resolve(empty, tmp_path)
     with pytest.raises(DataError, match='no training video has an action'):
         nothing.protocol.run(nothing, tmp_path)
+
+
+def change_annotations(folder, **changes):
+    """Other actions for some videos of a written dataset."""
+    file = folder / 'annotations.json'
+    file.write_text(json.dumps(json.loads(file.read_text()) | {f'{v}.mp4': {'actions': a} for v, a in changes.items()}))
+
+
+@pytest.mark.parametrize('protocol', ['localization', 'localization_bmn'])
+def test_a_cell_counts_what_is_odd_and_goes_on(tmp_path, protocol):
+    """Segments outside their video, of no known class, or none at all; a video without a frame rate."""
+    folder = write_long(tmp_path / 'data', train=(*TRAIN, (30, ((4, 20, 0),))), test=(*TEST, (30, ((4, 20, 0),))))
+    change_annotations(
+        folder,
+        train_0=[[-1, 0.8, 0], [1.6, 9, 1], [30, 40, 0]],
+        train_1=[[0.2, 1, 7], [0.4, 1, 1]],
+        test_0=[[50, 60, 0], [0.5, 1.2, 1]],
+        test_1=[],
+        test_2=[[0, 0.2, -3]],
+    )
+    lines = [json.loads(line) for line in (folder / 'index.jsonl').read_text().splitlines()]
+    for line in lines:
+        if line.get('path') in ('train_4.mp4', 'test_3.mp4'):
+            line['fps'] = 0.0
+    (folder / 'index.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+    resolved = (resolve if protocol == 'localization' else resolve_bmn)(folder, tmp_path)
+    outcome = resolved.protocol.run(resolved, tmp_path)
+    assert outcome.videos == ['test_0.mp4', 'test_1.mp4', 'test_2.mp4']
+    assert outcome.unscored == [{'video': 'test_3.mp4', 'reason': 'its frame rate is unknown'}]
+    assert outcome.num_listed == 4
+    assert outcome.num_train_skipped == (1 if protocol == 'localization' else 2)  # BMN learns nothing from train_2
+    assert np.isfinite(outcome.scores).all()
+    assert [int((rows[:, 2] >= 0).sum()) for rows in outcome.labels] == [2, 0, 0]
+    wanted = {
+        'train: 2 actions that reach beyond the end of their video, kept, first in train_0.mp4',
+        'train: 1 actions that begin before their video, kept, first in train_0.mp4',
+        'train: 1 actions of a class that the card does not know, left out, first in train_1.mp4',
+        'test: 1 actions that reach beyond the end of their video, kept, first in test_0.mp4',
+        'test: 1 actions of a class that the card does not know, left out, first in test_2.mp4',
+        'test: 2 videos without an action, kept, first in test_1.mp4',
+    }
+    assert wanted <= set(outcome.notes)
+
+
+def test_no_action_to_find_is_told_before_features_are_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(localization, 'extract_dense', lambda *arguments: pytest.fail('features were made'))
+    empty = resolve(write_long(tmp_path / 'a', test=((40, ()), (9, ()))), tmp_path)
+    with pytest.raises(DataError, match='long: no test video has an action; there is nothing to find'):
+        empty.protocol.run(empty, tmp_path)
+    blocked = resolve(write_long(tmp_path / 'b', rules={'blocked': [f'test_{n}.mp4' for n in range(3)]}), tmp_path)
+    with pytest.raises(DataError, match='no test video has an action'):
+        blocked.protocol.run(blocked, tmp_path)
+    unknown = write_long(tmp_path / 'c')
+    change_annotations(unknown, **{f'train_{n}': [[0, 1, 9]] for n in range(4)})
+    unknown = resolve(unknown, tmp_path)
+    with pytest.raises(DataError, match='no training video has an action; there is nothing to learn'):
+        unknown.protocol.run(unknown, tmp_path)
+
+
+def test_the_record_says_what_the_card_notes(tmp_path):
+    resolved = resolve(write_long(tmp_path / 'data', note='concatenations, not recordings'), tmp_path)
+    assert 'dataset: concatenations, not recordings' in resolved.protocol.run(resolved, tmp_path).notes
 
 
 # --- the toy form ---------------------------------------------------------------------------------------------------

@@ -12,30 +12,9 @@ from eval.protocols.localization import Grid, Sequence
 from eval.protocols.localization_bmn import Proposer, fit_bmn, fit_namer, mean_within
 from sigma.data.index import DataError
 from sigma.registry import MODELS
-from tests.eval.tiny_localization import resolve, write_long
+from tests.eval.tiny_localization import HEAD, resolve_bmn, write_long
 
-HEAD = {
-    'type': 'mmaction.BMN',
-    'temporal_dim': 24,
-    'boundary_ratio': 0.5,
-    'num_samples': 6,
-    'num_samples_per_bin': 3,
-    'soft_nms_alpha': 0.4,
-    'soft_nms_low_threshold': 0.5,
-    'soft_nms_high_threshold': 0.9,
-    'post_process_top_k': 20,
-    'hidden_dim_1d': 16,
-    'hidden_dim_2d': 16,
-    'hidden_dim_3d': 16,
-}
 TRAINING = {'epochs': 12, 'batch_size': 8, 'lr': 3e-3, 'weight_decay': 1e-4, 'milestone': 10, 'clip_norm': 40}
-CHANGE = (
-    """head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
-    training=dict(epochs=2, warmup_epochs=1, batch_size=2, lr=1e-3, weight_decay=0.05, ema_decay=0.9, clip_norm=1.0,
-                  crop=(0.8, 1.0)),""",
-    f"""head={HEAD}, naming=dict(strength=0.1, top=2),
-    training=dict(epochs=1, batch_size=2, lr=1e-3, weight_decay=1e-4, milestone=1, clip_norm=40),""",
-)
 
 
 @pytest.fixture(scope='module')
@@ -128,15 +107,3 @@ def test_what_does_not_fit_ends_in_a_sentence(long, tmp_path):
     sequences, targets = actions(3, 0)
     with pytest.raises(DataError, match='All training actions are of one class'):
         fit_namer(sequences, [torch.tensor([[1.0, 5.0, 0.0]])] * 3, 1.0)
-
-
-def resolve_bmn(long, tmp_path, protocol='localization_bmn', length='length=24'):
-    from tests.eval import tiny_localization
-
-    text = tiny_localization.RECIPE.replace(*CHANGE)
-    assert text != tiny_localization.RECIPE
-    original, tiny_localization.RECIPE = tiny_localization.RECIPE, text
-    try:
-        return resolve(long, tmp_path, protocol, change=('length=None', length))
-    finally:
-        tiny_localization.RECIPE = original

@@ -23,6 +23,28 @@ RECIPE = """recipe = dict(
                   crop=(0.8, 1.0)),
     suppression=dict(sigma=0.5, voting=0.7, most=20, before=200))
 """
+# mmaction2's BMN in the place of the head
+HEAD = {
+    'type': 'mmaction.BMN',
+    'temporal_dim': 24,
+    'boundary_ratio': 0.5,
+    'num_samples': 6,
+    'num_samples_per_bin': 3,
+    'soft_nms_alpha': 0.4,
+    'soft_nms_low_threshold': 0.5,
+    'soft_nms_high_threshold': 0.9,
+    'post_process_top_k': 20,
+    'hidden_dim_1d': 16,
+    'hidden_dim_2d': 16,
+    'hidden_dim_3d': 16,
+}
+CHANGE = (
+    """head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
+    training=dict(epochs=2, warmup_epochs=1, batch_size=2, lr=1e-3, weight_decay=0.05, ema_decay=0.9, clip_norm=1.0,
+                  crop=(0.8, 1.0)),""",
+    f"""head={HEAD}, naming=dict(strength=0.1, top=2),
+    training=dict(epochs=1, batch_size=2, lr=1e-3, weight_decay=1e-4, milestone=1, clip_norm=40),""",
+)
 FPS = 25
 # frames, actions [start frame, end frame, class] of each video; the last of each split is shorter than a clip
 TRAIN = ((60, ((10, 30, 0), (40, 55, 1))), (50, ((5, 25, 1),)), (40, ()), (9, ((2, 8, 0),)))
@@ -59,9 +81,18 @@ def write_long(folder: Path, train=TRAIN, test=TEST, **changes) -> Path:
     return folder
 
 
-def resolve(dataset: Path, tmp_path: Path, protocol='localization', seed=0, shots=None, change=('', '')) -> Resolved:
+def resolve(
+    dataset: Path, tmp_path: Path, protocol='localization', seed=0, shots=None, change=('', ''), text=RECIPE
+) -> Resolved:
     """The cell of a tiny encoder with random weights on a dataset, with one change in the recipe's text."""
     recipe, encoder = tmp_path / 'long_recipe.py', tmp_path / 'small.py'
-    recipe.write_text(RECIPE.replace("protocol='localization'", f'protocol={protocol!r}').replace(*change))
+    recipe.write_text(text.replace("protocol='localization'", f'protocol={protocol!r}').replace(*change))
     encoder.write_text(ENCODER)
     return Resolved(Cell(protocol, str(dataset), str(recipe), str(encoder), seed, shots), get_protocol(protocol))
+
+
+def resolve_bmn(dataset: Path, tmp_path: Path, protocol='localization_bmn', length='length=24') -> Resolved:
+    """As `resolve`, with a tiny BMN in the place of the head."""
+    text = RECIPE.replace(*CHANGE).replace('length=None', length)
+    assert text.count('BMN') == 1
+    return resolve(dataset, tmp_path, protocol, text=text)
