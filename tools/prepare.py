@@ -404,7 +404,8 @@ def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
     order = (
         'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'video_root', 'delimiter',
-        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence', 'obtain', 'prepare',
+        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence', 'obtain',
+        'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']
