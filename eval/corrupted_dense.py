@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from eval.corrupted import CLEAN, Variant
 from eval.corruptions import check_frames, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
-from eval.features import build_encoder
-from eval.features_dense import DenseView, frames_of, resized
+from eval.features_dense import DenseView, encoder_of, frames_of, resized
 from eval.records import write_atomic
 from sigma.data.clips import DecodeError
 
@@ -179,18 +177,8 @@ def _at_working_size(frame: np.ndarray, short_side: int | None) -> np.ndarray:
 
 def mean_encoder(resolved) -> Callable[[np.ndarray], np.ndarray]:
     """From clips (B, T, size, size, 3) uint8 to the mean over all tokens (B, D) float32, by the cell's encoder."""
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    encoder = build_encoder(resolved).to(device)
-    mean, std = (
-        torch.tensor(v, device=device).view(1, 3, 1, 1, 1) for v in (resolved.encoder.mean, resolved.encoder.std)
-    )
-
-    @torch.no_grad()
-    def encode(clips: np.ndarray) -> np.ndarray:
-        inputs = torch.from_numpy(clips).to(device).permute(0, 4, 1, 2, 3).float()  # (B, 3, T, size, size)
-        return encoder((inputs - mean) / std).float().cpu().numpy().mean(axis=(1, 2, 3))
-
-    return encode
+    encode = encoder_of(resolved)
+    return lambda clips: encode(clips).mean(axis=(1, 2, 3))
 
 
 # --- what is kept -----

@@ -146,7 +146,7 @@ def extract_dense(
         else:
             done[entry['video']] = found
     if absent:
-        encode = _encoder(resolved)
+        encode = encoder_of(resolved)
         if view.pooling == 'all':
             _tell_disk(encode, view, absent, folder)
         with progress_bar(f'features of {resolved.dataset.name} ({split})', len(absent), progress) as advance:
@@ -264,7 +264,8 @@ def resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
     return picture[top : top + view.size, left : left + view.size]
 
 
-def _encoder(resolved) -> Callable[[np.ndarray], np.ndarray]:
+def encoder_of(resolved) -> Callable[[np.ndarray], np.ndarray]:
+    """From clips (B, T, size, size, 3) uint8 to tokens (B, T', H', W', D) float32, by the cell's encoder."""
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     encoder = build_encoder(resolved).to(device)
     mean, std = (

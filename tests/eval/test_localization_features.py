@@ -86,7 +86,7 @@ def test_a_video_is_decoded_once_whatever_the_overlap(long, monkeypatch, tmp_pat
 def test_features_are_those_of_each_clip_decoded_on_its_own(long, tmp_path):
     resolved = resolve(long, tmp_path)
     found, _ = extract_dense(resolved, 'test', VIEW, tmp_path, batch_size=3, progress=False)
-    encode = features_dense._encoder(resolved)
+    encode = features_dense.encoder_of(resolved)
     entry = resolved.dataset.entries('test')[0]
     assert found[0].values.shape == (12, 128)  # (60 - 15) // 4 + 1
     assert found[0].values.dtype == np.float16
@@ -251,7 +251,7 @@ def test_all_tokens_say_first_what_they_take_and_refuse_a_disk_that_is_too_small
 
 def test_features_that_half_precision_cannot_hold_are_refused(long, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        features_dense, '_encoder', lambda resolved: lambda clips: np.full((len(clips), 1, 1, 1, 8), 7e4, np.float32)
+        features_dense, 'encoder_of', lambda resolved: lambda clips: np.full((len(clips), 1, 1, 1, 8), 7e4, np.float32)
     )
     with pytest.raises(DataError, match='train_0.mp4: its features are not finite in half precision'):
         extract_dense(resolve(long, tmp_path), 'train', VIEW, tmp_path, progress=False)
@@ -263,7 +263,7 @@ def test_what_another_process_works_at_comes_last_and_is_not_made_twice(long, tm
     folder = store_folder(resolved, VIEW, tmp_path)
     folder.mkdir(parents=True)
     entries = {entry['video']: entry for entry in resolved.dataset.entries('train')}
-    original, encode = features_dense.encode_video, features_dense._encoder(resolved)
+    original, encode = features_dense.encode_video, features_dense.encoder_of(resolved)
     monkeypatch.setattr(
         features_dense, 'encode_video', lambda entry, *rest: made.append(entry['video']) or original(entry, *rest)
     )
