@@ -64,7 +64,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
         }
 
     def _on_device(self, tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(tensors)).to(self.device, non_blocking=True)
+        # One by one: a stack of pinned clips is no longer pinned, and its copy would be waited for.
+        return torch.stack([tensor.to(self.device, non_blocking=True) for tensor in tensors])
 
 
 def token_indices(visible_tubes: Tensor, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
