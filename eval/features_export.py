@@ -49,9 +49,12 @@ def export_features(
         names, prefix: Of `names_of` all videos of the dataset; by default folders and endings are left out.
 
     Raises:
-        DataError: if all tokens were kept, or two videos have the same name.
+        DataError: if all tokens were kept, two videos have the same name, or the folder has a dataset of other classes.
     """
     file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
+    listed = out / 'category_idx.txt'
+    if listed.is_file() and listed.read_text().splitlines() != list(classes):
+        raise DataError(f"'{out}' holds the export of a dataset with other classes: choose another folder.")
     database = json.loads(file.read_text())['database'] if file.is_file() else {}
     written: dict[str, str] = {}
     if names is None:
@@ -81,7 +84,7 @@ def export_features(
             ],
         }
     write_atomic(file, json.dumps({'database': database}).encode())
-    write_atomic(out / 'category_idx.txt', ''.join(f'{name}\n' for name in classes).encode())
+    write_atomic(listed, ''.join(f'{name}\n' for name in classes).encode())
     missing = out / 'missing_files.txt'
     lost = set(missing.read_text().splitlines()) if missing.is_file() else set()
     lost |= {names.get(video, PurePosixPath(video).stem) for video in [*(one['video'] for one in unscored), *timeless]}

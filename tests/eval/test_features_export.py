@@ -152,3 +152,9 @@ def test_what_cannot_be_exported_ends_in_a_sentence(exported, tmp_path):
     tokens = DenseFeatures('test_0.mp4', np.zeros((3, 2, 2, 2, 8), np.float16), 60, 25.0)
     with pytest.raises(DataError, match='All tokens of a clip were kept'):
         export_features([tokens], [entry], 'validation', CLASSES, tmp_path)
+
+
+def test_an_export_of_other_classes_is_not_added_to(tmp_path):
+    (tmp_path / 'category_idx.txt').write_text('another\n')
+    with pytest.raises(DataError, match='other classes: choose another folder'):
+        export_features([], [], 'training', ['a', 'b'], tmp_path)
