@@ -222,6 +222,10 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     assert prepare.main(arguments) == 0
     assert (out / 'videos' / 'v_YoYo_g01_c01__0.mp4').stat().st_mtime_ns == first  # made once
     assert not (out / 'missing.txt').exists()
+    capsys.readouterr()
+    for fps, words in (('12', 'made with other fps: choose another --out'), ('0', '1 to 240 can be made')):
+        assert prepare.main([*arguments, '--fps', fps]) == 2
+        assert words in capsys.readouterr().err
     card = load_dataset_card(str(out))
     assert (card.name, card.info['trained_on'], card.num_classes) == ('scuba_ucf101_stripe', 'ucf101', 101)
     assert card.entries('train') == []
