@@ -16,6 +16,7 @@ Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and i
 
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,7 @@ from eval.features_dense import DenseFeatures, DenseView
 from eval.records import write_atomic
 from sigma.data.index import DataError
 
+LOG = logging.getLogger(__name__)
 SUBSETS = {'train': 'training', 'test': 'validation'}
 
 
@@ -72,7 +74,11 @@ def export_features(
         buffer = io.BytesIO()
         np.save(buffer, values)
         write_atomic(out / 'features' / f'{prefix}{name}.npy', buffer.getvalue())
-        actions = (known[one.video]['annotation'] or {}).get('actions', [])
+        all_actions = (known[one.video]['annotation'] or {}).get('actions', [])
+        actions = [action for action in all_actions if 0 <= action[2] < len(classes)]
+        if len(actions) < len(all_actions):  # as `eval.models.truth.read_truth`
+            number = len(all_actions) - len(actions)
+            LOG.warning('%s: %d actions of a class that the card does not know, left out', one.video, number)
         database[name] = {
             'subset': subset,
             'duration': one.num_frames / one.fps,
