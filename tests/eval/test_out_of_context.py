@@ -374,6 +374,8 @@ def test_numbers_known_by_hand(shown, recipes, tmp_path, monkeypatch):
     assert outcome.others['top1_of_all_classes'] == pytest.approx(100 * 3 / 9)
     # Frames are all called 1: right for the first two.
     assert outcome.others['one_frame'] == pytest.approx(100 * 2 / 9)
+    # Backgrounds are of even classes, which are not among those that are asked.
+    assert outcome.others['background_class'] == 0
     # Among classes 1 3 5 7 9 an answer outside leaves equal scores, of which none is right alone.
     right = outcome.scores.argmax(axis=1) == outcome.labels
     assert right[[0, 1, 3]].all()
