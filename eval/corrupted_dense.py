@@ -23,6 +23,7 @@ from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.features_dense import DenseView, encoder_of, frames_of, resized
 from eval.records import write_atomic
 from sigma.data.clips import DecodeError
+from sigma.data.index import DataError
 
 LOG = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def encode_damaged(
 
     Raises:
         DecodeError: if it cannot be decoded, or has another number of frames.
+        DataError: if a feature is not finite in half precision.
     """
     total = entry['total_frames']
     places = _places(view, total)
@@ -117,6 +119,8 @@ def encode_damaged(
     for column, rows in found.items():
         values = np.array([feature for _, feature in rows], dtype=np.float16).reshape(len(rows), clean.shape[1])
         changed[column] = np.array([step for step, _ in rows], dtype=np.int64), values
+    if not all(np.isfinite(values).all() for values in (clean, *(values for _, values in changed.values()))):
+        raise DataError(f'{entry["video"]}: its features are not finite in half precision, in which they are kept.')
     return DamagedFeatures(clean, changed)
 
 

@@ -16,6 +16,7 @@ Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and i
 
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,7 @@ from eval.features_dense import DenseFeatures, DenseView
 from eval.records import write_atomic
 from sigma.data.index import DataError
 
+LOG = logging.getLogger(__name__)
 SUBSETS = {'train': 'training', 'test': 'validation'}
 
 
@@ -49,9 +51,12 @@ def export_features(
         names, prefix: Of `names_of` all videos of the dataset; by default folders and endings are left out.
 
     Raises:
-        DataError: if all tokens were kept, or two videos have the same name.
+        DataError: if all tokens were kept, two videos have the same name, or the folder has a dataset of other classes.
     """
     file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
+    listed = out / 'category_idx.txt'
+    if listed.is_file() and listed.read_text().splitlines() != list(classes):
+        raise DataError(f"'{out}' holds the export of a dataset with other classes: choose another folder.")
     database = json.loads(file.read_text())['database'] if file.is_file() else {}
     written: dict[str, str] = {}
     if names is None:
@@ -69,7 +74,11 @@ def export_features(
         buffer = io.BytesIO()
         np.save(buffer, values)
         write_atomic(out / 'features' / f'{prefix}{name}.npy', buffer.getvalue())
-        actions = (known[one.video]['annotation'] or {}).get('actions', [])
+        all_actions = (known[one.video]['annotation'] or {}).get('actions', [])
+        actions = [action for action in all_actions if 0 <= action[2] < len(classes)]
+        if len(actions) < len(all_actions):  # as `eval.models.truth.read_truth`
+            number = len(all_actions) - len(actions)
+            LOG.warning('%s: %d actions of a class that the card does not know, left out', one.video, number)
         database[name] = {
             'subset': subset,
             'duration': one.num_frames / one.fps,
@@ -81,7 +90,7 @@ def export_features(
             ],
         }
     write_atomic(file, json.dumps({'database': database}).encode())
-    write_atomic(out / 'category_idx.txt', ''.join(f'{name}\n' for name in classes).encode())
+    write_atomic(listed, ''.join(f'{name}\n' for name in classes).encode())
     missing = out / 'missing_files.txt'
     lost = set(missing.read_text().splitlines()) if missing.is_file() else set()
     lost |= {names.get(video, PurePosixPath(video).stem) for video in [*(one['video'] for one in unscored), *timeless]}

@@ -11,6 +11,7 @@ reads it. Kill it anywhere and run it again. Bad input ends in one sentence on s
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 def main(argv: list[str] | None = None) -> int:
     """Extract both splits, export where asked; the exit status."""
     args = parse(argv)
+    from eval.run_cell import die_with_parent
+
+    die_with_parent()  # of `on_devices`
     if args.devices > 1 and (failed := on_devices(args, sys.argv[1:] if argv is None else argv)):
         return failed
     try:
@@ -85,11 +89,13 @@ def export(resolved, view, found: dict, out: Path) -> None:
     from eval.features_export import SUBSETS, export_features, names_of, write_configs
 
     classes = resolved.dataset.info['classes']
+    width = next((one.values.shape[1] for features, _ in found.values() for one in features), None)
+    if width is None:
+        raise ValueError(f'{resolved.dataset.name}: no video could be read; there is nothing to export.')
     names, prefix = names_of([entry['video'] for split in found for entry in resolved.dataset.entries(split)])
     for split, (features, unscored) in found.items():
         entries = resolved.dataset.entries(split)
         export_features(features, entries, SUBSETS[split], classes, out, names, prefix, unscored)
-    width = next(one.values.shape[1] for features, _ in found.values() for one in features)
     for path in write_configs(out, view, width, len(classes), prefix):
         print(f'wrote {path}')
 
@@ -106,11 +112,16 @@ def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
     for number, device in enumerate(Local(args.devices).places):
         # None is a CPU: then each process takes its share of the cores.
         settings = {'OMP_NUM_THREADS': str(max(1, len(os.sched_getaffinity(0)) // args.devices))}
+        settings['SIGMA_CELL_OF'] = str(os.getpid())  # they end with this process
         settings |= {} if device is None else {'CUDA_VISIBLE_DEVICES': device}
         quiet = ['--quiet'] if number else []  # the bar of one is enough: each counts what it made itself
         running.append(subprocess.Popen([*command, *quiet], env=os.environ | settings, stdout=subprocess.DEVNULL))
     statuses = [process.wait() for process in running]
-    return next((status for status in statuses if status), 0)
+    for number, status in enumerate(statuses):
+        if status < 0:
+            name = signal.Signals(-status).name
+            print(f'features: process {number} of {len(statuses)} was ended by {name}; run it again.', file=sys.stderr)
+    return next((status if status > 0 else 128 - status for status in statuses if status), 0)
 
 
 if __name__ == '__main__':

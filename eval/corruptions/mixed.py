@@ -24,9 +24,13 @@ def members(acts_on: str) -> list[Corruption]:
 
 
 def member_of(acts_on: str, draws: Draws) -> Corruption:
-    """The one that this video gets; its severity has a draw of its own, as its key has."""
-    found = members(acts_on)
-    return found[int(draws.shared().integers(len(found)))]
+    """The one that this video gets; its severity has a draw of its own, as its key has.
+
+    It is drawn 2^128 places from where the member begins to draw: from the same number, the frame that `freeze` holds
+    would lie in one fifth of the video.
+    """
+    found, rng = members(acts_on), np.random.Generator(draws.shared().bit_generator.jumped())
+    return found[int(rng.integers(len(found)))]
 
 
 @register('mixed', SEVERITIES, UCF_P + '; severity drawn there', shared=True)

@@ -6,6 +6,7 @@ fork starts and how it ends. A cell still is a process of its own, with its log,
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from eval.executors.job import Job, Running, arguments_of, environment_of, log_bytes
 
+LOG = logging.getLogger(__name__)
 SERVE_CELLS = Path(__file__).resolve().parents[1] / 'serve_cells.py'
 POSSIBLE = sys.platform == 'linux'  # elsewhere a fork would not hear that its matrix is gone
 STEP_SECONDS = 0.005
@@ -95,12 +97,13 @@ class Forks:
             pass_fds=[write],
         )
         os.close(write)
-        self._rest, self._forks, self.gone = b'', {}, False
+        self._rest, self._forks, self.gone, self._ending = b'', {}, False, False
 
     def start(self, job: Job, device: str | None = None) -> Running:
         """As `eval.executors.job.start`."""
         size, fork = log_bytes(job), Fork(self, len(self._forks))
         self._forks[fork.number] = fork
+        open(job.log, 'ab').close()  # it is read even where nothing is forked that would write it
         begun = time.perf_counter()
         order = Order(fork.number, None, tuple(arguments_of(job)), str(job.log), job.cwd, device, os.getpid())
         self.send(order)
@@ -126,7 +129,14 @@ class Forks:
                 os.close(self._replies)
                 with contextlib.suppress(OSError):
                     self._server.stdin.close()
-                self._server.wait()
+                status = self._server.wait()
+                if not self._ending:
+                    how = f'by {signal.Signals(-status).name}' if status < 0 else f'with exit status {status}'
+                    LOG.warning(
+                        'The process that cells are forked from ended %s: those that ran are stopped, the others '
+                        'start anew; where it comes again, use --no-forks.',
+                        how,
+                    )
                 for fork in self._forks.values():
                     fork.returncode = -signal.SIGTERM if fork.returncode is None else fork.returncode
                 return
@@ -137,6 +147,7 @@ class Forks:
 
     def close(self) -> None:
         """End the server, and with it what still runs."""
+        self._ending = True
         if not self.gone:
             self._server.terminate()
             while not self.gone:
@@ -145,7 +156,7 @@ class Forks:
 
 
 class Fork:
-    """A cell's process; see `eval.executors.job.Process`."""
+    """A cell's process; see `eval.executors.job.Process`. One that ended and has no `pid` never started."""
 
     def __init__(self, forks: Forks, number: int) -> None:
         self.number, self.pid, self.returncode = number, None, None

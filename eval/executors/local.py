@@ -42,7 +42,10 @@ class Local:
         for pair in over:
             self.running.remove(pair)
             self.places.append(pair[1])
-        return [conclude(running) for running, _ in over]
+        never_started = [running.job for running, _ in over if running.process.pid is None]
+        if never_started:
+            self.start(never_started)  # their server is gone: anew
+        return [conclude(running) for running, _ in over if running.process.pid is not None]
 
     def stop(self) -> None:
         for running, _ in self.running:

@@ -168,12 +168,16 @@ class LocalizationRobustness(Protocol):
     def _features(self, resolved, trained, view, entries: list[dict], truth: dict, work_dir: Path):
         """(entry, DamagedFeatures or why there are none) of every video, from the store or by reading it."""
         variants, side = self.variants(resolved), resolved.config['working_short_side']
-        key = dense_key(trained, view) | {'damage': {v.name: v.level for v in variants}, 'short_side': side}
+        damage = {'version': self.version, **{v.name: v.level for v in variants}}
+        key = dense_key(trained, view) | {'damage': damage, 'short_side': side}
         folder = Path(work_dir) / 'robustness' / resolved.encoder.name / f'dense-{identity_hash(key)[:32]}'
         batch, encode = resolved.recipe['batch_size'], None
         for entry in entries:
             if entry['reason'] is not None:
                 yield entry, entry['reason']
+                continue
+            if not (entry['fps'] or 0) > 0:  # as `eval.protocols.localization.with_times`
+                yield entry, 'its frame rate is unknown'
                 continue
             actions = action_frames(truth[entry['video']], entry['fps'], entry['total_frames'])
             header = {'key': identity_hash(key), 'video': [entry['video'], entry['sha256']], 'actions': actions}

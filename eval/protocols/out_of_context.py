@@ -96,7 +96,7 @@ class _OutOfContext:
         labels = np.array([entries[position]['label'] for position in scored], dtype=np.int64)
         of_all = np.array([whole[position] for position in scored], dtype=np.float32).reshape(len(scored), -1)
         of_frame = np.array([frozen[position] for position in scored], dtype=np.float32).reshape(len(scored), -1)
-        others, scores = {}, of_all
+        others, scores, kept = {}, of_all, np.arange(of_all.shape[1])
         if resolved.config['restricted'] and scored:
             kept = classes_of(resolved.dataset)
             others['top1_of_all_classes'] = _percent(top_k_correct(of_all, labels))
@@ -109,7 +109,7 @@ class _OutOfContext:
             }
             backgrounds = [(entries[position]['annotation'] or {}).get('background') for position in scored]
             if None not in backgrounds:
-                others['background_class'] = _percent(scores.argmax(axis=1) == np.array(backgrounds))
+                others['background_class'] = _percent(kept[scores.argmax(axis=1)] == np.array(backgrounds))
         return Outcome(
             videos=[entries[position]['video'] for position in scored],
             labels=labels,

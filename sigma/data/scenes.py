@@ -10,6 +10,7 @@ Sources: StillMix (ICCV 2023; SCUBA, ConflFG), github.com/lihaoxin05/StillMix; H
 """
 
 import io
+import json
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 
 from sigma.data import published
-from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar
+from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, write_whole
 from sigma.data.lists import read_list
 
 PICTURES = {'.jpg', '.jpeg', '.png'}
@@ -187,12 +188,16 @@ def make_videos(
         Video -> why there is none.
 
     Raises:
-        DataError: if a folder that the set needs is not under the root.
+        DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the videos that
+            are there were made at another rate or of other pairs.
     """
     scenes = SCENES[name]
+    if not 1 <= fps <= 240:
+        raise DataError(f'{fps:g} frames a second were asked; 1 to 240 can be made.')
     for folder in scenes.needs:
         if not (root / folder).is_dir():
             raise DataError(f"--root: '{root}' has no folder {folder}; {name} is made of {', '.join(scenes.needs)}.")
+    _claim(name, items, out, fps)
     jobs = [(scenes.kind, item, root, out / item.video, fps) for item in items if not (out / item.video).exists()]
     bad = {}
     with progress_bar(f'videos of {name}', len(jobs)) as advance:
@@ -203,6 +208,19 @@ def make_videos(
                 bad[job[1].video] = reason
             advance()
     return bad
+
+
+def _claim(name: str, items: Sequence[Item], out: Path, fps: float) -> None:
+    """Write beside the videos how they are made, or make sure that it is the same."""
+    made = out.with_name(f'{out.name}.json')
+    how = {'set': name, 'fps': fps, 'backgrounds': {item.video: item.other for item in items if item.other}}
+    if made.is_file():
+        former = json.loads(made.read_text(encoding='utf-8'))
+        if differing := [key for key in how if former.get(key) != how[key]]:
+            raise DataError(f"'{out}' holds videos that were made with other {differing[0]}: choose another --out.")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(made, json.dumps(how) + '\n')
 
 
 def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:

@@ -135,6 +135,16 @@ def test_constants_with_more_to_them():
     )
 
 
+def test_what_a_member_draws_does_not_hang_on_which_was_drawn():
+    held = []
+    for number in range(400):
+        of_video = draws('mixed_temporal', 5, str(number))
+        if mixed.member_of('order', of_video).name == 'freeze':
+            held.append(int(CORRUPTIONS['mixed_temporal'].order(50, 5, str(number))[0]))  # one frame throughout
+    assert len(held) > 50
+    assert set(np.array(held) // 10) == set(range(5))
+
+
 def test_mixed_ones_are_a_member_for_each_video():
     spatial = [c.name for c in mixed.members('frame')]
     assert spatial == sorted(

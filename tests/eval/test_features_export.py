@@ -152,3 +152,18 @@ def test_what_cannot_be_exported_ends_in_a_sentence(exported, tmp_path):
     tokens = DenseFeatures('test_0.mp4', np.zeros((3, 2, 2, 2, 8), np.float16), 60, 25.0)
     with pytest.raises(DataError, match='All tokens of a clip were kept'):
         export_features([tokens], [entry], 'validation', CLASSES, tmp_path)
+
+
+def test_an_export_of_other_classes_is_not_added_to(tmp_path):
+    (tmp_path / 'category_idx.txt').write_text('another\n')
+    with pytest.raises(DataError, match='other classes: choose another folder'):
+        export_features([], [], 'training', ['a', 'b'], tmp_path)
+
+
+def test_an_action_of_an_unknown_class_is_left_out_and_told(exported, tmp_path, caplog):
+    _, features = exported
+    entry = {'video': 'test_0.mp4', 'annotation': {'actions': [[0, 1, 7], [0, 1, 1], [1, 2, -1]]}}
+    file = export_features([features['test_0']], [entry], 'validation', CLASSES, tmp_path)
+    (found,) = json.loads(file.read_text())['database']['test_0']['annotations']
+    assert found == {'segment': [0, 1], 'label': 'striped', 'label_id': 1}
+    assert 'test_0.mp4: 2 actions of a class that the card does not know, left out' in caplog.text

@@ -110,7 +110,7 @@ class AsSoonAs(Watcher):
             self.action()
 
 
-def test_without_their_server_running_cells_are_stopped_and_the_others_start_anew(home):
+def test_without_their_server_running_cells_are_stopped_and_the_others_start_anew(home, caplog):
     tiny.order(home, **{LOW: ('sleep once', 60)})
     low, high = tiny.jobs_of(home, home / 'work')
     backend = Local(1, LIGHT)
@@ -118,8 +118,19 @@ def test_without_their_server_running_cells_are_stopped_and_the_others_start_ane
     first, second = run([low, high], backend, watcher)
     assert (first.state, second.state) == ('stopped', 'done')
     assert backend.forks.gone
+    assert 'ended by SIGKILL' in caplog.text
     wait_for(lambda: claims.holder(low.folder) is None, 10)
     assert read_failure(low.folder) is None
+
+
+def test_a_server_that_dies_while_it_imports_costs_no_cell(home, monkeypatch, caplog):
+    (home / 'deadly_to_import.py').write_text('import os; os._exit(3)')
+    monkeypatch.setenv('PYTHONPATH', f'{os.environ["PYTHONPATH"]}{os.pathsep}{home}')
+    backend = Local(2, ['deadly_to_import'])
+    assert [end.state for end in run(tiny.jobs_of(home, home / 'work'), backend)] == ['done', 'done']
+    assert sorted(tiny.ran(home)) == sorted([LOW, HIGH])
+    assert backend.forks.gone
+    assert 'ended with exit status 3' in caplog.text
 
 
 def interrupt() -> None:
@@ -127,7 +138,7 @@ def interrupt() -> None:
 
 
 @pytest.mark.parametrize('what', ['sleep', 'deaf'])
-def test_an_interrupt_ends_forks_and_server(home, what, monkeypatch):
+def test_an_interrupt_ends_forks_and_server(home, what, monkeypatch, caplog):
     if what == 'deaf':  # it takes the ten seconds that a cell has
         monkeypatch.setattr(module.Fork, 'terminate', lambda fork: None)
         wait = module.Fork.wait
@@ -137,6 +148,7 @@ def test_an_interrupt_ends_forks_and_server(home, what, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(jobs, backend, AsSoonAs(lambda: LOW in tiny.ran(home), interrupt))
     assert backend.forks.gone
+    assert 'forked from' not in caplog.text
     assert claims.holder(jobs[0].folder) is None
     assert read_failure(jobs[0].folder) is None
 

@@ -117,6 +117,24 @@ def test_a_video_of_another_length_than_its_index_says_is_not_scored(long):
             encode_damaged(entry | {'total_frames': wrong}, view, tokens, 64, [(0, 20)], VARIANTS)
 
 
+def test_features_that_half_precision_cannot_hold_are_refused(long):
+    entry = load_dataset_card(str(long)).entries('test')[0]
+    view = DenseView(num_frames=4, stride_frames=3, step_frames=2, size=32)
+    with np.errstate(over='ignore'), pytest.raises(DataError, match='test_0.mp4: its features are not finite'):
+        encode_damaged(entry, view, lambda clips: 1e6 * (1 + tokens(clips)), 64, [(0, 20)], VARIANTS)
+
+
+def test_a_video_of_unknown_rate_is_named(long, tmp_path):
+    resolved = resolve(long, tmp_path)
+    entry = load_dataset_card(str(long)).entries('test')[0]
+    view = DenseView(num_frames=4, stride_frames=3, step_frames=2, size=32)
+    for fps in (None, 0.0):
+        found = resolved.protocol._features(
+            resolved, resolved.protocol.trained(resolved), view, [entry | {'fps': fps}], {}, tmp_path
+        )
+        assert [reason for _, reason in found] == ['its frame rate is unknown']
+
+
 def test_features_are_stored_whole_or_made_again(tmp_path, caplog, long):
     entry = load_dataset_card(str(long)).entries('test')[0]
     view = DenseView(num_frames=4, stride_frames=3, step_frames=2, size=32)

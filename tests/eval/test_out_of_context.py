@@ -222,6 +222,10 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     assert prepare.main(arguments) == 0
     assert (out / 'videos' / 'v_YoYo_g01_c01__0.mp4').stat().st_mtime_ns == first  # made once
     assert not (out / 'missing.txt').exists()
+    capsys.readouterr()
+    for fps, words in (('12', 'made with other fps: choose another --out'), ('0', '1 to 240 can be made')):
+        assert prepare.main([*arguments, '--fps', fps]) == 2
+        assert words in capsys.readouterr().err
     card = load_dataset_card(str(out))
     assert (card.name, card.info['trained_on'], card.num_classes) == ('scuba_ucf101_stripe', 'ucf101', 101)
     assert card.entries('train') == []
@@ -370,6 +374,8 @@ def test_numbers_known_by_hand(shown, recipes, tmp_path, monkeypatch):
     assert outcome.others['top1_of_all_classes'] == pytest.approx(100 * 3 / 9)
     # Frames are all called 1: right for the first two.
     assert outcome.others['one_frame'] == pytest.approx(100 * 2 / 9)
+    # Backgrounds are of even classes, which are not among those that are asked.
+    assert outcome.others['background_class'] == 0
     # Among classes 1 3 5 7 9 an answer outside leaves equal scores, of which none is right alone.
     right = outcome.scores.argmax(axis=1) == outcome.labels
     assert right[[0, 1, 3]].all()

@@ -48,6 +48,30 @@ def test_a_video_that_cannot_be_read_is_named(cards, tmp_path, capsys):
     assert (tmp_path / 'out' / 'missing_files.txt').read_text() == 'test_1\n'
 
 
+def test_where_nothing_can_be_read_there_is_no_export(cards, tmp_path, capsys):
+    dataset = write_long(tmp_path / 'data')
+    for video in dataset.glob('*.mp4'):
+        video.write_bytes(b'no video')
+    options = ['--dataset', dataset, *cards[2:], '--work-dir', tmp_path, '--quiet', '--export', tmp_path / 'out']
+    done = call_main(features.main, capsys, *options)
+    assert done.returncode == 2
+    assert 'nothing to export' in done.stderr.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_processes_of_devices_end_with_the_one_that_started_them(cards, monkeypatch):
+    class Process:
+        def __init__(self, command, env, stdout) -> None:
+            assert env['SIGMA_CELL_OF'] == str(os.getpid())
+
+        def wait(self) -> int:
+            return -9
+
+    monkeypatch.setattr(features.subprocess, 'Popen', Process)
+    args = features.parse([*map(str, cards), '--work-dir', 'w', '--devices', '2'])
+    assert features.on_devices(args, []) == 137
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [(['--dataset', 'nowhere'], ('nowhere',)), (['--recipe', 'localisation_thumos14'], ('localization_thumos14',))],
