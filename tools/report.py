@@ -22,7 +22,7 @@ from eval.records import Record, RecordError, did_you_mean, read_records, write_
 from eval.robustness import is_sweep
 from eval.robustness import report as robustness_text
 from eval.summaries import SUMMARIES, Summary
-from eval.tables import format_table, select, verdict
+from eval.tables import BASELINE, format_table, select, verdict
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -48,7 +48,10 @@ def main(argv: list[str] | None = None) -> int:
         ours = [record for root in args.records for record in read_records(root)]
         records = select(ours + [record for table in args.published for record in read_published(table)])
         summary = SUMMARIES[args.summary] if args.summary else None
-        body = ''.join(sections(records, args.runs, args.baseline, args.allow_partial, summary))
+        measured = {record.encoder['name'] for record in records if not record.published}
+        if args.baseline is not None and args.baseline not in measured:
+            raise RecordError(did_you_mean('baseline', args.baseline, measured))
+        body = ''.join(sections(records, args.runs, args.baseline or BASELINE, args.allow_partial, summary))
         path = write_atomic(args.out, PAGE.format(title=html.escape(args.title), body=body).encode())
     except (RecordError, FigureError, ValueError) as error:
         return complain(' '.join(str(error).split()))
@@ -67,7 +70,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--runs', nargs='+', default=[], metavar='DIR', help='work directories of trainings, for curves'
     )
     parser.add_argument('--summary', metavar='NAME', help=f'a mean over columns as well: {", ".join(SUMMARIES)}')
-    parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
+    parser.add_argument('--baseline', help='encoder that the others are compared with; random, if there is one')
     parser.add_argument('--title', default='Results', help='of the page')
     parser.add_argument('--allow-partial', action='store_true', help='let records under 99 %% of the videos count too')
     parser.add_argument('--out', required=True, metavar='FILE.html')

@@ -75,6 +75,7 @@ def test_a_changed_tree_is_said_and_published_rows_stand_beside_ours(tmp_path, c
     ('arguments', 'words'),
     [
         (['--summary', 'sevre'], "Did you mean 'severe'"),
+        (['--baseline', 'randon'], "Did you mean 'random'"),
         (['--published', 'sigma_sever'], "Did you mean 'sigma_severe'"),
         (['--runs', 'empty'], 'holds no vis_data/scalars.json'),
     ],
