@@ -22,7 +22,7 @@ from eval.records import Record, RecordError, did_you_mean, read_records, write_
 from eval.robustness import is_sweep
 from eval.robustness import report as robustness_text
 from eval.summaries import SUMMARIES, Summary
-from eval.tables import BASELINE, format_table, select, verdict
+from eval.tables import BASELINE, columns, format_table, rows, select, verdict
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -48,10 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         ours = [record for root in args.records for record in read_records(root)]
         records = select(ours + [record for table in args.published for record in read_published(table)])
         summary = SUMMARIES[args.summary] if args.summary else None
-        measured = {record.encoder['name'] for record in records if not record.published}
-        if args.baseline is not None and args.baseline not in measured:
-            raise RecordError(did_you_mean('baseline', args.baseline, measured))
-        body = ''.join(sections(records, args.runs, args.baseline or BASELINE, args.allow_partial, summary))
+        body = ''.join(sections(records, args.runs, args.baseline, args.allow_partial, summary))
         path = write_atomic(args.out, PAGE.format(title=html.escape(args.title), body=body).encode())
     except (RecordError, FigureError, ValueError) as error:
         return complain(' '.join(str(error).split()))
@@ -78,12 +75,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def sections(
-    records: Sequence[Record], runs: Sequence[str], baseline: str, allow_partial: bool, summary: Summary | None
+    records: Sequence[Record], runs: Sequence[str], asked: str | None, allow_partial: bool, summary: Summary | None
 ) -> list[str]:
     """The parts of the page in their order, each with its heading; a part without content is left out.
 
     Raises:
-        RecordError: if records do not compare.
+        RecordError: if records do not compare, or no row is the baseline that was asked for.
         DataError: if a run has no log.
     """
     rules = {'allow_partial': allow_partial, 'summary': summary}
@@ -94,9 +91,15 @@ def sections(
         parts += [heading('Results'), table_of(format_table(plain, style='markdown', **rules))]
         parts.append(picture(load_figure('bars')(plain, **rules)))
     measured = [record for record in records if not record.published]
-    if any(record.encoder['name'] == baseline for record in measured):
+    known, baseline = rows(columns(measured, allow_partial)), asked or BASELINE
+    if asked is not None and asked not in known:
+        raise RecordError(did_you_mean('baseline', asked, known))
+    if baseline in known:
         sentences = [found.sentence for found in verdict(measured, baseline, allow_partial)]
         parts += [heading(f'Against {baseline}'), lines(sentences)] if sentences else []
+    elif several := [row for row in known if row.startswith(f'{baseline} [')]:  # one for each recipe
+        sentence = f'No row is {baseline} alone; --baseline takes one of: {", ".join(several)}.'
+        parts += [heading(f'Against {baseline}'), lines([sentence])]
     if swept:
         parts += [heading('Under corruptions'), picture(load_figure('robustness_heatmap')(swept, allow_partial))]
         parts.append(f'<pre>{html.escape(robustness_text(swept, baseline, allow_partial))}</pre>\n')
