@@ -147,6 +147,14 @@ def test_time_of_all_steps_since_the_last_look_counts(monkeypatch):
     assert percents.tolist() == [25, 50, 25]
 
 
+def test_a_loop_that_keeps_no_waiting_time_has_no_share_of_it():
+    hook, runner = ThroughputHook(), fake(1, 3, train_loop=SimpleNamespace())  # as mmengine's own
+    hook.before_train_epoch(runner)
+    hook.after_train_iter(runner, 0, {'inputs': [None] * 6})
+    assert runner.message_hub.get_scalar('train/clips_per_second').current() > 0
+    assert 'train/data_wait_percent' not in runner.message_hub.log_scalars
+
+
 # --- compiled blocks, and processes that are gone --------------------------------------------------------------------
 
 
