@@ -22,7 +22,7 @@ from eval.records import Record, RecordError, did_you_mean, read_records, write_
 from eval.robustness import is_sweep
 from eval.robustness import report as robustness_text
 from eval.summaries import SUMMARIES, Summary
-from eval.tables import format_table, select, verdict
+from eval.tables import BASELINE, columns, format_table, rows, select, verdict
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -67,7 +67,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--runs', nargs='+', default=[], metavar='DIR', help='work directories of trainings, for curves'
     )
     parser.add_argument('--summary', metavar='NAME', help=f'a mean over columns as well: {", ".join(SUMMARIES)}')
-    parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
+    parser.add_argument('--baseline', help='encoder that the others are compared with; random, if there is one')
     parser.add_argument('--title', default='Results', help='of the page')
     parser.add_argument('--allow-partial', action='store_true', help='let records under 99 %% of the videos count too')
     parser.add_argument('--out', required=True, metavar='FILE.html')
@@ -75,12 +75,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def sections(
-    records: Sequence[Record], runs: Sequence[str], baseline: str, allow_partial: bool, summary: Summary | None
+    records: Sequence[Record], runs: Sequence[str], asked: str | None, allow_partial: bool, summary: Summary | None
 ) -> list[str]:
     """The parts of the page in their order, each with its heading; a part without content is left out.
 
     Raises:
-        RecordError: if records do not compare.
+        RecordError: if records do not compare, or no row is the baseline that was asked for.
         DataError: if a run has no log.
     """
     rules = {'allow_partial': allow_partial, 'summary': summary}
@@ -91,9 +91,15 @@ def sections(
         parts += [heading('Results'), table_of(format_table(plain, style='markdown', **rules))]
         parts.append(picture(load_figure('bars')(plain, **rules)))
     measured = [record for record in records if not record.published]
-    if any(record.encoder['name'] == baseline for record in measured):
+    known, baseline = rows(columns(measured, allow_partial)), asked or BASELINE
+    if asked is not None and asked not in known:
+        raise RecordError(did_you_mean('baseline', asked, known))
+    if baseline in known:
         sentences = [found.sentence for found in verdict(measured, baseline, allow_partial)]
         parts += [heading(f'Against {baseline}'), lines(sentences)] if sentences else []
+    elif several := [row for row in known if row.startswith(f'{baseline} [')]:  # one for each recipe
+        sentence = f'No row is {baseline} alone; --baseline takes one of: {", ".join(several)}.'
+        parts += [heading(f'Against {baseline}'), lines([sentence])]
     if swept:
         parts += [heading('Under corruptions'), picture(load_figure('robustness_heatmap')(swept, allow_partial))]
         parts.append(f'<pre>{html.escape(robustness_text(swept, baseline, allow_partial))}</pre>\n')

@@ -2,10 +2,11 @@
 
     python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--cfg-options key=value ...]
 
-CONFIG is the one that `eval/run_severe.py` left beside a record (`...config.py`), whose trained weights lie in the
-cell's folder (`cells/.../iter_N.safetensors`), or any config with a model, test_dataloader and test_evaluator. What
-comes out is printed, and no record is made: a number to keep comes from `eval/run_severe.py`, which knows where it
-comes from. Bad input ends in one sentence and exit status 2.
+CONFIG is the one that `eval/run_severe.py` left beside the record of a fine-tuned cell (`...config.py`), whose trained
+weights lie in the cell's folder (`cells/.../iter_N.safetensors`), or any config with a model, test_dataloader and
+test_evaluator; frozen protocols leave none of these. What comes out is printed, and no record is made: a number to
+keep comes from `eval/run_severe.py`, which knows where it comes from.
+Bad input ends in one sentence and exit status 2.
 """
 
 import argparse
@@ -18,13 +19,13 @@ from pathlib import Path
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    from mmengine.config import DictAction
+    from tools.train import settings_action
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help="a cell's, beside its record; or any with a test")
     parser.add_argument('checkpoint', help='training state or weights of the whole model, .safetensors or .pth')
     parser.add_argument('--work-dir', help='folder of the log; default one that goes away')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=settings_action(), help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     return parser.parse_args(argv)
 

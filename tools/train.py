@@ -24,8 +24,6 @@ from pathlib import Path
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='file in the config language, see mmaction_configs/')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints; default work_dirs/<config name>')
@@ -34,9 +32,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--compile', action='store_true', help='torch.compile the blocks of student and teacher')
     parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
     parser.add_argument('--tensorboard', action='store_true', help='also write curves for TensorBoard (an extra)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=settings_action(), help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     return parser.parse_args(argv)
+
+
+def settings_action() -> type[argparse.Action]:
+    """MMEngine's `DictAction`, which ends in a traceback at a setting without `=`; here in a sentence."""
+    from mmengine.config import DictAction
+
+    class SettingsAction(DictAction):
+        def __call__(self, parser, namespace, values, option_string=None) -> None:
+            for setting in values:
+                if '=' not in setting:
+                    parser.error(f'{option_string} takes key=value, found {setting!r}.')
+            super().__call__(parser, namespace, values, option_string)
+
+    return SettingsAction
 
 
 def load_config(args: argparse.Namespace):

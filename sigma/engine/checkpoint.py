@@ -22,6 +22,7 @@ from sigma.checkpoints import (
     sha256_of_tensors,
     write_atomically,
 )
+from sigma.engine.optim import precision_of
 from sigma.layouts import Converted, from_ours, to_ours
 from sigma.registry import HOOKS
 
@@ -88,6 +89,7 @@ class CheckpointHook(Hook):
                 'iter': num_iters,
                 'seed': runner.seed,
                 'dataset_meta': runner.train_dataloader.dataset.metainfo,
+                'precision': precision_of(runner.optim_wrapper),
                 **_batches(runner),
             },
             'state_dict': dict(_unwrapped(runner.model).state_dict()),
@@ -117,6 +119,7 @@ class CheckpointHook(Hook):
                     f'The checkpoint was written with {key.replace("_", " ")} {written[key]}, this run has {value}: '
                     'epochs would not line up. Resume with the same videos, processes and batch, or start anew.'
                 )
+        _say_change_of_precision(written.get('precision'), precision_of(runner.optim_wrapper))
         own = states.get(str(get_rank()))
         if own is None:
             print_log(
@@ -247,6 +250,20 @@ def _batches(runner) -> dict[str, int]:
         'steps_per_epoch': len(runner.train_dataloader),
         'global_batch': getattr(sampler, 'global_batch', runner.train_dataloader.batch_size),
     }
+
+
+def _say_change_of_precision(written: str | None, now: str) -> None:
+    """Weights and optimizer are fp32 in any case, so a run may change; its numbers are then of neither alone."""
+    if written is None and now == 'fp32':
+        return
+    if written != now and is_main_process():
+        former = written or 'a precision that it does not name (fp32 was usual)'
+        print_log(
+            f'The checkpoint was written by a run in {former}, this run is in {now}: it goes on, but not as an '
+            'uninterrupted one. fp32 is --cfg-options optim_wrapper.type=mmengine.OptimWrapper, bf16 is --amp.',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _scheduler_states(schedulers) -> list | dict:

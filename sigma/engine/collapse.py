@@ -215,8 +215,8 @@ class CollapseHook(Hook):
         if len(self._looks) < self.patience or self.alarm is not None:
             return
         lasting = set.intersection(*(set(look) for look in self._looks))
-        first = self._looks[0]
-        lasting = {name for name in lasting if self.patience == 1 or not figures[name] >= RECOVERY * first[name]}
+        first = self._looks[0]  # may be 0 itself, from where nothing has risen as long as it is 0
+        lasting = {name for name in lasting if self.patience == 1 or not figures[name] > RECOVERY * first[name]}
         if not lasting:
             return
         found = '; '.join(

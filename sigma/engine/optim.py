@@ -26,6 +26,13 @@ class Bf16OptimWrapper(OptimWrapper):
             yield
 
 
+def precision_of(optim_wrapper) -> str:
+    """`bf16`, `fp32`, or the class of a wrapper that is not of these."""
+    if isinstance(optim_wrapper, Bf16OptimWrapper):
+        return 'bf16'
+    return 'fp32' if type(optim_wrapper) is OptimWrapper else type(optim_wrapper).__name__
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroups:
     """Optimizer with no weight decay on vectors, and a learning rate that falls towards the input.

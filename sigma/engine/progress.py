@@ -57,7 +57,8 @@ class ProgressHook(Hook):
         """Move on."""
         done = runner.iter + 1
         scalars = runner.message_hub.log_scalars  # as of the last line of the log: no wait for the device
-        status = f'loss {scalars["train/loss"].current():.4f}' if 'train/loss' in scalars else ''
+        known = 'train/loss' in scalars
+        status = f'loss {scalars["train/loss"].current():.4f}' if known else 'no loss logged yet'
         if 'train/clips_per_second' in scalars:
             status += f', {scalars["train/clips_per_second"].mean(20):.0f} clips/s'
         if self.bar is not None:

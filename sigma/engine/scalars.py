@@ -40,6 +40,14 @@ class LoggerHook(MMEngineLoggerHook):
     def before_train(self, runner) -> None:
         """By now the model is where it trains."""
         self.interval = steps_between_looks(self.asked, next(runner.model.parameters()).device)
+        # On an accelerator the one step that waits takes the time of all since the last line; their mean is right.
+        processor = runner.log_processor
+        taken = {settings['data_src'] for settings in processor.custom_cfg}
+        processor.custom_cfg = processor.custom_cfg + [
+            {'data_src': name, 'method_name': 'mean', 'window_size': self.interval}
+            for name in ('time', 'data_time')
+            if self.interval > processor.window_size and name not in taken
+        ]
 
 
 @HOOKS.register_module()
@@ -62,6 +70,7 @@ class ScalarsHook(RuntimeInfoHook):
     def hand_over(self, message_hub) -> None:
         """All that was kept, to the message hub, in the order of the steps."""
         tensors = [v.reshape(()).float() for step in self._kept for v in step.values() if isinstance(v, Tensor)]
+        tensors = [v.to(tensors[0].device) for v in tensors]  # a head may count on the CPU
         numbers = iter(torch.stack(tensors).tolist() if tensors else [])  # the one wait
         for step in self._kept:
             for name, value in step.items():

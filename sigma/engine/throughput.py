@@ -13,8 +13,9 @@ from sigma.registry import HOOKS
 class ThroughputHook(Hook):
     """Logs `clips_per_second` over all processes, and `data_wait_percent` of this one, where the log is written.
 
-    Both are of all steps since then: on an accelerator a step's own time is that of handing it over. Needs
-    `sigma.TrainLoop`, which keeps the time that it waits for its loader; what hooks take (a checkpoint) is none.
+    Both are of all steps since then: on an accelerator a step's own time is that of handing it over. The second needs
+    `sigma.TrainLoop`, which keeps the time that it waits for its loader; what hooks take (a checkpoint) is none. With
+    another loop it is left out.
     """
 
     priority = 'NORMAL'
@@ -29,10 +30,12 @@ class ThroughputHook(Hook):
         if not is_look(runner, batch_idx):
             return
         seconds = max(time.perf_counter() - self._begun, 1e-9)
-        waited = runner.train_loop.seconds_waited - self._waited
         runner.message_hub.update_scalar('train/clips_per_second', self._clips / seconds)
-        runner.message_hub.update_scalar('train/data_wait_percent', 100 * waited / seconds)
+        if self._waited is not None:
+            waited = runner.train_loop.seconds_waited - self._waited
+            runner.message_hub.update_scalar('train/data_wait_percent', 100 * waited / seconds)
         self._begin(runner)
 
     def _begin(self, runner) -> None:
-        self._begun, self._waited, self._clips = time.perf_counter(), runner.train_loop.seconds_waited, 0
+        self._waited = getattr(runner.train_loop, 'seconds_waited', None)
+        self._begun, self._clips = time.perf_counter(), 0

@@ -189,6 +189,14 @@ def test_what_rises_again_raises_no_alarm_and_what_goes_on_falling_does():
     assert steps_until_alarm(of_spread(HEALTHY[:20] + (0.009, 0.005, 0.003, 0.002)), most=240) == 230
 
 
+def test_a_figure_that_stays_at_exactly_nothing_has_not_risen():
+    hook, model = CollapseHook(patience=3), Shown()
+    for figures in [{'window_entropy': 0.0}] * 3:  # one prototype takes every token
+        hook._judge(fake(model, hook), figures)
+    assert 'few prototypes get nearly all tokens' in hook.alarm
+    assert steps_until_alarm(lambda: (torch.zeros(BATCH, TOKENS, WIDTH), spread())) == 30
+
+
 def test_a_collapse_that_happens_is_caught():
     """The ablation of the paper: learnt targets with L2 shrink to a point, keeping their directions."""
     model, hook = tiny('mlp', {'type': 'sigma.FeatureL2'}), CollapseHook(interval=5)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.runner import LogProcessor
 
 from sigma.engine import scalars as scalars_module
 from sigma.engine.runner import Runner
@@ -65,8 +66,39 @@ def test_a_look_is_where_the_log_is_written_and_at_the_end_of_an_epoch():
     assert (steps_between_looks(None, torch.device('cpu')), steps_between_looks(None, accelerator)) == (1, 10)
     assert (steps_between_looks(4, torch.device('cpu')), steps_between_looks(4, accelerator)) == (4, 4)
     hook = LoggerHook()
-    hook.before_train(SimpleNamespace(model=torch.nn.Linear(1, 1, device='meta')))
+    processor = LogProcessor(window_size=1)
+    hook.before_train(SimpleNamespace(model=torch.nn.Linear(1, 1, device='meta'), log_processor=processor))
     assert hook.interval == 10
+
+
+def test_the_time_of_a_line_is_the_mean_of_its_steps():
+    hub, processor = MessageHub.get_instance('test_scalars_time'), LogProcessor(window_size=1)
+    runner = SimpleNamespace(model=torch.nn.Linear(1, 1), log_processor=processor, message_hub=hub)
+    LoggerHook(4).before_train(runner)
+    LoggerHook(4).before_train(runner)
+    assert len(processor.custom_cfg) == 2
+    for seconds in (9.0, 0.1, 0.1, 0.1, 3.7):  # only the fourth of the last four has waited for the device
+        hub.update_scalar('train/time', seconds)
+        hub.update_scalar('train/loss', seconds)
+    logged = processor._collect_scalars(processor.custom_cfg, runner, 'train', reserve_prefix=True)
+    assert logged['train/time'] == pytest.approx(1.0)
+    assert logged['train/loss'] == 3.7
+
+
+def test_scalars_of_several_devices_come_over_too():
+    hook, runner = ScalarsHook(), fake(1, 1)
+    on_device = torch.tensor(1.0)
+    moved = []
+
+    class Elsewhere(torch.Tensor):
+        def to(self, device, *others):
+            moved.append(device)
+            return torch.tensor(2.0)
+
+    hook._kept = [{'a': on_device, 'b': torch.tensor(0.0).as_subclass(Elsewhere)}]
+    hook.hand_over(runner.message_hub)
+    assert torch.device('cpu') in moved
+    assert runner.message_hub.get_scalar('train/b').current() == 2.0
 
 
 def test_no_step_of_a_training_waits_between_looks(toy, tmp_path):
@@ -113,6 +145,14 @@ def test_time_of_all_steps_since_the_last_look_counts(monkeypatch):
     percents, _ = runner.message_hub.get_scalar('train/data_wait_percent').data
     assert rates.tolist() == [12 / 4, 12 / 6, 6 / 2]
     assert percents.tolist() == [25, 50, 25]
+
+
+def test_a_loop_that_keeps_no_waiting_time_has_no_share_of_it():
+    hook, runner = ThroughputHook(), fake(1, 3, train_loop=SimpleNamespace())  # as mmengine's own
+    hook.before_train_epoch(runner)
+    hook.after_train_iter(runner, 0, {'inputs': [None] * 6})
+    assert runner.message_hub.get_scalar('train/clips_per_second').current() > 0
+    assert 'train/data_wait_percent' not in runner.message_hub.log_scalars
 
 
 # --- compiled blocks, and processes that are gone --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from sigma.checkpoints import read_training_state, read_weights
+from sigma.engine import checkpoint
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tools import train as train_tool
 
@@ -123,6 +125,31 @@ def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
     full, half = scalars(whole), scalars(tmp_path / 'bf16')
     assert half[0]['loss'] == pytest.approx(full[0]['loss'], rel=0.05)
     assert half[0]['loss'] != full[0]['loss']
+
+
+def test_going_on_in_another_precision_is_said(toy, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / 'run')
+    done = train(toy, tmp_path / 'run', '--resume', '--amp', train_cfg__max_epochs=3)
+    assert done.returncode == 0, done.stderr
+    assert 'written by a run in fp32, this run is in bf16' in done.stderr + done.stdout
+    assert read_training_state(tmp_path / 'run' / 'iter_15.safetensors')['meta']['precision'] == 'bf16'
+
+
+@pytest.mark.parametrize(
+    ('written', 'now', 'is_said'),
+    [
+        ('fp32', 'fp32', False),
+        ('bf16', 'bf16', False),
+        ('bf16', 'fp32', True),
+        (None, 'fp32', False),
+        (None, 'bf16', True),
+    ],
+)
+def test_only_a_change_of_precision_is_said(written, now, is_said, monkeypatch):
+    said = []
+    monkeypatch.setattr(checkpoint, 'print_log', lambda text, *_: said.append(text))
+    checkpoint._say_change_of_precision(written, now)
+    assert bool(said) == is_said
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.records import identity_hash
 from tests.conftest import ROOT, assert_one_sentence, call_main
 from tools import report
 
@@ -71,10 +72,28 @@ def test_a_changed_tree_is_said_and_published_rows_stand_beside_ours(tmp_path, c
     assert [row[7] for row in cells(page, 1)[1:]] == ['cccccccccc (changed)']
 
 
+def test_a_baseline_of_two_recipes_is_asked_for_by_its_row(tmp_path, capsys):
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record, make_record
+
+    for encoder in ('random', 'sigma_mlp_toy'):
+        for recipe in ('flat', 'vit'):
+            identity = make_record(encoder=encoder).identity | {'recipe': recipe}
+            changes = {'recipe.name': recipe, 'identity.recipe': recipe, 'cell.id': identity_hash(identity)}
+            add_record(tmp_path / recipe, encoder=encoder, changes=changes)
+    arguments = ('--records', tmp_path / 'flat', tmp_path / 'vit', '--out', tmp_path / 'r.html')
+    done = call_main(report.main, capsys, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert '--baseline takes one of: random [flat], random [vit].' in (tmp_path / 'r.html').read_text()
+    assert call_main(report.main, capsys, *arguments, '--baseline', 'random [vit]').returncode == 0
+    assert 'Against random [vit]' in (tmp_path / 'r.html').read_text()
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
         (['--summary', 'sevre'], "Did you mean 'severe'"),
+        (['--baseline', 'randon'], "Did you mean 'random'"),
         (['--published', 'sigma_sever'], "Did you mean 'sigma_severe'"),
         (['--runs', 'empty'], 'holds no vis_data/scalars.json'),
     ],

@@ -13,6 +13,7 @@ from sigma.checkpoints import read_weights, save_tensors
 from tests.conftest import DEMO, assert_one_sentence, call_main, run_tool
 from tests.sigma.test_checkpoints import Hostile
 from tools import test as test_tool
+from tools import train as train_tool
 
 RECIPE = """recipe = dict(
     protocol='finetune', base_lr=8e-3, layer_decay=0.75, betas=(0.9, 0.999), weight_decay=0.05, warmup_share=0.1,
@@ -93,3 +94,12 @@ def test_bad_input_is_one_sentence(cell, tmp_path, capsys):
     assert_one_sentence(call_main(test_tool.main, capsys, tmp_path / 'broken.py', weights), 'cannot be read')
     assert_one_sentence(run_tool('tools/dist_test.sh', config), 'usage')
     assert_one_sentence(run_tool('tools/dist_test.sh', 'none.py', weights, 2), 'none.py', 'not there')
+
+
+@pytest.mark.parametrize(('tool', 'files'), [(test_tool, ['c.py', 'x.safetensors']), (train_tool, ['c.py'])])
+def test_a_setting_without_a_value_is_one_sentence(tool, files, capsys):
+    assert tool.parse_args([*files, '--cfg-options', 'a.b=3', 'c=x']).cfg_options == {'a.b': 3, 'c': 'x'}
+    with pytest.raises(SystemExit) as left:
+        tool.parse_args([*files, '--cfg-options', 'a.b'])
+    assert left.value.code == 2
+    assert "--cfg-options takes key=value, found 'a.b'." in capsys.readouterr().err
