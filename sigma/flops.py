@@ -117,16 +117,16 @@ def device_hours(flops: float, tflops: float = H100_TFLOPS, share: float = EXPEC
 
 def main(argv: list[str] | None = None) -> int:
     """Print the parts of each config, and the hours for every 100,000 videos of its epochs."""
-    from sigma.data.cards import read_config
+    from sigma.data.cards import read_config, silent_up_to
     from sigma.registry import MODELS  # noqa: F401 - mends what is broken below us, before timm is imported
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
-    logging.disable(logging.WARNING)
     for path in parser.parse_args(argv).configs:
         try:
-            config = read_config(path)
-            parts = config_flops(config)
+            with silent_up_to(logging.WARNING):
+                config = read_config(path)
+                parts = config_flops(config)
         except (OSError, ValueError, KeyError, AttributeError) as error:
             print(f'flops: {path} cannot be counted: {error}', file=sys.stderr)
             return 2

@@ -1,9 +1,11 @@
 """Cards: one small config file each for a dataset or an encoder, found by name or by path."""
 
+import contextlib
 import difflib
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,14 +42,21 @@ def find_card(kind: str, name: str) -> Path:
     )
 
 
-def read_config(path: str | Path, **kwargs) -> Config:
-    """`Config.fromfile` without its notice for every variable of the environment that a config reads."""
+@contextlib.contextmanager
+def silent_up_to(level: int) -> Iterator[None]:
+    """No logger of this process says anything at `level` or below."""
     before = logging.root.manager.disable
-    logging.disable(logging.INFO)
+    logging.disable(level)
     try:
-        return Config.fromfile(path, **kwargs)
+        yield
     finally:
         logging.disable(before)
+
+
+def read_config(path: str | Path, **kwargs) -> Config:
+    """`Config.fromfile` without its notice for every variable of the environment that a config reads."""
+    with silent_up_to(logging.INFO):
+        return Config.fromfile(path, **kwargs)
 
 
 def read_card(path: str | Path, section: str) -> dict:

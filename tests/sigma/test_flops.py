@@ -1,5 +1,6 @@
 """Operations by formula against torch's counter, and against figures computed by hand."""
 
+import logging
 import sys
 
 import pytest
@@ -66,6 +67,7 @@ def test_the_command_prints_each_config_and_refuses_what_it_cannot_count(capsys,
     assert flops.main([str(tmp_path / 'none.py')]) == 2
     assert 'draws no mask' in capsys.readouterr().err
     assert flops.main([str(tmp_path / 'absent.py')]) == 2
+    assert logging.root.manager.disable == 0  # what it silences it lets speak again
 
 
 def test_an_image_encoder_without_attention_is_refused():
