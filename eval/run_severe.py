@@ -244,7 +244,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     from eval.records import RecordError, read_record, write_atomic
     from eval.robustness import is_sweep, report
     from eval.summaries import SUMMARIES
-    from eval.tables import format_table, select, table_csv, verdict
+    from eval.tables import columns, format_table, rows, select, table_csv, verdict
 
     records = []
     for item in planned:
@@ -263,9 +263,12 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     print(format_table(records, **rules))
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
     baseline = names.get(args.baseline, args.baseline)
-    if baseline in names.values():
+    known = rows(columns(records, args.allow_partial))
+    if baseline in known:
         for found in verdict(records, baseline=baseline, allow_partial=args.allow_partial):
             print(found.sentence)
+    elif several := [row for row in known if row.startswith(f'{baseline} [')]:  # one for each recipe
+        print(f'nothing is compared: no row is {baseline} alone; --baseline takes one of: {", ".join(several)}')
     folder = Path(args.work_dir)
     write_atomic(folder / 'table.md', format_table(records, style='markdown', **rules).encode())
     write_atomic(folder / 'table.csv', table_csv(records, **rules).encode())
