@@ -1,6 +1,7 @@
 """What several tests share: a tiny rendered dataset, and the tools run as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ SHARED = ROOT.parent / 'shared'
 DEMO = ROOT / 'mmaction_configs' / 'pretrain' / 'demo_sigma-mlp_vit-t_toy.py'
 
 torch.set_num_threads(1)  # tests fork, and compare bit for bit
+# A shell's background job ignores it, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_tool(*arguments, **environment) -> subprocess.CompletedProcess:

@@ -60,6 +60,8 @@ def load_config(args: argparse.Namespace, work_dir: str):
     settings |= {name: value for name, value in cfg.to_dict().items() if name in kept}
     settings.setdefault('test_cfg', {'type': 'mmengine.TestLoop'})
     settings['default_hooks'] = {'sampler_seed': None, 'checkpoint': None, 'param_scheduler': None, 'logger': None}
+    # MMEngine keeps loggers by this name and the second: two tests of one process must not share one.
+    settings['experiment_name'] = Path(work_dir).name
     return Config(settings | {'work_dir': work_dir, 'launcher': args.launcher})
 
 
