@@ -22,6 +22,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from PIL import Image
 
 from sigma.data import published
 from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, write_whole
@@ -251,17 +252,21 @@ def pictures(folder: Path, num_frames: int | None = None) -> list[Path]:
     return sorted(found, key=lambda path: (int((re.findall(r'\d+', path.stem) or ['0'])[-1]), path.name))
 
 
-def _read(path: Path, how: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, or (H, W) of a mask."""
-    picture = cv2.imread(str(path), how)
-    if picture is None:
-        raise ValueError(f'{path} cannot be read')
-    return picture[..., ::-1] if picture.ndim == 3 else picture
+def _read(path: Path, mode: str = 'RGB') -> np.ndarray:
+    """(H, W, 3) uint8 RGB, or (H, W) of a mask (mode L).
+
+    By Pillow: OpenCV's own reader of PNG fails where another library's zlib was loaded before it.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert(mode))
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read: {error}') from None
 
 
 def _mask(path: Path) -> np.ndarray:
     """(H, W) uint8."""
-    return _read(path, cv2.IMREAD_GRAYSCALE)
+    return _read(path, 'L')
 
 
 def as_they_are(item: Item, root: Path) -> Iterator[np.ndarray]:

@@ -6,9 +6,9 @@ import pickle
 import subprocess
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from eval import run_cell
 from eval.cells import Cell, Resolved
@@ -139,7 +139,7 @@ def lay_pictures(folder, frames, form='{:06d}.png') -> None:
     """Pictures (T, H, W, 3) RGB or (T, H, W) as numbered files from 1."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, start=1):
-        assert cv2.imwrite(str(folder / form.format(number)), frame[..., ::-1] if frame.ndim == 3 else frame)
+        Image.fromarray(frame).save(folder / form.format(number))
 
 
 def colour(*rgb: int, num_frames: int = 3, height: int = 40, width: int = 48) -> np.ndarray:
