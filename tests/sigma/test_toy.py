@@ -237,7 +237,7 @@ def test_the_card_in_the_tree_describes_the_default_dataset(name, tmp_path):
     """Its list hashes are those of the default preset; sizes share the lists."""
     from mmengine.config import Config
 
-    from tools.prepare import write_dataset
+    from sigma.data.prepared import write_dataset
 
     spec = toy.SETS[name]
     config = Config.fromfile(Path(__file__).resolve().parents[2] / 'mmaction_configs' / 'datasets' / f'{name}.py')

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from sigma.data import prepared
 from sigma.data.cards import load_dataset_card
 from sigma.data.folders import split_by_hash, value_matcher
 from sigma.data.index import DataError, build_index, load_index
@@ -323,7 +324,7 @@ def write(root, out, info, splits, **more) -> int:
     paths = [path for pairs in splits.values() for path, _ in pairs]
     index = build_index(root, paths, out / 'index.jsonl', workers=1, progress=False)
     info = {'name': 'mine', 'video_root': str(root), 'metric': 'top1', 'flips_change_label': True, **info}
-    return prepare.write_dataset(out, info, splits, index, False, **more)
+    return prepared.write_dataset(out, info, splits, index, False, **more)
 
 
 def test_several_labels_a_video_are_written_and_read_back(lay, tmp_path):
@@ -455,7 +456,7 @@ def test_folders_say_one_class_a_video(lay, tmp_path, capsys):
 
 def test_an_action_of_an_unknown_class_is_named(tmp_path):
     with pytest.raises(DataError, match="An action in a.mp4 is of the class 'swim', which no label names"):
-        prepare.write_annotations(tmp_path / 'a.json', {'a.mp4': {'actions': [[0, 1, 'swim']]}}, {'run': 0})
+        prepared.write_annotations(tmp_path / 'a.json', {'a.mp4': {'actions': [[0, 1, 'swim']]}}, {'run': 0})
     assert not (tmp_path / 'a.json').exists()
 
 
