@@ -1,12 +1,12 @@
 """The protocol `localization` on tiny videos: whole cells, ground truth with flaws, external scores, the toy form."""
 
 import json
-import re
 
 import numpy as np
 import pytest
 
 from eval import run_cell
+from eval.cells import Parts
 from eval.features_dense import DenseFeatures, DenseView
 from eval.metrics import read_predictions, score_predictions, write_predictions
 from eval.metrics.localization import pack_segments
@@ -419,10 +419,10 @@ def test_the_list_hashes_of_the_card_are_those_of_the_lists(tmp_path):
 
 
 def test_the_suites_name_recipes_that_are_there():
+    parts = Parts()
     for suite in ('localization', 'localization_toy'):
         for one in SUITES[suite]:
-            text = (CONFIG_ROOT / 'recipes' / f'{one.recipe}.py').read_text()
-            assert re.search(f"protocol='{one.protocol}'", text)
+            assert parts.recipe(one.recipe)['protocol'] == one.protocol
             assert (CONFIG_ROOT / 'datasets' / f'{one.dataset}.py').is_file()
 
 
