@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-if '-m' not in sys.argv or 'gpu' not in sys.argv:
+if 'PYTEST_XDIST_WORKER' not in os.environ and not ('-m' in sys.argv and 'gpu' in sys.argv):
     os.environ['CUDA_VISIBLE_DEVICES'] = ''  # bit for bit, and two processes, also where there is one GPU
+# Tests run on all cores at once, so a thread that waits for others must not keep a core from another test.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import torch  # noqa: E402
 
