@@ -24,6 +24,7 @@ from eval.features_dense import DenseView, encoder_of, frames_of, resized
 from eval.records import write_atomic
 from sigma.data.clips import DecodeError
 from sigma.data.index import DataError
+from sigma.data.rgb import ToRGB
 
 LOG = logging.getLogger(__name__)
 
@@ -157,10 +158,10 @@ def _shown(
                 )
         return {column: resized(picture, view) for column, picture in pictures.items()}
 
-    number = -1
+    number, to_rgb = -1, ToRGB()
     for number, frame in enumerate(frames_of(entry['filename'])):
         if number in convert:
-            held[number] = _at_working_size(frame.to_ndarray(format='rgb24'), short_side)
+            held[number] = _at_working_size(to_rgb(frame), short_side)
         t = number - reach
         if t in needed and number < total:
             yield t, shown(t)

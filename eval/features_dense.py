@@ -26,6 +26,7 @@ from eval.features import build_encoder
 from eval.records import identity_hash, open_atomic
 from sigma.data.clips import DecodeError
 from sigma.data.index import DataError, progress_bar
+from sigma.data.rgb import ToRGB
 
 LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 1
@@ -228,10 +229,11 @@ def sliding_clips(frames: Iterator, view: DenseView) -> Iterator[tuple[np.ndarra
     """
     kept: dict[int, np.ndarray] = {}
     start = number = 0
+    to_rgb = ToRGB()
     for number, frame in enumerate(frames, start=1):
         place = number - 1
         if _is_needed(place, start, view):
-            kept[place] = resized(frame.to_ndarray(format='rgb24'), view)
+            kept[place] = resized(to_rgb(frame), view)
         if place == start + view.span - 1:
             yield np.stack([kept[start + i * view.stride_frames] for i in range(view.num_frames)]), number
             start += view.step_frames

@@ -92,6 +92,7 @@ def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
         shape: (T, H, W, 3) of what was coded.
     """
     import av
+    from av.video.reformatter import VideoReformatter
 
     context = av.CodecContext.create(stream.codec, 'r')
     context.extradata = stream.extradata
@@ -99,6 +100,7 @@ def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
     context.options = {'flags': '+output_corrupt', 'flags2': '+showall', 'ec': 'guess_mvs+deblock'}
     num_frames, height, width = shape[:3]
     out, given = np.zeros(shape, np.uint8), np.zeros(num_frames, bool)
+    converter = VideoReformatter()  # one for all: `to_ndarray` prepares one for each frame
     for pts, data in [*stream.packets, (None, None)]:
         packet = None
         if data is not None:
@@ -112,7 +114,7 @@ def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
             inside = frame.pts is not None and 0 <= frame.pts < num_frames
             # Damage may reach the size of a picture; then it is no frame of this video.
             if inside and frame.height >= height and frame.width >= width:
-                out[frame.pts] = frame.to_ndarray(format='rgb24')[:height, :width]
+                out[frame.pts] = converter.reformat(frame, format='rgb24').to_ndarray()[:height, :width]
                 given[frame.pts] = True
     shown = np.maximum.accumulate(np.where(given, np.arange(num_frames), -1))
     shown[shown < 0] = given.argmax()  # before the first; frame 0, black, where there is none

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from sigma.data.cards import load_dataset_card
 from sigma.data.index import DataError
+from sigma.data.rgb import ToRGB
 from sigma.registry import DATASETS, TRANSFORMS
 
 MOST_FAILURES = 20  # in a row, before a sample gives up
@@ -77,14 +78,14 @@ class PyAVReader:
 
         wanted, inverse = np.unique(indices, return_inverse=True)
         wanted_set, last = set(wanted.tolist()), int(wanted[-1])
-        taken = []
+        taken, to_rgb = [], ToRGB()
         try:
             with av.open(self.path, options={'err_detect': 'explode'}) as container:
                 stream = container.streams.best('video')
                 stream.codec_context.options = {'err_detect': 'explode'}
                 for number, frame in enumerate(container.decode(stream)):
                     if number in wanted_set:
-                        taken.append(frame.to_ndarray(format='rgb24'))
+                        taken.append(to_rgb(frame))
                     if number >= last:
                         break
         except av.FFmpegError as error:

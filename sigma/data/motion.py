@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from sigma.data.clips import DecodeError
+from sigma.data.rgb import ToRGB
 
 BLOCK_PIXELS = 8  # FFmpeg exports vectors for blocks of 16 and 8 pixels
 MOST_AHEAD = 32  # frames read after the last one wanted, to meet the vectors that pass over it
@@ -79,6 +80,7 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
 
     indices = np.asarray(indices)
     wanted, first, last = set(indices.tolist()), int(indices[0]), int(indices[-1])
+    to_rgb = ToRGB()
     taken, velocities, reference = {}, [], 0  # velocities: (frame after, last frame, field of one frame's motion)
     kept_by = []  # frames since the last reference, which the next P frame explains
     try:
@@ -90,7 +92,7 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
             stream.codec_context.options = {'err_detect': 'explode', 'flags2': '+export_mvs'}
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
-                    taken[number] = frame.to_ndarray(format='rgb24')
+                    taken[number] = to_rgb(frame)
                 kind = av.video.frame.PictureType(frame.pict_type).name
                 kept_by.append(number)
                 if kind != 'B':

@@ -8,6 +8,7 @@ from sigma.data.clips import DecodeError, DecordReader, PyAVReader, VideoClips, 
 from sigma.data.index import DataError, build_index
 from sigma.data.lists import list_sha256, write_list
 from sigma.data.masking import tube_mask
+from sigma.data.rgb import ToRGB
 from sigma.data.sampler import EpochSampler
 from sigma.data.transforms import DecodeFrames, FrameOrder, MultiScaleCrop, OpenVideo, SampleDense, SampleSegments
 from tests.conftest import SHARED
@@ -112,6 +113,17 @@ def test_readers_give_the_frames_asked_for(folder, reader):
     assert frames.shape == (5, 32, 32, 3)
     assert frames.dtype == np.uint8
     assert np.abs(frames.mean(axis=(1, 2, 3)) - 8 * wanted).max() < 3
+
+
+def test_one_converter_gives_the_bytes_of_a_converter_for_each_frame():
+    import av
+
+    to_rgb, rng = ToRGB(), np.random.default_rng(0)
+    for height, width, pixels in ((32, 48, 'yuv420p'), (30, 20, 'yuv444p'), (30, 20, 'gray'), (32, 48, 'yuvj420p')):
+        frame = av.VideoFrame.from_ndarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).reformat(
+            format=pixels
+        )
+        assert np.array_equal(to_rgb(frame), frame.to_ndarray(format='rgb24'))
 
 
 @pytest.mark.parametrize('reader', [DecordReader, PyAVReader])
