@@ -63,14 +63,14 @@ def test_a_killed_holder_on_this_machine_loses_it_at_once(tmp_path):
 def test_a_process_number_given_to_another_is_not_the_holder(tmp_path):
     write_claim(tmp_path, [[os.getpid(), '1']], place())
     assert holder(tmp_path) is None
-    write_claim(tmp_path, [[os.getpid(), claims._start_time(os.getpid())]], place(), age_seconds=10**6)
+    write_claim(tmp_path, [[os.getpid(), claims.start_time(os.getpid())]], place(), age_seconds=10**6)
     assert holder(tmp_path).host == 'node7'  # on this machine the process counts, not the time
 
 
 def test_while_the_process_that_waits_for_the_holder_lives_the_cell_is_its_to_settle(tmp_path):
     gone = subprocess.Popen([sys.executable, '-c', ''])
     gone.wait()
-    mine = [os.getpid(), claims._start_time(os.getpid())]
+    mine = [os.getpid(), claims.start_time(os.getpid())]
     write_claim(tmp_path, [[gone.pid, '1'], mine], place())
     assert acquire(tmp_path) is None
     drop(tmp_path, pid=5)
