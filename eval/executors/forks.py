@@ -90,7 +90,7 @@ class Forks:
         os.set_blocking(self._replies, False)
         # By NVML: the other way to look for a GPU would keep forks from using it.
         environment = environment_of(cores) | {'PYTORCH_NVML_BASED_CUDA_CHECK': '1'}
-        self._said = tempfile.TemporaryFile()  # its last words, should it die
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - its last words, should it die
         self._server = subprocess.Popen(
             [sys.executable, str(SERVE_CELLS), str(write), *modules],
             stdin=subprocess.PIPE,
