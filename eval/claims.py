@@ -141,7 +141,12 @@ def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Calla
             if not _clear(path):
                 return None
             continue
-        os.write(descriptor, json.dumps(said).encode())
+        try:
+            os.write(descriptor, json.dumps(said).encode())
+        except OSError:  # a full disk: without a word it would pass for a process that is just starting
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         return Held(path, descriptor, waited_for_by is not None, on_loss or _leave)
     return None
 
