@@ -1,5 +1,6 @@
 """Claims: one holder at a time, and a dead one does not keep a cell."""
 
+import errno
 import json
 import os
 import subprocess
@@ -32,6 +33,18 @@ def test_one_holds_it_and_lets_go(tmp_path):
     assert holder(tmp_path / 'cell') is None
     assert list((tmp_path / 'cell').iterdir()) == []
     acquire(tmp_path / 'cell').release()
+
+
+def test_a_claim_that_a_full_disk_does_not_take_is_none(tmp_path, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as context:
+        context.setattr(claims.os, 'write', full)
+        with pytest.raises(OSError, match='No space'):
+            acquire(tmp_path)
+    assert holder(tmp_path) is None
+    acquire(tmp_path).release()
 
 
 def test_a_claim_is_kept_fresh(tmp_path, monkeypatch):
