@@ -84,6 +84,7 @@ def test_a_process_ends_with_its_torchrun(cell, tmp_path, monkeypatch):
 
     monkeypatch.setattr(test_tool, 'print_found', at_work)
     monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'one')
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))  # what it cannot tidy up
     torchrun = os.fork()
     if torchrun == 0:
         if os.fork() == 0:
