@@ -268,9 +268,7 @@ def read_record(path: str | Path) -> Record:
     except OSError as error:
         raise RecordError(f'{path}: cannot be read: {error.strerror}') from error
     except ValueError as error:
-        raise RecordError(
-            f'{path}: not a JSON file ({error}); a record that was damaged comes back when its cell is run again'
-        ) from error
+        raise RecordError(f'{path}: not a JSON file ({error}); if it was a record, run its cell again') from error
     if not isinstance(raw, dict) or not isinstance(raw.get('cell'), dict) or 'score' not in raw:
         raise RecordError(f'{path}: not a result record; give a work directory of eval/run_severe.py')
     _check(raw, str(path))
