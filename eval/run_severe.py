@@ -134,8 +134,8 @@ def main(argv: list[str] | None = None) -> int:
         job_of(item.resolved, args.work_dir, imports, item.failure.attempts if item.failure else 0)
         for item in open_cells
     ]
-    check_work_dir(args.work_dir, make=True)
     backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells]) if tasks else None
+    check_work_dir(args.work_dir, make=True)
     results = []
     try:
         if tasks:
