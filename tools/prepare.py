@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         print('prepare: stopped; the same command goes on from here.', file=sys.stderr)
         return 130
     except OSError as error:  # a full disk, a folder without permission
-        print(f'prepare: {error.strerror}: {error.filename}', file=sys.stderr)
+        where = error.filename or getattr(options, 'out', None)
+        print(f'prepare: {error.strerror}' + (f': {where}' if where else ''), file=sys.stderr)
         return 2
 
 
