@@ -132,7 +132,7 @@ def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Calla
         'pid': os.getpid(),
         'since': datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'),
         'place': place(),
-        'processes': [[number, _start_time(number)] for number in numbers],
+        'processes': [[number, start_time(number)] for number in numbers],
     }
     for _ in range(3):
         try:
@@ -141,7 +141,12 @@ def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Calla
             if not _clear(path):
                 return None
             continue
-        os.write(descriptor, json.dumps(said).encode())
+        try:
+            os.write(descriptor, json.dumps(said).encode())
+        except OSError:  # a full disk: without a word it would pass for a process that is just starting
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         return Held(path, descriptor, waited_for_by is not None, on_loss or _leave)
     return None
 
@@ -236,19 +241,19 @@ def place() -> str:
     return ' '.join(parts)
 
 
-def runs(pid: int, start_time: str | None = None) -> bool:
-    """Whether this process runs: the number is there, is no zombie, and was not given to another since."""
+def runs(pid: int, started: str | None = None) -> bool:
+    """Whether this process runs: the number is there, is no zombie, and was not given to another since `started`."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass  # another user's
-    found = _start_time(pid)
-    return found != 'ended' and (None in (found, start_time) or found == start_time)
+    found = start_time(pid)
+    return found != 'ended' and (None in (found, started) or found == started)
 
 
-def _start_time(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """Start time of a process in ticks since boot; `ended` for a zombie; None where the system does not say."""
     try:
         stat = Path(f'/proc/{pid}/stat').read_text()

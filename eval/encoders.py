@@ -42,9 +42,10 @@ class EncoderCard:
             return None
         if not Path(self.checkpoint).is_file():
             how = f' Make it with: {self.info["make"]}.' if self.info.get('make') else ''
+            what = 'no file' if Path(self.checkpoint).exists() else 'not there'
             raise DataError(
-                f'Encoder {self.name}: its checkpoint {self.checkpoint} is not there.{how} '
-                f'Or name another: {self.name}@FILE.'
+                f'Encoder {self.name}: its checkpoint {self.checkpoint} is {what}.{how} '
+                f'Or name another: {self.reference.partition("@")[0]}@FILE.'
             )
         found = sha256_file(self.checkpoint)
         wanted = self.info.get('sha256')
@@ -90,9 +91,11 @@ def load_encoder_card(reference: str) -> EncoderCard:
     """A card by `NAME`, `PATH.py`, or `NAME@CHECKPOINT` for other weights under the same card.
 
     Raises:
-        DataError: if there is no such card (with the nearest name), or it lacks a field.
+        DataError: if there is no such card (with the nearest name), it lacks a field, or nothing stands behind `@`.
     """
-    name, _, checkpoint = reference.partition('@')
+    name, asks, checkpoint = reference.partition('@')
+    if asks and not checkpoint:
+        raise DataError(f'Encoder {reference}: no checkpoint stands behind the @; {name} alone takes its own weights.')
     path = find_card('encoders', name)
     info = read_card(path, 'encoder')
     lacking = [key for key in ('backbone', 'embed_dims', 'clip') if key not in info]

@@ -192,9 +192,11 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it did not take
         raise
 
 
@@ -268,7 +270,7 @@ def read_record(path: str | Path) -> Record:
     except OSError as error:
         raise RecordError(f'{path}: cannot be read: {error.strerror}') from error
     except ValueError as error:
-        raise RecordError(f'{path}: not a JSON file ({error}); delete it and run its cell again') from error
+        raise RecordError(f'{path}: not a JSON file ({error}); if it was a record, run its cell again') from error
     if not isinstance(raw, dict) or not isinstance(raw.get('cell'), dict) or 'score' not in raw:
         raise RecordError(f'{path}: not a result record; give a work directory of eval/run_severe.py')
     _check(raw, str(path))

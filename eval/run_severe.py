@@ -24,10 +24,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--suite', required=True, help='list of protocol x dataset, see eval/suites.py')
     parser.add_argument('--encoders', nargs='+', required=True, metavar='NAME[@CHECKPOINT]')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0])
     parser.add_argument('--work-dir', required=True, help='records, features and logs go here')
     parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
-    parser.add_argument('--shots', nargs='+', type=int, help="clips a class in the place of the suite's own few-shot")
+    parser.add_argument(
+        '--shots', nargs='+', type=positive, help="clips a class in the place of the suite's own few-shot"
+    )
     parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
     parser.add_argument('--no-forks', action='store_true', help='start every cell anew, which takes seconds each')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
@@ -40,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='MODULE',
         help='modules or .py files of your own with further protocols (classes) and suites (entries of SUITES)',
     )
-    parser.add_argument('--baseline', default='random', help='encoder that the others are compared with')
+    parser.add_argument('--baseline', help='encoder that the others are compared with; random, if there is one')
     parser.add_argument(
         '--allow-partial', action='store_true', help='count rows below 99 %% of the videos in means and verdicts'
     )
@@ -100,6 +102,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """A seed that every library takes, for argparse."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f'{text} was given; a whole number from 0 to 2**32 - 1 is needed')
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
@@ -110,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
 
     imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
     import_protocols(imports)
+    check_work_dir(args.work_dir)
     found = make_plan(args)
     jobs = num_at_once(args, len(found.in_state('to run', 'elsewhere')))
     print(headline(found, jobs))
@@ -124,12 +134,18 @@ def main(argv: list[str] | None = None) -> int:
         job_of(item.resolved, args.work_dir, imports, item.failure.attempts if item.failure else 0)
         for item in open_cells
     ]
+    backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells]) if tasks else None
+    check_work_dir(args.work_dir, make=True)
     results = []
-    if tasks:
-        backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells])
-        with Progress(found, jobs) as progress:
-            results = run(tasks, backend, progress)
-    print_results(found.cells, args)
+    try:
+        if tasks:
+            with Progress(found, jobs) as progress:
+                results = run(tasks, backend, progress)
+        print_results(found.cells, args)
+    except OSError as error:  # a full disk, a file system that is away
+        what = f'{error.strerror or error} ({error.filename or args.work_dir})'
+        print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
+        return 1
     return print_unfinished(found, results)
 
 
@@ -142,7 +158,43 @@ def make_plan(args: argparse.Namespace):
     encoders, seeds = list(dict.fromkeys(args.encoders)), list(dict.fromkeys(args.seeds))
     found = plan(entries, encoders, seeds, args.work_dir, args.retry_failed)
     refuse_equal_names(found.cells)
+    if args.baseline is not None:
+        check_baseline(args.baseline, found.cells)
     return found
+
+
+def check_work_dir(work_dir: str, make: bool = False) -> None:
+    """Refuse one that cannot be, before anything runs; `make` makes it.
+
+    Raises:
+        DataError: saying why not.
+    """
+    from sigma.data.index import DataError
+
+    path = Path(work_dir).absolute()
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    reason = None if there.is_dir() else f"'{there}' is no folder"
+    if make and reason is None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror
+    if reason is not None:
+        raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; give another.")
+
+
+def check_baseline(name: str, planned: list) -> None:
+    """Refuse a misspelt baseline before hours are spent; a row of a recipe, `NAME [RECIPE]`, is known by its encoder.
+
+    Raises:
+        DataError: with the nearest encoder.
+    """
+    from eval.records import did_you_mean
+    from sigma.data.index import DataError
+
+    known = {item.cell.encoder for item in planned} | {i.resolved.encoder.name for i in planned if i.resolved}
+    if name not in known and name.partition(' [')[0] not in known:
+        raise DataError(did_you_mean('baseline', name, known))
 
 
 def num_at_once(args: argparse.Namespace, num_open: int) -> int:
@@ -244,7 +296,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     from eval.records import RecordError, read_record, write_atomic
     from eval.robustness import is_sweep, report
     from eval.summaries import SUMMARIES
-    from eval.tables import columns, format_table, rows, select, table_csv, verdict
+    from eval.tables import BASELINE, columns, format_table, rows, select, table_csv, verdict
 
     records = []
     for item in planned:
@@ -262,13 +314,15 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     rules = {'allow_partial': args.allow_partial, 'summary': summary}
     print(format_table(records, **rules))
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
-    baseline = names.get(args.baseline, args.baseline)
+    baseline = names.get(args.baseline, args.baseline or BASELINE)
     known = rows(columns(records, args.allow_partial))
     if baseline in known:
         for found in verdict(records, baseline=baseline, allow_partial=args.allow_partial):
             print(found.sentence)
     elif several := [row for row in known if row.startswith(f'{baseline} [')]:  # one for each recipe
         print(f'nothing is compared: no row is {baseline} alone; --baseline takes one of: {", ".join(several)}')
+    elif args.baseline is not None:
+        print(f'nothing is compared: no row is {baseline}; the rows are: {", ".join(known)}')
     folder = Path(args.work_dir)
     write_atomic(folder / 'table.md', format_table(records, style='markdown', **rules).encode())
     write_atomic(folder / 'table.csv', table_csv(records, **rules).encode())

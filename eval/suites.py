@@ -185,11 +185,14 @@ def suite_entries(name: str, datasets: list[str] | None = None, shots: list[int]
     """Entries of a suite; `datasets` puts others in the place of its own, `shots` others in the place of its few-shot.
 
     Raises:
-        DataError: if there is no such suite, with the nearest name.
+        DataError: if there is no such suite, with the nearest name, or it has nothing few-shot for `shots`.
     """
     if name not in SUITES:
         raise DataError(did_you_mean('suite', name, SUITES))
     entries = list(SUITES[name])
+    if shots and not any(entry.shots for entry in entries):
+        having = ', '.join(suite for suite, members in SUITES.items() if any(entry.shots for entry in members))
+        raise DataError(f'--shots: the suite {name} takes no clips a class; these do: {having}.')
     if datasets:
         shapes = dict.fromkeys((e.protocol, e.recipe, e.shots, e.examples) for e in entries)
         entries = [Entry(p, dataset, *rest) for dataset in datasets for p, *rest in shapes]

@@ -25,6 +25,7 @@ from eval.records import (
     coverage,
     did_you_mean,
     is_partial,
+    predictions_path,
 )
 from eval.stats import (
     Difference,
@@ -462,6 +463,8 @@ def _footnotes(table: Sequence[Column]) -> list[str]:
     how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
     chance = chance_note(measured)
     notes = [f'{_units(measured)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    if lost := lost_predictions(measured):
+        notes.append(f'predictions are no longer beside the record, so that intervals are coarser: {"; ".join(lost)}')
     if any(len(cell.records) == 1 and not cell.published for cell in cells):
         notes.append('n=1: the interval speaks of the test videos alone, not of other seeds')
     if incomplete := partial_notes(table, left_out=False):
@@ -517,6 +520,16 @@ def partial_notes(table: Sequence[Column], left_out: bool) -> list[str]:
                 unscored = ' unscored' if left_out else ''
                 notes.append(f'{row} in {column.name} {", ".join(each)}{unscored}{why}')
     return notes
+
+
+def lost_predictions(table: Sequence[Column]) -> list[str]:
+    """Cells of which a record was written with predictions that are not beside it now: 'a in finetune / toy'."""
+    return [
+        f'{row} in {column.name}'
+        for column in table
+        for row, cell in column.cells.items()
+        if any(r.path and r.predictions_sha256 and not predictions_path(r.path).exists() for r in cell.records)
+    ]
 
 
 def summary_notes(table: Sequence[Column]) -> list[str]:

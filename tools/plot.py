@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         return draw_video(args)
     try:
         draw, summary = load_figure(args.figure), load_summary(args.summary)
-        records = select(read_all(args), args.encoders, args.protocols, args.datasets)
+        records = select(read_all(args, summary), args.encoders, args.protocols, args.datasets)
         if args.table:
             print(table_of(records, args.table, args.allow_partial, summary), end='')
         figure = draw(records, allow_partial=args.allow_partial, summary=summary) if args.out else None
@@ -149,10 +149,11 @@ def draw_of_trainer(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_all(args: argparse.Namespace) -> list[Record]:
+def read_all(args: argparse.Namespace, summary: Summary | None) -> list[Record]:
     """Records of all work directories, then those of papers."""
     ours = [record for root in args.records for record in read_records(root)]
-    return ours + [record for table in args.published for record in read_published(table)]
+    wanted = summary.columns if summary else ()
+    return ours + [record for table in args.published for record in read_published(table, wanted)]
 
 
 def load_summary(name: str | None) -> Summary | None:

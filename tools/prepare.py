@@ -40,6 +40,7 @@ from sigma.data.index import DataError, build_index, write_whole
 from sigma.data.prepared import (
     card_text,
     may_write,
+    refuse_another,
     warn_of_copies,
     warn_of_late_cycles,
     write_annotations,
@@ -63,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         print('prepare: stopped; the same command goes on from here.', file=sys.stderr)
         return 130
     except OSError as error:  # a full disk, a folder without permission
-        print(f'prepare: {error.strerror}: {error.filename}', file=sys.stderr)
+        where = error.filename or getattr(options, 'out', None)
+        print(f'prepare: {error.strerror}' + (f': {where}' if where else ''), file=sys.stderr)
         return 2
 
 
@@ -101,6 +103,8 @@ def prepare_folder(options: argparse.Namespace) -> int:
     """Take a folder of `<class>/<video>`, or the rows of a CSV file."""
     root, splits, annotations = _read_splits('folder', options)
     out = Path(options.out)
+    name = options.name or out.resolve().name
+    refuse_another(out, name)
     is_new = not out.exists()
     index = build_index(root, _all_paths(splits), out / 'index.jsonl', workers=options.workers)
     if len(index.unreadable) == len(index):
@@ -113,7 +117,7 @@ def prepare_folder(options: argparse.Namespace) -> int:
     if options.stride_frames:  # else each encoder's own
         sampling['stride_frames'] = options.stride_frames
     info = {
-        'name': options.name or out.resolve().name,
+        'name': name,
         'task': options.task,
         'video_root': str(root.resolve()),
         'metric': METRICS[options.task],
@@ -208,6 +212,7 @@ def prepare_published(options: argparse.Namespace) -> int:
             f"under '{root}'. Get them from: {card.info['obtain']}."
         )
     out = Path(options.out if options.out is not None else card.info['data_root'])
+    refuse_another(out, card.name)
     index = build_index(root, listed, out / 'index.jsonl', workers=options.workers, files=files)
     _tell_missing([video for video in listed if video not in files], len(listed), out, card.info['obtain'])
     if not may_write(index, options.allow_unreadable):

@@ -45,9 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.summary is not None and args.summary not in SUMMARIES:
             raise RecordError(did_you_mean('summary', args.summary, SUMMARIES))
-        ours = [record for root in args.records for record in read_records(root)]
-        records = select(ours + [record for table in args.published for record in read_published(table)])
         summary = SUMMARIES[args.summary] if args.summary else None
+        wanted = summary.columns if summary else ()
+        ours = [record for root in args.records for record in read_records(root)]
+        records = select(ours + [record for table in args.published for record in read_published(table, wanted)])
         body = ''.join(sections(records, args.runs, args.baseline, args.allow_partial, summary))
         path = write_atomic(args.out, PAGE.format(title=html.escape(args.title), body=body).encode())
     except (RecordError, FigureError, ValueError) as error:

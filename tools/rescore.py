@@ -55,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         asked = list(dict.fromkeys(args.metric))
         for name in asked:
             get_metric(name)
+        if args.write and Path(args.work_dir).is_file():
+            raise ValueError(f'--write leaves its lines in a work directory; {args.work_dir} is a file')
         records = [record for record in read_records(args.work_dir) if not record.published]
         lines = [line for record in records for line in rescore(record, asked)]
         refuse_unused(asked, lines)

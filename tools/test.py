@@ -67,7 +67,10 @@ def load_config(args: argparse.Namespace, work_dir: str):
 
 def main(argv: list[str] | None = None) -> int:
     """Build, load whole, test, print; return the exit status."""
+    from tools.train import end_with_torchrun, is_lost_connection, one_sentence, say_once
+
     args = parse_args(argv)
+    end_with_torchrun()
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.dist import is_main_process
     from mmengine.model import is_model_wrapper
@@ -91,10 +94,13 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
-        from tools.train import one_sentence, say_once
-
         say_once(f'test: {one_sentence(error)}')
         return 2
+    except RuntimeError as error:
+        if args.launcher == 'none' or not is_lost_connection(error):
+            raise
+        say_once('test: another process of this test is gone; run the command again.')
+        return 1
     return 0
 
 

@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eval.executors.job import Job, Running, arguments_of, environment_of, log_bytes
+from eval import claims
+from eval.executors.job import Job, Running, arguments_of, environment_of, last_line, log_bytes
 
 LOG = logging.getLogger(__name__)
 SERVE_CELLS = Path(__file__).resolve().parents[1] / 'serve_cells.py'
@@ -88,11 +90,12 @@ class Forks:
         os.set_blocking(self._replies, False)
         # By NVML: the other way to look for a GPU would keep forks from using it.
         environment = environment_of(cores) | {'PYTORCH_NVML_BASED_CUDA_CHECK': '1'}
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - its last words, should it die
         self._server = subprocess.Popen(
             [sys.executable, str(SERVE_CELLS), str(write), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             env=environment,
             pass_fds=[write],
         )
@@ -118,7 +121,7 @@ class Forks:
             self.listen()
 
     def listen(self) -> None:
-        """Take in what the server has said. Where it is gone, its forks were told to end with it."""
+        """Take in what the server has said. Where it is gone, its forks were told to end with it (`Fork.poll`)."""
         while not self.gone:
             try:
                 said = os.read(self._replies, 65536)
@@ -132,18 +135,19 @@ class Forks:
                 status = self._server.wait()
                 if not self._ending:
                     how = f'by {signal.Signals(-status).name}' if status < 0 else f'with exit status {status}'
+                    said = last_line(self._said)
                     LOG.warning(
-                        'The process that cells are forked from ended %s: those that ran are stopped, the others '
+                        'The process that cells are forked from ended %s%s: those that ran are stopped, the others '
                         'start anew; where it comes again, use --no-forks.',
                         how,
+                        f' ({said})' if said else '',
                     )
-                for fork in self._forks.values():
-                    fork.returncode = -signal.SIGTERM if fork.returncode is None else fork.returncode
+                self._said.close()
                 return
             *lines, self._rest = (self._rest + said).split(b'\n')
             for line in lines:
                 number, pid, returncode = json.loads(line)
-                self._forks[number].pid, self._forks[number].returncode = pid, returncode
+                self._forks[number].told(pid, returncode)
 
     def close(self) -> None:
         """End the server, and with it what still runs."""
@@ -160,11 +164,23 @@ class Fork:
 
     def __init__(self, forks: Forks, number: int) -> None:
         self.number, self.pid, self.returncode = number, None, None
-        self._forks = forks
+        self._forks, self._start_time = forks, None
+
+    def told(self, pid: int, returncode: int | None) -> None:
+        """What the server says of it."""
+        if self.pid is None:
+            self._start_time = claims.start_time(pid)
+        self.pid, self.returncode = pid, returncode
 
     def poll(self) -> int | None:
         self._forks.listen()
+        if self.returncode is None and self._forks.gone and not self._outlives_server():
+            self.returncode = -signal.SIGTERM  # the kernel's, when its parent was gone
         return self.returncode
+
+    def _outlives_server(self) -> bool:
+        """Whether it has not ended yet, though nobody is left who would tell: until then its cell is not free."""
+        return self.pid is not None and claims.runs(self.pid, self._start_time)
 
     def wait(self, timeout: float | None = None) -> int:
         end = None if timeout is None else time.monotonic() + timeout
@@ -183,6 +199,10 @@ class Fork:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
+        if self.poll() is not None:
+            return
         # Sent by its parent: to another process that was given its number meanwhile, nothing is sent.
-        if self.poll() is None:
-            self._forks.send(Order(self.number, int(number)))
+        self._forks.send(Order(self.number, int(number)))
+        if self._forks.gone and self._outlives_server():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from eval import claims
 from eval.records import RecordError, read_record, write_atomic
@@ -250,10 +250,10 @@ def _meaning(running: Running) -> tuple[str, str]:
         return 'elsewhere', ''
     if status == CHANGED:
         return 'changed', said
+    found = settled(running.job)
+    if found is not None and found.state == 'done':
+        return 'done', ''  # the record comes last: how the process ended afterwards is no matter
     if status == 0:
-        found = settled(running.job)
-        if found is not None and found.state == 'done':
-            return 'done', ''
         return 'failed', 'its process ended well, but left no record'
     if -status in STOPS:
         return 'stopped', f'stopped from outside by {signal.Signals(-status).name}; the same command goes on with it'
@@ -269,6 +269,11 @@ def _meaning(running: Running) -> tuple[str, str]:
 
 def _last_line(running: Running) -> str:
     with open(running.job.log, 'rb') as file:
-        file.seek(max(running.log_bytes, file.seek(0, os.SEEK_END) - 100_000))
-        lines = file.read().decode(errors='replace').strip().splitlines()
+        return last_line(file, running.log_bytes)
+
+
+def last_line(file: BinaryIO, begin: int = 0) -> str:
+    """The last words of a process, in what it has written from `begin` on; empty for none."""
+    file.seek(max(begin, file.seek(0, os.SEEK_END) - 100_000))
+    lines = file.read().decode(errors='replace').strip().splitlines()
     return lines[-1].strip() if lines else ''

@@ -38,14 +38,18 @@ class Local:
             self.running.append((running, device))
 
     def ended(self) -> list[Finished]:
-        over = [pair for pair in self.running if pair[0].process.poll() is not None]
-        for pair in over:
+        found, never_started = [], []
+        for pair in [pair for pair in self.running if pair[0].process.poll() is not None]:
+            running, device = pair
+            if running.process.pid is None:
+                never_started.append(running.job)
+            else:
+                found.append(conclude(running))  # where the disk is full it raises, and `stop` lets go of the cell
             self.running.remove(pair)
-            self.places.append(pair[1])
-        never_started = [running.job for running, _ in over if running.process.pid is None]
+            self.places.append(device)
         if never_started:
             self.start(never_started)  # their server is gone: anew
-        return [conclude(running) for running, _ in over if running.process.pid is not None]
+        return found
 
     def stop(self) -> None:
         for running, _ in self.running:

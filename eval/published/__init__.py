@@ -2,7 +2,8 @@
 
 `severe.json` and `localization.json` hold a table of a paper under each name: its source, columns, and a row an encoder
 with one value a column (null where the paper has none). `others` of a row are further metrics, by the number of the
-column. Percent from 0 to 100, repetition counting as a ratio, as printed.
+column. `or` of a column says what changes where it stands in the column of another protocol of ours. Percent from 0 to
+100, repetition counting as a ratio, as printed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ def published_tables() -> dict[str, str]:
     return {name: table['source'] for name, table in _tables().items()}
 
 
-def read_published(table: str) -> list[Record]:
+def read_published(table: str, wanted: tuple = ()) -> list[Record]:
     """The numbers of a table as records (`published` true), row by row.
+
+    Counts stand in the column of our own head, or of cycle localisation where that is among the `wanted` columns
+    (protocol, dataset, subset), such as those of a `Summary`.
 
     They name what the paper names: dataset, kind of subset, metric and source; protocol version, list, seed,
     selection and run are None, and not held against them in a column (`eval.records.differences`).
@@ -36,6 +40,7 @@ def read_published(table: str) -> list[Record]:
     if table not in _tables():
         raise RecordError(did_you_mean('published table', table, _tables()))
     found = _tables()[table]
+    found = found | {'columns': [_column(column, wanted) for column in found['columns']]}
     return [
         _record(table, found, row, number)
         for row in found['rows']
@@ -52,6 +57,12 @@ def published_means(table: str) -> dict[str, float | None]:
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, dict]:
     return {name: table for file in FILES for name, table in json.loads(file.read_text(encoding='utf-8')).items()}
+
+
+def _column(column: dict, wanted: tuple) -> dict:
+    """The column, or what it also may be where that is wanted."""
+    other = column | column.get('or', {})
+    return other if (other['protocol'], other['dataset'], other['subset']) in wanted else column
 
 
 def _record(name: str, table: dict, row: dict, number: int) -> Record:
@@ -93,5 +104,5 @@ def _record(name: str, table: dict, row: dict, number: int) -> Record:
         },
         protocol={'name': column['protocol'], 'version': None},
         published=True,
-        notes=[*table['notes'], *(part['note'] for part in (column, row) if 'note' in part)],
+        notes=[*table['notes'], *(part['note'] for part in (column, row) if part.get('note'))],
     )

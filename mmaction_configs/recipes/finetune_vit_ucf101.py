@@ -2,7 +2,8 @@
 
 SIGMA's code knows those data sets, but no launch script for them is published, so columns other than UCF101 measured
 with this are a choice and not a reproduction. 100 epochs, layer decay 0.7, drop path 0.2, dropout 0.5, 5 x 3 views,
-total batch 128 (16 clips x 8), 5e-4 for each 256, two augmentations of every clip in the batch.
+total batch 128 (16 clips x 8), 5e-4 for each 256, two augmentations of every clip in the batch. Crops stay those of
+SIGMA's code, 0.25-1 of the area, since SIGMA's columns are what one compares with; VideoMAE's are 0.08-1.
 """
 
 _base_ = 'finetune_vit.py'

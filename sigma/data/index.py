@@ -352,6 +352,10 @@ def write_whole(path: str | Path, content: str | bytes, to_disk: bool = True) ->
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it did not take
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sigma.data.cards import load_dataset_card
 from sigma.data.folders import Splits, named, names_in
 from sigma.data.index import NO_SUCH_FILE, DataError, Index, write_whole
 from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
@@ -55,6 +56,12 @@ def write_dataset(
     write_whole(out / 'dataset.py', card_text(info))
     print(f'card: {out / "dataset.py"}')
     return 0
+
+
+def refuse_another(out: Path, name: str) -> None:
+    """Raise a DataError where the folder holds another dataset, which this one would replace."""
+    if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
+        raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
 
 
 def may_write(index: Index, allow_unreadable: bool) -> bool:

@@ -106,6 +106,15 @@ def test_success_takes_the_failure_away(make_job, with_records):
     assert read_failure(job.folder) is None
 
 
+@pytest.mark.parametrize('does', ['exit 2', f'signal {signal.SIGTERM.value}', f'signal {signal.SIGSEGV.value}'])
+def test_a_cell_that_has_its_record_is_done_however_its_process_ends(make_job, with_records, does):
+    job = make_job(does)
+    Path(job.folder).mkdir(parents=True)
+    Path(job.record).write_text(job.id)
+    assert finish(job).state == 'done'
+    assert read_failure(job.folder) is None
+
+
 def test_a_failure_that_cannot_be_read_still_counts(make_job):
     job = make_job()
     Path(job.folder).mkdir(parents=True)

@@ -70,6 +70,7 @@ def test_transformer_recipes_hold_the_published_numbers(name, clips, rate, epoch
     assert length.epochs == epochs
     assert (recipe['views']['num_clips'], recipe['views']['crops']) == views
     assert (recipe['flip'], recipe['sampling']) == ((0, 'published_segments') if 'ssv2' in name else (0.5, 'published'))
+    assert recipe['crop_area'] == ((0.08, 1.0) if 'videomae' in name else (0.25, 1.0))  # their code differs here
 
 
 @pytest.mark.parametrize(

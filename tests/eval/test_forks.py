@@ -124,13 +124,37 @@ def test_without_their_server_running_cells_are_stopped_and_the_others_start_ane
 
 
 def test_a_server_that_dies_while_it_imports_costs_no_cell(home, monkeypatch, caplog):
-    (home / 'deadly_to_import.py').write_text('import os; os._exit(3)')
+    (home / 'deadly_to_import.py').write_text('import os; os.write(2, b"no luck\\n"); os._exit(3)')
     monkeypatch.setenv('PYTHONPATH', f'{os.environ["PYTHONPATH"]}{os.pathsep}{home}')
     backend = Local(2, ['deadly_to_import'])
     assert [end.state for end in run(tiny.jobs_of(home, home / 'work'), backend)] == ['done', 'done']
     assert sorted(tiny.ran(home)) == sorted([LOW, HIGH])
     assert backend.forks.gone
-    assert 'ended with exit status 3' in caplog.text
+    assert 'ended with exit status 3 (no luck): those' in caplog.text
+
+
+def test_a_fork_that_outlives_its_server_keeps_its_cell_until_it_ends(home, caplog):
+    tiny.order(home, **{LOW: ('deaf', 2)})  # it does not hear that its server is gone, and goes on to its record
+    low, high = tiny.jobs_of(home, home / 'work')
+    backend, states = Local(1, LIGHT), []
+
+    class Looks(AsSoonAs):
+        def tick(self) -> None:
+            super().tick()
+            if backend.forks.gone and not Path(low.record).is_file():
+                states.append((claims.holder(low.folder) is not None, HIGH in tiny.ran(home)))
+
+    def kill_server() -> None:
+        time.sleep(0.3)  # the cell notes that it runs, and is deaf a moment later
+        os.kill(backend.forks._server.pid, signal.SIGKILL)
+
+    ends = run([low, high], backend, Looks(lambda: tiny.ran(home) == [LOW], kill_server))
+    assert [end.state for end in ends] == ['done', 'done']
+    assert 'ended by SIGKILL' in caplog.text
+    assert len(states) > 10
+    assert set(states) == {(True, False)}
+    assert tiny.ran(home) == [LOW, HIGH]
+    assert claims.holder(low.folder) is None
 
 
 def interrupt() -> None:

@@ -134,6 +134,14 @@ def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp
         assert resolve(toy, f'random@{checkpoint}', **settings).id == resolve(moved, f'random@{weights}', **settings).id
 
 
+def test_a_checkpoint_on_the_command_line_that_cannot_be_is_told_in_words_that_work(tmp_path):
+    for path, what in ((tmp_path / 'none.pth', 'not there'), (tmp_path, 'no file')):
+        with pytest.raises(DataError, match=f'its checkpoint {path} is {what}. Or name another: vit_b@FILE.'):
+            load_encoder_card(f'vit_b@{path}').sha256()
+    with pytest.raises(DataError, match='vit_b@: no checkpoint stands behind the @; vit_b alone'):
+        load_encoder_card('vit_b@')
+
+
 def test_few_shot_takes_as_many_of_every_class():
     labels = [0, 1, 2] * 10 + [3]
     drawn = few_a_class(labels, 4, seed=0)

@@ -1,5 +1,6 @@
 """Claims: one holder at a time, and a dead one does not keep a cell."""
 
+import errno
 import json
 import os
 import subprocess
@@ -34,6 +35,18 @@ def test_one_holds_it_and_lets_go(tmp_path):
     acquire(tmp_path / 'cell').release()
 
 
+def test_a_claim_that_a_full_disk_does_not_take_is_none(tmp_path, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as context:
+        context.setattr(claims.os, 'write', full)
+        with pytest.raises(OSError, match='No space'):
+            acquire(tmp_path)
+    assert holder(tmp_path) is None
+    acquire(tmp_path).release()
+
+
 def test_a_claim_is_kept_fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, 'BEAT_SECONDS', 0.02)
     with acquire(tmp_path):
@@ -63,14 +76,14 @@ def test_a_killed_holder_on_this_machine_loses_it_at_once(tmp_path):
 def test_a_process_number_given_to_another_is_not_the_holder(tmp_path):
     write_claim(tmp_path, [[os.getpid(), '1']], place())
     assert holder(tmp_path) is None
-    write_claim(tmp_path, [[os.getpid(), claims._start_time(os.getpid())]], place(), age_seconds=10**6)
+    write_claim(tmp_path, [[os.getpid(), claims.start_time(os.getpid())]], place(), age_seconds=10**6)
     assert holder(tmp_path).host == 'node7'  # on this machine the process counts, not the time
 
 
 def test_while_the_process_that_waits_for_the_holder_lives_the_cell_is_its_to_settle(tmp_path):
     gone = subprocess.Popen([sys.executable, '-c', ''])
     gone.wait()
-    mine = [os.getpid(), claims._start_time(os.getpid())]
+    mine = [os.getpid(), claims.start_time(os.getpid())]
     write_claim(tmp_path, [[gone.pid, '1'], mine], place())
     assert acquire(tmp_path) is None
     drop(tmp_path, pid=5)

@@ -52,6 +52,19 @@ def test_records_are_whole(name, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['severe', 'sigma_severe', 'severepp'])
+def test_counts_stand_beside_those_of_cycle_localisation_too(name):
+    density, cycles = (
+        columns(read_published(name, SUMMARIES[suite].columns), summary=SUMMARIES[suite])
+        for suite in ('severe', 'severe_cycles')
+    )
+    assert [column.protocol for column in cycles if column.dataset == 'ucfrep'] == ['repetition_cycles']
+    means = [{row: cell.interval.mean for row, cell in table[-1].cells.items()} for table in (density, cycles)]
+    assert means[0] == means[1] != {}
+    notes = {note for record in read_published(name, SUMMARIES['severe_cycles'].columns) for note in record.notes}
+    assert not any('another head' in note for note in notes)
+
+
+@pytest.mark.parametrize('name', ['severe', 'sigma_severe', 'severepp'])
 def test_means_of_eight(name):
     """As printed; the columns are rounded to 0.1 each, so a mean of theirs may be off by just under 0.1."""
     printed = published_means(name)

@@ -1,5 +1,6 @@
 """The command: what failed, what was stopped, what is planned and what is missing; on cells that take no time."""
 
+import errno
 import json
 import os
 import signal
@@ -55,6 +56,51 @@ def test_a_baseline_with_a_row_for_each_recipe_is_told_and_one_of_its_rows_can_b
     assert (home / 'work' / 'table.md').is_file()
     assert run_severe.main(command(home, '--baseline', 'a [low]')) == 0
     assert 'tiny / tiny: a [high] ' in capsys.readouterr().out
+
+
+def test_a_misspelt_baseline_or_a_useless_option_is_told_before_anything_runs(home, monkeypatch, capsys):
+    done = guarded(monkeypatch, capsys, command(home, '--baseline', 'b', encoders='ac'))
+    assert_one_sentence(done, "Unknown baseline 'b'", 'Known: ', 'a, c')
+    done = guarded(monkeypatch, capsys, command(home, '--shots', '5'))
+    assert_one_sentence(done, '--shots: the suite tiny takes no clips a class; these do: demo')
+    for words, said in ((('--seeds', '-1'), '-1 was given; a whole number from 0'), (('--shots', '0'), 'at least 1')):
+        with pytest.raises(SystemExit) as left:
+            run_severe.main(command(home, *words))
+        assert left.value.code == 2
+        assert said in capsys.readouterr().err
+    assert tiny.ran(home) == []
+    assert not (home / 'work').exists()
+
+
+def test_a_work_directory_that_cannot_be_is_one_sentence(home, monkeypatch, capsys):
+    (home / 'work').write_text('')
+    for more in ((), ('--dry-run',)):
+        done = guarded(monkeypatch, capsys, command(home, *more))
+        assert_one_sentence(done, f"--work-dir '{home}/work' cannot be used: '{home}/work' is no folder; give another")
+    words = tiny.arguments(home, home / 'work' / 'below', encoders='a', seeds=(0,))
+    assert_one_sentence(
+        guarded(monkeypatch, capsys, words), "work/below' cannot be used", f"'{home}/work' is no folder"
+    )
+    assert tiny.ran(home) == []
+
+
+def test_a_disk_that_fills_while_cells_run_ends_in_a_sentence_and_the_command_goes_on(home, monkeypatch, capsys):
+    from eval.executors import job as job_module
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')  # as a write says it, without a name
+
+    tiny.order(home, **{LOW: ('raise', 'no luck')})
+    with monkeypatch.context() as context:
+        context.setattr(job_module, 'write_atomic', full)  # of the failure
+        done = guarded(monkeypatch, capsys, command(home, '--jobs', 1))
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        f'run_severe: No space left on device ({home}/work); cells with a record keep it, and the same command goes on'
+    )
+    tiny.order(home)
+    assert run_severe.main(command(home)) == 0
+    assert sorted(set(tiny.ran(home))) == [HIGH, LOW]
 
 
 # --- what failed and what was stopped ------------------------------------------------------------------------------

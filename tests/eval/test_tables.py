@@ -12,7 +12,7 @@ from eval.metrics import METRICS, score_predictions, write_predictions
 from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
 from eval.published import read_published
-from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
+from eval.records import RecordError, identity_hash, predictions_path, read_records, sha256_file, write_record
 from eval.summaries import Summary
 from eval.tables import columns, format_table, results_table, rows, select, table_csv, verdict
 
@@ -170,6 +170,20 @@ def test_predictions_must_be_those_of_the_record(tmp_path):
     path.unlink()
     found = columns(read_records(tmp_path))[0].cells['random'].interval
     assert (found.mean, found.how) == (43, 'test videos only (one seed), from scores alone')
+
+
+def test_predictions_that_were_lost_are_told(tmp_path):
+    record, said = (
+        add_exact(tmp_path, 40),
+        'predictions are no longer beside the record, so that intervals are coarser: ',
+    )
+    assert said not in format_table(read_records(tmp_path))
+    path = predictions_path(record.path)
+    record.predictions_sha256 = sha256_file(path)
+    write_record(record, tmp_path)
+    assert said not in format_table(read_records(tmp_path))
+    path.unlink()
+    assert f'{said}random in finetune / toy\n' in format_table(read_records(tmp_path))
 
 
 def test_a_metric_that_is_no_mean_over_videos(tmp_path):

@@ -102,6 +102,20 @@ def test_a_folder_of_classes(lay, tmp_path):
     assert sum(label for _, label in pairs['test']) == 2  # a quarter of each class
 
 
+def test_a_folder_that_holds_another_dataset_is_refused_and_left_as_it_was(lay, tmp_path, capsys):
+    root, out = lay(*(f'{label}/{number}.mp4' for label in ('run', 'jump') for number in range(2))), tmp_path / 'mine'
+    assert folder(root, out, '--name', 'first') == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    lay('run/7.mp4', 'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi')
+    capsys.readouterr()
+    assert folder(root, out, '--name', 'second') == 2
+    assert f"'{out}' holds the dataset first, not second: choose another --out." in capsys.readouterr().err
+    assert prepare.main(['ucf101', '--root', str(root), '--out', str(out)]) == 2
+    assert f"'{out}' holds the dataset first, not ucf101: choose another --out." in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert folder(root, out, '--name', 'first') == 0  # more videos of the same
+
+
 def test_the_hash_split_is_that_of_the_paths_alone():
     pairs = [(f'run/{number}.mp4', 'run') for number in range(10)]
     splits = split_by_hash(pairs, 0.3)

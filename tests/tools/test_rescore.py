@@ -1,6 +1,7 @@
 """tools/rescore.py as a command: what it recomputes, what it calls different, and that it changes no record."""
 
 import csv
+import errno
 import json
 import os
 import runpy
@@ -14,6 +15,7 @@ import pytest
 
 from eval.metrics import mean_class_prefix, read_predictions, write_predictions
 from eval.records import predictions_path, read_records, write_record
+from sigma.data.index import write_whole
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / 'tests' / 'data' / 'records'
@@ -180,3 +182,21 @@ def test_a_place_that_cannot_be_written(tmp_path, capsys):
     status, _, said = rescore(capsys, tmp_path, '--write')
     assert (status, said.count('\n')) == (2, 1)
     assert 'rescored.csv' in said
+
+
+def test_a_disk_that_is_full_is_told_with_the_file_and_a_record_holds_no_lines(tmp_path, capsys, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')  # as a write says it, without a name
+
+    add_record(tmp_path)
+    with monkeypatch.context() as context:
+        context.setattr('os.fsync', full)
+        status, _, said = rescore(capsys, tmp_path, '--write')
+        assert (status, said) == (2, f'rescore: {tmp_path}/rescored.csv: No space left on device\n')
+        with pytest.raises(OSError, match='list.txt'):
+            write_whole(tmp_path / 'list.txt', 'a 0\n')
+    assert not list(tmp_path.glob('*.csv')) + list(tmp_path.glob('.*')) + list(tmp_path.glob('list*'))
+    (record,) = (tmp_path / 'records').rglob('*.json')
+    status, _, said = rescore(capsys, record, '--write')
+    assert (status, said.count('\n')) == (2, 1)
+    assert f'{record} is a file' in said

@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 
+from eval import claims
 from eval.metrics import read_predictions
 from eval.records import predictions_path, read_records
 from sigma.checkpoints import read_weights, save_tensors
@@ -69,6 +72,36 @@ def test_two_processes_share_the_videos_and_give_the_same_number(cell):
     done = run_tool('tools/dist_test.sh', config, weights, 2)
     assert done.returncode == 0, done.stderr
     assert printed(record) in done.stdout
+
+
+def test_a_process_ends_with_its_torchrun(cell, tmp_path, monkeypatch):
+    _, config, weights = cell
+    mark = tmp_path / 'at_work'
+
+    def at_work(found, runner) -> None:
+        mark.write_text(str(os.getpid()))
+        time.sleep(60)
+
+    monkeypatch.setattr(test_tool, 'print_found', at_work)
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'one')
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))  # what it cannot tidy up
+    torchrun = os.fork()
+    if torchrun == 0:
+        if os.fork() == 0:
+            test_tool.main([str(config), str(weights)])
+        else:
+            time.sleep(60)
+        os._exit(0)
+    end = time.monotonic() + 60
+    while not (mark.is_file() and mark.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    os.kill(torchrun, signal.SIGKILL)
+    os.waitpid(torchrun, 0)
+    end = time.monotonic() + 10
+    while claims.runs(int(mark.read_text())):
+        assert time.monotonic() < end, 'it lives on'
+        time.sleep(0.02)
 
 
 def test_weights_that_do_not_fit_are_not_tested(cell, tmp_path, capsys):
