@@ -73,7 +73,7 @@ RESEMBLES = {
     'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
     'JitterColours': COLOURS,
     'ColorJitter': COLOURS,
-    'GaussianBlur': ('gaussian_blur', 'defocus_blur', 'mixed_spatial'),
+    'GaussianBlur': ('gaussian_blur', 'defocus_blur'),
     'FrameOrder': (
         *('shuffle', 'jumble', 'p-jumble', 'mixed_temporal'),
         *('clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze', 'clip_mixed_temporal'),
