@@ -47,7 +47,7 @@ from torch.utils.data import DataLoader
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval import claims
 from eval.cells import Cell, Resolved
-from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one
+from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
 from eval.features import build_encoder
 from eval.machine import num_workers
@@ -185,7 +185,7 @@ class Robustness(Protocol):
             LOG.warning('%s', sentence)
         apply, weights, training = self._applied(trained, work_dir)
         correct, failed = self._sweep(resolved, trained, entries, variants, apply, weights, work_dir)
-        scored = [position for position in range(len(entries)) if position not in failed]
+        scored = scored_of(entries, failed, resolved.dataset.name)
         columns = resolved.config['columns']
         shares = np.array([[correct[name][position] for name in columns] for position in scored], dtype=np.float32)
         counted = np.isin(columns, [v.name for v in variants if v.corruption in resolved.config['corruptions']])
@@ -201,7 +201,7 @@ class Robustness(Protocol):
             subset=training.get('subset'),
             notes=[*self._notes(resolved, trained, variants), *training.get('notes', ())],
             sampling=describe_sampling(trained),
-            others=_others(columns, shares) if scored else {},
+            others=_others(columns, shares),
         )
 
     def _applied(self, trained, work_dir: Path) -> tuple[Callable[[dict], np.ndarray], str, dict]:
@@ -231,7 +231,8 @@ class Robustness(Protocol):
         Positions that cannot be read, and why, are entered in `failed`.
         """
         size = resolved.recipe.get('block_videos', 200)
-        failed |= {position: entry['reason'] for position, entry in enumerate(entries) if entry['reason'] is not None}
+        reasons = ((position, why_not_shown(entry, variants)) for position, entry in enumerate(entries))
+        failed |= {position: reason for position, reason in reasons if reason is not None}
         for start in range(0, len(entries), size):
             positions = range(start, min(start + size, len(entries)))
             left = [variant for variant in variants if not store.has(variant, start)]
@@ -425,6 +426,22 @@ def checkpoint_of(trained: Resolved, work_dir: str | Path) -> Path:
             'run the command again to train it anew.'
         )
     return files[-1]
+
+
+def scored_of(entries: list[dict], failed: dict[int, str], name: str) -> list[int]:
+    """Positions of the videos that were shown.
+
+    Raises:
+        DataError: if there is none, with the reason of the first.
+    """
+    scored = [position for position in range(len(entries)) if position not in failed]
+    if not scored:
+        first = min(failed)
+        raise DataError(
+            f'{name}: none of {len(entries)} test videos could be shown, first {entries[first]["video"]}: '
+            f'{failed[first]}.'
+        )
+    return scored
 
 
 def pipeline_of(config: dict) -> list[dict]:

@@ -22,6 +22,7 @@ from eval.suites import SUITES
 from sigma.data.cards import CONFIG_ROOT
 from sigma.data.clips import READERS
 from sigma.data.index import DataError
+from sigma.data.toy import encode
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))
 TRAINED = CONFIG_ROOT / 'recipes' / 'finetune_demo.py'
@@ -362,6 +363,26 @@ def test_unreadable_videos_are_named(entries, tmp_path):
     assert first == (0, None, None, 'moov atom not found')
     assert second[:3] == (1, None, None)
     assert 'decord cannot open it' in second[3]
+
+
+def test_videos_that_a_corruption_cannot_be_shown_of_are_named_in_every_column(toy, tmp_path, monkeypatch):
+    resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast', 'frame_rate'), severities=(1,)))
+    training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
+    apply = lambda sample: np.eye(10, dtype=np.float32)[0]  # noqa: E731
+    monkeypatch.setattr(resolved.protocol, '_applied', lambda *_: (apply, 'weights', training), raising=False)
+    timeless, narrow = resolved.dataset.entries('test'), tmp_path / 'narrow.mp4'
+    timeless[3]['fps'] = 0
+    narrow.write_bytes(encode(np.zeros((20, 24, 32, 3), np.uint8), 25, 8))
+    timeless[4] |= {'filename': str(narrow), 'total_frames': 20}
+    monkeypatch.setattr(resolved.dataset, 'entries', lambda split: timeless)
+    outcome = resolved.protocol.run(resolved, tmp_path / 'work')
+    assert [one['video'] for one in outcome.unscored] == [timeless[3]['video'], timeless[4]['video']]
+    assert outcome.unscored[0]['reason'] == 'its frame rate is unknown, which frame_rate-1 changes'
+    assert 'frames are 24x32; the constants are published for 224 to 256' in outcome.unscored[1]['reason']
+    assert len(outcome.videos) == 18
+    monkeypatch.setattr(resolved.dataset, 'entries', lambda split: timeless[3:4])
+    with pytest.raises(DataError, match='none of 1 test videos could be shown, first .*: its frame rate is unknown'):
+        resolved.protocol.run(resolved, tmp_path / 'other')
 
 
 def test_a_failure_that_the_index_did_not_foresee_is_counted_and_tried_again(toy, tmp_path, monkeypatch):
