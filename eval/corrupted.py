@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from sigma.data.clips import READERS, DecodeError, seeded
 from sigma.data.index import DataError
 from sigma.registry import TRANSFORMS
 
+LOG = logging.getLogger(__name__)
 CLEAN, REENCODED = 'clean', 'reencoded'
 
 
@@ -224,7 +227,18 @@ class Store:
         return self.folder / f'{variant.name}-{level}' / f'{start:07d}.npz'
 
     def has(self, variant: Variant, start: int) -> bool:
-        return self.path(variant, start).is_file()
+        """Whether its file is there and whole; one that is not is told, and to be made again."""
+        path = self.path(variant, start)
+        if not path.is_file():
+            return False
+        try:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, OSError) as error:
+            broken = error
+        if broken is not None:
+            LOG.warning('not whole, made again: %s: %s', path, broken)
+        return broken is None
 
     def write(self, variant: Variant, start: int, positions: Sequence[int], scores: np.ndarray) -> None:
         """Positions in the list, and their scores (n, C)."""

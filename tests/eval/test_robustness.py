@@ -176,7 +176,7 @@ def test_a_sweep_from_training_to_record(toy, tmp_path, here):
         resolved.protocol.run(resolved, work)
 
 
-def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch):
+def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch, caplog):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast',), diagnostics=()))
     training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
     seen = []
@@ -203,6 +203,16 @@ def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch):
     whole = resolved.protocol.run(resolved, tmp_path / 'b')
     assert np.array_equal(whole.scores, resumed.scores)
     assert whole.others == resumed.others
+    # A file that is not whole, and one with a flipped bit.
+    first, second = sorted((tmp_path / 'b').rglob('0000000.npz'))[:2]
+    first.write_bytes(first.read_bytes()[:-50])
+    damaged = bytearray(second.read_bytes())
+    damaged[damaged.index(b'NUMPY') + 140] ^= 255
+    second.write_bytes(damaged)
+    seen.clear()
+    assert np.array_equal(resolved.protocol.run(resolved, tmp_path / 'b').scores, whole.scores)
+    assert len(seen) == 8 * 2
+    assert caplog.text.count('not whole, made again') == 2
     # A further severity is computed alone.
     seen.clear()
     (tmp_path / 'more').mkdir()
