@@ -45,7 +45,7 @@ from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
 from eval.protocols.base import Outcome, Protocol
-from eval.protocols.localization import HEAD, detect, sequence_of, view_of
+from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, view_of
 from eval.protocols.repetition import restore
 from eval.protocols.robustness import make, trained_cell
 from eval.records import identity_hash, read_record
@@ -150,6 +150,7 @@ class LocalizationRobustness(Protocol):
                 f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
                 f'{get_metric(own["metric"]).label} in its own record, without a working size: {own["value"]:.1f}',
                 'blocks are placed by the true actions, from and to the nearest frame',
+                *rules_told(rules),
                 *truth.notes('test'),
             ],
             others=others,

@@ -193,6 +193,16 @@ def test_a_sheet_has_a_row_a_corruption_and_a_column_a_severity(video, monkeypat
     assert [len(axes.images) for axes in panels[3]] == [1, 1, 1, 1, 0, 0]  # three lengths of the block
 
 
+def test_orders_that_keep_few_frames_are_seen(video, monkeypatch):
+    from eval.corruptions import CORRUPTIONS
+
+    monkeypatch.setattr(corruption_sheet, 'CORRUPTIONS', {'sampling': CORRUPTIONS['sampling']})
+    half, *_, one = (axes.lines[0] for axes in corruption_sheet.draw(video, short_side=48).axes[1:])
+    assert half.get_xydata().tolist() == [[0, 0], [1, 2], [2, 4], [3, 6]]
+    assert half.axes.get_xlim() == one.axes.get_xlim() == (-1, 8)  # a video of half the frames takes half the time
+    assert (len(one.get_xdata()), one.get_marker()) == (1, '.')
+
+
 def test_what_the_sheet_cannot_draw(video, tmp_path, capsys):
     with pytest.raises(FigureError, match='is not there; give a video'):
         corruption_sheet.draw(tmp_path / 'none.mp4')
