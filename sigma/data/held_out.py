@@ -19,8 +19,8 @@ def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[t
         `train` and `test` -> (video, label) pairs in the order of the list; the fields, without `splits`.
 
     Raises:
-        DataError: if `every` leaves a split empty, `out` is the dataset's own folder or holds another, or the dataset is not
-            prepared.
+        DataError: if `every` leaves a split empty, `out` is the dataset's own folder or holds another dataset, or the
+            dataset is not prepared.
     """
     pairs, root = card.pairs('train'), Path(card.info['data_root']).resolve()
     if not 2 <= every <= len(pairs):
