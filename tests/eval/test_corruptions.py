@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import io
 import json
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -188,6 +189,18 @@ def test_what_is_shared_over_frames():
         if c.acts_on == 'frame' and c.family != 'mixed':  # there the member decides
             out = c(still, 3, 'v')
             assert np.array_equal(out[0], out[1]) == (c.shared is not False), c.name
+
+
+def test_the_docs_say_which_draws_are_shared_and_which_scales_do_not_grow():
+    text = (ROOT / 'docs' / 'robustness.md').read_text()
+    parts = re.search(
+        r'Anew for every frame:(.*)Shared by all frames(.*)\. The others.*Damage grows(.*)are the last two', text, re.S
+    )
+    anew, shared, uneven = (set(re.findall('`([^`]+)`', part)) for part in parts.groups())
+    assert anew == {c.name for c in PICTURES if c.shared is False}
+    assert shared == {c.name for c in PICTURES if c.shared and c.acts_on != 'clip' and c.family != 'mixed'}
+    expected = {c.name for c in CORRUPTIONS.values() if not c.monotone and c.acts_on != 'clip'}
+    assert uneven - {'jumble', 'box_jumble'} == expected
 
 
 def test_needs_no_torch():
