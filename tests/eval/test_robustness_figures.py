@@ -84,7 +84,8 @@ def test_the_report_sets_the_clean_accuracy_beside_every_relative_figure(both):
     lines = {line.split('  ')[0]: line.split()[1:] for line in report(both).splitlines()}
     assert lines['clean'] == ['40.0', '80.0']
     assert lines['rPC'] == ['50.0', '50.0']
-    assert lines['fog'] == ['25.0', '(2)', '70.0', '(1)']
+    assert lines['fog'] == ['25.0', '(2):', '30.0', '20.0', '70.0', '(1):', '80.0', '60.0']  # every cell
+    assert '(rank): severities 1 5; below them, in no mean' in report(both)
     assert lines['clip_reverse-1'] == ['40.0', '(+0.0)', '50.0', '(-30.0)']
     text = report(both)
     assert text.index('\nclean') < text.index('\nrPC')
