@@ -49,6 +49,7 @@ from eval import claims
 from eval.cells import Cell, Resolved
 from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
+from eval.corruptions.registry import LEAST_SIDE
 from eval.features import build_encoder
 from eval.machine import num_workers
 from eval.metrics import top_k_correct
@@ -136,6 +137,10 @@ class Robustness(Protocol):
                 f'{resolved.cell.recipe}: no corruption to measure; '
                 + ('; '.join(f'{name}: {reason}' for name, reason in reasons.items()) or 'it names none.')
             )
+        if len(set(severities)) < len(severities):
+            raise DataError(f'{resolved.cell.recipe}: the severities {severities} name one twice; each counts once.')
+        if not isinstance(blocks := recipe.get('block_videos', 200), int) or blocks < 1:
+            raise DataError(f'{resolved.cell.recipe}: block_videos is {blocks!r}; it must be a whole number from 1.')
         coded = any(get_corruption(name).family == 'codec' for name in ran)
         return {
             'trained': {'name': trained.name, 'id': trained.id},
@@ -144,7 +149,7 @@ class Robustness(Protocol):
             'severities': severities,
             'unavailable': {name: reason for name, reason in reasons.items() if reason is not None},
             'diagnostics': beside_levels,
-            'working_short_side': recipe.get('working_short_side', WORKING_SHORT_SIDE),
+            'working_short_side': working_size(resolved),
             'columns': [
                 CLEAN,
                 *(Variant(*pair).name for pair in product(ran, severities)),
@@ -365,6 +370,21 @@ PROTOCOLS = [
 
 
 # --- the trained cell -----
+
+
+def working_size(resolved) -> int | None:
+    """Pixels to which the short side is brought before the corruption, as the recipe says; None: the file's own.
+
+    Raises:
+        DataError: if it is neither.
+    """
+    side = resolved.recipe.get('working_short_side', WORKING_SHORT_SIDE)
+    if side is not None and (not isinstance(side, int) or side < LEAST_SIDE):
+        raise DataError(
+            f'{resolved.cell.recipe}: working_short_side is {side!r}; it must be a whole number of pixels from '
+            f'{LEAST_SIDE}, or None for the size of the file.'
+        )
+    return side
 
 
 def trained_cell(resolved, protocol: str, dataset: str | None = None) -> Resolved:

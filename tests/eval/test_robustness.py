@@ -464,6 +464,10 @@ def test_entries_of_suites_name_recipes_of_their_protocol():
         ({'diagnostics': (('clip_revers', 1),)}, "Did you mean 'clip_reverse'"),
         ({'corruptions': ()}, 'no corruption to measure; it names none'),
         ({'severities': ()}, 'no corruption to measure'),
+        ({'severities': (1, 4, 1)}, r'the severities \[1, 4, 1\] name one twice'),
+        ({'working_short_side': '256'}, "working_short_side is '256'; it must be a whole number of pixels from 32"),
+        ({'working_short_side': 16}, 'working_short_side is 16; it must be'),
+        ({'block_videos': 0}, 'block_videos is 0; it must be a whole number from 1'),
         (
             {'trained': {'_delete_': True, 'r2plus1d': 'finetune_r2plus1d'}},
             'names no trained recipe for the family vit',
