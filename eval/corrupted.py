@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from sigma.data.clips import READERS, DecodeError, seeded
 from sigma.data.index import DataError
 from sigma.registry import TRANSFORMS
 
+LOG = logging.getLogger(__name__)
 CLEAN, REENCODED = 'clean', 'reencoded'
 
 
@@ -55,8 +58,19 @@ class Variant:
         return get_corruption(self.corruption).acts_on
 
 
+def why_not_shown(entry: dict, variants: Sequence[Variant]) -> str | None:
+    """What is known beforehand to be in the way of showing a video, of an entry of a dataset card; None: nothing."""
+    rated = [variant.name for variant in variants if variant.corruption == 'frame_rate']
+    if entry['reason'] is None and rated and not (entry['fps'] or 0) > 0:
+        return f'its frame rate is unknown, which {rated[0]} changes'
+    return entry['reason']
+
+
 class CorruptedClips(IterableDataset):
     """Yields (position, variant name, packed sample, None), or (position, None, None, reason) for an unreadable video.
+
+    One that a variant cannot be shown of (smaller than corruptions take, of unknown rate where the rate is changed)
+    counts as unreadable: what was scored is the same in every column.
 
     A sample holds `inputs` (V, 3, T, H, W) uint8 and `data_samples`. What comes for a position does not depend on the
     number of workers, nor on which other variants are asked for.
@@ -108,8 +122,8 @@ class CorruptedClips(IterableDataset):
         """All variants of one video."""
         entry = self.entries[position]
         try:
-            if entry['reason'] is not None:
-                raise DecodeError(entry['reason'])
+            if (reason := why_not_shown(entry, self.variants)) is not None:
+                raise DecodeError(reason)
             shown = self._decode(entry, position)
         except DecodeError as error:
             yield position, None, None, str(error)
@@ -138,7 +152,10 @@ class CorruptedClips(IterableDataset):
         whole = any(variant.acts_on == 'video' for variant in self.variants)
         needed = np.arange(total) if whole else np.unique(np.concatenate(list(source.values())))
         pictures = reader.frames(needed)
-        check_frames(pictures)
+        try:
+            check_frames(pictures)
+        except ValueError as error:
+            raise DecodeError(f'{entry["filename"]}: {error}') from None
         if self.short_side is not None:
             pictures = to_working_size(pictures, self.short_side)
         return _Shown(entry['video'], pictures, needed, source, sampled)
@@ -210,7 +227,18 @@ class Store:
         return self.folder / f'{variant.name}-{level}' / f'{start:07d}.npz'
 
     def has(self, variant: Variant, start: int) -> bool:
-        return self.path(variant, start).is_file()
+        """Whether its file is there and whole; one that is not is told, and to be made again."""
+        path = self.path(variant, start)
+        if not path.is_file():
+            return False
+        try:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, OSError) as error:
+            broken = error
+        if broken is not None:
+            LOG.warning('not whole, made again: %s: %s', path, broken)
+        return broken is None
 
     def write(self, variant: Variant, start: int, positions: Sequence[int], scores: np.ndarray) -> None:
         """Positions in the list, and their scores (n, C)."""

@@ -192,7 +192,11 @@ def _text(sweep: Sweep, baseline: str) -> str:
 
     for corruption in sweep.corruptions:
         rank = sweep.ranks(corruption)
-        lines.append([corruption, *(f'{sweep.of_corruption(r, corruption):.1f} ({rank[r]})' for r in names)])
+        found = [f'{sweep.of_corruption(row, corruption):.1f} ({rank[row]})' for row in names]
+        if sweep.correct is not None:
+            cells = ([accuracy[row][cell] for cell in sweep.cells(corruption)] for row in names)
+            found = [f'{mean}: {" ".join(f"{cell:.1f}" for cell in each)}' for mean, each in zip(found, cells)]
+        lines.append([corruption, *found])
         if sweep.correct is None:
             lines += [with_differences(f'  {s}', cell) for s, cell in zip(sweep.severities, sweep.cells(corruption))]
     counted = {'clean', *(cell for name in sweep.corruptions for cell in sweep.cells(name))}
@@ -200,9 +204,12 @@ def _text(sweep: Sweep, baseline: str) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [f'{sweep.name}: {sweep.score_name} in percent, {sweep.num_videos} videos']
     text += ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    besides = 'below them, in no mean' if sweep.correct is not None else 'below each, by severity'
+    severities = ' '.join(map(str, sweep.severities))
+    besides = f': severities {severities}; below them, in no mean'
+    if sweep.correct is None:
+        besides = '; below each, by severity'
     text.append(
-        f'corruptions: mean over severities (rank); {besides}: {sweep.score_name} (difference to clean); rPC and '
+        f'corruptions: mean over severities (rank){besides}: {sweep.score_name} (difference to clean); rPC and '
         'gamma-r divide by the clean score, so a weak encoder scores high there'
     )
     text += sweep.notes

@@ -64,12 +64,17 @@ def run(args: argparse.Namespace) -> None:
     from eval.cells import Cell, Resolved
     from eval.features_dense import extract_dense, store_folder
     from eval.protocols import get_protocol
-    from eval.protocols.localization import view_of
+    from eval.protocols.localization import Localization, view_of
     from sigma.data.cards import find_card, read_card
 
-    protocol = read_card(find_card('recipes', args.recipe), 'recipe')['protocol']
-    cell = Cell(protocol, args.dataset, args.recipe, args.encoder, args.seed)
-    resolved = Resolved(cell, get_protocol(protocol))
+    name = read_card(find_card('recipes', args.recipe), 'recipe')['protocol']
+    protocol = get_protocol(name)
+    if not isinstance(protocol, Localization):
+        raise ValueError(
+            f'--recipe {args.recipe} is for the protocol {name}, which takes no features of sliding clips; name one of '
+            'localization, such as localization_thumos14.'
+        )
+    resolved = Resolved(Cell(name, args.dataset, args.recipe, args.encoder, args.seed), protocol)
     view = replace(view_of(resolved), pooling=args.pooling)
     batch = args.batch or resolved.recipe['batch_size']
     found = {}

@@ -28,9 +28,11 @@ training skips and evaluation counts them); 2 bad input, in one sentence.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from sigma.data import published, scenes
@@ -156,13 +158,18 @@ def prepare_join(options: argparse.Namespace) -> int:
     root, splits, _ = _read_splits('join', options)
     join.check_background(splits, options.background)
     out = Path(options.out)
-    clips = build_index(root, _all_paths(splits), out / 'clips.jsonl', workers=options.workers)
-    if not may_write(clips, options.allow_unreadable):
-        return 1
-    fps, width, height = join.common_look(clips, options.fps, options.frame_size)
-    joining = join.Joining(options.background, fps, width, height, tuple(options.actions), options.seed)
-    videos = join.plan(splits, clips, joining)
-    join.write_joined(videos, clips, out, joining, options.workers)
+    join.check_folder(out)
+    # Rate and size may follow from the clips; all that was asked is checked before minutes of reading.
+    fps, size = 25 if options.fps is None else options.fps, options.frame_size or (16, 16)
+    asked = join.Joining(options.background, fps, *size, tuple(options.actions), options.seed)
+    with _as_it_was(out / 'clips.jsonl'):
+        clips = build_index(root, _all_paths(splits), out / 'clips.jsonl', workers=options.workers)
+        if not may_write(clips, options.allow_unreadable):
+            return 1
+        fps, width, height = join.common_look(clips, options.fps, options.frame_size)
+        joining = dataclasses.replace(asked, fps=fps, width=width, height=height)
+        videos = join.plan(splits, clips, joining)
+        join.write_joined(videos, clips, out, joining, options.workers)
     index = build_index(out / 'videos', list(videos), out / 'index.jsonl', workers=options.workers)
     join.check_lengths(videos, index)
     sampling = {'num_frames': options.num_frames, 'stride_frames': options.stride_frames}
@@ -180,6 +187,18 @@ def prepare_join(options: argparse.Namespace) -> int:
     }
     print(info['note'])
     return write_dataset(out, info, join.labelled(videos), index, False, join.annotations(videos, joining))
+
+
+@contextlib.contextmanager
+def _as_it_was(file: Path) -> Iterator[None]:
+    """Where what stands within is refused, a file that was there before has its former content again."""
+    former = file.read_text(encoding='utf-8') if file.is_file() else None
+    try:
+        yield
+    except DataError:
+        if former is not None:
+            write_whole(file, former)
+        raise
 
 
 def prepare_holdout(options: argparse.Namespace) -> int:

@@ -17,7 +17,8 @@ def draw(video: str | Path, suite: str | None = None, short_side: int = WORKING_
     """What each corruption does to a video: a row a corruption, a column a severity, the clean frame first.
 
     Shown is the middle one of the first 32 frames, at the working size. Corruptions of order show where the frames
-    of the corrupted video come from instead: the frame of the source (up) against time (right).
+    of the corrupted video come from instead: the frame of the source (up) against time (right); a video that is
+    shorter ends earlier.
 
     Args:
         video: Any video that PyAV reads.
@@ -66,7 +67,9 @@ def _draw_line(corruption: Corruption, line, frames: np.ndarray, fps: float, nam
             axes.text(0.5, 0.5, 'not here', ha='center', va='center', fontsize=5, transform=axes.transAxes)
         elif corruption.acts_on == 'order':
             order = corruption.order(len(frames), severity, name, suite=suite, fps=fps)
-            axes.plot(np.linspace(0, 1, len(order)), order, color='#0072B2', linewidth=0.6)
+            dots = '.' if len(order) == 1 else ''  # a line of one frame shows nothing
+            axes.plot(order, color='#0072B2', linewidth=0.6, marker=dots, markersize=2)
+            axes.set_xlim(-1, len(frames))
             axes.set_ylim(-1, len(frames))
         elif corruption.acts_on == 'video':
             axes.imshow(corruption(frames, severity, name, suite=suite)[middle])

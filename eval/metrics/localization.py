@@ -24,6 +24,7 @@ THUMOS_TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
 # Segments are stored in single precision: an overlap of exactly a threshold must still count.
 TOLERANCE = 1e-6
 MOST_PROPOSALS = 100  # of a video on average, on the axis of AR@AN
+NUMBERS = range(1, MOST_PROPOSALS + 1)
 RULES = (
     'evaluator: class-aware; greedy by falling score, each prediction takes the free true segment of its class with '
     'the largest overlap; each true segment once a threshold; interpolated precision; predictions of equal score enter '
@@ -158,28 +159,7 @@ def average_recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Source: the evaluation code of ActivityNet, as in mmaction2's `average_recall_at_avg_proposals`.
     """
-    pred_video, pred, true_video, true = _flat(scores, labels)
-    num_videos = len(labels)
-    if len(pred) == 0:
-        return np.zeros(100)
-    order = np.lexsort((-pred[:, 3], pred_video))
-    pred_video, pred = pred_video[order], pred[order]
-    ratio = MOST_PROPOSALS * num_videos / len(pred)
-    tiou = np.array(ACTIVITYNET_TIOU)
-    bounds = [np.searchsorted(v, np.arange(num_videos + 1)) for v in (pred_video, true_video)]
-    taken = np.minimum((np.diff(bounds[0]) * ratio).astype(int), np.diff(bounds[0]))
-    shares = np.arange(1, 101) / 100 * (MOST_PROPOSALS * num_videos / max(taken.sum(), 1))
-    matches = np.zeros((len(tiou), 100))
-    for video in range(num_videos):
-        first, begin, end = bounds[0][video], bounds[1][video], bounds[1][video + 1]
-        if taken[video] == 0 or begin == end:
-            continue
-        overlaps = temporal_iou(pred[first : first + taken[video], None, :2], true[None, begin:end, :2])  # (P, G)
-        hit = overlaps >= tiou[:, None, None] - TOLERANCE  # (T, P, G)
-        rank = np.where(hit.any(axis=1), hit.argmax(axis=1), taken[video])  # place of the first that hits
-        allowed = np.minimum((taken[video] * shares).astype(int), taken[video])
-        matches += (rank[:, :, None] < allowed).sum(axis=1)
-    return 100 * (matches / len(true)).mean(axis=0)
+    return _recalls(_hits(scores, labels), np.ones((len(labels), 1)), NUMBERS)[:, 0]
 
 
 def recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> float:
@@ -189,9 +169,72 @@ def recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> float:
 
 def recall_area(scores: np.ndarray, labels: np.ndarray) -> float:
     """Area under the curve of AR over 1 to 100 proposals a video, in percent of what 100 everywhere would give."""
-    recall = average_recall(scores, labels)
+    return float(_area(average_recall(scores, labels)))
+
+
+def resampled_recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> Resampled:
+    """As `resampled_mean_average_precision`, of AR@`number`.
+
+    Which true segments the best proposals of a video hit is settled once; how many of them count hangs on the number
+    of proposals of all videos that were drawn.
+    """
+    hits = _hits(scores, labels)
+    return lambda weights: _recalls(hits, weights, (number,))[0]
+
+
+def resampled_recall_area(scores: np.ndarray, labels: np.ndarray) -> Resampled:
+    """As `resampled_recall_at`, of the area under the curve."""
+    hits = _hits(scores, labels)
+    return lambda weights: _area(_recalls(hits, weights, NUMBERS))
+
+
+class _Hits(NamedTuple):
+    """What the best proposals of each video hit."""
+
+    num_pred: np.ndarray  # (N,)
+    num_true: np.ndarray  # (N,)
+    first: np.ndarray  # (N,) place in `found` of none of a video's proposals; one more for each that is taken
+    found: np.ndarray  # (P + N,) true segments that so many of the best proposals hit, mean over thresholds
+
+
+def _hits(scores: np.ndarray, labels: np.ndarray) -> _Hits:
+    pred_video, pred, true_video, true = _flat(scores, labels)
+    order = np.lexsort((-pred[:, 3], pred_video))
+    pred_video, pred = pred_video[order], pred[order]
+    tiou = np.array(ACTIVITYNET_TIOU)
+    bounds = [np.searchsorted(v, np.arange(len(labels) + 1)) for v in (pred_video, true_video)]
+    num_pred, num_true = (np.diff(b) for b in bounds)
+    first = bounds[0][:-1] + np.arange(len(labels))
+    found = np.zeros(len(pred) + len(labels))
+    for video in np.flatnonzero((num_pred > 0) & (num_true > 0)):
+        (start, stop), (begin, end) = (b[video : video + 2] for b in bounds)
+        overlaps = temporal_iou(pred[start:stop, None, :2], true[None, begin:end, :2])  # (P, G)
+        hit = overlaps >= tiou[:, None, None] - TOLERANCE  # (T, P, G)
+        rank = hit.argmax(axis=1)[hit.any(axis=1)]  # place of the first that hits
+        counts = np.bincount(rank, minlength=num_pred[video]).cumsum()
+        found[first[video] + 1 : first[video] + 1 + num_pred[video]] = counts / len(tiou)
+    return _Hits(num_pred, num_true, first, found)
+
+
+def _recalls(hits: _Hits, weights: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """(numbers, B) average recall in percent at so many proposals a video; NaN where no drawn video has a truth."""
+    weights = weights.astype(np.float64)  # (N, B)
+    most = MOST_PROPOSALS * weights.sum(axis=0)
+    num_pred, num_true = hits.num_pred[:, None], hits.num_true @ weights
+    ratio = most / np.maximum(hits.num_pred @ weights, 1)
+    taken = np.minimum((num_pred * ratio).astype(int), num_pred)  # (N, B)
+    share = most / np.maximum((taken * weights).sum(axis=0), 1)
+    recalls = np.full((len(numbers), weights.shape[1]), np.nan)
+    for row, number in zip(recalls, numbers):
+        allowed = np.minimum((taken * (number / 100 * share)).astype(int), taken)
+        found = (hits.found[hits.first[:, None] + allowed] * weights).sum(axis=0)
+        np.divide(100 * found, num_true, out=row, where=num_true > 0)
+    return recalls
+
+
+def _area(recalls: np.ndarray) -> np.ndarray:
     # As published: divided by 100, though the curve begins at 1, so that the most is 99.
-    return float(((recall[1:] + recall[:-1]) / 2).sum() / 100)
+    return ((recalls[1:] + recalls[:-1]) / 2).sum(axis=0) / 100
 
 
 def temporal_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

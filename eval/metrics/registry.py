@@ -95,6 +95,7 @@ def _recall_at(number: int) -> Metric:
         f'AR@{number}',
         'localization',
         lambda scores, labels: localization.recall_at(scores, labels, number),
+        resampled=lambda scores, labels: localization.resampled_recall_at(scores, labels, number),
     )
 
 
@@ -177,7 +178,13 @@ _ALL = (
     _mean_ap('map_30_70', 'mAP, tIoU 0.3 to 0.7', localization.THUMOS_TIOU),
     *(_mean_ap(f'map_{n}', f'mAP, tIoU {n / 100}', (n / 100,)) for n in (30, 40, 50, 60, 70, 75, 95)),
     *(_recall_at(number) for number in (1, 5, 10, 100)),
-    Metric('recall_area', 'AUC of AR@AN', 'localization', localization.recall_area),
+    Metric(
+        'recall_area',
+        'AUC of AR@AN',
+        'localization',
+        localization.recall_area,
+        resampled=localization.resampled_recall_area,
+    ),
 )
 
 

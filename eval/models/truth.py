@@ -57,16 +57,14 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
         rules: Of `check_rules`.
 
     Raises:
-        DataError: if a video has no annotation, or a time is no number.
+        DataError: if a video has no annotation, or an action is not three numbers.
     """
     truth = Truth({})
     for entry in entries:
         video = entry['video']
         if entry['annotation'] is None or 'actions' not in entry['annotation']:
             raise DataError(f'{video} has no actions in its annotations; prepare the data set anew.')
-        rows = np.array(entry['annotation']['actions'], dtype=np.float64).reshape(-1, 3)
-        if not np.isfinite(rows).all():
-            raise DataError(f'{video} has an action whose times or class are no numbers.')
+        rows = _rows(entry['annotation']['actions'], video)
         unknown = (rows[:, 2] < 0) | (rows[:, 2] >= num_classes)
         truth.count('actions of a class that the card does not know, left out', video, int(unknown.sum()))
         short = ~unknown & ((rows[:, 1] <= rows[:, 0]) | (rows[:, 1] - rows[:, 0] < rules['shortest_seconds']))
@@ -84,3 +82,16 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
         truth.count('videos without an action, kept', video, int(len(rows) == 0))
         truth.segments[video] = rows
     return truth
+
+
+def _rows(actions: Sequence, video: str) -> np.ndarray:
+    """(G, 3) of a video's actions; raises DataError where one is not three numbers."""
+    try:
+        rows = np.array([[float(value) for value in action] for action in actions]).reshape(len(actions), 3)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f'{video}: an action must be [start_seconds, end_seconds, class], three numbers ({error}).'
+        ) from None
+    if not np.isfinite(rows).all():
+        raise DataError(f'{video} has an action whose times or class are no numbers.')
+    return rows

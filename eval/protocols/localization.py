@@ -143,9 +143,7 @@ class Localization(Protocol):
             },
             notes=[
                 *([f'dataset: {note}'] if (note := resolved.dataset.info.get('note')) else []),
-                METRIC_RULES,
-                'rules: ' + '; '.join(f'{key} {rules[key]}' for key in ('duplicates', 'shortest_seconds', 'ambiguous')),
-                f'rules: {len(blocked)} videos blocked',
+                *rules_told(rules),
                 'classes: ' + ('external video-level scores' if self.external else self.named_by),
                 *([f'{num_left_out} training videos without an action are left out'] if num_left_out else []),
                 *truths['train'].notes('train'),
@@ -198,6 +196,12 @@ class LocalizationExternal(Localization):
     version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, times external video-level scores'
     external = True
+
+
+def rules_told(rules: dict) -> list[str]:
+    """What a record says of how predictions and truth are compared."""
+    told = '; '.join(f'{key} {rules[key]}' for key in ('duplicates', 'shortest_seconds', 'ambiguous'))
+    return [METRIC_RULES, f'rules: {told}', f'rules: {len(rules["blocked"])} videos blocked']
 
 
 def check_actions(truths: dict[str, Truth], blocked: set[str], name: str) -> None:

@@ -37,7 +37,7 @@ from eval.corrupted_dense import (
     read_damaged,
     write_damaged,
 )
-from eval.corruptions import WORKING_SHORT_SIDE, get_corruption, suite_corruptions
+from eval.corruptions import get_corruption, suite_corruptions
 from eval.features_dense import DenseFeatures, dense_key, dense_path
 from eval.metrics import get_metric
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
@@ -45,9 +45,9 @@ from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
 from eval.protocols.base import Outcome, Protocol
-from eval.protocols.localization import HEAD, detect, sequence_of, view_of
+from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, view_of
 from eval.protocols.repetition import restore
-from eval.protocols.robustness import make, trained_cell
+from eval.protocols.robustness import make, trained_cell, working_size
 from eval.records import identity_hash, read_record
 from sigma.data.clips import DecodeError
 from sigma.data.index import DataError, progress_bar
@@ -101,7 +101,7 @@ class LocalizationRobustness(Protocol):
             'corruptions': levels,
             'severities': severities,
             'unavailable': {},
-            'working_short_side': recipe.get('working_short_side', WORKING_SHORT_SIDE),
+            'working_short_side': working_size(resolved),
             'columns': [CLEAN, *(Variant(*pair).name for pair in product(names, severities))],
         }
 
@@ -150,6 +150,7 @@ class LocalizationRobustness(Protocol):
                 f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
                 f'{get_metric(own["metric"]).label} in its own record, without a working size: {own["value"]:.1f}',
                 'blocks are placed by the true actions, from and to the nearest frame',
+                *rules_told(rules),
                 *truth.notes('test'),
             ],
             others=others,

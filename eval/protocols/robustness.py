@@ -47,8 +47,9 @@ from torch.utils.data import DataLoader
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval import claims
 from eval.cells import Cell, Resolved
-from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one
+from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
+from eval.corruptions.registry import LEAST_SIDE
 from eval.features import build_encoder
 from eval.machine import num_workers
 from eval.metrics import top_k_correct
@@ -73,7 +74,7 @@ RESEMBLES = {
     'PytorchVideoWrapper': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
     'JitterColours': COLOURS,
     'ColorJitter': COLOURS,
-    'GaussianBlur': ('gaussian_blur', 'defocus_blur', 'mixed_spatial'),
+    'GaussianBlur': ('gaussian_blur', 'defocus_blur'),
     'FrameOrder': (
         *('shuffle', 'jumble', 'p-jumble', 'mixed_temporal'),
         *('clip_shuffle', 'clip_jumble', 'clip_p-jumble', 'clip_freeze', 'clip_mixed_temporal'),
@@ -136,6 +137,10 @@ class Robustness(Protocol):
                 f'{resolved.cell.recipe}: no corruption to measure; '
                 + ('; '.join(f'{name}: {reason}' for name, reason in reasons.items()) or 'it names none.')
             )
+        if len(set(severities)) < len(severities):
+            raise DataError(f'{resolved.cell.recipe}: the severities {severities} name one twice; each counts once.')
+        if not isinstance(blocks := recipe.get('block_videos', 200), int) or blocks < 1:
+            raise DataError(f'{resolved.cell.recipe}: block_videos is {blocks!r}; it must be a whole number from 1.')
         coded = any(get_corruption(name).family == 'codec' for name in ran)
         return {
             'trained': {'name': trained.name, 'id': trained.id},
@@ -144,7 +149,7 @@ class Robustness(Protocol):
             'severities': severities,
             'unavailable': {name: reason for name, reason in reasons.items() if reason is not None},
             'diagnostics': beside_levels,
-            'working_short_side': recipe.get('working_short_side', WORKING_SHORT_SIDE),
+            'working_short_side': working_size(resolved),
             'columns': [
                 CLEAN,
                 *(Variant(*pair).name for pair in product(ran, severities)),
@@ -185,7 +190,7 @@ class Robustness(Protocol):
             LOG.warning('%s', sentence)
         apply, weights, training = self._applied(trained, work_dir)
         correct, failed = self._sweep(resolved, trained, entries, variants, apply, weights, work_dir)
-        scored = [position for position in range(len(entries)) if position not in failed]
+        scored = scored_of(entries, failed, resolved.dataset.name)
         columns = resolved.config['columns']
         shares = np.array([[correct[name][position] for name in columns] for position in scored], dtype=np.float32)
         counted = np.isin(columns, [v.name for v in variants if v.corruption in resolved.config['corruptions']])
@@ -201,7 +206,7 @@ class Robustness(Protocol):
             subset=training.get('subset'),
             notes=[*self._notes(resolved, trained, variants), *training.get('notes', ())],
             sampling=describe_sampling(trained),
-            others=_others(columns, shares) if scored else {},
+            others=_others(columns, shares),
         )
 
     def _applied(self, trained, work_dir: Path) -> tuple[Callable[[dict], np.ndarray], str, dict]:
@@ -231,7 +236,8 @@ class Robustness(Protocol):
         Positions that cannot be read, and why, are entered in `failed`.
         """
         size = resolved.recipe.get('block_videos', 200)
-        failed |= {position: entry['reason'] for position, entry in enumerate(entries) if entry['reason'] is not None}
+        reasons = ((position, why_not_shown(entry, variants)) for position, entry in enumerate(entries))
+        failed |= {position: reason for position, reason in reasons if reason is not None}
         for start in range(0, len(entries), size):
             positions = range(start, min(start + size, len(entries)))
             left = [variant for variant in variants if not store.has(variant, start)]
@@ -366,6 +372,21 @@ PROTOCOLS = [
 # --- the trained cell -----
 
 
+def working_size(resolved) -> int | None:
+    """Pixels to which the short side is brought before the corruption, as the recipe says; None: the file's own.
+
+    Raises:
+        DataError: if it is neither.
+    """
+    side = resolved.recipe.get('working_short_side', WORKING_SHORT_SIDE)
+    if side is not None and (not isinstance(side, int) or side < LEAST_SIDE):
+        raise DataError(
+            f'{resolved.cell.recipe}: working_short_side is {side!r}; it must be a whole number of pixels from '
+            f'{LEAST_SIDE}, or None for the size of the file.'
+        )
+    return side
+
+
 def trained_cell(resolved, protocol: str, dataset: str | None = None) -> Resolved:
     """The cell of this protocol whose weights are measured: same encoder, seed, subset and, unless named, dataset.
 
@@ -425,6 +446,22 @@ def checkpoint_of(trained: Resolved, work_dir: str | Path) -> Path:
             'run the command again to train it anew.'
         )
     return files[-1]
+
+
+def scored_of(entries: list[dict], failed: dict[int, str], name: str) -> list[int]:
+    """Positions of the videos that were shown.
+
+    Raises:
+        DataError: if there is none, with the reason of the first.
+    """
+    scored = [position for position in range(len(entries)) if position not in failed]
+    if not scored:
+        first = min(failed)
+        raise DataError(
+            f'{name}: none of {len(entries)} test videos could be shown, first {entries[first]["video"]}: '
+            f'{failed[first]}.'
+        )
+    return scored
 
 
 def pipeline_of(config: dict) -> list[dict]:

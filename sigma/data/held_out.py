@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sigma.data.cards import DatasetCard
+from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.data.index import DataError
 from sigma.data.lists import Label
 
@@ -19,13 +19,17 @@ def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[t
         `train` and `test` -> (video, label) pairs in the order of the list; the fields, without `splits`.
 
     Raises:
-        DataError: if `every` leaves a split empty, `out` is the dataset's own folder, or the dataset is not prepared.
+        DataError: if `every` leaves a split empty, `out` is the dataset's own folder or holds another dataset, or the
+            dataset is not prepared.
     """
     pairs, root = card.pairs('train'), Path(card.info['data_root']).resolve()
     if not 2 <= every <= len(pairs):
         raise DataError(f'Every {every} of {len(pairs)} training videos cannot be held out; 2 to {len(pairs)} can.')
     if out.resolve() == root:
         raise DataError(f"'{out}' is the folder of {card.name} itself: choose another --out.")
+    name = f'{card.name}_heldout{every}'
+    if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
+        raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
     splits = {'train': [], 'test': []}
     for number, pair in enumerate(pairs, start=1):
         splits['train' if number % every else 'test'].append(pair)
@@ -33,7 +37,7 @@ def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[t
     for key in ('index', 'annotations', 'video_root'):
         if info.get(key):
             info[key] = str(root / info[key])  # stays as it is where it is absolute
-    info['name'] = f'{card.name}_heldout{every}'
+    info['name'] = name
     info['delimiter'] = info.get('delimiter') or ' '
     told = f'its test split is every {_ordinal(every)} training video of {card.name}, of which train is the rest'
     return splits, info | {'note': '; '.join(filter(None, [card.info.get('note'), told]))}

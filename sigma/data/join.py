@@ -235,6 +235,12 @@ def write_joined(
             advance()
 
 
+def check_folder(out: Path) -> None:
+    """Raise a DataError where `out` holds a dataset that was not joined."""
+    if (out / 'dataset.py').exists() and not (out / 'joined.json').exists():
+        raise DataError(f"'{out}' holds a dataset that was not joined: choose another --out.")
+
+
 def _claim(videos: Plan, index: Index, out: Path, joining: Joining) -> None:
     """Write what is to be joined into `out`, or make sure that it is the same."""
     made_of = {
@@ -253,8 +259,7 @@ def _claim(videos: Plan, index: Index, out: Path, joining: Joining) -> None:
             what = differing[0] if differing[0] != 'videos' else 'clips or order of them'
             raise DataError(f"'{out}' holds videos that were joined with other {what}: choose another --out.")
         return
-    if (out / 'dataset.py').exists():
-        raise DataError(f"'{out}' holds a dataset that was not joined: choose another --out.")
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     lines = ',\n'.join(f'{json.dumps(video)}: {json.dumps(pieces)}' for video, pieces in made_of.items())
     head = json.dumps({key: value for key, value in parameters.items() if key != 'videos'})[:-1]

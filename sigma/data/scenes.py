@@ -189,8 +189,8 @@ def make_videos(
         Video -> why there is none.
 
     Raises:
-        DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the videos that
-            are there were made at another rate or of other pairs.
+        DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the folder
+            holds another dataset, or videos that were made at another rate or of other pairs.
     """
     scenes = SCENES[name]
     if not 1 <= fps <= 240:
@@ -220,6 +220,8 @@ def _claim(name: str, items: Sequence[Item], out: Path, fps: float) -> None:
         if differing := [key for key in how if former.get(key) != how[key]]:
             raise DataError(f"'{out}' holds videos that were made with other {differing[0]}: choose another --out.")
         return
+    if out.with_name('dataset.py').exists():
+        raise DataError(f"'{out.parent}' holds another dataset than {name}: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(made, json.dumps(how) + '\n')
 

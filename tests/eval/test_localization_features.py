@@ -51,6 +51,13 @@ class Picture:
         return np.full((4, 4, 3), self.number, np.uint8)
 
 
+@pytest.fixture
+def frames_convert_themselves(monkeypatch):
+    """The converter takes PyAV's frames alone; those of these tests say themselves what they show."""
+    monkeypatch.setattr(features_dense, 'ToRGB', lambda: lambda frame: frame.to_ndarray('rgb24'))
+
+
+@pytest.mark.usefixtures('frames_convert_themselves')
 @pytest.mark.parametrize(
     ('stride', 'step', 'needed'),
     [(1, 4, 60), (4, 8, 15), (4, 2, 30), (2, 3, 60), (1, 40, 46)],  # of 60 frames, in clips of 16
@@ -178,6 +185,7 @@ def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures('frames_convert_themselves')
 @pytest.mark.parametrize(('stride', 'step'), [(1, 4), (4, 8), (2, 50)])
 def test_pictures_are_kept_no_longer_than_a_clip_needs_them(stride, step, monkeypatch):
     """Counts pictures alive: those of a clip, whatever the length of the video."""
@@ -198,6 +206,7 @@ def test_pictures_are_kept_no_longer_than_a_clip_needs_them(stride, step, monkey
     assert not alive
 
 
+@pytest.mark.usefixtures('frames_convert_themselves')
 @pytest.mark.parametrize('pooling', ['mean', 'all'])
 def test_memory_does_not_grow_with_the_length_of_a_video(pooling, tmp_path, monkeypatch):
     """A video of four times the length takes as much: all of its tokens never lie in memory."""

@@ -197,11 +197,26 @@ def test_a_resample_without_truth_has_no_score_and_one_without_a_class_leaves_it
     assert np.isnan(score(weights)[3])
 
 
-def test_every_map_has_an_interval_and_ar_has_none():
+@pytest.mark.parametrize('name', ['recall_at_1', 'recall_at_10', 'recall_at_100', 'recall_area'])
+@pytest.mark.parametrize('num_proposals', [3, 160])
+def test_recall_of_resamples_is_that_of_copied_videos(name, num_proposals):
+    predicted, true = draw(15, num_proposals=num_proposals)
+    predicted = [rows[: len(rows) * (video % 4) // 3] for video, rows in enumerate(predicted)]  # some have none
+    arrays, metric = pack(predicted, [*true[:-2], [], []]), METRICS[name]
+    weights = np.random.default_rng(4).multinomial(15, np.full(15, 1 / 15), size=8).T
+    weights = np.column_stack([np.ones(15), weights, 15 * np.eye(15)[:, [0, 1]]])  # of video 0 nothing was predicted
+    found = metric.resampled(*arrays)(weights.astype(np.float32))  # as the bootstrap gives them
+    assert found == pytest.approx([metric.function(*resample(column, arrays)) for column in weights.T], abs=1e-9)
+    assert found[-2] == 0
+    assert len(set(found.round(6))) > 5
+    assert np.isnan(metric.resampled(*arrays)(15 * np.eye(15)[:, [14]]))  # no truth
+
+
+def test_every_figure_of_localization_has_an_interval():
     names = [name for name, metric in METRICS.items() if metric.task == 'localization']
-    assert {name for name in names if METRICS[name].resampled} == {name for name in names if name.startswith('map_')}
+    assert all(METRICS[name].resampled for name in names)
     arrays = pack(*draw(8))
-    for name in ('map_30_70', 'map_75'):
+    for name in names:
         found = METRICS[name].resampled(*arrays)(np.ones((8, 1)))
         assert found == pytest.approx([METRICS[name].function(*arrays)], abs=1e-12)
 

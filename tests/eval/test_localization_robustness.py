@@ -16,7 +16,7 @@ from eval.corruptions.timing import sample_frames
 from eval.features_dense import DenseView, frames_of, resized
 from eval.figures import load_figure
 from eval.metrics import get_metric, load_predictions, score_predictions
-from eval.metrics.localization import pack_segments
+from eval.metrics.localization import RULES, pack_segments
 from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.protocols import get_protocol, localization_robustness, robustness
 from eval.records import read_record, read_records
@@ -233,6 +233,7 @@ def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
     how = record.selection['how']
     assert how == 'last; mean over 5 corruptions x 3 lengths, working size of the file'
     assert 'nothing trained anew' in record.notes[0]
+    assert {RULES, 'rules: 0 videos blocked'} < set(record.notes)
     assert record.get('sampling.step_frames') == 4
 
     # At the size of the file the clean column is what the trained cell found, segment by segment.

@@ -226,6 +226,11 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     for fps, words in (('12', 'made with other fps: choose another --out'), ('0', '1 to 240 can be made')):
         assert prepare.main([*arguments, '--fps', fps]) == 2
         assert words in capsys.readouterr().err
+    (shipped / 'other').mkdir()
+    write(shipped / 'other' / 'dataset.py', 'another dataset')
+    assert prepare.main([*arguments, '--out', str(shipped / 'other')]) == 2
+    assert 'holds another dataset than scuba_ucf101_stripe: choose another --out' in capsys.readouterr().err
+    assert [file.name for file in (shipped / 'other').iterdir()] == ['dataset.py']
     card = load_dataset_card(str(out))
     assert (card.name, card.info['trained_on'], card.num_classes) == ('scuba_ucf101_stripe', 'ucf101', 101)
     assert card.entries('train') == []

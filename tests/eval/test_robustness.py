@@ -22,6 +22,7 @@ from eval.suites import SUITES
 from sigma.data.cards import CONFIG_ROOT
 from sigma.data.clips import READERS
 from sigma.data.index import DataError
+from sigma.data.toy import encode
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))
 TRAINED = CONFIG_ROOT / 'recipes' / 'finetune_demo.py'
@@ -175,7 +176,7 @@ def test_a_sweep_from_training_to_record(toy, tmp_path, here):
         resolved.protocol.run(resolved, work)
 
 
-def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch):
+def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch, caplog):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast',), diagnostics=()))
     training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
     seen = []
@@ -202,6 +203,16 @@ def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch):
     whole = resolved.protocol.run(resolved, tmp_path / 'b')
     assert np.array_equal(whole.scores, resumed.scores)
     assert whole.others == resumed.others
+    # A file that is not whole, and one with a flipped bit.
+    first, second = sorted((tmp_path / 'b').rglob('0000000.npz'))[:2]
+    first.write_bytes(first.read_bytes()[:-50])
+    damaged = bytearray(second.read_bytes())
+    damaged[damaged.index(b'NUMPY') + 140] ^= 255
+    second.write_bytes(damaged)
+    seen.clear()
+    assert np.array_equal(resolved.protocol.run(resolved, tmp_path / 'b').scores, whole.scores)
+    assert len(seen) == 8 * 2
+    assert caplog.text.count('not whole, made again') == 2
     # A further severity is computed alone.
     seen.clear()
     (tmp_path / 'more').mkdir()
@@ -364,6 +375,26 @@ def test_unreadable_videos_are_named(entries, tmp_path):
     assert 'decord cannot open it' in second[3]
 
 
+def test_videos_that_a_corruption_cannot_be_shown_of_are_named_in_every_column(toy, tmp_path, monkeypatch):
+    resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast', 'frame_rate'), severities=(1,)))
+    training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
+    apply = lambda sample: np.eye(10, dtype=np.float32)[0]  # noqa: E731
+    monkeypatch.setattr(resolved.protocol, '_applied', lambda *_: (apply, 'weights', training), raising=False)
+    timeless, narrow = resolved.dataset.entries('test'), tmp_path / 'narrow.mp4'
+    timeless[3]['fps'] = 0
+    narrow.write_bytes(encode(np.zeros((20, 24, 32, 3), np.uint8), 25, 8))
+    timeless[4] |= {'filename': str(narrow), 'total_frames': 20}
+    monkeypatch.setattr(resolved.dataset, 'entries', lambda split: timeless)
+    outcome = resolved.protocol.run(resolved, tmp_path / 'work')
+    assert [one['video'] for one in outcome.unscored] == [timeless[3]['video'], timeless[4]['video']]
+    assert outcome.unscored[0]['reason'] == 'its frame rate is unknown, which frame_rate-1 changes'
+    assert 'frames are 24x32; the constants are published for 224 to 256' in outcome.unscored[1]['reason']
+    assert len(outcome.videos) == 18
+    monkeypatch.setattr(resolved.dataset, 'entries', lambda split: timeless[3:4])
+    with pytest.raises(DataError, match='none of 1 test videos could be shown, first .*: its frame rate is unknown'):
+        resolved.protocol.run(resolved, tmp_path / 'other')
+
+
 def test_a_failure_that_the_index_did_not_foresee_is_counted_and_tried_again(toy, tmp_path, monkeypatch):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast',), severities=(1,), diagnostics=()))
     training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
@@ -433,6 +464,10 @@ def test_entries_of_suites_name_recipes_of_their_protocol():
         ({'diagnostics': (('clip_revers', 1),)}, "Did you mean 'clip_reverse'"),
         ({'corruptions': ()}, 'no corruption to measure; it names none'),
         ({'severities': ()}, 'no corruption to measure'),
+        ({'severities': (1, 4, 1)}, r'the severities \[1, 4, 1\] name one twice'),
+        ({'working_short_side': '256'}, "working_short_side is '256'; it must be a whole number of pixels from 32"),
+        ({'working_short_side': 16}, 'working_short_side is 16; it must be'),
+        ({'block_videos': 0}, 'block_videos is 0; it must be a whole number from 1'),
         (
             {'trained': {'_delete_': True, 'r2plus1d': 'finetune_r2plus1d'}},
             'names no trained recipe for the family vit',

@@ -84,7 +84,8 @@ def test_the_report_sets_the_clean_accuracy_beside_every_relative_figure(both):
     lines = {line.split('  ')[0]: line.split()[1:] for line in report(both).splitlines()}
     assert lines['clean'] == ['40.0', '80.0']
     assert lines['rPC'] == ['50.0', '50.0']
-    assert lines['fog'] == ['25.0', '(2)', '70.0', '(1)']
+    assert lines['fog'] == ['25.0', '(2):', '30.0', '20.0', '70.0', '(1):', '80.0', '60.0']  # every cell
+    assert '(rank): severities 1 5; below them, in no mean' in report(both)
     assert lines['clip_reverse-1'] == ['40.0', '(+0.0)', '50.0', '(-30.0)']
     text = report(both)
     assert text.index('\nclean') < text.index('\nrPC')
@@ -191,6 +192,16 @@ def test_a_sheet_has_a_row_a_corruption_and_a_column_a_severity(video, monkeypat
     order = get_corruption('jumble').order(8, 2, 'pan.mp4')
     assert panels[2, 2].lines[0].get_ydata().tolist() == order.tolist()
     assert [len(axes.images) for axes in panels[3]] == [1, 1, 1, 1, 0, 0]  # three lengths of the block
+
+
+def test_orders_that_keep_few_frames_are_seen(video, monkeypatch):
+    from eval.corruptions import CORRUPTIONS
+
+    monkeypatch.setattr(corruption_sheet, 'CORRUPTIONS', {'sampling': CORRUPTIONS['sampling']})
+    half, *_, one = (axes.lines[0] for axes in corruption_sheet.draw(video, short_side=48).axes[1:])
+    assert half.get_xydata().tolist() == [[0, 0], [1, 2], [2, 4], [3, 6]]
+    assert half.axes.get_xlim() == one.axes.get_xlim() == (-1, 8)  # a video of half the frames takes half the time
+    assert (len(one.get_xdata()), one.get_marker()) == (1, '.')
 
 
 def test_what_the_sheet_cannot_draw(video, tmp_path, capsys):

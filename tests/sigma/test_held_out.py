@@ -49,4 +49,10 @@ def test_what_cannot_be_held_out_is_refused(long, tmp_path, capsys):
         assert_one_sentence(done, f'Every {every} of 4 training videos cannot be held out; 2 to 4 can')
     assert not (tmp_path / 'out').exists()
     assert_one_sentence(run(long, '--every', 2, '--out', long), 'is the folder of long itself')
+    assert run(long, '--every', 2, '--out', tmp_path / 'taken').returncode == 0
+    before = {file: file.read_bytes() for file in (tmp_path / 'taken').iterdir()}
+    done = run(long, '--every', 3, '--out', tmp_path / 'taken')
+    assert_one_sentence(done, 'holds the dataset long_heldout2, not long_heldout3: choose another --out')
+    assert {file: file.read_bytes() for file in (tmp_path / 'taken').iterdir()} == before
+    assert run(long, '--every', 2, '--out', tmp_path / 'taken').returncode == 0  # the same again
     assert_one_sentence(run('toy_lokalization', '--out', tmp_path / 'out'), "Did you mean 'toy_localization'")

@@ -229,7 +229,7 @@ def test_an_unreadable_clip_is_named_and_counted(clips, tmp_path, capsys):
 )
 def test_bad_input_ends_in_a_sentence(clips, tmp_path, capsys, arguments, words):
     assert_one_sentence(run(capsys, clips[0], tmp_path / 'long', *arguments), words)
-    assert not (tmp_path / 'long' / 'videos').exists()
+    assert not (tmp_path / 'long').exists()
 
 
 def test_a_split_without_action_or_background_and_foreign_folders_are_refused(clips, tmp_path, capsys):
@@ -243,9 +243,19 @@ def test_a_split_without_action_or_background_and_foreign_folders_are_refused(cl
         join.check_background({'train': [('0.mp4', 'none'), ('1.mp4', 'none')]}, 'none')
     (tmp_path / 'dataset.py').write_text('')
     assert_one_sentence(run(capsys, clips[0], tmp_path), 'holds a dataset that was not joined')
+    assert [file.name for file in tmp_path.iterdir()] == ['dataset.py']
     with pytest.raises(SystemExit):
         run(capsys, clips[0], tmp_path / 'x', '--frame-size', '64')
     assert "'64' was given; WIDTHxHEIGHT is needed" in capsys.readouterr().err
+
+
+def test_what_is_refused_replaces_nothing(clips, tmp_path, capsys):
+    out, (other, _) = tmp_path / 'long', lay(tmp_path / 'other', wave={'fps': 20})
+    assert run(capsys, clips[0], out).returncode == 0
+    before = {file: file.read_bytes() for file in out.rglob('*') if file.is_file()}
+    assert_one_sentence(run(capsys, other, out, '--fps', 25), 'joined with other clips')
+    assert_one_sentence(run(capsys, clips[0], out, '--seed', 1), 'holds videos that were joined with other seed')
+    assert {file: file.read_bytes() for file in out.rglob('*') if file.is_file()} == before
 
 
 def test_a_clip_that_is_shorter_than_the_index_says_leaves_no_video(clips, tmp_path):

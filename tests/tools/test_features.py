@@ -74,7 +74,12 @@ def test_processes_of_devices_end_with_the_one_that_started_them(cards, monkeypa
 
 @pytest.mark.parametrize(
     ('change', 'words'),
-    [(['--dataset', 'nowhere'], ('nowhere',)), (['--recipe', 'localisation_thumos14'], ('localization_thumos14',))],
+    [
+        (['--dataset', 'nowhere'], ('nowhere',)),
+        (['--recipe', 'localisation_thumos14'], ('localization_thumos14',)),
+        (['--recipe', 'frozen_demo'], ('frozen_demo is for the protocol frozen_linear, which takes no features',)),
+        (['--recipe', 'localization_robustness'], ('name one of localization',)),
+    ],
 )
 def test_bad_input_is_one_sentence(cards, tmp_path, capsys, change, words):
     assert_one_sentence(call_main(features.main, capsys, *cards, '--work-dir', tmp_path, *change), *words)
