@@ -79,5 +79,6 @@ class DiagnosticsHook(Hook):
         if math.isfinite(float(step)):
             raise TrainingStopped(
                 f'The loss of step {int(step)} is {float(loss)}; training stops and the last checkpoint stays. '
-                'Lower the learning rate or lengthen the warm-up, then resume.'
+                'Lower the learning rate or lengthen the warm-up, and start in another --work-dir: anew, or from that '
+                "checkpoint's weights (--cfg-options load_from=FILE); --resume keeps the former schedule."
             )

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sigma.checkpoints import read_training_state, read_weights
-from sigma.engine import checkpoint
+from sigma.engine import resume
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tools import train as train_tool
 
@@ -105,6 +105,50 @@ def test_a_checkpoint_of_other_batches_or_amid_later_ones_is_refused(toy, whole,
     assert_one_sentence(resume(whole / 'iter_9.safetensors'), 'holds later checkpoints than', 'iter_10.safetensors')
 
 
+def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, whole, tmp_path, capsys):
+    def resume(*arguments, **options):
+        options = demo_options(toy, **options)
+        return call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *arguments, *options)
+
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    # MMEngine would train new prototypes beside the optimizer's state of the old ones, which reads past its memory.
+    assert_refused(
+        resume(model__loss__num_prototypes=24), 'iter_10', 'sinkhorn_loss.prototypes is (64, 64), wanted (24'
+    )
+    assert_refused(resume(model__decoder__depth=1), '12 of its tensors have no place', 'first decoder.blocks.1.')
+    # A learning rate and a schedule come from the checkpoint, whatever the config says.
+    done = resume(optim_wrapper__optimizer__lr=1e-4, param_scheduler__1__end=9, train_cfg__max_epochs=9)
+    assert_refused(
+        done, 'optimizer.lr 0.001 -> 0.0001; param_scheduler.1.end 2 -> 9', 'would have no effect', 'load_from'
+    )
+    # Others do take effect, and that is said.
+    done = resume(model__loss__epsilon=0.1, train_cfg__max_epochs=3)
+    assert done.returncode == 0, done.stderr
+    assert 'other settings than its checkpoint was written with: model.loss.epsilon 0.05 -> 0.1.' in done.stdout
+    (work / 'weights').mkdir()
+    (work / 'encoder.safetensors').rename(work / 'weights' / 'encoder.safetensors')
+    work = work / 'weights'
+    assert_refused(resume(work / 'encoder.safetensors'), 'holds weights and no training state', 'iter_N.safetensors')
+
+
+def assert_refused(done, *words):
+    assert_one_sentence(done, *words)
+    assert 'do not match exactly' not in done.stdout  # MMEngine's way of saying that it goes on regardless
+
+
+def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_path, capsys):
+    def start(file, **options):
+        settings = demo_options(toy, load_from=file, optim_wrapper__optimizer__lr=1e-4, train_cfg__max_epochs=1)
+        return call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path / file.stem, *settings)
+
+    assert start(whole / 'iter_10.safetensors').returncode == 0
+    first = scalars(tmp_path / 'iter_10')[0]
+    assert first['loss'] < scalars(whole)[0]['loss']
+    assert first['lr'] <= 1e-4
+    assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
+
+
 def test_two_processes_equal_one(toy, whole, tmp_path):
     options = demo_options(toy, train_dataloader__batch_size=4)
     done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)
@@ -147,8 +191,8 @@ def test_going_on_in_another_precision_is_said(toy, whole, tmp_path):
 )
 def test_only_a_change_of_precision_is_said(written, now, is_said, monkeypatch):
     said = []
-    monkeypatch.setattr(checkpoint, 'print_log', lambda text, *_: said.append(text))
-    checkpoint._say_change_of_precision(written, now)
+    monkeypatch.setattr(resume, 'print_log', lambda text, *_: said.append(text))
+    resume._say_change_of_precision(written, now)
     assert bool(said) == is_said
 
 
@@ -201,7 +245,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(toy, tm
     work = tmp_path / 'nan'
     done = train(toy, work, train_cfg__max_epochs=1, default_hooks__checkpoint__interval_iters=1)
     assert done.returncode == 0, done.stderr
-    options = {'train_cfg__max_epochs': 3, 'param_scheduler__1__end': 3, 'model__loss__temperature': 'nan'}
+    options = {'train_cfg__max_epochs': 3, 'model__loss__temperature': 'nan'}
     done = train(toy, work, '--resume', **options)
     assert_one_sentence(done, 'The loss of step 6 is nan', 'last checkpoint stays', status=3)
     assert (work / 'iter_5.safetensors').exists()
