@@ -118,7 +118,7 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
 def _training_state(weights: Weights, path: str | os.PathLike) -> dict:
     try:
         state = _unpack(weights.header['tree'], weights.tensors)
-        if isinstance(state['state_dict'], dict) and isinstance(state['meta'], dict):
+        if isinstance(state['state_dict'], dict):
             return state
     except (KeyError, TypeError, ValueError, AttributeError):
         pass

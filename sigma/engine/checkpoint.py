@@ -111,7 +111,7 @@ class CheckpointHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse what does not fit; give every process its random state back, where a training state is resumed."""
         source, states = str(runner._load_from or f'The newest file of {runner.work_dir}'), checkpoint.get('random')
-        if runner._resume and states is None:
+        if runner._resume and (states is None or 'iter' not in checkpoint.get('meta', {})):
             raise CheckpointError(
                 f'{source} holds weights and no training state, so nothing can be resumed from it; give an '
                 'iter_N.safetensors of the run, or start from these weights: --cfg-options load_from=FILE.'
