@@ -5,7 +5,7 @@
 
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
-process whose fellows are gone, in status 1.
+process whose fellows are gone, in status 1; an interrupt in status 130.
 """
 
 import argparse
@@ -162,6 +162,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         say_once(f'train: {one_sentence(error)}')
         return 3 if isinstance(error, TrainingStopped) else 2
+    except KeyboardInterrupt:
+        say_once(
+            'train: interrupted; the same command with --resume goes on from the newest checkpoint, if there is one.'
+        )
+        return 130
     except RuntimeError as error:
         if args.launcher == 'none' or not is_lost_connection(error):
             raise
