@@ -217,6 +217,11 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     torch.save({'model': _Hostile(tmp_path / 'written')}, tmp_path / 'hostile.pth')
     assert_one_sentence(demo(toy, '--resume', tmp_path / 'hostile.pth'), 'hostile.pth', 'refused without running it')
     assert not (tmp_path / 'written').exists()
+    # Both would train, on a corner of the clip or with most cells never visible.
+    larger = demo(toy, train_dataloader__dataset__pipeline__3__size=96)
+    assert_one_sentence(larger, 'clips of 16 frames of 96x96', 'built for 16 frames of 64x64')
+    coarser = demo(toy, train_dataloader__dataset__pipeline__4__grid='(2,2)')
+    assert_one_sentence(coarser, 'TubeMask draws masks of 2x2 cells', '8x4x4 tokens')
     assert_one_sentence(demo(toy, train_dataloader__batch_size=500), 'global batch of 500', '40 videos')
     assert not list((tmp_path / 'work').glob('iter_*'))
 
