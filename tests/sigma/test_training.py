@@ -149,6 +149,15 @@ def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_pat
     assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
 
 
+def test_the_learning_rate_follows_the_batch_and_the_passes_that_make_one(toy, tmp_path, capsys):
+    options = {'auto_scale_lr__enable': True, 'auto_scale_lr__base_batch_size': 4, 'train_cfg__max_epochs': 1}
+    options = demo_options(toy, **options, optim_wrapper__accumulative_counts=3)
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    groups = read_training_state(tmp_path / 'iter_5.safetensors')['optimizer']['param_groups']
+    assert [group['initial_lr'] for group in groups] == [pytest.approx(1e-3 * 8 / 4 * 3)] * 2
+
+
 def test_two_processes_equal_one(toy, whole, tmp_path):
     options = demo_options(toy, train_dataloader__batch_size=4)
     done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)
