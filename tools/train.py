@@ -21,6 +21,8 @@ import time
 import warnings
 from pathlib import Path
 
+SAVED = re.compile(r'iter_(\d+)\.safetensors')  # as sigma.CheckpointHook names them, which is not imported so soon
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
@@ -109,23 +111,21 @@ def set_resume(cfg, resume: str | None) -> None:
     from sigma.data.index import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
+    saved = {int(m[1]): p for p in Path(cfg.work_dir).glob('iter_*.safetensors') if (m := SAVED.fullmatch(p.name))}
     if resume is None:
-        if pointer.is_file():
+        if saved or pointer.is_file():
+            newest = pointer.read_text() if pointer.is_file() else saved[max(saved)]
             raise DataError(
-                f'{cfg.work_dir} holds a run already (newest {pointer.read_text()}); go on with --resume, or give '
-                'another --work-dir.'
+                f'{cfg.work_dir} holds a run already (newest {newest}); go on with --resume, or give another '
+                '--work-dir.'
             )
         return
     cfg.resume = True
     if resume != 'auto':
         if not Path(resume).is_file():
             raise DataError(f'Checkpoint {resume} to resume from is not there.')
-        number = re.fullmatch(r'iter_(\d+)\.safetensors', Path(resume).name)
-        newer = [
-            path.name
-            for path in Path(cfg.work_dir).glob('iter_*.safetensors')
-            if number is None or int(path.stem.removeprefix('iter_')) > int(number[1])
-        ]
+        number = SAVED.fullmatch(Path(resume).name)
+        newer = [path.name for steps, path in saved.items() if number is None or steps > int(number[1])]
         if newer:
             raise DataError(
                 f'{cfg.work_dir} holds later checkpoints than {resume} ({", ".join(sorted(newer))}), which would be '
@@ -137,6 +137,8 @@ def set_resume(cfg, resume: str | None) -> None:
         if not newest.is_file():
             raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
         cfg.load_from = str(newest)
+    elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole
+        cfg.load_from = str(saved[max(saved)])
     else:
         cfg.resume = False  # nothing yet: the same command starts and goes on
 

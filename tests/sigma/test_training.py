@@ -143,9 +143,13 @@ def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_pat
         return call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path / file.stem, *settings)
 
     assert start(whole / 'iter_10.safetensors').returncode == 0
-    first = scalars(tmp_path / 'iter_10')[0]
-    assert first['loss'] < scalars(whole)[0]['loss']
-    assert first['lr'] <= 1e-4
+    before, after = (
+        read_training_state(f) for f in (whole / 'iter_10.safetensors', tmp_path / 'iter_10' / 'iter_5.safetensors')
+    )
+    assert {group['initial_lr'] for group in after['optimizer']['param_groups']} == {1e-4}
+    name = 'encoder.blocks.0.mlp.fc1.weight'
+    moved = (after['state_dict'][name] - before['state_dict'][name]).abs().max()
+    assert 0 < moved < 5.5e-4  # five steps of the lower rate, and no weights drawn anew
     assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
 
 
@@ -209,6 +213,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):
     before = (whole / 'iter_10.safetensors').stat().st_mtime_ns
     assert_one_sentence(train(toy, whole), 'holds a run already', '--resume')
     assert (whole / 'iter_10.safetensors').stat().st_mtime_ns == before
+
+
+def test_checkpoints_without_a_pointer_are_neither_overwritten_nor_lost(toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    (work / 'last_checkpoint').unlink()
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *demo_options(toy))
+    assert_one_sentence(done, 'holds a run already', 'iter_10.safetensors', '--resume')
+    (work / 'iter_10.safetensors').unlink()
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *demo_options(toy))
+    assert done.returncode == 0, done.stderr
+    assert 'iter_9.safetensors' in done.stdout
+    assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
 
 
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
