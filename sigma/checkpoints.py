@@ -55,8 +55,11 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> 
         CheckpointError: if the disk refuses (full, read-only); whatever lay at `path` is still there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f'{path} could not be written: its folder cannot be made ({error}).') from error
     try:
         write(temporary)
         with open(temporary, 'rb+') as handle:
@@ -112,6 +115,16 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
     raise TypeError(f'{name} is a {type(value).__name__}; a checkpoint holds tensors, numbers, strings, lists, dicts.')
 
 
+def _training_state(weights: Weights, path: str | os.PathLike) -> dict:
+    try:
+        state = _unpack(weights.header['tree'], weights.tensors)
+        if isinstance(state['state_dict'], dict):
+            return state
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise CheckpointError(f'{path} is damaged: its header is not that of a training state; take another file.')
+
+
 def _unpack(tree, tensors: dict[str, Tensor]):
     if isinstance(tree, list):
         return [_unpack(item, tensors) for item in tree]
@@ -132,7 +145,7 @@ def read_training_state(path: str | os.PathLike) -> dict:
     """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict': tensors}."""
     weights = _read_safetensors(path)
     if weights.header.get('kind') == 'training_state':
-        return _unpack(weights.header['tree'], weights.tensors)
+        return _training_state(weights, path)
     return {'state_dict': weights.tensors, 'meta': {}}
 
 
@@ -152,7 +165,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
     if path.suffix == '.safetensors':
         weights = _read_safetensors(path)
         if weights.header.get('kind') == 'training_state':
-            return Weights(_unpack(weights.header['tree'], weights.tensors)['state_dict'], weights.header)
+            return Weights(_training_state(weights, path)['state_dict'], weights.header)
         return weights
     return Weights(_read_pickle(path))
 
@@ -206,7 +219,9 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
         with safe_open(path, 'pt', device='cpu') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, '{}'))
-    except (SafetensorError, ValueError) as error:
+            if not isinstance(header, dict):
+                raise ValueError('its header is no JSON object')
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f'{path} is damaged or no safetensors file ({error}); make or fetch it again.') from error
     return Weights(tensors, header)
 
@@ -222,12 +237,14 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f'{path} is not a plain state dict and was refused without running it ({reason[:160]}); '
             'ask for a safetensors file, or one that holds only tensors.'
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f'{path} is damaged or no checkpoint ({str(error)[:160]}).') from None
+    except Exception as error:  # damaged bytes make the unpickler stumble in any way: IndexError, AssertionError, ...
+        reason = re.sub(r'\s+', ' ', str(error))[:160] or type(error).__name__
+        raise CheckpointError(f'{path} is damaged or no checkpoint ({reason}).') from None
     for name in _FOLDERS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    pairs = content.items() if isinstance(content, dict) else ()
+    tensors = {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(
             f'{path} holds no tensors under its top level, `model`, `module`, `state_dict` or `teacher`.'

@@ -106,10 +106,20 @@ def to_ours(tensors: dict[str, Tensor], num_frames: int | None = None, tubelet_s
         tubelet_size: Likewise, frames of a tubelet.
 
     Raises:
-        CheckpointError: if the layout is unknown, tensors of a block are missing, or an image encoder comes
-            without `num_frames`.
+        CheckpointError: if the layout is unknown, tensors of a block are missing or of another shape, or an image
+            encoder comes without `num_frames`.
     """
     layout = layout_of(tensors)
+    try:
+        return _to_ours(tensors, layout, num_frames, tubelet_size)
+    except (KeyError, IndexError, RuntimeError) as error:  # a table met a tensor that is absent or of another shape
+        raise CheckpointError(
+            f'its patch embedding is that of the layout {layout}, and other tensors are not: '
+            f'{" ".join(str(error.args[0] if error.args else error).split())[:160]}'
+        ) from None
+
+
+def _to_ours(tensors: dict[str, Tensor], layout: str, num_frames: int | None, tubelet_size: int) -> Converted:
     tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}
     if layout == 'hf':
         tensors = from_hf(tensors)
@@ -223,28 +233,33 @@ def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
     return tensors, left_out
 
 
-def hf_config(converted: Converted, image_size: int = 224, num_frames: int = 16, heads: int | None = None) -> dict:
+def hf_config(
+    converted: Converted,
+    image_size: int = 224,
+    num_frames: int = 16,
+    heads: int | None = None,
+    decoder_heads: int | None = None,
+) -> dict:
     """`config.json` beside transformers' weights: sizes from the tensors, and the LayerNorm eps of the training.
 
     Args:
         converted: The encoder, or the whole model.
         image_size: Pixels of a side.
         num_frames: Of a clip.
-        heads: Attention heads; None takes those of the published sizes.
+        heads, decoder_heads: Attention heads; None takes those of the published sizes.
 
     Raises:
-        CheckpointError: if the width is no published one and `heads` is not given.
+        CheckpointError: if a width is no published one and its heads are not given, or do not divide it.
     """
     width, _, tubelet, patch, _ = converted.encoder['patch_embed.proj.weight'].shape
-    if heads is None and width not in HEADS:
-        raise CheckpointError(f'weights do not tell the number of heads, and width {width} is no published size')
+    heads = _heads_of(width, heads, '--heads')
     config = {
         'model_type': 'videomae',
         'architectures': ['VideoMAEForPreTraining' if converted.rest else 'VideoMAEModel'],
         'hidden_size': width,
         'intermediate_size': converted.encoder['blocks.0.mlp.fc1.weight'].shape[0],
         'num_hidden_layers': _depth(converted.encoder, 'blocks.'),
-        'num_attention_heads': heads or HEADS[width],
+        'num_attention_heads': heads,
         'image_size': image_size,
         'num_frames': num_frames,
         'patch_size': patch,
@@ -260,9 +275,20 @@ def hf_config(converted: Converted, image_size: int = 224, num_frames: int = 16,
             'decoder_hidden_size': narrow,
             'decoder_intermediate_size': converted.rest['decoder.blocks.0.mlp.fc1.weight'].shape[0],
             'decoder_num_hidden_layers': _depth(converted.rest, 'decoder.blocks.'),
-            'decoder_num_attention_heads': HEADS.get(narrow, max(narrow // 64, 1)),
+            'decoder_num_attention_heads': _heads_of(narrow, decoder_heads, '--decoder-heads'),
         }
     return config
+
+
+def _heads_of(width: int, heads: int | None, option: str) -> int:
+    if heads is None and width not in HEADS:
+        raise CheckpointError(
+            f'weights do not tell the number of heads, and width {width} is no published size: {option}'
+        )
+    heads = heads or HEADS[width]
+    if heads < 1 or width % heads:
+        raise CheckpointError(f'{option} {heads} does not divide the width {width}')
+    return heads
 
 
 def _depth(tensors: dict[str, Tensor], prefix: str) -> int:

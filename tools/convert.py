@@ -31,7 +31,7 @@ def convert(source: str, layout: str, inflate: int | None = None, **sizes) -> tu
         source: File to read.
         layout: One of `LAYOUTS`.
         inflate: Frames of the clips of a video encoder made of an image encoder.
-        sizes: `image_size`, `num_frames`, `heads` for `hf_config`.
+        sizes: `image_size`, `num_frames`, `heads`, `decoder_heads` for `hf_config`.
 
     Raises:
         CheckpointError: if the file cannot be read, or does not hold what the layout holds.
@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--image-size', type=int, default=224, help="for hf's config.json")
     parser.add_argument('--num-frames', type=int, default=16, help="for hf's config.json")
     parser.add_argument('--heads', type=int, help="for hf's config.json, where the width is no published one")
+    parser.add_argument('--decoder-heads', type=int, help='likewise, of the decoder')
     args = parser.parse_args(argv)
     try:
         config_path = Path(args.target).with_name('config.json')
@@ -68,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         for path in [Path(args.target)] + ([config_path] if args.to == 'hf' else []):
             if path.exists():
                 raise CheckpointError(f'{path} is there already; move it away or choose another name.')
-        sizes = {'image_size': args.image_size, 'num_frames': args.num_frames, 'heads': args.heads}
+        sizes = {'image_size': args.image_size, 'num_frames': args.num_frames}
+        sizes |= {'heads': args.heads, 'decoder_heads': args.decoder_heads}
         tensors, left_out, config = convert(args.source, args.to, args.inflate, **sizes)
         header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name}
         header['sha256'] = sha256_of_tensors(tensors)

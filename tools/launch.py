@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
 
 def run(script: str, processes: int, rest: list[str]) -> int:
     """torchrun with its own tracebacks left out: what went wrong, the script has said."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as torchrun
@@ -63,6 +64,10 @@ def run(script: str, processes: int, rest: list[str]) -> int:
             name = signal.Signals(number).name
             print(f'launch: process {rank} was ended by {name} (SIGKILL is often a lack of memory).', file=sys.stderr)
         return next((code for code in codes.values() if code > 0), 1)
+    except SignalException as error:  # to this process: an interrupt, the end of a job
+        ended = signal.Signals(error.sigval)
+        print(f'launch: ended by {ended.name}, and all processes with it.', file=sys.stderr)
+        return 128 + ended
     return 0
 
 

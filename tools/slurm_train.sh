@@ -43,8 +43,11 @@ export MASTER_ADDR MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on o
 export NNODES=${SLURM_NNODES:-1}
 
 requeue() {
+    if ! scontrol requeue "$SLURM_JOB_ID"; then
+        echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over and it cannot be requeued; submit it again." >&2
+        exit 1
+    fi
     echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over; it is requeued and goes on from its newest checkpoint."
-    scontrol requeue "$SLURM_JOB_ID"
     exit 0
 }
 trap requeue USR1

@@ -5,7 +5,7 @@
 
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
-process whose fellows are gone, in status 1.
+process whose fellows are gone, in status 1; an interrupt in status 130.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+
+SAVED = re.compile(r'iter_(\d+)\.safetensors')  # as sigma.CheckpointHook names them, which is not imported so soon
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -109,23 +111,21 @@ def set_resume(cfg, resume: str | None) -> None:
     from sigma.data.index import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
+    saved = {int(m[1]): p for p in Path(cfg.work_dir).glob('iter_*.safetensors') if (m := SAVED.fullmatch(p.name))}
     if resume is None:
-        if pointer.is_file():
+        if saved or pointer.is_file():
+            newest = pointer.read_text() if pointer.is_file() else saved[max(saved)]
             raise DataError(
-                f'{cfg.work_dir} holds a run already (newest {pointer.read_text()}); go on with --resume, or give '
-                'another --work-dir.'
+                f'{cfg.work_dir} holds a run already (newest {newest}); go on with --resume, or give another '
+                '--work-dir.'
             )
         return
     cfg.resume = True
     if resume != 'auto':
         if not Path(resume).is_file():
             raise DataError(f'Checkpoint {resume} to resume from is not there.')
-        number = re.fullmatch(r'iter_(\d+)\.safetensors', Path(resume).name)
-        newer = [
-            path.name
-            for path in Path(cfg.work_dir).glob('iter_*.safetensors')
-            if number is None or int(path.stem.removeprefix('iter_')) > int(number[1])
-        ]
+        number = SAVED.fullmatch(Path(resume).name)
+        newer = [path.name for steps, path in saved.items() if number is None or steps > int(number[1])]
         if newer:
             raise DataError(
                 f'{cfg.work_dir} holds later checkpoints than {resume} ({", ".join(sorted(newer))}), which would be '
@@ -137,6 +137,8 @@ def set_resume(cfg, resume: str | None) -> None:
         if not newest.is_file():
             raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
         cfg.load_from = str(newest)
+    elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole
+        cfg.load_from = str(saved[max(saved)])
     else:
         cfg.resume = False  # nothing yet: the same command starts and goes on
 
@@ -162,6 +164,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         say_once(f'train: {one_sentence(error)}')
         return 3 if isinstance(error, TrainingStopped) else 2
+    except KeyboardInterrupt:
+        say_once(
+            'train: interrupted; the same command with --resume goes on from the newest checkpoint, if there is one.'
+        )
+        return 130
     except RuntimeError as error:
         if args.launcher == 'none' or not is_lost_connection(error):
             raise

@@ -236,7 +236,9 @@ class MultiScaleCrop(BaseTransform):
         scales: Shares of the short side. Width and height take scales at most one step apart.
 
     Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66, one of 13 fixed places
-    (corners, middles of sides, centre, and the four quarter points), no flip, no colour jitter.
+    (corners, middles of sides, centre, and the four quarter points), no flip, no colour jitter. There PIL resizes,
+    which averages where it shrinks; OpenCV's bilinear here does not, so that crops of large videos come out sharper:
+    re-encode them to a short side of 256 to 320 (`tools/prepare.py reencode`).
     """
 
     def __init__(self, size: int, scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)) -> None:

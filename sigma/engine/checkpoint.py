@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object, get_rank, is_main_process
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -23,6 +23,7 @@ from sigma.checkpoints import (
     write_atomically,
 )
 from sigma.engine.optim import precision_of
+from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
 from sigma.layouts import Converted, from_ours, to_ours
 from sigma.registry import HOOKS
 
@@ -90,7 +91,8 @@ class CheckpointHook(Hook):
                 'seed': runner.seed,
                 'dataset_meta': runner.train_dataloader.dataset.metainfo,
                 'precision': precision_of(runner.optim_wrapper),
-                **_batches(runner),
+                'settings': what_was_set(runner.cfg),
+                **what_lines_up(runner),
             },
             'state_dict': dict(_unwrapped(runner.model).state_dict()),
             'optimizer': runner.optim_wrapper.state_dict(),
@@ -107,29 +109,26 @@ class CheckpointHook(Hook):
             old.unlink()
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Give every process its random state back, where a training state is resumed."""
-        states = checkpoint.get('random')
-        if states is None:
+        """Refuse what does not fit; give every process its random state back, where a training state is resumed."""
+        source, states = str(runner._load_from or f'The newest file of {runner.work_dir}'), checkpoint.get('random')
+        if runner._resume and (states is None or 'iter' not in checkpoint.get('meta', {})):
+            raise CheckpointError(
+                f'{source} holds weights and no training state, so nothing can be resumed from it; give an '
+                'iter_N.safetensors of the run, or start from these weights: --cfg-options load_from=FILE.'
+            )
+        check_fits(_unwrapped(runner.model), checkpoint['state_dict'], source)
+        if not runner._resume:
             return
         checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
-        written, now = checkpoint['meta'], _batches(runner)
-        for key, value in now.items():
-            if written.get(key, value) != value:
-                raise CheckpointError(
-                    f'The checkpoint was written with {key.replace("_", " ")} {written[key]}, this run has {value}: '
-                    'epochs would not line up. Resume with the same videos, processes and batch, or start anew.'
-                )
-        _say_change_of_precision(written.get('precision'), precision_of(runner.optim_wrapper))
-        own = states.get(str(get_rank()))
-        if own is None:
+        check_going_on(runner, checkpoint, source)
+        if len(states) != get_world_size() and is_main_process():
             print_log(
-                f'The checkpoint holds random states of {len(states)} processes, not of process {get_rank()}: '
-                'the run goes on, but not bit for bit as an uninterrupted one.',
+                f'The checkpoint was written by {len(states)} process(es), this run has {get_world_size()}: it '
+                'goes on, but not bit for bit as an uninterrupted one.',
                 'current',
                 logging.WARNING,
             )
-            return
-        self._random_state = own
+        self._random_state = states.get(str(get_rank()))
 
     def before_train(self, runner) -> None:
         """Clear away what a kill left half-written."""
@@ -241,29 +240,6 @@ def set_random_state(state: dict) -> None:
     random.setstate((version, tuple(words.cpu().tolist()), next_gauss))
     if 'cuda' in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'].cpu())
-
-
-def _batches(runner) -> dict[str, int]:
-    """What makes steps and epochs line up between a run and its continuation."""
-    sampler = runner.train_dataloader.sampler
-    return {
-        'steps_per_epoch': len(runner.train_dataloader),
-        'global_batch': getattr(sampler, 'global_batch', runner.train_dataloader.batch_size),
-    }
-
-
-def _say_change_of_precision(written: str | None, now: str) -> None:
-    """Weights and optimizer are fp32 in any case, so a run may change; its numbers are then of neither alone."""
-    if written is None and now == 'fp32':
-        return
-    if written != now and is_main_process():
-        former = written or 'a precision that it does not name (fp32 was usual)'
-        print_log(
-            f'The checkpoint was written by a run in {former}, this run is in {now}: it goes on, but not as an '
-            'uninterrupted one. fp32 is --cfg-options optim_wrapper.type=mmengine.OptimWrapper, bf16 is --amp.',
-            'current',
-            logging.WARNING,
-        )
 
 
 def _scheduler_states(schedulers) -> list | dict:

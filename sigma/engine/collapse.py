@@ -225,7 +225,7 @@ class CollapseHook(Hook):
         )
         self.alarm = (
             f'A collapse at step {runner.iter + 1}, for {self.patience} looks of {self.interval} steps: {found}. Lower '
-            'the learning rate, raise sinkhorn_epsilon or the batch, or see docs/small-scale.md on K.'
+            'the learning rate, raise model.loss.epsilon or the batch, or see docs/small-scale.md on K.'
         )
         print_log(self.alarm, 'current', logging.WARNING)
 

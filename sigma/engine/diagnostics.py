@@ -7,7 +7,9 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 
+from sigma.data.index import DataError
 from sigma.engine.scalars import steps_between_looks
 from sigma.registry import HOOKS
 
@@ -38,6 +40,23 @@ class DiagnosticsHook(Hook):
         self.interval = interval
         self.failures: dict[str, str] = {}  # video -> the first reason
         self._bad: torch.Tensor | None = None  # (step, loss) of the first loss that is no number, step 0 for none
+
+    def before_train(self, runner) -> None:
+        """Refuse masks that are drawn on another grid than the encoder's: a smaller one would pass unseen.
+
+        Raises:
+            DataError: naming both grids.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        grid = getattr(getattr(model, 'encoder', None), 'grid', None)
+        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+        for step in getattr(pipeline, 'transforms', ()) if grid else ():
+            drawn = tuple(getattr(step, 'grid', ()))
+            if drawn != grid[len(grid) - len(drawn) :]:
+                raise DataError(
+                    f'{type(step).__name__} draws masks of {"x".join(map(str, drawn))} cells, and the encoder has '
+                    f'{"x".join(map(str, grid))} tokens (time, rows, columns); give the mask the grid of the encoder.'
+                )
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Collect what the loader could not decode."""
@@ -79,5 +98,6 @@ class DiagnosticsHook(Hook):
         if math.isfinite(float(step)):
             raise TrainingStopped(
                 f'The loss of step {int(step)} is {float(loss)}; training stops and the last checkpoint stays. '
-                'Lower the learning rate or lengthen the warm-up, then resume.'
+                'Lower the learning rate or lengthen the warm-up, and start in another --work-dir: anew, or from that '
+                "checkpoint's weights (--cfg-options load_from=FILE); --resume keeps the former schedule."
             )

@@ -5,6 +5,7 @@ import logging
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
@@ -30,6 +31,15 @@ class Runner(MMEngineRunner):
         if model_wrapper_cfg is None and self.distributed and not torch.cuda.is_available():
             model_wrapper_cfg = compat.cpu_model_wrapper()
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """As MMEngine's; passes whose gradients are added up belong to the batch, which MMEngine forgets."""
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+        passes = getattr(optim_wrapper, '_accumulative_counts', 1)
+        if passes > 1 and auto_scale_lr and auto_scale_lr.get('enable', False):
+            for group in optim_wrapper.optimizer.param_groups:
+                group['lr'] *= passes
+            self.logger.info(f'... and by {passes} more, the passes that make one step of the optimizer.')
 
     def _maybe_compile(self, target: str) -> None:
         """With `compile = True` (or torch.compile's options in a dict), compile the transformers' blocks alone.

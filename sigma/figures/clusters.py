@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sigma.checkpoints import from_published, load_strictly, read_weights
-from sigma.data.cards import read_config
 from sigma.data.index import DataError
-from sigma.figures.masks import drawn, rows_of_frames
+from sigma.figures.masks import drawn, read_pretraining, rows_of_frames
 from sigma.models import SIGMA
 from sigma.registry import MODELS
 
@@ -53,7 +52,7 @@ def draw_clusters(video_path: str | Path, config: str | Path, checkpoint: str | 
 
 def load_model(config_path: str | Path, checkpoint: str | Path) -> tuple[nn.Module, bool]:
     """The config's model with the checkpoint's weights, in eval mode, and whether its projector is among them."""
-    settings = read_config(config_path).model.to_dict()
+    settings = read_pretraining(config_path).model.to_dict()
     if (
         settings.get('projector', {}).get('type') == 'sigma.ImageProjector'
     ):  # its weights come with the checkpoint, or not at all

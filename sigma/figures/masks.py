@@ -54,7 +54,7 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise DataError(f'Config {config} is not there; see mmaction_configs/pretrain for those that ship.')
-        config = read_config(config)
+        config = read_pretraining(config)
     try:
         steps = [step for step in config.train_dataloader.dataset.pipeline if step.type != 'sigma.PackPretraining']
         mask = next(step for step in steps if step.type in ('sigma.TubeMask', 'sigma.MotionMask'))
@@ -78,6 +78,21 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
         masks = np.zeros((len(chosen), *encoder.grid), bool)
         np.put_along_axis(masks.reshape(len(chosen), -1), chosen, True, axis=1)
     return name, frames, masks, encoder.tubelet[0]
+
+
+def read_pretraining(path: str | Path) -> Config:
+    """The config of a pretraining.
+
+    Raises:
+        DataError: if the file cannot be read as a config, or has no model.
+    """
+    try:
+        config = read_config(path)
+    except Exception as error:  # a config is a program: anything may go wrong in it
+        raise DataError(f'Config {path} cannot be read: {error}') from None
+    if 'model' not in config:
+        raise DataError(f'Config {path} has no model; give a pretraining config.')
+    return config
 
 
 def rows_of_frames(rows: list[tuple[str, np.ndarray]]) -> Figure:

@@ -54,7 +54,8 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
                     steps, values = by_quantity[quantity]
                     colour = COLOURS[number % len(COLOURS)]
                     axis.plot(steps, values, color=colour, linewidth=0.4, alpha=0.4)
-                    axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name)
+                    dot = '.' if len(steps) == 1 else None  # a line of one point is not to be seen
+                    axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name, marker=dot)
         for axis in axes[len(quantities) :]:
             axis.set_axis_off()
         for axis in axes[max(0, len(quantities) - COLUMNS) : len(quantities)]:
@@ -71,7 +72,10 @@ def read_curves(run: str | Path) -> dict[str, Curve]:
         DataError: as `draw_pretraining`.
     """
     run = Path(run)
-    files = [run] if run.is_file() else sorted(run.glob('**/vis_data/scalars.json'))
+    # A folder for each start of the run; not deeper, or the runs of a folder of runs would become one curve.
+    files = (
+        [run] if run.is_file() else sorted([*run.glob('vis_data/scalars.json'), *run.glob('*/vis_data/scalars.json')])
+    )
     if not files:
         raise DataError(f'{run} holds no vis_data/scalars.json; give a work directory of tools/train.py.')
     values: dict[str, dict[int, float]] = {}

@@ -163,11 +163,20 @@ class VideoViT(nn.Module):
         """Tokens (B, N, D) of the whole clip, or (B, V, D) of the tokens `visible` (B, V) alone.
 
         Several masks of a clip, `visible` (B, R, V), give (B*R, V, D): each mask is a sequence of its own.
+
+        Raises:
+            ValueError: if tokens are named of a clip of another shape than declared: their numbers would be others.
         """
         if visible is None:
             tokens = self.patch_embed(clip)
             tokens = tokens + self._positions(tokens.shape[1])
         else:
+            declared = tuple(cells * step for cells, step in zip(self.grid, self.tubelet))
+            if tuple(clip.shape[2:]) != declared:
+                raise ValueError(
+                    f'VideoViT was given clips of {_shape(clip.shape[2:])} with a mask; it is built for '
+                    f'{_shape(declared)}. Let the pipeline give such clips, or set num_frames and image_size there.'
+                )
             tokens = self.patch_embed(clip, visible.flatten(1)) + self.positions[visible.flatten(1)]
             tokens = tokens.reshape(-1, visible.shape[-1], self.embed_dims)
         for block in self.blocks:
@@ -183,6 +192,10 @@ class VideoViT(nn.Module):
                 )
             return sinusoid_positions(num_tokens, self.embed_dims).to(self.positions.device)
         return self.positions[:num_tokens]
+
+
+def _shape(sides) -> str:
+    return '{} frames of {}x{}'.format(*sides)
 
 
 def _architecture(arch: str | dict) -> dict:

@@ -106,8 +106,16 @@ def running_cell(masked: Tensor, phase: Tensor, grid: tuple[int, int, int]) -> T
         Otherwise the cell may hold more or fewer of the masked ones; the count stays, and the last are left out or
         the first of the others join.
 
+    Raises:
+        ValueError: if there is not one phase a mask.
+
     Source: VideoMAE V2 (arXiv:2303.16727), section 3.2, running cell at ratio 0.5.
     """
+    if phase.shape != masked.shape[:-1]:
+        raise ValueError(
+            f'sigma.RunningCell drew phases {tuple(phase.shape)} for masks {tuple(masked.shape[:-1])}; give it the '
+            'num_masks of the mask before it.'
+        )
     rows, columns = grid[1:]
     slot, cell = masked // (rows * columns), masked % (rows * columns)
     place = 2 * (cell // columns % 2) + cell % columns % 2

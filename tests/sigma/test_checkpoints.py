@@ -2,9 +2,12 @@
 
 import argparse
 import pickle
+import random
+import warnings
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from sigma import checkpoints
@@ -107,6 +110,34 @@ def test_a_truncated_safetensors_file_is_damaged(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match='damaged'):
         read_weights(path)
+
+
+@pytest.mark.parametrize('is_zip', [True, False])
+def test_damaged_bytes_of_a_pickle_are_one_sentence(tmp_path, is_zip):
+    path, draw = tmp_path / 'x.pth', random.Random(0)
+    torch.save({'model': {'a': torch.ones(4)}, 'epoch': 3}, path, _use_new_zipfile_serialization=is_zip)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(5):
+            damaged[draw.randrange(len(whole))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            with warnings.catch_warnings(action='ignore'):
+                read_weights(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 50  # of the rest, bytes that hold no structure were hit
+
+
+@pytest.mark.parametrize(
+    'header', ['[]', '3', 'x', '{"kind": "training_state"}', '{"kind": "training_state", "tree": {"@tensor": "b"}}']
+)
+def test_a_header_that_is_not_ours_is_one_sentence(tmp_path, header):
+    save_file({'a': torch.ones(2)}, tmp_path / 'x.safetensors', {checkpoints.HEADER_KEY: header})
+    for read in (read_weights, read_training_state):
+        with pytest.raises(CheckpointError, match='x.safetensors is damaged'):
+            read(tmp_path / 'x.safetensors')
 
 
 def test_loading_names_the_first_keys_that_do_not_fit():

@@ -9,6 +9,7 @@ from sigma.checkpoints import CheckpointError, save_training_state
 from sigma.data.cards import read_config
 from sigma.data.index import DataError
 from sigma.figures.clusters import colours_of, draw_clusters, load_model, nearest, other_mask, paint, prototype_maps
+from sigma.figures.masks import draw_masks
 from sigma.registry import MODELS
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main
 from tests.sigma.test_many_masks import tiny
@@ -108,6 +109,12 @@ def test_what_cannot_be_drawn_is_named(checkpoint, video, tmp_path, capsys):
         draw_clusters(tmp_path / 'none.mp4', DEMO, checkpoint)
     with pytest.raises(CheckpointError, match='is not there'):
         draw_clusters(video, DEMO, tmp_path / 'none.safetensors')
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    for draw in (draw_clusters, draw_masks):
+        with pytest.raises(DataError, match='broken.py cannot be read'):
+            draw(video, tmp_path / 'broken.py', checkpoint)
+        with pytest.raises(DataError, match='toy.py has no model'):
+            draw(video, DEMO.parents[1] / 'datasets' / 'toy.py', checkpoint)
     pixels = ROOT / 'mmaction_configs' / 'pretrain' / 'demo_videomae_vit-t_toy.py'
     with pytest.raises(DataError, match='has no prototypes'):
         load_model(pixels, checkpoint)

@@ -56,6 +56,18 @@ def test_a_longer_first_try_leaves_nothing_behind(tmp_path):
     assert read_curves(tmp_path)['loss'] == ([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 2, 2])
 
 
+def test_runs_of_one_folder_do_not_become_one_curve(runs, tmp_path):
+    with pytest.raises(DataError, match='give a work directory'):
+        read_curves(tmp_path)
+    assert read_curves(tmp_path / 'b')['loss'] == read_curves(tmp_path / 'b' / '20260101_000000')['loss']
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path):
+    log(tmp_path, [10], churn=lambda s: 0.5)
+    (axis,) = (axis for axis in draw_pretraining([tmp_path]).figure.axes if axis.get_title() == 'churn')
+    assert [line.get_marker() for line in axis.lines] == ['None', '.']
+
+
 def test_a_validation_has_the_step_of_the_training_before_it(tmp_path):
     log(tmp_path, range(1, 5), tail='{"knn_top1": 30.0, "step": 1}\n', loss=lambda s: 1.0)
     assert read_curves(tmp_path)['knn_top1'] == ([4], [30.0])

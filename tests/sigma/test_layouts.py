@@ -93,15 +93,39 @@ def test_transformers_files_that_lost_their_biases_are_refused():
 
 
 def test_config_beside_transformers_weights():
-    config = hf_config(to_ours(tiny_sigma().state_dict()), image_size=64, num_frames=4, heads=4)
+    sizes = {'image_size': 64, 'num_frames': 4, 'heads': 4}
+    config = hf_config(to_ours(tiny_sigma().state_dict()), **sizes, decoder_heads=2)
     assert config['layer_norm_eps'] == 1e-6
     assert (config['hidden_size'], config['num_hidden_layers'], config['num_attention_heads']) == (48, 2, 4)
     assert (config['intermediate_size'], config['patch_size'], config['tubelet_size']) == (192, 16, 2)
     assert (config['decoder_hidden_size'], config['decoder_num_hidden_layers']) == (32, 1)
+    assert config['decoder_num_attention_heads'] == 2
     assert config['use_mean_pooling'] is False
     json.dumps(config)
+    with pytest.raises(CheckpointError, match='width 32 is no published size: --decoder-heads'):
+        hf_config(to_ours(tiny_sigma().state_dict()), **sizes)  # a guess would give other predictions, and no error
+    with pytest.raises(CheckpointError, match='--decoder-heads 3 does not divide the width 32'):
+        hf_config(to_ours(tiny_sigma().state_dict()), **sizes, decoder_heads=3)
     with pytest.raises(CheckpointError, match='width 48 is no published size'):
         hf_config(to_ours(tiny_vit().state_dict()))
+
+
+@pytest.mark.parametrize(
+    ('layout', 'more'),
+    [
+        ('published', {'blocks.0.attn.q_bias': torch.zeros(4)}),  # and no v_bias
+        ('mvd', {'pos_embed': torch.tensor(1.0)}),
+        ('hf', {'encoder.layer.0.attention.attention.query.weight': torch.zeros(4, 4)}),  # and no key, no value
+    ],
+)
+def test_tensors_that_fit_no_layout_are_one_sentence(layout, more):
+    if layout == 'hf':
+        biases = {f'encoder.layer.0.attention.attention.{part}_bias': torch.zeros(4) for part in 'qv'}
+        tensors = {'embeddings.patch_embeddings.projection.weight': torch.zeros(4, 3, 2, 16, 16)} | biases | more
+    else:
+        tensors = {'patch_embed.proj.weight': torch.zeros(4, 3, 2, 16, 16)} | more
+    with pytest.raises(CheckpointError, match=f'that of the layout {layout}, and other tensors are not'):
+        to_ours(tensors)
 
 
 def mvd_file(vit, positions) -> dict:

@@ -127,6 +127,12 @@ def test_running_cell_decodes_two_of_four_cells_in_turn():
     assert [i % 4 for i in later[0].tolist()[:4]] == [0, 3, 2, 3]
 
 
+def test_running_cell_wants_a_phase_a_mask():
+    masked = torch.arange(8).expand(2, 2, 8)  # two masks of two clips, where one phase a clip would broadcast
+    with pytest.raises(ValueError, match='num_masks of the mask before it'):
+        running_cell(masked, torch.tensor([0, 1]), (8, 2, 2))
+
+
 def test_running_cell_takes_exactly_half_of_any_masked_tokens():
     generator = torch.Generator().manual_seed(0)
     grid = (8, 14, 14)

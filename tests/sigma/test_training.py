@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sigma.checkpoints import read_training_state, read_weights
-from sigma.engine import checkpoint
+from sigma.engine import resume
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tools import train as train_tool
 
@@ -105,6 +105,63 @@ def test_a_checkpoint_of_other_batches_or_amid_later_ones_is_refused(toy, whole,
     assert_one_sentence(resume(whole / 'iter_9.safetensors'), 'holds later checkpoints than', 'iter_10.safetensors')
 
 
+def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, whole, tmp_path, capsys):
+    def resume(*arguments, **options):
+        options = demo_options(toy, **options)
+        return call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *arguments, *options)
+
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    # MMEngine would train new prototypes beside the optimizer's state of the old ones, which reads past its memory.
+    assert_refused(
+        resume(model__loss__num_prototypes=24), 'iter_10', 'sinkhorn_loss.prototypes is (64, 64), wanted (24'
+    )
+    assert_refused(resume(model__decoder__depth=1), '12 of its tensors have no place', 'first decoder.blocks.1.')
+    # A learning rate and a schedule come from the checkpoint, whatever the config says.
+    done = resume(optim_wrapper__optimizer__lr=1e-4, param_scheduler__1__end=9, train_cfg__max_epochs=9)
+    assert_refused(
+        done, 'optimizer.lr 0.001 -> 0.0001; param_scheduler.1.end 2 -> 9', 'would have no effect', 'load_from'
+    )
+    # Others do take effect, and that is said.
+    done = resume(model__loss__epsilon=0.1, train_cfg__max_epochs=3)
+    assert done.returncode == 0, done.stderr
+    assert 'other settings than its checkpoint was written with: model.loss.epsilon 0.05 -> 0.1.' in done.stdout
+    (work / 'weights').mkdir()
+    (work / 'encoder.safetensors').rename(work / 'weights' / 'encoder.safetensors')
+    work = work / 'weights'
+    assert_refused(resume(work / 'encoder.safetensors'), 'holds weights and no training state', 'iter_N.safetensors')
+
+
+def assert_refused(done, *words):
+    assert_one_sentence(done, *words)
+    assert 'do not match exactly' not in done.stdout  # MMEngine's way of saying that it goes on regardless
+
+
+def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_path, capsys):
+    def start(file, **options):
+        settings = demo_options(toy, load_from=file, optim_wrapper__optimizer__lr=1e-4, train_cfg__max_epochs=1)
+        return call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path / file.stem, *settings)
+
+    assert start(whole / 'iter_10.safetensors').returncode == 0
+    before, after = (
+        read_training_state(f) for f in (whole / 'iter_10.safetensors', tmp_path / 'iter_10' / 'iter_5.safetensors')
+    )
+    assert {group['initial_lr'] for group in after['optimizer']['param_groups']} == {1e-4}
+    name = 'encoder.blocks.0.mlp.fc1.weight'
+    moved = (after['state_dict'][name] - before['state_dict'][name]).abs().max()
+    assert 0 < moved < 5.5e-4  # five steps of the lower rate, and no weights drawn anew
+    assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
+
+
+def test_the_learning_rate_follows_the_batch_and_the_passes_that_make_one(toy, tmp_path, capsys):
+    options = {'auto_scale_lr__enable': True, 'auto_scale_lr__base_batch_size': 4, 'train_cfg__max_epochs': 1}
+    options = demo_options(toy, **options, optim_wrapper__accumulative_counts=3)
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    groups = read_training_state(tmp_path / 'iter_5.safetensors')['optimizer']['param_groups']
+    assert [group['initial_lr'] for group in groups] == [pytest.approx(1e-3 * 8 / 4 * 3)] * 2
+
+
 def test_two_processes_equal_one(toy, whole, tmp_path):
     options = demo_options(toy, train_dataloader__batch_size=4)
     done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)
@@ -147,8 +204,8 @@ def test_going_on_in_another_precision_is_said(toy, whole, tmp_path):
 )
 def test_only_a_change_of_precision_is_said(written, now, is_said, monkeypatch):
     said = []
-    monkeypatch.setattr(checkpoint, 'print_log', lambda text, *_: said.append(text))
-    checkpoint._say_change_of_precision(written, now)
+    monkeypatch.setattr(resume, 'print_log', lambda text, *_: said.append(text))
+    resume._say_change_of_precision(written, now)
     assert bool(said) == is_said
 
 
@@ -156,6 +213,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):
     before = (whole / 'iter_10.safetensors').stat().st_mtime_ns
     assert_one_sentence(train(toy, whole), 'holds a run already', '--resume')
     assert (whole / 'iter_10.safetensors').stat().st_mtime_ns == before
+
+
+def test_checkpoints_without_a_pointer_are_neither_overwritten_nor_lost(toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    (work / 'last_checkpoint').unlink()
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *demo_options(toy))
+    assert_one_sentence(done, 'holds a run already', 'iter_10.safetensors', '--resume')
+    (work / 'iter_10.safetensors').unlink()
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *demo_options(toy))
+    assert done.returncode == 0, done.stderr
+    assert 'iter_9.safetensors' in done.stdout
+    assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
 
 
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
@@ -173,6 +243,11 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     torch.save({'model': _Hostile(tmp_path / 'written')}, tmp_path / 'hostile.pth')
     assert_one_sentence(demo(toy, '--resume', tmp_path / 'hostile.pth'), 'hostile.pth', 'refused without running it')
     assert not (tmp_path / 'written').exists()
+    # Both would train, on a corner of the clip or with most cells never visible.
+    larger = demo(toy, train_dataloader__dataset__pipeline__3__size=96)
+    assert_one_sentence(larger, 'clips of 16 frames of 96x96', 'built for 16 frames of 64x64')
+    coarser = demo(toy, train_dataloader__dataset__pipeline__4__grid='(2,2)')
+    assert_one_sentence(coarser, 'TubeMask draws masks of 2x2 cells', '8x4x4 tokens')
     assert_one_sentence(demo(toy, train_dataloader__batch_size=500), 'global batch of 500', '40 videos')
     assert not list((tmp_path / 'work').glob('iter_*'))
 
@@ -201,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(toy, tm
     work = tmp_path / 'nan'
     done = train(toy, work, train_cfg__max_epochs=1, default_hooks__checkpoint__interval_iters=1)
     assert done.returncode == 0, done.stderr
-    options = {'train_cfg__max_epochs': 3, 'param_scheduler__1__end': 3, 'model__loss__temperature': 'nan'}
+    options = {'train_cfg__max_epochs': 3, 'model__loss__temperature': 'nan'}
     done = train(toy, work, '--resume', **options)
     assert_one_sentence(done, 'The loss of step 6 is nan', 'last checkpoint stays', status=3)
     assert (work / 'iter_5.safetensors').exists()

@@ -62,6 +62,10 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(tmp_path, capsys):
     out.write_bytes(b'mine')
     assert_one_sentence(call_main(convert.main, capsys, tmp_path / 'x.pth', out), 'is there already')
     assert out.read_bytes() == b'mine'
+    save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
+    no_folder = out / 'in_a_file' / 'o.safetensors'
+    done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', no_folder)
+    assert_one_sentence(done, 'o.safetensors could not be written: its folder cannot be made')
 
 
 def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
@@ -69,8 +73,11 @@ def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
     out = tmp_path / 'hub' / 'model.safetensors'
     arguments = (tmp_path / 'ours.safetensors', out, '--to', 'hf', '--image-size', 64, '--num-frames', 4)
     assert_one_sentence(call_main(convert.main, capsys, *arguments), 'width 48 is no published size')
-    assert not out.parent.exists()
     done = call_main(convert.main, capsys, *arguments, '--heads', 4)
+    assert_one_sentence(done, 'width 32 is no published size: --decoder-heads')
+    assert not out.parent.exists()
+    arguments = (*arguments, '--heads', 4, '--decoder-heads', 2)
+    done = call_main(convert.main, capsys, *arguments)
     assert done.returncode == 0, done.stderr
     assert 'prototypes' in done.stdout  # no place there, by name
     config = json.loads((out.parent / 'config.json').read_text())
@@ -79,7 +86,7 @@ def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
     with safe_open(out, 'pt') as file:
         assert file.metadata()['format'] == 'pt'  # transformers refuses a file that does not say so
     out.unlink()
-    done = call_main(convert.main, capsys, *arguments, '--heads', 4)
+    done = call_main(convert.main, capsys, *arguments)
     assert_one_sentence(done, 'config.json is there already')
 
 

@@ -18,6 +18,7 @@ exit "${SRUN_STATUS:-0}"
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $*" >>"$SEEN"
 [ "$1 $2" != "show hostnames" ] || printf 'node7\\nnode8\\n'
+[ "$1" != requeue ] || exit "${REQUEUE_STATUS:-0}"
 """
 # In the place of Python: what a node is told.
 NODE = """#!/usr/bin/env bash
@@ -73,11 +74,17 @@ def test_directives_ask_for_requeue_and_a_warning(tmp_path):
     assert all(lines.index(line) < first_command for line in directives)  # SLURM stops reading there
 
 
-def test_a_job_whose_time_is_nearly_over_is_requeued(cluster, tmp_path):
+@pytest.mark.parametrize(('refused', 'status', 'said'), [(0, 0, 'it is requeued'), (1, 1, 'cannot be requeued')])
+def test_a_job_whose_time_is_nearly_over_is_requeued(refused, status, said, cluster, tmp_path):
     script = ROOT / 'tools' / 'slurm_train.sh'
-    environment = cluster | {'NODE_SECONDS': '20'}
+    environment = cluster | {'NODE_SECONDS': '20', 'REQUEUE_STATUS': str(refused)}
     process = subprocess.Popen(
-        ['bash', str(script), str(DEMO)], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ['bash', str(script), str(DEMO)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     try:
         deadline = time.time() + 30
@@ -85,7 +92,8 @@ def test_a_job_whose_time_is_nearly_over_is_requeued(cluster, tmp_path):
             assert time.time() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGUSR1)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=10) == status
+        assert said in process.stdout.readline()
         assert 'scontrol requeue 40017' in (tmp_path / 'seen').read_text().splitlines()
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # the stand-ins that sleep
