@@ -93,12 +93,18 @@ def interval_from_scores(scores: Sequence[float], num_videos: int, level: float 
     return found._replace(how=found.how + ', from scores alone')
 
 
-def interval_over_seeds(scores: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t over seeds, for a metric that is no mean over videos; one seed leaves the bounds NaN."""
+def interval_over_seeds(
+    scores: Sequence[float], level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf)
+) -> Interval:
+    """Student's t over seeds, for a metric that is no mean over videos; one seed leaves the bounds NaN.
+
+    `limits`: what the score cannot leave.
+    """
     scores = np.asarray(scores, dtype=float)
     half = _seeds_half_width(scores, level) if len(scores) > 1 else np.nan
     mean, how = float(scores.mean()), 'seeds only' if len(scores) > 1 else 'none: one seed of this metric'
-    return Interval(mean, mean - half, mean + half, len(scores), 0, how)
+    low, high = (float(np.clip(bound, *limits)) for bound in (mean - half, mean + half))
+    return Interval(mean, low, high, len(scores), 0, how)
 
 
 def bootstrap_interval(

@@ -324,16 +324,18 @@ def _interval(seeds: list[Record], predictions: list[Predictions | None]) -> Int
     if seeds[0].published:
         return Interval(float(np.mean(scores)), math.nan, math.nan, len(seeds), 0, 'published, no interval')
     metric = METRICS.get(seeds[0].score['metric'])
-    if metric is None or (metric.per_video is None and metric.resampled is None):
+    if metric is None:
         return interval_over_seeds(scores)
+    limits = (0, 100) if metric.unit == 'percent' else (0, math.inf)
+    if metric.per_video is None and metric.resampled is None:
+        return interval_over_seeds(scores, limits=limits)
     if all(p is not None and np.array_equal(p.video, predictions[0].video) for p in predictions):
         if _gives_shares(metric):
             return interval(_shares(predictions, metric))
-        limits = (0, 100) if metric.unit == 'percent' else (0, math.inf)
         return bootstrap_interval(_scorers(predictions, metric), len(predictions[0].video), limits=limits)
     if _gives_shares(metric):
         return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
-    return interval_over_seeds(scores)
+    return interval_over_seeds(scores, limits=limits)
 
 
 def _gives_shares(metric: Metric) -> bool:

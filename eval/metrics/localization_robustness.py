@@ -14,11 +14,11 @@ clean mAP, as mPC and rPC of Mini Kinetics-C.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from eval.metrics.localization import mean_average_precision
+from eval.metrics.localization import Resampled, mean_average_precision, resampled_mean_average_precision
 
 
 def pack_columns(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -41,8 +41,8 @@ def _filler(column: int) -> np.ndarray:
     return np.array([[0, 0, -1, 0, column]])
 
 
-def column_scores(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> np.ndarray:
-    """(K,) mAP of every column, the clean one first.
+def _by_column(scores: np.ndarray) -> Iterator[np.ndarray]:
+    """(N, P, 4) segments of every column, the clean one first; those of the others only fill up.
 
     Raises:
         ValueError: on other shapes, columns that are no whole numbers from 0, or no column but the clean one.
@@ -56,12 +56,19 @@ def column_scores(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float])
     num_columns = int(place.max(initial=0)) + 1
     if num_columns < 2:
         raise ValueError('the sweep has no column but the clean one')
-    found = []
     for column in range(num_columns):
         one = scores[..., :4].copy()
         one[place != column] = (0, 0, -1, 0)
-        found.append(mean_average_precision(one, labels, tiou))
-    return np.array(found)
+        yield one
+
+
+def column_scores(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> np.ndarray:
+    """(K,) mAP of every column, the clean one first.
+
+    Raises:
+        ValueError: on other shapes, columns that are no whole numbers from 0, or no column but the clean one.
+    """
+    return np.array([mean_average_precision(one, labels, tiou) for one in _by_column(scores)])
 
 
 def clean(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> float:
@@ -72,6 +79,12 @@ def clean(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> floa
 def mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> float:
     """Mean mAP over the corrupted columns."""
     return float(column_scores(scores, labels, tiou)[1:].mean())
+
+
+def resampled_mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> Resampled:
+    """A function that gives `mean_corrupted` of resamples of the videos; a video takes all of its columns along."""
+    columns = [resampled_mean_average_precision(one, labels, tiou) for one in list(_by_column(scores))[1:]]
+    return lambda weights: np.mean([score(weights) for score in columns], axis=0)
 
 
 def relative_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> float:

@@ -225,7 +225,13 @@ def _of_damage(name: str, words: str, tiou: tuple[float, ...]) -> tuple[Metric, 
 
     task = f'localization_robustness_{name}'
     return (
-        Metric(f'corrupted_{name}', f'mean corrupted {words}', task, over(damaged.mean_corrupted)),
+        Metric(
+            f'corrupted_{name}',
+            f'mean corrupted {words}',
+            task,
+            over(damaged.mean_corrupted),
+            resampled=over(damaged.resampled_mean_corrupted),
+        ),
         Metric(f'clean_{name}', f'{words}, not corrupted', task, over(damaged.clean)),
         Metric(f'rpc_{name}', f'mean corrupted {words}, as percent of clean', task, over(damaged.relative_corrupted)),
         Metric(f'worst_{name}', f'{words} under the worst corruption', task, over(damaged.worst)),

@@ -169,6 +169,22 @@ def test_map_of_columns_known_by_hand():
     assert set(get_metric('corrupted_map_30_70').others) == {'clean_map_30_70', 'rpc_map_30_70', 'worst_map_30_70'}
 
 
+def test_resamples_of_a_sweep_score_as_if_the_videos_were_copied():
+    rng = np.random.default_rng(0)
+    true = [np.array([[start, start + 3, place % 3]]) for place, start in enumerate(rng.uniform(0, 9, 12))]
+    rows = []
+    for truth in true:
+        near = [np.column_stack([truth + [*rng.normal(0, 1, 2), 0], rng.random(1)]) for _ in range(4)]
+        rows.append([*near[:3], NOTHING if rng.random() < 0.3 else near[3]])
+    scores, labels = pack_columns(rows), pack_segments(true, 3)
+    metric = get_metric('corrupted_map_30_70')
+    weights = rng.multinomial(12, np.full(12, 1 / 12), size=6)  # (B, N)
+    found = metric.resampled(scores, labels)(np.column_stack([np.ones(12), weights.T]).astype(float))
+    copied = [metric.function(np.repeat(scores, w, axis=0), np.repeat(labels, w, axis=0)) for w in weights]
+    assert found == pytest.approx([metric.function(scores, labels), *copied], abs=1e-9)
+    assert len(set(found.round(6))) > 4  # else the comparison would say little
+
+
 def test_nothing_relative_where_nothing_clean_is_found():
     scores = pack_columns([[NOTHING, RIGHT[0]], [NOTHING, RIGHT[1]]])
     assert column_scores(scores, TRUTH, (0.5,)) == pytest.approx([0, 100])

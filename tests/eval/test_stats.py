@@ -76,6 +76,7 @@ def test_seeds_only():
     wanted = stats.t.interval(0.95, 2, 13, stats.sem([10, 12, 17]))
     assert found[:3] == pytest.approx((13, *wanted))
     assert np.isnan(interval_over_seeds([10.0]).low)
+    assert interval_over_seeds([0.0, 4.0, 97.0], limits=(0, 100))[1:3] == (0, 100)
 
 
 @pytest.mark.parametrize('seeds', [[], [np.array([])], [np.ones(3), np.ones(4)], [np.ones((2, 2))]])
