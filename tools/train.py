@@ -73,6 +73,8 @@ def load_config(args: argparse.Namespace):
     if 'model' not in cfg or 'train_dataloader' not in cfg:
         raise DataError(f'Config {args.config} has no model or train_dataloader, so there is nothing to train.')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
+        raise DataError(f'--work-dir {cfg.work_dir} is no folder; give another.')
     cfg.launcher = args.launcher
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
@@ -136,11 +138,31 @@ def set_resume(cfg, resume: str | None) -> None:
         newest = Path(cfg.work_dir) / Path(pointer.read_text().strip()).name  # the folder may have moved
         if not newest.is_file():
             raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
+        check_whole(newest, saved)
         cfg.load_from = str(newest)
     elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole
         cfg.load_from = str(saved[max(saved)])
     else:
         cfg.resume = False  # nothing yet: the same command starts and goes on
+
+
+def check_whole(newest: Path, saved: dict[int, Path]) -> None:
+    """Refuse a newest checkpoint that lacks bytes (a disk, a copy: not a kill), with the one before it.
+
+    Raises:
+        DataError: saying how to go on from the older one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from sigma.data.index import DataError
+
+    try:
+        with safe_open(newest, 'pt'):
+            pass
+    except (SafetensorError, OSError) as error:
+        older = [saved[steps] for steps in sorted(saved) if saved[steps].name != newest.name]
+        advice = f'remove it and give --resume {older[-1]}' if older else 'start anew in another --work-dir'
+        raise DataError(f'{newest} is damaged ({error}); to go on, {advice}.') from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -220,7 +220,13 @@ class DatasetCard:
         path = self._file(self.info['annotations'])
         if not path.is_file():
             raise self._not_prepared()
-        return json.loads(path.read_text(encoding='utf-8'))
+        try:
+            found = json.loads(path.read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise DataError(f'{path} is no JSON file ({error}); prepare the dataset anew.') from None
+        if not isinstance(found, dict):
+            raise DataError(f'{path} is not {{video: annotation}} but a {type(found).__name__}; prepare it anew.')
+        return found
 
     def content_sha256(self, split: str) -> str:
         """Hash over the videos of a split: names, bytes, whether they can be read (as the index found them), and

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
+from sigma.data.cards import CONFIG_ROOT, DatasetCard, find_card, load_dataset_card, read_card
 from sigma.data.index import DataError
 from sigma.data.published import SOURCES
 from sigma.data.scenes import SCENES
@@ -140,3 +140,11 @@ def test_videos_that_are_gone_are_counted_and_the_first_named(tmp_path):
     words = r'names 5 videos that are no longer under .*, first v5.mp4, v6.mp4, v7.mp4 and 2 more. Prepare it with'
     with pytest.raises(DataError, match=words):
         load_dataset_card(str(home)).entries('test')
+
+
+@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is no JSON file'), ('[1]', 'but a list')])
+def test_annotations_that_cannot_be_read_are_named(tmp_path, text, words):
+    (tmp_path / 'annotations.json').write_text(text)
+    card = DatasetCard(tmp_path, {'data_root': str(tmp_path), 'annotations': 'annotations.json'})
+    with pytest.raises(DataError, match=f'annotations.json.*{words}'):
+        card._annotations()

@@ -228,6 +228,20 @@ def test_checkpoints_without_a_pointer_are_neither_overwritten_nor_lost(toy, who
     assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
 
 
+def test_a_damaged_newest_checkpoint_is_named_with_the_one_before_it(toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    newest = work / 'iter_10.safetensors'
+    newest.write_bytes(newest.read_bytes()[:-100])
+    arguments = [DEMO, '--work-dir', work, *demo_options(toy), '--resume']
+    done = call_main(train_tool.main, capsys, *arguments)
+    assert_one_sentence(done, 'iter_10.safetensors is damaged', 'remove it', f'--resume {work / "iter_9.safetensors"}')
+    newest.unlink()
+    done = call_main(train_tool.main, capsys, *arguments, work / 'iter_9.safetensors')  # as advised
+    assert done.returncode == 0, done.stderr
+    assert newest.read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+
+
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     def call(*arguments):
         return call_main(train_tool.main, capsys, *arguments)
@@ -238,6 +252,7 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     assert_one_sentence(call('none.py', '--work-dir', tmp_path / 'work'), 'none.py', 'not there')
     (tmp_path / 'broken.py').write_text('model = dict(')
     assert_one_sentence(call(tmp_path / 'broken.py'), 'broken.py', 'cannot be read')
+    assert_one_sentence(call(DEMO, '--work-dir', tmp_path / 'broken.py'), '--work-dir', 'broken.py is no folder')
     assert_one_sentence(demo('no_such_card'), "Unknown dataset 'no_such_card'")
     assert_one_sentence(demo(toy, '--resume', tmp_path / 'x.safetensors'), 'x.safetensors', 'not there')
     torch.save({'model': _Hostile(tmp_path / 'written')}, tmp_path / 'hostile.pth')
