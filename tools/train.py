@@ -156,6 +156,8 @@ def check_whole(newest: Path, saved: dict[int, Path]) -> None:
 
     from sigma.data.index import DataError
 
+    if newest.suffix != '.safetensors':
+        return  # not one of ours: refused, or read, where weights are
     try:
         with safe_open(newest, 'pt'):
             pass
