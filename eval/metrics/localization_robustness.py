@@ -13,6 +13,7 @@ clean mAP, as mPC and rPC of Mini Kinetics-C.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -83,7 +84,9 @@ def mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]
 
 def resampled_mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> Resampled:
     """A function that gives `mean_corrupted` of resamples of the videos; a video takes all of its columns along."""
-    columns = [resampled_mean_average_precision(one, labels, tiou) for one in list(_by_column(scores))[1:]]
+    # One at a time: each is as large as all predictions of the sweep.
+    corrupted = itertools.islice(_by_column(scores), 1, None)
+    columns = [resampled_mean_average_precision(one, labels, tiou) for one in corrupted]
     return lambda weights: np.mean([score(weights) for score in columns], axis=0)
 
 
