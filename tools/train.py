@@ -1,9 +1,10 @@
 """Train a config: pretraining or fine-tuning, on one process; several go through `tools/dist_train.sh`.
 
     python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N] [--tensorboard]
-        [--cfg-options key=value ...]
+        [--knn CARD [--knn-every N]] [--stop-at-collapse] [--cfg-options key=value ...]
 
-`--resume` goes on from the newest checkpoint of the work directory, or from FILE.
+`--resume` goes on from the newest checkpoint of the work directory, or from FILE. `--knn` scores the features by
+nearest neighbours on a labelled card, every ten epochs and after the last.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
 process whose fellows are gone, in status 1; an interrupt in status 130.
 """
@@ -34,6 +35,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--compile', action='store_true', help='torch.compile the blocks of student and teacher')
     parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
     parser.add_argument('--tensorboard', action='store_true', help='also write curves for TensorBoard (an extra)')
+    parser.add_argument('--knn', metavar='CARD', help='labelled card to score the features on while pretraining')
+    parser.add_argument('--knn-every', type=int, default=10, metavar='N', help='epochs between scores; default 10')
+    parser.add_argument('--stop-at-collapse', action='store_true', help='save and stop at the alarm, not only warn')
     parser.add_argument('--cfg-options', nargs='+', action=settings_action(), help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     return parser.parse_args(argv)
@@ -86,6 +90,12 @@ def load_config(args: argparse.Namespace):
         cfg.compile = True
     if args.tensorboard:
         add_tensorboard(cfg)
+    if args.knn:
+        from sigma.engine.knn import online_knn
+
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), online_knn(cfg, args.knn, args.knn_every)]
+    if args.stop_at_collapse:
+        stop_at_collapse(cfg, args.config)
     set_resume(cfg, args.resume)
     return cfg
 
@@ -106,6 +116,21 @@ def add_tensorboard(cfg) -> None:
     visualizer = cfg.get('visualizer') or {'type': 'mmengine.Visualizer', 'vis_backends': []}
     backends = [*visualizer.get('vis_backends', []), {'type': 'mmengine.TensorboardVisBackend'}]
     cfg.visualizer = {**visualizer, 'vis_backends': backends}
+
+
+def stop_at_collapse(cfg, config: str) -> None:
+    """Have the alarm of the config save and stop.
+
+    Raises:
+        DataError: if the config has no alarm.
+    """
+    from sigma.data.index import DataError
+
+    alarms = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'sigma.CollapseHook']
+    if not alarms:
+        raise DataError(f'--stop-at-collapse was asked of {config}, whose custom_hooks have no sigma.CollapseHook.')
+    for hook in alarms:
+        hook['stop'] = True
 
 
 def set_resume(cfg, resume: str | None) -> None:

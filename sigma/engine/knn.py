@@ -46,6 +46,36 @@ def knn_scores(
     return votes.scatter_add_(1, labels.to(index.device)[index], weights)
 
 
+def online_knn(cfg, card: str, every_epochs: int = 10) -> dict:
+    """Settings of `OnlineKNN` for a pretraining config: clips sampled as in training, squares of the encoder's size.
+
+    Args:
+        cfg: Config with `model.encoder` and `train_dataloader.dataset.pipeline` of `sigma.OpenVideo` and
+            `sigma.SampleDense`.
+        card: Labelled dataset card.
+        every_epochs: Between evaluations.
+
+    Raises:
+        DataError: if the config has no such encoder or pipeline; then the hook has to be written into the config.
+    """
+    encoder = cfg.model.get('encoder')
+    steps = {step['type']: step for step in cfg.train_dataloader.dataset.get('pipeline', [])}
+    lacking = [name for name in ('sigma.OpenVideo', 'sigma.SampleDense') if name not in steps]
+    if not encoder or lacking:
+        raise DataError(
+            'Nearest neighbours while training were asked of a config '
+            + (f'whose pipeline has no {" and no ".join(lacking)}' if encoder else 'without model.encoder')
+            + '; write sigma.OnlineKNN with a pipeline of its own into its custom_hooks.'
+        )
+    pipeline = [
+        dict(steps['sigma.OpenVideo']),
+        dict(steps['sigma.SampleDense'], num_clips=1, test_mode=True),
+        {'type': 'sigma.DecodeFrames'},
+        {'type': 'sigma.ResizeSquare', 'size': encoder.get('image_size', 224)},
+    ]
+    return {'type': 'sigma.OnlineKNN', 'card': card, 'every_epochs': every_epochs, 'pipeline': pipeline}
+
+
 @HOOKS.register_module()
 class OnlineKNN(Hook):
     """Top-1 accuracy of nearest neighbours on the encoder's mean token, every few epochs.

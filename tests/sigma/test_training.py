@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sigma.checkpoints import read_training_state, read_weights
+from sigma.data.cards import read_config
 from sigma.engine import resume
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tools import train as train_tool
@@ -240,6 +241,25 @@ def test_a_damaged_newest_checkpoint_is_named_with_the_one_before_it(toy, whole,
     done = call_main(train_tool.main, capsys, *arguments, work / 'iter_9.safetensors')  # as advised
     assert done.returncode == 0, done.stderr
     assert newest.read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+
+
+def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy, tmp_path, capsys):
+    wanted = ['--knn', str(toy), '--knn-every', '1', '--stop-at-collapse']
+    options = demo_options(toy, train_cfg__max_epochs=2)
+    assert train_tool.main([str(DEMO), '--work-dir', str(tmp_path / 'run'), *wanted, *options]) == 0
+    assert [round(line['knn/clips_scored']) for line in scalars(tmp_path / 'run') if 'knn/top1' in line] == [20, 20]
+    hooks = read_config(next((tmp_path / 'run').glob('2*/vis_data/config.py'))).custom_hooks
+    assert [hook['stop'] for hook in hooks if hook['type'] == 'sigma.CollapseHook'] == [True]
+
+    def call(*arguments, **options):
+        arguments = [DEMO, '--work-dir', tmp_path / 'refused', *arguments, *demo_options(toy, **options)]
+        return call_main(train_tool.main, capsys, *arguments)
+
+    assert_one_sentence(call('--knn', tmp_path / 'absent'), 'absent')
+    assert_one_sentence(call('--knn', toy, '--knn-every', '0'), 'every_epochs 0')
+    assert_one_sentence(call('--stop-at-collapse', custom_hooks=[]), 'sigma.CollapseHook')
+    no_pipeline = call('--knn', toy, train_dataloader__dataset__pipeline=[])
+    assert_one_sentence(no_pipeline, 'no sigma.OpenVideo and no sigma.SampleDense', 'custom_hooks')
 
 
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
