@@ -17,6 +17,7 @@ def apply() -> None:
     """Apply every mend once; calling it again does nothing."""
     mend_torchvision()
     mend_mmaction_drn()
+    mend_mmaction_multimodal()
     mend_checkpoint_reading()
     mend_warnings()
 
@@ -53,6 +54,24 @@ def mend_mmaction_drn() -> None:
     module.DRN = type('DRN', (), {'__doc__': 'Stand-in: mmaction2 1.2.0 ships without DRN.'})
     package.drn = module
     sys.modules.update({name: package, f'{name}.drn': module})
+
+
+def mend_mmaction_multimodal() -> None:
+    """Have mmaction2 leave its text-and-video models out beside a transformers that they cannot import.
+
+    Where transformers is installed, `import mmaction.models` imports VindLU, which wants names that transformers has
+    moved (`apply_chunking_to_forward`), and every model fails with it. mmaction2's own placeholders then say what is
+    missing, as without transformers. Can go when a release of mmaction2 imports beside transformers 5.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ('transformers', 'mmaction')):
+        return
+    utilities = Path(importlib.util.find_spec('transformers').origin).with_name('modeling_utils.py')
+    wanted = ('apply_chunking_to_forward', 'find_pruneable_heads_and_indices', 'prune_linear_layer')
+    if utilities.is_file() and all(name in utilities.read_text(encoding='utf-8') for name in wanted):
+        return
+    from mmaction.utils import dependency
+
+    dependency.WITH_MULTIMODAL = False
 
 
 def mend_checkpoint_reading() -> None:

@@ -206,6 +206,9 @@ def from_hf(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
     """Ours -> `VideoMAEForPreTraining` where there is a decoder, else `VideoMAEModel`; and what has no place there.
 
+    That is SIGMA's projection network and prototypes, and its decoder's last layer, which predicts features: theirs
+    predicts the pixels of a tubelet, and loading refuses another width.
+
     Raises:
         CheckpointError: if the encoder has positions of its own, which transformers' VideoMAE cannot hold.
     """
@@ -216,6 +219,9 @@ def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
         )
     published = split_qkv_bias(to_published(converted.whole))
     left_out = [name for name in published if name == 'prototypes' or name.startswith('head.')]
+    pixels = converted.encoder['patch_embed.proj.weight'][0].numel()  # of a tubelet, what their head predicts
+    if converted.rest and len(converted.rest['decoder.head.weight']) != pixels:
+        left_out += [name for name in published if name.startswith('decoder.head.')]
     tensors = {}
     for name, tensor in published.items():
         if name in left_out:

@@ -72,11 +72,13 @@ def test_transformers_layout_comes_back_equal_bare_and_whole():
         back = to_ours(tensors)
         assert back.layout == 'hf'
         assert not back.left_out
-        wanted = {k: v for k, v in converted.whole.items() if not k.startswith(('projector.', 'sinkhorn_loss.'))}
+        of_sigma = ('projector.', 'sinkhorn_loss.', 'decoder.head.')
+        wanted = {k: v for k, v in converted.whole.items() if not k.startswith(of_sigma)}
         assert set(back.whole) == set(wanted)
         for name, tensor in wanted.items():
             torch.testing.assert_close(back.whole[name], tensor, rtol=0, atol=0, msg=name)
-    assert sorted(left_out) == ['head.0.bias', 'head.0.weight', 'head.2.bias', 'head.2.weight', 'prototypes']
+    network = ['head.0.bias', 'head.0.weight', 'head.2.bias', 'head.2.weight']
+    assert sorted(left_out) == ['decoder.head.bias', 'decoder.head.weight', *network, 'prototypes']
     assert 'decoder.decoder_layers.0.attention.attention.key.weight' in tensors
     assert 'encoder_to_decoder.weight' in tensors
 
