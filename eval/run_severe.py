@@ -296,7 +296,8 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     from eval.records import RecordError, read_record, write_atomic
     from eval.robustness import is_sweep, report
     from eval.summaries import SUMMARIES
-    from eval.tables import BASELINE, columns, format_table, rows, select, table_csv, verdict
+    from eval.tables import BASELINE, columns, format_table, rows, select, table_csv
+    from eval.verdicts import verdict
 
     records = []
     for item in planned:

@@ -1,7 +1,7 @@
-"""Tables of records: columns that may stand together, their mean, intervals, and who beat whom. No torch.
+"""Tables of records: columns that may stand together, their mean and intervals. No torch.
 
 records -> columns() -> results_table(), format_table(), table_csv(), eval.figures
-        -> verdict()
+                     -> eval.verdicts
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,16 +27,13 @@ from eval.records import (
     predictions_path,
 )
 from eval.stats import (
-    Difference,
     Interval,
     Scorer,
-    bootstrap_difference,
     bootstrap_interval,
     interval,
     interval_from_scores,
     interval_over_seeds,
     mean_scorer,
-    paired_difference,
 )
 from eval.summaries import Summary
 
@@ -330,27 +326,29 @@ def _interval(seeds: list[Record], predictions: list[Predictions | None]) -> Int
     if metric.per_video is None and metric.resampled is None:
         return interval_over_seeds(scores, limits=limits)
     if all(p is not None and np.array_equal(p.video, predictions[0].video) for p in predictions):
-        if _gives_shares(metric):
-            return interval(_shares(predictions, metric))
-        return bootstrap_interval(_scorers(predictions, metric), len(predictions[0].video), limits=limits)
-    if _gives_shares(metric):
+        if gives_shares(metric):
+            return interval(shares(predictions, metric))
+        return bootstrap_interval(scorers(predictions, metric), len(predictions[0].video), limits=limits)
+    if gives_shares(metric):
         return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
     return interval_over_seeds(scores, limits=limits)
 
 
-def _gives_shares(metric: Metric) -> bool:
+def gives_shares(metric: Metric) -> bool:
     """Whether the score is a share of right answers: percent, and a mean over videos."""
     return metric.per_video is not None and metric.unit == 'percent'
 
 
-def _shares(predictions: Sequence[Predictions], metric: Metric) -> list[np.ndarray]:
+def shares(predictions: Sequence[Predictions], metric: Metric) -> list[np.ndarray]:
+    """What each video adds to the score, (N,) of every seed."""
     return [metric.per_video(p.scores, p.label) for p in predictions]
 
 
-def _scorers(predictions: Sequence[Predictions], metric: Metric) -> list[Scorer]:
+def scorers(predictions: Sequence[Predictions], metric: Metric) -> list[Scorer]:
+    """Of every seed, the score as a function of the videos' weights."""
     if metric.resampled is not None:
         return [metric.resampled(p.scores, p.label) for p in predictions]
-    return [mean_scorer(values) for values in _shares(predictions, metric)]
+    return [mean_scorer(values) for values in shares(predictions, metric)]
 
 
 def results_table(
@@ -558,72 +556,3 @@ def published_notes(table: Sequence[Column]) -> list[str]:
     sources = dict.fromkeys(record.encoder['source'] for record in records)
     said = dict.fromkeys(note for record in records for note in record.notes)
     return [f'published: {"; ".join(sources)}', *said] if records else []
-
-
-class Verdict(NamedTuple):
-    """How an encoder stands to the baseline in one column; `difference` is None where it cannot be told."""
-
-    column: str
-    row: str
-    difference: Difference | None  # positive is better than the baseline, whatever the metric's direction
-    sentence: str
-
-
-def verdict(records: Iterable[Record], baseline: str = BASELINE, allow_partial: bool = False) -> list[Verdict]:
-    """Whether each encoder beat the baseline, by the paired difference on the videos that both scored.
-
-    Raises:
-        RecordError: as `columns`, or if no record is of the baseline.
-    """
-    table = columns(records, allow_partial)
-    if baseline not in rows(table):
-        raise RecordError(did_you_mean('baseline', baseline, rows(table)))
-    found = []
-    for column in table:
-        for row in [row for row, cell in column.cells.items() if row != baseline and not cell.published]:
-            difference = _difference(column, column.cells[row], column.cells.get(baseline))
-            found.append(Verdict(column.name, row, difference, _sentence(column, row, baseline, difference)))
-    return found
-
-
-def _difference(column: Column, cell: Cell, base: Cell | None) -> Difference | None:
-    metric = METRICS.get(column.metric)
-    if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
-        return None
-    if cell.left_out or base.left_out:
-        return None
-    sides = [[load_predictions(record) for record in side.records] for side in (cell, base)]
-    if any(p is None for side in sides for p in side):
-        return None
-    common = sorted(set.intersection(*(set(p.video.tolist()) for side in sides for p in side)))
-    if not common:
-        return None
-    keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
-    if not column.higher_is_better:
-        keep.reverse()
-    same_seeds = [r.seed for r in cell.records] == [r.seed for r in base.records]
-    if _gives_shares(metric):
-        return paired_difference(*(_shares(side, metric) for side in keep), paired_seeds=same_seeds)
-    ours, theirs = (_scorers(side, metric) for side in keep)
-    return bootstrap_difference(ours, theirs, len(common), paired_seeds=same_seeds)
-
-
-def _sentence(column: Column, row: str, baseline: str, difference: Difference | None) -> str:
-    if difference is None:
-        names = (name for name in (row, baseline) if name in column.cells and column.cells[name].left_out)
-        if left_out := ' and '.join(names):
-            return f'{column.name}: {row} against {baseline} is left out, since {left_out} scored too few videos'
-        return f'{column.name}: {row} and {baseline} lack stored predictions of the same videos to compare'
-    value, low, high = difference.difference, difference.low, difference.high
-    weights = 'random weights' if baseline == BASELINE else baseline
-    note = ' (with a single seed the spread of seeds is unknown)' if 'one seed' in difference.how else ''
-    points = 'points' if column.unit == 'percent' else f'in {column.metric_label}'
-    if low > 0:
-        said = f'{row} beat {baseline} by {column.text(value)} {points} [{column.text(low)}, {column.text(high)}]'
-    elif high < 0:
-        ends = f'[{column.text(-high)}, {column.text(-low)}]'
-        said = f'{row} fell below {baseline} by {column.text(-value)} {points} {ends}'
-    else:
-        ends = f'[{column.text(low)}, {column.text(high)}]'
-        said = f'{row} is no better than {weights}: {column.text(value, "+")} {ends}'
-    return f'{column.name}: {said}{note}'

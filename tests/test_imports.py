@@ -32,6 +32,7 @@ ALLOWED = {
     'eval.summaries': set(),
     'eval.published': {'eval.records'},
     'eval.tables': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries'},
+    'eval.verdicts': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
     'eval.robustness': {'eval.records', 'eval.metrics', 'eval.stats', 'eval.tables'},
     'eval.figures': {
         *('eval.records', 'eval.metrics', 'eval.stats', 'eval.summaries', 'eval.tables'),

@@ -22,7 +22,8 @@ from eval.records import Record, RecordError, did_you_mean, read_records, write_
 from eval.robustness import is_sweep
 from eval.robustness import report as robustness_text
 from eval.summaries import SUMMARIES, Summary
-from eval.tables import BASELINE, columns, format_table, rows, select, verdict
+from eval.tables import BASELINE, columns, format_table, rows, select
+from eval.verdicts import verdict
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

@@ -14,7 +14,8 @@ from eval.metrics.repetition import best_constant_error
 from eval.published import read_published
 from eval.records import RecordError, identity_hash, predictions_path, read_records, sha256_file, write_record
 from eval.summaries import Summary
-from eval.tables import columns, format_table, results_table, rows, select, table_csv, verdict
+from eval.tables import columns, format_table, results_table, rows, select, table_csv
+from eval.verdicts import verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'data' / 'records'))
 from build_records import add_record, make_record  # noqa: E402
