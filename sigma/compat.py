@@ -19,6 +19,7 @@ def apply() -> None:
     mend_mmaction_drn()
     mend_mmaction_multimodal()
     mend_checkpoint_reading()
+    mend_activation_checkpointing()
     mend_warnings()
 
 
@@ -93,6 +94,44 @@ def mend_checkpoint_reading() -> None:
 
     # An empty prefix matches every local path; URLs keep mmengine's own readers.
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)
+
+
+def mend_activation_checkpointing() -> None:
+    """Let `activation_checkpointing` in a config name lists of blocks, in the form that torch recommends.
+
+    mmengine 0.10.7 does not say which form it wants, of which torch warns since 2.4, and replaces the `forward` of
+    whatever is named: of `encoder.blocks`, a list that nobody calls, in silence. Can go when it does neither.
+    """
+    from mmengine.runner import runner
+
+    runner.turn_on_activation_checkpointing = keep_no_activations
+
+
+def keep_no_activations(model, names: str | list[str]) -> None:
+    """Compute the named parts anew in the backward pass, instead of keeping what they computed: memory for time.
+
+    Args:
+        model: Holds the parts.
+        names: As in `model.named_modules()`; of a list (`encoder.blocks`), each of its parts.
+
+    Raises:
+        ValueError: naming a part that the model lacks.
+    """
+    from functools import partial
+
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            part = model.get_submodule(name)
+        except AttributeError:
+            known = ', '.join(n for n, child in model.named_modules() if isinstance(child, nn.ModuleList))
+            raise ValueError(
+                f'activation_checkpointing names {name}, which the model lacks; blocks: {known}.'
+            ) from None
+        for module in part if isinstance(part, nn.ModuleList) else [part]:
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
 def mend_warnings() -> None:

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from sigma.checkpoints import read_training_state, read_weights
+from sigma.compat import keep_no_activations
 from sigma.data.cards import read_config
 from sigma.engine import resume
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
+from tests.sigma.test_models import tiny_batch, tiny_sigma
 from tools import train as train_tool
 
 
@@ -241,6 +243,39 @@ def test_a_damaged_newest_checkpoint_is_named_with_the_one_before_it(toy, whole,
     done = call_main(train_tool.main, capsys, *arguments, work / 'iter_9.safetensors')  # as advised
     assert done.returncode == 0, done.stderr
     assert newest.read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+
+
+def test_activations_computed_anew_change_nothing(toy, whole, tmp_path, capsys):
+    def asked(names):
+        return demo_options(toy, default_hooks__checkpoint__interval_iters=3, activation_checkpointing=names)
+
+    done = run_tool(
+        'tools/train.py', DEMO, '--work-dir', tmp_path / 'run', *asked("['encoder.blocks','decoder.blocks.0']")
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'Warning' not in done.stderr
+    wanted, found = (read_training_state(work / 'iter_10.safetensors') for work in (whole, tmp_path / 'run'))
+    assert list(found['state_dict']) == list(wanted['state_dict'])
+    assert all(torch.equal(tensor, wanted['state_dict'][name]) for name, tensor in found['state_dict'].items())
+    no_such = call_main(train_tool.main, capsys, DEMO, '--work-dir', tmp_path / 'no', *asked('encoder.layers'))
+    assert_one_sentence(no_such, 'encoder.layers', 'blocks: encoder.blocks, decoder.blocks')
+
+
+def test_activations_of_the_named_blocks_are_computed_twice_and_not_kept():
+    def step(names) -> tuple[int, list[int]]:
+        """Values kept for the backward pass, and passes of each block of encoder and decoder."""
+        model, kept, passes = tiny_sigma(), [], [0, 0, 0]
+        for i, block in enumerate([*model.encoder.blocks, *model.decoder.blocks]):
+            block.norm1.register_forward_hook(lambda *_, i=i: passes.__setitem__(i, passes[i] + 1))
+        keep_no_activations(model, names)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            losses = model(**model.data_preprocessor(tiny_batch()), mode='loss')
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        return sum(kept), passes
+
+    (all_kept, once), (fewer, some) = step([]), step(['encoder.blocks'])
+    assert (once, some) == ([1, 1, 1], [2, 2, 1])
+    assert fewer < all_kept
 
 
 def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy, tmp_path, capsys):
