@@ -236,9 +236,10 @@ class MultiScaleCrop(BaseTransform):
         scales: Shares of the short side. Width and height take scales at most one step apart.
 
     Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66, one of 13 fixed places
-    (corners, middles of sides, centre, and the four quarter points), no flip, no colour jitter. There PIL resizes,
-    which averages where it shrinks; OpenCV's bilinear here does not, so that crops of large videos come out sharper:
-    re-encode them to a short side of 256 to 320 (`tools/prepare.py reencode`).
+    (corners, middles of sides, centre, and the four quarter points) in steps of floor(free / 4) pixels, which leaves up
+    to three of them unused; no flip, no colour jitter. There PIL resizes, which averages where it shrinks; OpenCV's
+    bilinear here does not, so that crops of large videos come out sharper: re-encode them to a short side of 256 to 320
+    (`tools/prepare.py reencode`).
     """
 
     def __init__(self, size: int, scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)) -> None:
@@ -254,7 +255,7 @@ class MultiScaleCrop(BaseTransform):
         pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
         crop_h, crop_w = pairs[rng.integers(len(pairs))]
         row, column = FIXED_PLACES[rng.integers(len(FIXED_PLACES))]
-        top, left = int(row * (height - crop_h) / 4), int(column * (width - crop_w) / 4)
+        top, left = row * ((height - crop_h) // 4), column * ((width - crop_w) // 4)
         crops = [img[top : top + crop_h, left : left + crop_w] for img in results['imgs']]
         return results | {
             'imgs': resize_frames(crops, self.size),
@@ -263,7 +264,7 @@ class MultiScaleCrop(BaseTransform):
         }
 
 
-# In quarters of the free height and width.
+# In steps of a quarter of the free height and width, rounded down.
 FIXED_PLACES = (
     *((row, column) for row in (0, 2, 4) for column in (0, 2, 4)),
     *((row, column) for row in (1, 3) for column in (1, 3)),
