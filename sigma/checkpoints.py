@@ -30,7 +30,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 HEADER_KEY = 'sigma'
-_FOLDERS = ('model', 'module', 'state_dict', 'teacher')  # under which PyTorch files keep their weights
+# Under which PyTorch files keep their weights, the first that is there; of an average alone where nothing else is.
+_FOLDERS = ('model', 'module', 'state_dict', 'teacher', 'model_ema', 'state_dict_ema', 'ema')
 
 
 class CheckpointError(ValueError):
@@ -153,7 +154,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
     """Model weights of any file, with the names they have there.
 
     Reads our training states and weights, any safetensors file, and PyTorch files that hold nothing but tensors and
-    plain containers (looking under `model`, `module`, `state_dict`, `teacher`).
+    plain containers (looking under `model`, `module`, `state_dict`, `teacher`, and averages of these).
 
     Raises:
         CheckpointError: if the file is absent, damaged, holds no tensors, or is a pickle that would run code;
@@ -240,14 +241,16 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # damaged bytes make the unpickler stumble in any way: IndexError, AssertionError, ...
         reason = re.sub(r'\s+', ' ', str(error))[:160] or type(error).__name__
         raise CheckpointError(f'{path} is damaged or no checkpoint ({reason}).') from None
-    for name in _FOLDERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    whole = content
+    while isinstance(content, dict) and (inner := [n for n in _FOLDERS if isinstance(content.get(n), dict)]):
+        content = content[inner[0]]
     pairs = content.items() if isinstance(content, dict) else ()
     tensors = {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
+        found = ', '.join(map(str, list(whole)[:5])) if isinstance(whole, dict) else type(whole).__name__
         raise CheckpointError(
-            f'{path} holds no tensors under its top level, `model`, `module`, `state_dict` or `teacher`.'
+            f'{path} holds no named tensors at its top level or under {", ".join(_FOLDERS)}; found '
+            f'{found or "nothing"}.'
         )
     return tensors
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sigma.checkpoints import CheckpointError, read_weights_apart, save_tensors, sha256_of_tensors, write_atomically
-from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm
+from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm, without_place_in_timm
 
 LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
 
@@ -41,9 +41,12 @@ def convert(source: str, layout: str, inflate: int | None = None, **sizes) -> tu
         if layout == 'timm':
             if layout_of(tensors) != 'image':
                 raise CheckpointError('it is a video transformer; timm is the layout of image encoders')
-            named = to_timm(tensors)
-            return named, [name for name in tensors if name == 'mask_token' or name.startswith('head.')], {}
+            if inflate is not None:
+                raise CheckpointError('--inflate makes a video encoder of it; timm is the layout of image encoders')
+            return to_timm(tensors), without_place_in_timm(tensors), {}
         converted = to_ours(tensors, inflate)
+        if inflate is not None and converted.layout != 'image':
+            raise CheckpointError('it is a video transformer already; --inflate is for image encoders')
         written, left_out = from_ours(converted, layout)
         return written, left_out, hf_config(converted, **sizes) if layout == 'hf' else {}
     except CheckpointError as error:
