@@ -246,7 +246,8 @@ class MultiScaleCrop(BaseTransform):
         self.size, self.scales = size, tuple(scales)
 
     def transform(self, results: dict) -> dict:
-        """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels."""
+        """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels of the
+        decoded frame, whatever resized, cropped or mirrored it before."""
         height, width = results['img_shape']
         rng = results['rng']
         sides = [int(min(height, width) * scale) for scale in self.scales]
@@ -260,8 +261,20 @@ class MultiScaleCrop(BaseTransform):
         return results | {
             'imgs': resize_frames(crops, self.size),
             'img_shape': (self.size, self.size),
-            'crop_box': (top, left, crop_h, crop_w),
+            'crop_box': crop_of_decoded(results, top, left, crop_h, crop_w),
         }
+
+
+def crop_of_decoded(results: dict, top: int, left: int, crop_h: int, crop_w: int) -> tuple[float, float, float, float]:
+    """A crop of the frames as they are now, as (top, left, height, width) in pixels of the decoded frame."""
+    height, width = results['img_shape']
+    above, before, of_height, of_width = results.get(
+        'crop_box', (0, 0, *results.get('original_shape', (height, width)))
+    )
+    if results.get('flipped', False):
+        left = width - left - crop_w
+    down, right = of_height / height, of_width / width
+    return above + top * down, before + left * right, crop_h * down, crop_w * right
 
 
 # In steps of a quarter of the free height and width, rounded down.
