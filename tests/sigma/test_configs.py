@@ -159,6 +159,19 @@ def test_ablations_depart_in_one_thing(configs):
     assert built(whole).encoder.embed_dims == 384
 
 
+def test_four_masks_are_four_clips_to_epochs_warm_up_and_learning_rate(configs):
+    masks, one = configs['sigma-dino_vit-b_ssv2_masks4-half'], configs['sigma-dino_vit-b_ssv2']
+    steps = {step.type: step for step in masks.train_dataloader.dataset.pipeline}
+    assert steps['sigma.TubeMask'].num_masks == steps['sigma.RunningCell'].num_masks == 4
+    assert masks.model == one.model
+    assert masks.auto_scale_lr == one.auto_scale_lr
+    assert masks.optim_wrapper.optimizer.lr == pytest.approx(4 * one.optim_wrapper.optimizer.lr)
+    assert 4 * masks.train_cfg.max_epochs == one.train_cfg.max_epochs
+    for scheduler, other in zip(masks.param_scheduler, one.param_scheduler):
+        assert (4 * scheduler.begin, 4 * scheduler.end) == (other.begin, other.end)
+        assert scheduler.get('eta_min_ratio') == other.get('eta_min_ratio')
+
+
 def test_the_pipeline_along_the_vectors_of_the_stream_builds(configs):
     for data in ('k400', 'ssv2'):
         steps = configs[f'sigma-mlp_vit-b_{data}'].codec_pipeline
