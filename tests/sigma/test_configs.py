@@ -3,8 +3,10 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from sigma.data.cards import read_config
 from sigma.flops import config_flops, device_hours
@@ -27,6 +29,7 @@ SETTINGS = {
     ('mlp', 's', 'k400'): (800, 4000, 0.05),
     ('mlp', 's', 'ssv2'): (2400, 4000, 0.05),
 }
+VIDEOMAE_EPOCHS = {'b_k400': 800, 'b_ssv2': 800, 's_k400': 1600, 's_ssv2': 2400}
 # top-1 of the paper's tables (and VideoMAE's model zoo), which the docstring has to state
 EXPECTED = {
     'sigma-dino_vit-b_k400': 81.6,
@@ -137,6 +140,17 @@ def test_settings_are_the_published_ones(target, size, data, mask, configs):
     assert config.optim_wrapper.type == 'sigma.Bf16OptimWrapper'
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.lr, tuple(optimizer.betas), optimizer.weight_decay) == (1.5e-4, (0.9, 0.95), 0.05)
+    assert (model.sinkhorn_loss.num_iterations, model.sinkhorn_loss.temperature) == (10, 0.1)
+    assert not model.sinkhorn_loss.soft_codes
+    assert 'clip_grad' not in config.optim_wrapper
+    assert steps['sigma.MultiScaleCrop'].size == 224
+    assert 'sigma.FlipClip' not in steps
+    assert TRANSFORMS.build(steps['sigma.MultiScaleCrop']).scales == (1, 0.875, 0.75, 0.66)
+
+
+@pytest.mark.parametrize(('name', 'epochs'), VIDEOMAE_EPOCHS.items())
+def test_videomae_is_trained_as_long_as_its_score_asks(name, epochs, configs):
+    assert configs[f'videomae_vit-{name}'].train_cfg.max_epochs == epochs
 
 
 def test_ablations_depart_in_one_thing(configs):
@@ -157,6 +171,37 @@ def test_ablations_depart_in_one_thing(configs):
     whole = configs['videomae_vit-s_ssv2-mini']
     assert whole.model.type == 'sigma.VideoMAE'
     assert built(whole).encoder.embed_dims == 384
+
+
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
+@pytest.mark.parametrize('global_batch', [256, 480])
+def test_the_learning_rate_of_every_step_is_the_published_one(path, global_batch, configs):
+    config, steps_an_epoch = configs[path.stem], 3
+    assert config.auto_scale_lr == {'enable': True, 'base_batch_size': 256}
+    num_masks = 4 if 'masks4' in path.stem else 1
+    warm_up, total = (steps_an_epoch * epochs // num_masks for epochs in (40, config.train_cfg.max_epochs * num_masks))
+    peak, least = (rate * num_masks * global_batch / 256 for rate in (1.5e-4, 1e-5))
+    steps = np.arange(total)
+    falling = least + (peak - least) / 2 * (1 + np.cos(np.pi * (steps - warm_up) / (total - warm_up)))
+    wanted = np.where(steps < warm_up, peak * steps / (warm_up - 1), falling)
+    optimizer = torch.optim.SGD(
+        [torch.nn.Parameter(torch.zeros(1))], config.optim_wrapper.optimizer.lr * global_batch / 256
+    )
+    schedulers = [
+        PARAM_SCHEDULERS.get(settings.type).build_iter_from_epoch(
+            optimizer=optimizer,
+            epoch_length=steps_an_epoch,
+            **{k: v for k, v in settings.items() if k not in ('type', 'convert_to_iter_based')},
+        )
+        for settings in config.param_scheduler
+    ]
+    found = []
+    for _ in steps:
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-6 * peak)
 
 
 def test_four_masks_are_four_clips_to_epochs_warm_up_and_learning_rate(configs):
