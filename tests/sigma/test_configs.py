@@ -120,6 +120,17 @@ def test_the_docstring_states_value_and_cost(path, configs):
     assert hours == round(device_hours(total * epochs * videos))
 
 
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
+def test_the_docstring_says_how_to_have_the_published_batch(path, configs):
+    text = path.read_text().split('"""')[1]
+    published = re.search(r'clips? = (\d+)', text)
+    here = re.search(r'Here 8 x (\d+), and the learning rate .* is\s+train_dataloader.batch_size=(\d+)', text)
+    assert (here is not None) == (published is not None and 'videomae' not in path.stem)
+    if here:
+        assert int(here[1]) == configs[path.stem].train_dataloader.batch_size
+        assert 8 * int(here[2]) == int(published[1])
+
+
 @pytest.mark.parametrize(('target', 'size', 'data'), SETTINGS)
 @pytest.mark.parametrize('mask', ['', '_motion'])
 def test_settings_are_the_published_ones(target, size, data, mask, configs):
