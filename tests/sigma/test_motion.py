@@ -357,6 +357,21 @@ def test_figure_of_masks_shows_frames_and_each_mask(plain, tmp_path):
     assert (tmp_path / 'masks.png').stat().st_size > 1000
 
 
+def test_figure_of_masks_has_the_frames_of_each_crop(plain):
+    other = figure_config('codec')
+    other.train_dataloader.dataset.pipeline[1].stride_frames = 1
+    figure = draw_masks(plain, [figure_config('codec'), figure_config('dis'), other])
+    names = [axis.get_ylabel() for axis in figure.axes[::2]]
+    assert names == ['frames', 'motion\n(codec)', 'motion\n(dis)', 'frames', 'motion\n(codec)']
+    longer = figure_config('dis')
+    longer.train_dataloader.dataset.pipeline[1].num_frames = 8
+    longer.train_dataloader.dataset.pipeline[4].grid = (4, 4, 4)
+    longer.model.encoder.num_frames = 8
+    figure = draw_masks(plain, [other, longer])
+    shown = [sum(bool(axis.images) for axis in figure.axes[row : row + 4]) for row in range(0, 16, 4)]
+    assert shown == [2, 2, 4, 4]
+
+
 def test_figure_of_what_is_absent_is_refused(plain, tmp_path):
     with pytest.raises(DataError, match='give a video'):
         draw_masks(tmp_path / 'none.mp4', figure_config(None))
