@@ -1,5 +1,6 @@
 """Converting a whole model between layouts, from the command."""
 
+import argparse
 import json
 import os
 import signal
@@ -130,6 +131,27 @@ def test_weights_are_found_in_the_dictionaries_of_other_trainers(wrap, tmp_path,
     found = load_file(tmp_path / 'o.safetensors')
     assert set(found) == set(vit)
     assert all(torch.equal(found[name], vit[name]) for name in vit)
+
+
+def test_what_a_released_file_says_of_its_training_is_told_and_kept(tmp_path, capsys):
+    settings = argparse.Namespace(epochs=1601, start_epoch=740, lr=2.8e-4, model='pretrain_videomae_base_patch16_224')
+    weights = to_published(tiny_sigma().state_dict())
+    torch.save({'model': weights, 'epoch': 799, 'args': settings}, tmp_path / 'x.pth')
+    out = tmp_path / 'o.safetensors'
+    done = call_main(convert.main, capsys, tmp_path / 'x.pth', out)
+    assert 'of its training the file says: epoch 799, epochs 1601, start_epoch 740' in done.stdout
+    with safe_open(out, 'pt') as file:
+        told = json.loads(file.metadata()['sigma'])['training']
+    assert told == {'epoch': 799, 'epochs': 1601, 'start_epoch': 740}
+
+
+def test_a_dictionary_that_holds_itself_is_no_trap(tmp_path, capsys):
+    circle = {'epoch': 3}
+    circle['model'] = circle
+    torch.save(circle, tmp_path / 'x.pth')
+    assert_one_sentence(
+        call_main(convert.main, capsys, tmp_path / 'x.pth', tmp_path / 'o.safetensors'), 'no named tensors'
+    )
 
 
 def test_a_file_without_weights_says_what_it_holds(tmp_path, capsys):
