@@ -30,7 +30,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 HEADER_KEY = 'sigma'
-_FOLDERS = ('model', 'module', 'state_dict', 'teacher')  # under which PyTorch files keep their weights
+# Under which PyTorch files keep their weights, the first that is there; of an average alone where nothing else is.
+_FOLDERS = ('model', 'module', 'state_dict', 'teacher', 'model_ema', 'state_dict_ema', 'ema')
 
 
 class CheckpointError(ValueError):
@@ -153,7 +154,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
     """Model weights of any file, with the names they have there.
 
     Reads our training states and weights, any safetensors file, and PyTorch files that hold nothing but tensors and
-    plain containers (looking under `model`, `module`, `state_dict`, `teacher`).
+    plain containers (looking under `model`, `module`, `state_dict`, `teacher`, and averages of these).
 
     Raises:
         CheckpointError: if the file is absent, damaged, holds no tensors, or is a pickle that would run code;
@@ -167,7 +168,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
         if weights.header.get('kind') == 'training_state':
             return Weights(_training_state(weights, path)['state_dict'], weights.header)
         return weights
-    return Weights(_read_pickle(path))
+    return _read_pickle(path)
 
 
 def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights:
@@ -200,14 +201,15 @@ def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights
             code = process.exitcode
             how = signal.Signals(-code).name if code < 0 else f'status {code}'
             raise CheckpointError(f'{path} made its reader end by {how}; it is refused.')
-        return Weights(_read_safetensors(handed).tensors)
+        return _read_safetensors(handed)
 
 
 def _read_for_parent(path: Path, handed: Path) -> None:
     """In the process apart: tensors, or the sentence why not, into files."""
     torch.set_num_threads(1)  # a forked process must not wait for its parent's threads
     try:
-        save_tensors(handed, _read_pickle(path), {})
+        weights = _read_pickle(path)
+        save_tensors(handed, weights.tensors, weights.header)
     except CheckpointError as error:
         handed.with_suffix('.refused').write_text(str(error))
 
@@ -226,7 +228,7 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
     return Weights(tensors, header)
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path) -> Weights:
     try:
         # Released SIGMA files hold their argparse arguments, a class without code of its own.
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -240,16 +242,29 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # damaged bytes make the unpickler stumble in any way: IndexError, AssertionError, ...
         reason = re.sub(r'\s+', ' ', str(error))[:160] or type(error).__name__
         raise CheckpointError(f'{path} is damaged or no checkpoint ({reason}).') from None
-    for name in _FOLDERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    whole = content
+    for _ in range(3):  # a dictionary may hold itself
+        inner = [n for n in _FOLDERS if isinstance(content, dict) and isinstance(content.get(n), dict)]
+        content = content[inner[0]] if inner else content
     pairs = content.items() if isinstance(content, dict) else ()
     tensors = {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
+        found = ', '.join(map(str, list(whole)[:5])) if isinstance(whole, dict) else type(whole).__name__
         raise CheckpointError(
-            f'{path} holds no tensors under its top level, `model`, `module`, `state_dict` or `teacher`.'
+            f'{path} holds no named tensors at its top level or under {", ".join(_FOLDERS)}; found '
+            f'{found or "nothing"}.'
         )
-    return tensors
+    return Weights(tensors, {'training': _told_of_training(whole)})
+
+
+def _told_of_training(content: dict) -> dict[str, int]:
+    """Epochs done, asked for, and gone on from, where a PyTorch file says so beside its weights."""
+    settings = content.get('args')
+    settings = vars(settings) if isinstance(settings, argparse.Namespace) else settings
+    told = {'epoch': content.get('epoch')}
+    if isinstance(settings, dict):
+        told |= {name: settings.get(name) for name in ('epochs', 'start_epoch')}
+    return {name: value for name, value in told.items() if type(value) is int}
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:

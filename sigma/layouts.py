@@ -13,6 +13,7 @@ refused here; a bias on k changes nothing in a softmax, and layouts that have no
 D width, N tokens. MVD's positions are not the flat sinusoid that VideoMAE and we build: they travel as `positions`.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ _BLOCK_KEYS = tuple(
     for part in ('norm1', 'attn.qkv', 'attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2')
     for kind in ('weight', 'bias')
 )
-_REST = ('decoder.', 'projector.', 'sinkhorn_loss.')  # what a pretraining model of ours has beside its encoder
+_REST = ('decoder.', 'projector.layers.', 'sinkhorn_loss.')  # what a pretraining model has beside its encoder
+_WRAPPERS = r'^(?:module\.|_orig_mod\.|model\.)+'  # of DataParallel, torch.compile, Lightning
 
 FROM_MMACTION = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -67,6 +69,11 @@ class Converted:
     rest: dict[str, Tensor] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     layout: str = 'sigma'
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether there is more to write than the encoder alone, for layouts that have a place for it."""
+        return any(name.startswith('decoder.') for name in self.rest)
 
     @property
     def whole(self) -> dict[str, Tensor]:
@@ -120,10 +127,12 @@ def to_ours(tensors: dict[str, Tensor], num_frames: int | None = None, tubelet_s
 
 
 def _to_ours(tensors: dict[str, Tensor], layout: str, num_frames: int | None, tubelet_size: int) -> Converted:
-    tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}
+    tensors = {re.sub(_WRAPPERS, '', name): tensor for name, tensor in tensors.items()}
+    dropped = []
     if layout == 'hf':
         tensors = from_hf(tensors)
     elif layout == 'image':
+        dropped = without_place_in_timm(tensors)
         tensors = inflate(to_timm(tensors), num_frames, tubelet_size)
     else:
         tensors = {name.removeprefix('backbone.'): tensor for name, tensor in tensors.items()}
@@ -134,7 +143,7 @@ def _to_ours(tensors: dict[str, Tensor], layout: str, num_frames: int | None, tu
         del tensors['pos_embed']
     names = from_published(tensors)
     prefix = 'encoder.' if any(name.startswith('encoder.') for name in names) else ''
-    encoder, rest, left_out = {}, {}, []
+    encoder, rest, left_out = {}, {}, dropped
     for name, tensor in names.items():
         if name.startswith(prefix) and _is_ours(name.removeprefix(prefix)):
             encoder[name.removeprefix(prefix)] = tensor
@@ -142,7 +151,7 @@ def _to_ours(tensors: dict[str, Tensor], layout: str, num_frames: int | None, tu
             rest[name] = tensor
         else:
             left_out.append(name)
-    _check_whole(encoder)
+    _check_whole(encoder, 'video transformer', ('patch_embed.proj.weight', 'patch_embed.proj.bias'))
     if 'positions' in encoder and is_sinusoid(encoder['positions']):
         del encoder['positions']
     return Converted(encoder, rest, left_out, layout)
@@ -155,20 +164,31 @@ def _is_ours(name: str) -> bool:
     return name == 'positions' or bool(re.fullmatch(r'(patch_embed\.proj|norm)\.(weight|bias)', name))
 
 
-def _check_whole(encoder: dict[str, Tensor]) -> None:
-    numbers = [int(name.split('.')[1]) for name in encoder if name.startswith('blocks.')]
-    wanted = ['patch_embed.proj.weight', 'patch_embed.proj.bias']
-    wanted += [f'blocks.{i}.{key}' for i in range(1 + max(numbers, default=0)) for key in _BLOCK_KEYS]
-    missing = [name for name in wanted if name not in encoder]
+def _check_whole(tensors: dict[str, Tensor], what: str, beside_blocks: tuple[str, ...]) -> None:
+    """Refuse blocks with gaps, or whose shapes are those of no plain transformer (a gated MLP, another width)."""
+    numbers = [int(name.split('.')[1]) for name in tensors if name.startswith('blocks.')]
+    wanted = [f'blocks.{i}.{key}' for i in range(1 + max(numbers, default=0)) for key in _BLOCK_KEYS]
+    missing = [name for name in (*beside_blocks, *wanted) if name not in tensors]
     if missing:
-        raise CheckpointError(f'{len(missing)} tensors of a video transformer are missing, first {missing[0]}')
+        raise CheckpointError(f'{len(missing)} tensors of a {what} are missing, first {missing[0]}')
+    hidden, width = tensors['blocks.0.mlp.fc1.weight'].shape
+    sizes = {'attn.qkv': (3 * width, width), 'mlp.fc1': (hidden, width), 'mlp.fc2': (width, hidden)}
+    for name in wanted:
+        part, kind = name.split('.', 2)[2].rsplit('.', 1)
+        rows, columns = sizes.get(part, (width, width))
+        shape = (rows, columns) if kind == 'weight' and not part.startswith('norm') else (rows,)
+        if tensors[name].shape != shape:
+            raise CheckpointError(
+                f'{name} is {tuple(tensors[name].shape)}, and {shape} in a {what} of width {width} with a plain MLP'
+            )
 
 
 def is_sinusoid(positions: Tensor) -> bool:
-    """Whether positions (N, D) are the flat sinusoid that our encoder builds."""
+    """Whether positions (N, D) are the flat sinusoid that our encoder builds, as exactly as their type allows."""
     from sigma.models.encoder import sinusoid_positions  # the table's one place; models import us
 
-    return torch.allclose(positions.float(), sinusoid_positions(*positions.shape), atol=1e-5)
+    rounding = max(1e-5, torch.finfo(positions.dtype).eps)
+    return torch.allclose(positions.float(), sinusoid_positions(*positions.shape), atol=rounding)
 
 
 # --- transformers ----------------------------------------------------------------------------------------------------
@@ -220,7 +240,7 @@ def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
     published = split_qkv_bias(to_published(converted.whole))
     left_out = [name for name in published if name == 'prototypes' or name.startswith('head.')]
     pixels = converted.encoder['patch_embed.proj.weight'][0].numel()  # of a tubelet, what their head predicts
-    if converted.rest and len(converted.rest['decoder.head.weight']) != pixels:
+    if converted.has_decoder and len(converted.rest['decoder.head.weight']) != pixels:
         left_out += [name for name in published if name.startswith('decoder.head.')]
     tensors = {}
     for name, tensor in published.items():
@@ -234,7 +254,7 @@ def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
             tensors[name] = tensor
     outside, block = ([(b, a) for a, b in table] for table in (_HF_OUTSIDE, _HF_BLOCK))
     tensors = {_replace(name, outside, block): tensor for name, tensor in tensors.items()}
-    if not converted.rest:
+    if not converted.has_decoder:
         tensors = {name.removeprefix('videomae.'): tensor for name, tensor in tensors.items()}
     return tensors, left_out
 
@@ -261,7 +281,7 @@ def hf_config(
     heads = _heads_of(width, heads, '--heads')
     config = {
         'model_type': 'videomae',
-        'architectures': ['VideoMAEForPreTraining' if converted.rest else 'VideoMAEModel'],
+        'architectures': ['VideoMAEForPreTraining' if converted.has_decoder else 'VideoMAEModel'],
         'hidden_size': width,
         'intermediate_size': converted.encoder['blocks.0.mlp.fc1.weight'].shape[0],
         'num_hidden_layers': _depth(converted.encoder, 'blocks.'),
@@ -275,7 +295,7 @@ def hf_config(
         'hidden_act': 'gelu',
         'use_mean_pooling': 'norm.weight' not in converted.encoder,
     }
-    if converted.rest:
+    if converted.has_decoder:
         narrow = converted.rest['decoder.bridge.weight'].shape[0]
         config |= {
             'decoder_hidden_size': narrow,
@@ -324,15 +344,26 @@ def to_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     DINOv2's `mask_token` is dropped (training alone uses it). With registers, timm adds the class token's position
     to the token itself.
     """
-    tensors = {re.sub(r'^(?:module\.|backbone\.|teacher\.)+', '', name): t for name, t in tensors.items()}
+    tensors = {_timm_name(name): t for name, t in tensors.items()}
     rules = ((r'^register_tokens$', 'reg_token'), (r'\.mlp\.w12\.', '.mlp.fc1.'), (r'\.mlp\.w3\.', '.mlp.fc2.'))
-    named = {name: t for name, t in rename(tensors, rules).items() if name not in ('mask_token',)}
-    named = {name: t for name, t in named.items() if not name.startswith('head.')}
+    named = {name: t for name, t in rename(tensors, rules).items() if not name.startswith(_NOT_IN_TIMM)}
     if 'register_tokens' in tensors:
         positions = named['pos_embed']
         named['cls_token'] = named['cls_token'] + positions[:, :1]
         named['pos_embed'] = positions[:, 1:]
     return named
+
+
+_NOT_IN_TIMM = ('mask_token', 'head.')
+
+
+def without_place_in_timm(tensors: dict[str, Tensor]) -> list[str]:
+    """Names that `to_timm` drops: of training alone, or of a classifier."""
+    return [name for name in tensors if _timm_name(name).startswith(_NOT_IN_TIMM)]
+
+
+def _timm_name(name: str) -> str:
+    return re.sub(r'^(?:module\.|_orig_mod\.|backbone\.|teacher\.)+', '', name)
 
 
 def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: int = 2) -> dict[str, Tensor]:
@@ -341,14 +372,14 @@ def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: in
     The patch embedding is repeated over the frames of a tubelet and divided by their number, positions are repeated
     over tubelets, LayerScale is folded into the layer before it. On a clip of equal frames one slot gives what the
     image encoder without its class and register tokens gives; those tokens have no place with us and are left under
-    their names. Images of another size than the encoder's are not foreseen.
+    their names. Images of another size than the encoder's, and such as are not square, are not foreseen.
 
     Raises:
-        CheckpointError: without `num_frames`, or where frames do not fill tubelets.
+        CheckpointError: without `num_frames`, where frames do not fill tubelets, or positions are of no square image.
 
     Source: I3D (arXiv:1705.07750), section 2.
     """
-    if num_frames is None or num_frames % tubelet_size:
+    if num_frames is None or num_frames < 1 or num_frames % tubelet_size:
         raise CheckpointError(
             f'an image encoder becomes a video encoder by repeating it in time: give --inflate FRAMES, a multiple of '
             f'{tubelet_size} (found {num_frames}); as a teacher it stays an image encoder: --to timm'
@@ -362,9 +393,15 @@ def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: in
         video[f'{layer}.weight'] = gamma[:, None] * video[f'{layer}.weight']
         video[f'{layer}.bias'] = gamma * video[f'{layer}.bias']
     if 'pos_embed' in video:
-        positions = video.pop('pos_embed')
-        extra = int(positions.shape[1] ** 0.5) ** 2 != positions.shape[1]  # with the class token's position
-        video['positions'] = positions[0, int(extra) :].repeat(num_frames // tubelet_size, 1)
+        positions = video.pop('pos_embed')[0]
+        tokens = sum(video[name].shape[1] for name in ('cls_token', 'reg_token') if name in video)
+        extra = next((n for n in (0, tokens) if math.isqrt(len(positions) - n) ** 2 == len(positions) - n), None)
+        if extra is None:  # with or without positions of the class and register tokens
+            raise CheckpointError(
+                f'its {len(positions)} positions are those of no square image, with or without {tokens} for class and '
+                'register tokens'
+            )
+        video['positions'] = positions[extra:].repeat(num_frames // tubelet_size, 1)
     return video
 
 
@@ -379,9 +416,15 @@ def from_ours(converted: Converted, layout: str) -> tuple[dict[str, Tensor], lis
         layout: `sigma` and `mmaction` (the encoder alone), `published` and `hf` (all that the source had).
 
     Raises:
-        CheckpointError: if positions of the encoder have no place there.
+        CheckpointError: if positions of the encoder have no place there, or its decoder is not whole.
     """
     encoder, left_out = converted.encoder, [*converted.left_out]
+    if layout in ('hf', 'published') and converted.has_decoder:
+        _check_whole(
+            {name.removeprefix('decoder.'): tensor for name, tensor in converted.rest.items()},
+            'decoder',
+            ('bridge.weight', 'mask_token', 'norm.weight', 'norm.bias', 'head.weight', 'head.bias'),
+        )
     if layout == 'hf':
         tensors, more = to_hf(converted)
         return tensors, left_out + more

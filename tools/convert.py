@@ -16,34 +16,43 @@ import json
 import sys
 from pathlib import Path
 
-from torch import Tensor
-
-from sigma.checkpoints import CheckpointError, read_weights_apart, save_tensors, sha256_of_tensors, write_atomically
-from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm
+from sigma.checkpoints import (
+    CheckpointError,
+    Weights,
+    read_weights_apart,
+    save_tensors,
+    sha256_of_tensors,
+    write_atomically,
+)
+from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm, without_place_in_timm
 
 LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
 
 
-def convert(source: str, layout: str, inflate: int | None = None, **sizes) -> tuple[dict[str, Tensor], list, dict]:
+def convert(weights: Weights, source: str, layout: str, inflate: int | None = None, **sizes) -> tuple[dict, list, dict]:
     """Tensors in the new layout, the names of those that have no place there, and config.json's content for `hf`.
 
     Args:
-        source: File to read.
+        weights: Of the source.
+        source: Its path, for errors.
         layout: One of `LAYOUTS`.
         inflate: Frames of the clips of a video encoder made of an image encoder.
         sizes: `image_size`, `num_frames`, `heads`, `decoder_heads` for `hf_config`.
 
     Raises:
-        CheckpointError: if the file cannot be read, or does not hold what the layout holds.
+        CheckpointError: if they do not hold what the layout holds.
     """
-    tensors = read_weights_apart(source).tensors
+    tensors = weights.tensors
     try:
         if layout == 'timm':
             if layout_of(tensors) != 'image':
                 raise CheckpointError('it is a video transformer; timm is the layout of image encoders')
-            named = to_timm(tensors)
-            return named, [name for name in tensors if name == 'mask_token' or name.startswith('head.')], {}
+            if inflate is not None:
+                raise CheckpointError('--inflate makes a video encoder of it; timm is the layout of image encoders')
+            return to_timm(tensors), without_place_in_timm(tensors), {}
         converted = to_ours(tensors, inflate)
+        if inflate is not None and converted.layout != 'image':
+            raise CheckpointError('it is a video transformer already; --inflate is for image encoders')
         written, left_out = from_ours(converted, layout)
         return written, left_out, hf_config(converted, **sizes) if layout == 'hf' else {}
     except CheckpointError as error:
@@ -71,8 +80,11 @@ def main(argv: list[str] | None = None) -> int:
                 raise CheckpointError(f'{path} is there already; move it away or choose another name.')
         sizes = {'image_size': args.image_size, 'num_frames': args.num_frames}
         sizes |= {'heads': args.heads, 'decoder_heads': args.decoder_heads}
-        tensors, left_out, config = convert(args.source, args.to, args.inflate, **sizes)
-        header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name}
+        weights = read_weights_apart(args.source)
+        tensors, left_out, config = convert(weights, args.source, args.to, args.inflate, **sizes)
+        told = weights.header.get('training')
+        told = told if isinstance(told, dict) else {}
+        header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name, 'training': told}
         header['sha256'] = sha256_of_tensors(tensors)
         save_tensors(args.target, tensors, header, **({'format': 'pt'} if config else {}))  # transformers asks for it
         if config:
@@ -81,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f'convert: {error}', file=sys.stderr)
         return 2
     print(f'{len(tensors)} tensors in layout {args.to}: {args.target}')
+    if told:
+        print(f'of its training the file says: {", ".join(f"{name} {value}" for name, value in told.items())}')
     if left_out:
         shown = ', '.join(left_out)
         print(f'{len(left_out)} tensors have no place there and were left out: {shown}')

@@ -80,17 +80,25 @@ class FlipClip(BaseTransform):
     """Mirror the clip left to right.
 
     Args:
-        probability: Published: 0.5.
+        probability: Published: 0.5 in fine-tuning on Kinetics; pretraining has no flip.
+
+    Raises:
+        ValueError: if a mask that follows the motion was drawn already.
     """
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = probability
 
     def transform(self, results: dict) -> dict:
-        """Replaces `imgs`."""
+        """Replaces `imgs`; says in `flipped` whether they are mirrored."""
+        if 'visible_tokens' in results:
+            raise ValueError(
+                'sigma.FlipClip stands after sigma.MotionMask, whose mask it would leave behind: swap them.'
+            )
         if results['rng'].random() >= self.probability:
             return results
-        return results | {'imgs': [np.ascontiguousarray(frame[:, ::-1]) for frame in results['imgs']]}
+        frames = [np.ascontiguousarray(frame[:, ::-1]) for frame in results['imgs']]
+        return results | {'imgs': frames, 'flipped': not results.get('flipped', False)}
 
 
 @TRANSFORMS.register_module()

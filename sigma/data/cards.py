@@ -35,6 +35,10 @@ def find_card(kind: str, name: str) -> Path:
     known = {p.stem: p for p in sorted((CONFIG_ROOT / kind).glob('*.py'))}
     if name in known:
         return known[name]
+    if len(path.parts) > 1:
+        found = 'holds no dataset.py' if path.is_dir() else 'is not there'
+        advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
+        raise DataError(f'The {kind.removesuffix("s")} {name!r} {found}{advice}.')
     near = difflib.get_close_matches(name, known, 1)
     meant = f' Did you mean {near[0]!r}?' if near else ''
     raise DataError(

@@ -92,6 +92,8 @@ class PyAVReader:
             raise DecodeError(f'{self.path}: PyAV cannot decode it ({_first_line(error)})') from None
         if len(taken) < len(wanted):
             raise DecodeError(f'{self.path}: ends before frame {last}')
+        if len({frame.shape for frame in taken}) > 1:
+            raise DecodeError(f'{self.path}: its frames up to {last} are of several sizes')
         return np.stack(taken)[inverse]
 
 

@@ -58,7 +58,8 @@ class MotionMask(BaseTransform):
         grid: (T', H', W') of the encoder's tokens.
         mask_ratio: Share masked in every time slot. Published: 0.9.
         motion: `dis` (optical flow between the cropped frames) or `codec` (motion vectors of the stream, nearly free;
-            needs `DecodeFramesAndVectors` in the place of `DecodeFrames`).
+            needs `DecodeFramesAndVectors` in the place of `DecodeFrames`). `codec` follows the crops and flips of
+            `MultiScaleCrop`, `ResizeSquare`, `ShortSideJitter` and `FlipClip`, and not those of other houses.
         cell_pixels: Pixels of the map, and of the optical flow, along a side of a token.
         num_masks: R masks of the same clip along the same motion. 1 as published; more is a departure.
 
@@ -100,7 +101,8 @@ class MotionMask(BaseTransform):
         if steps is None:
             return np.zeros((len(frames), *size, 2), np.float32)
         crop = results.get('crop_box', (0, 0, *results['original_shape']))
-        return codec_motion(steps, crop, *size)
+        motion = codec_motion(steps, crop, *size)
+        return motion[:, :, ::-1] * np.float32([-1, 1]) if results.get('flipped', False) else motion
 
 
 @TRANSFORMS.register_module()

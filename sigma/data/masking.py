@@ -79,7 +79,9 @@ def warp_maps(base_map: np.ndarray, towards_base: np.ndarray, base: int) -> np.n
         (T, h, w) fp32. What comes into view has no source; it takes the value of the base map at its place.
 
     Source: MGMAE (arXiv:2308.10794), section 3.2 and the recipe of its released code: warping backward, filling
-    `consist`.
+    `consist`. That code means to take the flow from each frame to its neighbour on the side of the base, as here, but
+    asks for the setting by another name (`backwarp`) and takes the opposite one before the base, where its masks move
+    against the content.
     """
     height, width = base_map.shape
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

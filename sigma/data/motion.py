@@ -65,11 +65,12 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
 
     Returns:
         frames (T, H, W, 3) uint8 RGB, and steps (T, ceil(H/8), ceil(W/8), 2) fp32: for blocks of 8 pixels of frame t,
-        where they lie in frame t - 1 of the clip, less their own place, in pixels (x, y); zero for t = 0.
+        where they lie in frame t - 1 of the clip, less their own place, in pixels (x, y); zero for t = 0, and where a
+        frame repeats.
 
     Raises:
         NoMotion: if no frame between the first and the last index has vectors (an intra-only stream, another codec).
-        DecodeError: if the file cannot be opened or decoded, or ends early.
+        DecodeError: if the file cannot be opened or decoded, ends early, or its frames are of several sizes.
 
     Only P frames are read: their vectors point to the reference before, mostly the nearest one, whereas the reference
     of a B frame's vector is not exported. The motion since that reference is shared evenly by the frames between;
@@ -108,13 +109,17 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
         raise DecodeError(f'{path}: PyAV cannot decode it ({reason[0][:160] if reason else error})') from None
     if len(taken) < len(wanted):
         raise DecodeError(f'{path}: ends before frame {last}')
-    if not velocities:
+    shape = taken[first].shape
+    blocks = (-(-shape[0] // BLOCK_PIXELS), -(-shape[1] // BLOCK_PIXELS), 2)
+    if any(f.shape != shape for f in taken.values()) or any(field.shape != blocks for _, field in velocities):
+        raise DecodeError(f'{path}: its frames from {first} to {last} are of several sizes')
+    if not velocities and last > first:
         raise NoMotion(
             f'{path}: its stream ({codec}) holds no motion vectors between frames {first} and {last}; re-encode it as '
             "H.264 with P frames, take motion='dis', or say without_motion='still'."
         )
     of_frame = {number: field for numbers, field in velocities for number in numbers}
-    steps = np.zeros((len(indices), *velocities[0][1].shape), np.float32)
+    steps = np.zeros((len(indices), *blocks), np.float32)
     for t in range(1, len(indices)):
         for number in range(indices[t - 1] + 1, indices[t] + 1):
             if number in of_frame:  # a key frame states nothing, and counts as still

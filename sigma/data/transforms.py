@@ -236,16 +236,18 @@ class MultiScaleCrop(BaseTransform):
         scales: Shares of the short side. Width and height take scales at most one step apart.
 
     Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66, one of 13 fixed places
-    (corners, middles of sides, centre, and the four quarter points), no flip, no colour jitter. There PIL resizes,
-    which averages where it shrinks; OpenCV's bilinear here does not, so that crops of large videos come out sharper:
-    re-encode them to a short side of 256 to 320 (`tools/prepare.py reencode`).
+    (corners, middles of sides, centre, and the four quarter points) in steps of floor(free / 4) pixels, which leaves up
+    to three of them unused; no flip, no colour jitter. There PIL resizes, which averages where it shrinks; OpenCV's
+    bilinear here does not, so that crops of large videos come out sharper: re-encode them to a short side of 256 to 320
+    (`tools/prepare.py reencode`).
     """
 
     def __init__(self, size: int, scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)) -> None:
         self.size, self.scales = size, tuple(scales)
 
     def transform(self, results: dict) -> dict:
-        """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels."""
+        """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels of the
+        decoded frame, whatever resized, cropped or mirrored it before."""
         height, width = results['img_shape']
         rng = results['rng']
         sides = [int(min(height, width) * scale) for scale in self.scales]
@@ -254,16 +256,28 @@ class MultiScaleCrop(BaseTransform):
         pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
         crop_h, crop_w = pairs[rng.integers(len(pairs))]
         row, column = FIXED_PLACES[rng.integers(len(FIXED_PLACES))]
-        top, left = int(row * (height - crop_h) / 4), int(column * (width - crop_w) / 4)
+        top, left = row * ((height - crop_h) // 4), column * ((width - crop_w) // 4)
         crops = [img[top : top + crop_h, left : left + crop_w] for img in results['imgs']]
         return results | {
             'imgs': resize_frames(crops, self.size),
             'img_shape': (self.size, self.size),
-            'crop_box': (top, left, crop_h, crop_w),
+            'crop_box': crop_of_decoded(results, top, left, crop_h, crop_w),
         }
 
 
-# In quarters of the free height and width.
+def crop_of_decoded(results: dict, top: int, left: int, crop_h: int, crop_w: int) -> tuple[float, float, float, float]:
+    """A crop of the frames as they are now, as (top, left, height, width) in pixels of the decoded frame."""
+    height, width = results['img_shape']
+    above, before, of_height, of_width = results.get(
+        'crop_box', (0, 0, *results.get('original_shape', (height, width)))
+    )
+    if results.get('flipped', False):
+        left = width - left - crop_w
+    down, right = of_height / height, of_width / width
+    return above + top * down, before + left * right, crop_h * down, crop_w * right
+
+
+# In steps of a quarter of the free height and width, rounded down.
 FIXED_PLACES = (
     *((row, column) for row in (0, 2, 4) for column in (0, 2, 4)),
     *((row, column) for row in (1, 3) for column in (1, 3)),

@@ -112,7 +112,13 @@ def test_a_card_whose_classes_are_not_there_is_named(tmp_path):
     assert read_card(tmp_path / 'mine.py', 'dataset_info')['classes'] == ['run', 'high jump']
 
 
-def test_an_unknown_dataset_is_answered_with_the_nearest():
+def test_an_unknown_dataset_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(DataError, match=r"The dataset '.*/mine' is not there; tools/prepare.py folder VIDEOS --out"):
+        find_card('datasets', str(tmp_path / 'mine'))
+    with pytest.raises(DataError, match=r"The dataset '.*' holds no dataset.py; tools/prepare.py folder"):
+        find_card('datasets', str(tmp_path))
+    with pytest.raises(DataError, match=r"The encoder '.*/mine.py' is not there.$"):
+        find_card('encoders', str(tmp_path / 'mine.py'))
     with pytest.raises(DataError, match="Unknown dataset 'gym98'. Did you mean 'gym99'?"):
         find_card('datasets', 'gym98')
 

@@ -173,6 +173,17 @@ def test_multi_scale_crops_are_cut_alike_from_every_frame():
     assert len(sizes) > 60  # 10 shapes at 13 places
 
 
+def test_multi_scale_crops_stand_at_the_published_places():
+    image = np.zeros((103, 150, 3), np.uint8)  # 47 columns are free: steps of 11 pixels, and 3 are never reached
+    places = set()
+    for seed in range(400):
+        results = {'imgs': [image], 'img_shape': (103, 150), 'rng': np.random.default_rng(seed)}
+        top, left, height, width = MultiScaleCrop(100, scales=(1,)).transform(results)['crop_box']
+        assert (height, width) == (103, 103)
+        places.add((top, left))
+    assert places == {(0, step * (47 // 4)) for step in range(5)}
+
+
 def test_tube_masks_hide_the_published_number_of_tubes():
     visible = tube_mask(14, 14, 0.9, np.random.default_rng(0))
     assert len(visible) == 20

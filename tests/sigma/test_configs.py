@@ -3,8 +3,10 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from sigma.data.cards import read_config
 from sigma.flops import config_flops, device_hours
@@ -27,6 +29,7 @@ SETTINGS = {
     ('mlp', 's', 'k400'): (800, 4000, 0.05),
     ('mlp', 's', 'ssv2'): (2400, 4000, 0.05),
 }
+VIDEOMAE_EPOCHS = {'b_k400': 800, 'b_ssv2': 800, 's_k400': 1600, 's_ssv2': 2400}
 # top-1 of the paper's tables (and VideoMAE's model zoo), which the docstring has to state
 EXPECTED = {
     'sigma-dino_vit-b_k400': 81.6,
@@ -117,6 +120,17 @@ def test_the_docstring_states_value_and_cost(path, configs):
     assert hours == round(device_hours(total * epochs * videos))
 
 
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
+def test_the_docstring_says_how_to_have_the_published_batch(path, configs):
+    text = path.read_text().split('"""')[1]
+    published = re.search(r'clips? = (\d+)', text)
+    here = re.search(r'Here 8 x (\d+), and the learning rate .* is\s+train_dataloader.batch_size=(\d+)', text)
+    assert (here is not None) == (published is not None and 'videomae' not in path.stem)
+    if here:
+        assert int(here[1]) == configs[path.stem].train_dataloader.batch_size
+        assert 8 * int(here[2]) == int(published[1])
+
+
 @pytest.mark.parametrize(('target', 'size', 'data'), SETTINGS)
 @pytest.mark.parametrize('mask', ['', '_motion'])
 def test_settings_are_the_published_ones(target, size, data, mask, configs):
@@ -137,6 +151,17 @@ def test_settings_are_the_published_ones(target, size, data, mask, configs):
     assert config.optim_wrapper.type == 'sigma.Bf16OptimWrapper'
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.lr, tuple(optimizer.betas), optimizer.weight_decay) == (1.5e-4, (0.9, 0.95), 0.05)
+    assert (model.sinkhorn_loss.num_iterations, model.sinkhorn_loss.temperature) == (10, 0.1)
+    assert not model.sinkhorn_loss.soft_codes
+    assert 'clip_grad' not in config.optim_wrapper
+    assert steps['sigma.MultiScaleCrop'].size == 224
+    assert 'sigma.FlipClip' not in steps
+    assert TRANSFORMS.build(steps['sigma.MultiScaleCrop']).scales == (1, 0.875, 0.75, 0.66)
+
+
+@pytest.mark.parametrize(('name', 'epochs'), VIDEOMAE_EPOCHS.items())
+def test_videomae_is_trained_as_long_as_its_score_asks(name, epochs, configs):
+    assert configs[f'videomae_vit-{name}'].train_cfg.max_epochs == epochs
 
 
 def test_ablations_depart_in_one_thing(configs):
@@ -157,6 +182,50 @@ def test_ablations_depart_in_one_thing(configs):
     whole = configs['videomae_vit-s_ssv2-mini']
     assert whole.model.type == 'sigma.VideoMAE'
     assert built(whole).encoder.embed_dims == 384
+
+
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
+@pytest.mark.parametrize('global_batch', [256, 480])
+def test_the_learning_rate_of_every_step_is_the_published_one(path, global_batch, configs):
+    config, steps_an_epoch = configs[path.stem], 3
+    assert config.auto_scale_lr == {'enable': True, 'base_batch_size': 256}
+    num_masks = 4 if 'masks4' in path.stem else 1
+    warm_up, total = (steps_an_epoch * epochs // num_masks for epochs in (40, config.train_cfg.max_epochs * num_masks))
+    peak, least = (rate * num_masks * global_batch / 256 for rate in (1.5e-4, 1e-5))
+    steps = np.arange(total)
+    falling = least + (peak - least) / 2 * (1 + np.cos(np.pi * (steps - warm_up) / (total - warm_up)))
+    wanted = np.where(steps < warm_up, peak * steps / (warm_up - 1), falling)
+    optimizer = torch.optim.SGD(
+        [torch.nn.Parameter(torch.zeros(1))], config.optim_wrapper.optimizer.lr * global_batch / 256
+    )
+    schedulers = [
+        PARAM_SCHEDULERS.get(settings.type).build_iter_from_epoch(
+            optimizer=optimizer,
+            epoch_length=steps_an_epoch,
+            **{k: v for k, v in settings.items() if k not in ('type', 'convert_to_iter_based')},
+        )
+        for settings in config.param_scheduler
+    ]
+    found = []
+    for _ in steps:
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-6 * peak)
+
+
+def test_four_masks_are_four_clips_to_epochs_warm_up_and_learning_rate(configs):
+    masks, one = configs['sigma-dino_vit-b_ssv2_masks4-half'], configs['sigma-dino_vit-b_ssv2']
+    steps = {step.type: step for step in masks.train_dataloader.dataset.pipeline}
+    assert steps['sigma.TubeMask'].num_masks == steps['sigma.RunningCell'].num_masks == 4
+    assert masks.model == one.model
+    assert masks.auto_scale_lr == one.auto_scale_lr
+    assert masks.optim_wrapper.optimizer.lr == pytest.approx(4 * one.optim_wrapper.optimizer.lr)
+    assert 4 * masks.train_cfg.max_epochs == one.train_cfg.max_epochs
+    for scheduler, other in zip(masks.param_scheduler, one.param_scheduler):
+        assert (4 * scheduler.begin, 4 * scheduler.end) == (other.begin, other.end)
+        assert scheduler.get('eta_min_ratio') == other.get('eta_min_ratio')
 
 
 def test_the_pipeline_along_the_vectors_of_the_stream_builds(configs):

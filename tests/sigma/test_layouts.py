@@ -223,8 +223,26 @@ def test_class_and_register_tokens_have_no_place_and_are_named():
     torch.testing.assert_close(converted.encoder['positions'][:4], converted.encoder['positions'][4:])
     with pytest.raises(CheckpointError, match='give --inflate FRAMES'):
         to_ours(model.state_dict())
-    with pytest.raises(CheckpointError, match='multiple of 2 .found 3'):
-        inflate(model.state_dict(), 3)
+    for frames in (3, 0, -2):
+        with pytest.raises(CheckpointError, match=f'multiple of 2 .found {frames}'):
+            inflate(model.state_dict(), frames)
+
+
+def test_positions_of_a_square_image_are_found_beside_those_of_other_tokens():
+    state = tiny_timm(reg_tokens=4).state_dict()
+    state['pos_embed'] = torch.randn(1, 5 + 16, 48)
+    found = inflate(state, 4)['positions']
+    torch.testing.assert_close(found, state['pos_embed'][0, 5:].repeat(2, 1))
+    state['pos_embed'] = torch.randn(1, 22, 48)
+    with pytest.raises(CheckpointError, match='22 positions are those of no square image, with or without 5'):
+        inflate(state, 4)
+
+
+def test_what_training_alone_uses_is_named():
+    state = tiny_timm().state_dict() | {'head.weight': torch.ones(3, 48), 'mask_token': torch.zeros(1, 48)}
+    converted = to_ours({f'module.backbone.{name}': tensor for name, tensor in state.items()}, num_frames=4)
+    assert [name.split('.')[-1] for name in converted.left_out] == ['weight', 'mask_token', 'cls_token']
+    assert 'head.weight' in converted.left_out[0]
 
 
 def test_dino_and_dinov2_become_timms():
@@ -244,6 +262,58 @@ def test_dino_and_dinov2_become_timms():
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_decoder_with_gaps_is_refused_where_it_would_be_written():
+    for name in ('encoder_to_decoder.weight', 'decoder.blocks.0.attn.proj.weight'):
+        lacking = {k: v for k, v in to_published(tiny_sigma().state_dict()).items() if k != name}
+        assert from_ours(to_ours(lacking), 'sigma')[0]
+        for layout in ('hf', 'published'):
+            with pytest.raises(CheckpointError, match='1 tensors of a decoder are missing, first b'):
+                from_ours(to_ours(lacking), layout)
+    without = {n: t for n, t in to_published(tiny_sigma().state_dict()).items() if 'decoder' not in n}
+    converted = to_ours({n: t for n, t in without.items() if n != 'mask_token'})
+    tensors, left_out = from_ours(converted, 'hf')
+    assert 'embeddings.patch_embeddings.projection.weight' in tensors
+    assert 'prototypes' in left_out
+    assert hf_config(converted, heads=4)['architectures'] == ['VideoMAEModel']
+
+
+def test_shapes_of_another_architecture_are_refused():
+    gated = tiny_vit().state_dict() | {'blocks.0.mlp.fc2.weight': torch.zeros(48, 96)}
+    with pytest.raises(
+        CheckpointError, match=r'blocks.0.mlp.fc2.weight is \(48, 96\), and \(48, 192\) in a .* plain MLP'
+    ):
+        to_ours(gated)
+    wider = tiny_vit().state_dict() | {'blocks.1.attn.qkv.weight': torch.zeros(100, 48)}
+    with pytest.raises(CheckpointError, match=r'blocks.1.attn.qkv.weight is \(100, 48\), and \(144, 48\)'):
+        to_ours(wider)
+
+
+def test_a_teacher_in_our_checkpoint_has_no_place_in_other_layouts():
+    from tests.sigma.test_many_masks import tiny
+
+    state = tiny('image').state_dict()
+    for layout in ('published', 'hf'):
+        tensors, left_out = from_ours(to_ours(state), layout)
+        assert not [name for name in tensors if name.startswith('projector')]
+        assert set(left_out) >= {name for name in state if name.startswith('projector.')}
+
+
+@pytest.mark.parametrize('wrapper', ['module.', '_orig_mod.', 'module._orig_mod.', 'model.'])
+def test_names_that_wrappers_begin_with_are_understood(wrapper):
+    for state in (to_published(tiny_sigma().state_dict()), to_hf(to_ours(tiny_sigma().state_dict()))[0]):
+        plain, wrapped = to_ours(state), to_ours({wrapper + name: tensor for name, tensor in state.items()})
+        assert set(wrapped.whole) == set(plain.whole)
+        assert not wrapped.left_out
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_a_sinusoid_in_another_precision_is_still_one(dtype):
+    state = to_mmaction(tiny_vit().state_dict()) | {'pos_embed': sinusoid_positions(8, 48)[None]}
+    assert 'positions' not in to_ours({name: tensor.to(dtype) for name, tensor in state.items()}).encoder
+    other = state | {'pos_embed': state['pos_embed'] + 0.05}
+    assert 'positions' in to_ours({name: tensor.to(dtype) for name, tensor in other.items()}).encoder
 
 
 def test_unknown_and_incomplete_files_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from sigma.data.augment import FlipClip, ShortSideJitter
 from sigma.data.clips import DecodeError, VideoClips
 from sigma.data.index import DataError, build_index
 from sigma.data.mask_transforms import DecodeFramesAndVectors, MotionMask
@@ -264,6 +265,61 @@ def test_both_kinds_of_motion_move_the_mask_as_the_content_moves(plain):
     np.testing.assert_allclose(found['codec'], [-2, -2, 0, 2], atol=0.01)
 
 
+@pytest.mark.parametrize(
+    'order', ['flip crop', 'crop flip', 'jitter flip crop', 'crop flip crop', 'crop flip crop flip']
+)
+def test_vectors_follow_crops_and_flips_as_the_pixels_do(order):
+    # Every pixel tells its place in the decoded frame by its colour, and every vector that of its block.
+    y, x = np.mgrid[:96, :128]
+    frames = [np.stack([x * 2, y * 2, 0 * x], axis=-1).astype(np.uint8)] * 4
+    rows, columns = np.mgrid[:12, :16] * 8 + 3.5
+    steps = np.broadcast_to(np.stack([columns, rows], axis=-1).astype(np.float32), (4, 12, 16, 2))
+    known = {'flip': FlipClip(1), 'crop': MultiScaleCrop(64), 'jitter': ShortSideJitter((120, 150))}
+    for seed in range(10):
+        results = {'imgs': frames, 'img_shape': (96, 128), 'original_shape': (96, 128), 'motion_steps': steps}
+        results |= {'rng': np.random.default_rng(seed)}
+        for name in order.split():
+            results = known[name](results)
+        motion = MotionMask((4, 4, 4), 0.75, 'codec', cell_pixels=16)._motion(results)[3]
+        height, width = results['crop_box'][2:]
+        places = np.asarray(results['imgs'][3], np.float32)[..., :2] / 2
+        sign = -1 if order.count('flip') == 1 else 1
+        found = motion * [sign * width / 64, height / 64]  # displacements of the map, as those of the decoded frame
+        inside = ((places > 8) & (places < [120, 88])).all(axis=-1)  # the border's vectors are repeated
+        assert inside.any()
+        assert np.abs(found - places)[inside].max() < 1.5
+
+
+def test_a_flip_after_the_mask_is_refused():
+    results = {'imgs': [], 'visible_tokens': np.array([0]), 'rng': np.random.default_rng(0)}
+    with pytest.raises(ValueError, match='swap them'):
+        FlipClip()(results)
+
+
+@pytest.mark.parametrize('num_frames', [1, 2])
+def test_a_video_too_short_to_move_has_a_still_mask(tmp_path, num_frames):
+    path = write(tmp_path / 'short.mp4', moving(num_frames))
+    frames, steps = frames_and_vectors(str(path), np.zeros(4, int))
+    assert frames.shape == (4, 96, 128, 3)
+    assert steps.shape == (4, 12, 16, 2)
+    assert not steps.any()
+
+
+def test_frames_of_several_sizes_are_a_fault_of_the_file(tmp_path):
+    from sigma.data.clips import PyAVReader
+
+    for name, size in {'a': (96, 128), 'b': (64, 96)}.items():
+        write(tmp_path / f'{name}.h264', moving(12, *size), options={'bf': '0'})
+    path = tmp_path / 'both.h264'
+    path.write_bytes((tmp_path / 'a.h264').read_bytes() + (tmp_path / 'b.h264').read_bytes())
+    indices = np.arange(4, 20, 2)
+    with pytest.raises(DecodeError, match=r'both\.h264: its frames from 4 to 18 are of several sizes'):
+        frames_and_vectors(str(path), indices)
+    with pytest.raises(DecodeError, match=r'both\.h264: its frames up to 18 are of several sizes'):
+        PyAVReader(str(path), 24).frames(indices)
+    assert frames_and_vectors(str(path), indices[:4])[1].shape == (4, 12, 16, 2)
+
+
 def test_bad_settings_are_refused(plain):
     with pytest.raises(ValueError, match="knows 'dis' and 'codec'"):
         MotionMask((2, 4, 4), motion='raft')
@@ -299,6 +355,21 @@ def test_figure_of_masks_shows_frames_and_each_mask(plain, tmp_path):
         assert same.sum() == 4
     figure.savefig(tmp_path / 'masks.png')
     assert (tmp_path / 'masks.png').stat().st_size > 1000
+
+
+def test_figure_of_masks_has_the_frames_of_each_crop(plain):
+    other = figure_config('codec')
+    other.train_dataloader.dataset.pipeline[1].stride_frames = 1
+    figure = draw_masks(plain, [figure_config('codec'), figure_config('dis'), other])
+    names = [axis.get_ylabel() for axis in figure.axes[::2]]
+    assert names == ['frames', 'motion\n(codec)', 'motion\n(dis)', 'frames', 'motion\n(codec)']
+    longer = figure_config('dis')
+    longer.train_dataloader.dataset.pipeline[1].num_frames = 8
+    longer.train_dataloader.dataset.pipeline[4].grid = (4, 4, 4)
+    longer.model.encoder.num_frames = 8
+    figure = draw_masks(plain, [other, longer])
+    shown = [sum(bool(axis.images) for axis in figure.axes[row : row + 4]) for row in range(0, 16, 4)]
+    assert shown == [2, 2, 4, 4]
 
 
 def test_figure_of_what_is_absent_is_refused(plain, tmp_path):

@@ -1,5 +1,6 @@
 """Converting a whole model between layouts, from the command."""
 
+import argparse
 import json
 import os
 import signal
@@ -102,11 +103,61 @@ def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):
     assert_one_sentence(done, 'give --inflate FRAMES')
     done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 'v.safetensors', '--inflate', 4)
     assert done.returncode == 0, done.stderr
-    assert 'cls_token' in done.stdout
+    assert 'left out: backbone.head.bias, backbone.head.weight, cls_token' in done.stdout
     assert load_file(tmp_path / 'v.safetensors')['positions'].shape == (8, 192)
     save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
     done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', tmp_path / 'o.safetensors', '--to', 'timm')
     assert_one_sentence(done, 'layout of image encoders')
+    done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', tmp_path / 'o.safetensors', '--inflate', 4)
+    assert_one_sentence(done, 'a video transformer already')
+    line = (tmp_path / 'dino.pth', tmp_path / 'o.safetensors', '--to', 'timm', '--inflate', 4)
+    assert_one_sentence(call_main(convert.main, capsys, *line), '--inflate makes a video encoder of it')
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda weights: {'model_ema': weights, 'epoch': 3},
+        lambda weights: {'model': weights, 'model_ema': {k: 0 * v for k, v in weights.items()}},
+        lambda weights: {'state_dict': {'model': weights}},
+        lambda weights: {'model': {'state_dict': weights}, 'optimizer': {'state': {}}},
+    ],
+)
+def test_weights_are_found_in_the_dictionaries_of_other_trainers(wrap, tmp_path, capsys):
+    vit = to_published(tiny_sigma().state_dict())
+    torch.save(wrap(vit), tmp_path / 'x.pth')
+    done = call_main(convert.main, capsys, tmp_path / 'x.pth', tmp_path / 'o.safetensors', '--to', 'published')
+    assert done.returncode == 0, done.stderr
+    found = load_file(tmp_path / 'o.safetensors')
+    assert set(found) == set(vit)
+    assert all(torch.equal(found[name], vit[name]) for name in vit)
+
+
+def test_what_a_released_file_says_of_its_training_is_told_and_kept(tmp_path, capsys):
+    settings = argparse.Namespace(epochs=1601, start_epoch=740, lr=2.8e-4, model='pretrain_videomae_base_patch16_224')
+    weights = to_published(tiny_sigma().state_dict())
+    torch.save({'model': weights, 'epoch': 799, 'args': settings}, tmp_path / 'x.pth')
+    out = tmp_path / 'o.safetensors'
+    done = call_main(convert.main, capsys, tmp_path / 'x.pth', out)
+    assert 'of its training the file says: epoch 799, epochs 1601, start_epoch 740' in done.stdout
+    with safe_open(out, 'pt') as file:
+        told = json.loads(file.metadata()['sigma'])['training']
+    assert told == {'epoch': 799, 'epochs': 1601, 'start_epoch': 740}
+
+
+def test_a_dictionary_that_holds_itself_is_no_trap(tmp_path, capsys):
+    circle = {'epoch': 3}
+    circle['model'] = circle
+    torch.save(circle, tmp_path / 'x.pth')
+    assert_one_sentence(
+        call_main(convert.main, capsys, tmp_path / 'x.pth', tmp_path / 'o.safetensors'), 'no named tensors'
+    )
+
+
+def test_a_file_without_weights_says_what_it_holds(tmp_path, capsys):
+    torch.save({'averaged': {'w': torch.ones(1)}, 'step': 4}, tmp_path / 'x.pth')
+    done = call_main(convert.main, capsys, tmp_path / 'x.pth', tmp_path / 'o.safetensors')
+    assert_one_sentence(done, 'model_ema, state_dict_ema, ema; found averaged, step.')
 
 
 def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, capsys):
