@@ -4,6 +4,8 @@
 
 Expected: not published; a departure that makes a mask cheaper, whose effect on scores was not measured. Four masks of a
 clip count as four clips seen, so 200 epochs show as many masks as 800. Not run here.
+The learning rate follows the clips of the global batch and not their masks, as in the released code of MAE-ST
+(arXiv:2205.09113; repeat_aug 4) and VideoMAE V2 (num_sample): masks of one clip are no independent samples.
 By FLOP count: 881 GFLOP a clip; 200 epochs of 168,913 videos take 33 H100-hours at 25 % of 990 TFLOP/s.
 """
 
