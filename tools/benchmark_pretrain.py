@@ -58,7 +58,7 @@ def add_pretrain(commands) -> None:
     add('--batch', type=int, default=8, help='clips a step')
     add('--prototypes', type=int, help='K (default: 4000 for mlp, 3000 for dino)')
     add('--steps', type=int, default=10, help='timed steps of each')
-    add('--compile', action='store_true', help='torch.compile our encoder, decoder and image encoder')
+    add('--compile', action='store_true', help='torch.compile our blocks, as tools/train.py does')
     _add_device(add)
     add('--precision', choices=PRECISIONS, default='bf16', help='of our step')
     add('--plain-precision', choices=PRECISIONS, help='of the plain step (default: fp32 on a cpu, bf16 on cuda)')
@@ -280,10 +280,10 @@ class OurStep(Step):
     def __init__(self, model, data: dict, args: argparse.Namespace) -> None:
         super().__init__(model, data, args.device, args.precision)
         if args.compile:
-            modules = [model.encoder.blocks, model.decoder.blocks]
-            modules.append(model.projector.encoder.blocks if args.variant == 'dino' else model.projector.layers)
-            for module in (m for part in modules for m in part):
-                module.compile()
+            from sigma.engine.runner import compilable_blocks
+
+            for block in compilable_blocks(model):
+                block.compile()
 
     def make_optimizer(self):
         """Through the trainer's own constructor, so that what it sets is measured."""

@@ -298,6 +298,7 @@ def prepare_reencode(options: argparse.Namespace) -> int:
     for video in index.unreadable:  # not ours: what lay there before was left alone
         print(f'  unreadable: {video.path}: {video.reason}')
     print(f'{len(copies)} of {len(videos)} videos have a copy under {out}; index: {out / "index.jsonl"}')
+    print(f'to train on them: tools/prepare.py folder {out} --out FOLDER, or k400, ssv2 ... with --root {out}')
     if bad:
         print(f'prepare: {len(bad)} of {len(videos)} videos could not be re-encoded.', file=sys.stderr)
     return 1 if (bad or index.unreadable) and not options.allow_unreadable else 0

@@ -16,7 +16,21 @@ class Bf16OptimWrapper(OptimWrapper):
     """Forward in bfloat16 by autocast, on a GPU or a CPU. No loss scaler: bf16 has fp32's range.
 
     MMEngine's `AmpOptimWrapper` refuses a CPU.
+
+    Attributes:
+        scalars: What the last step of the optimizer says for the log, on the device: the norm of the gradients where
+            `clip_grad` is set. `sigma.ScalarsHook` takes it; MMEngine would wait for the number in every step.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.scalars: dict[str, torch.Tensor] = {}
+
+    def _clip_grad(self) -> None:
+        parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs)
+        if norm is not None:  # clipping by value has none
+            self.scalars[self.grad_name] = norm.detach()
 
     @contextmanager
     def optim_context(self, model: nn.Module):

@@ -13,6 +13,11 @@ from sigma import compat
 from sigma.registry import RUNNERS
 
 
+def compilable_blocks(model: nn.Module) -> list[nn.Module]:
+    """What `--compile` compiles: the transformers' blocks of encoder, decoder and a plain ViT as image encoder."""
+    return [block for name, part in model.named_modules() if name.split('.')[-1] == 'blocks' for block in part]
+
+
 @RUNNERS.register_module()
 class Runner(MMEngineRunner):
     """As `mmengine.Runner`; everything it logs goes to the log file, warnings to the console too.
@@ -50,7 +55,7 @@ class Runner(MMEngineRunner):
         options = self.cfg.get('compile') or None
         if options is None:
             return
-        blocks = [b for name, part in self.model.named_modules() if name.split('.')[-1] == 'blocks' for b in part]
+        blocks = compilable_blocks(self.model)
         if not blocks:
             raise ValueError(f'compile was asked for, and {type(self.model).__name__} has no blocks.')
         for block in blocks:

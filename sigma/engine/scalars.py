@@ -63,7 +63,12 @@ class ScalarsHook(RuntimeInfoHook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Keep; hand over where the log is written."""
-        self._kept.append({k: v.detach() if isinstance(v, Tensor) else v for k, v in (outputs or {}).items()})
+        step = dict(outputs or {})
+        of_optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'scalars', None)
+        if of_optimizer:
+            step |= of_optimizer
+            of_optimizer.clear()
+        self._kept.append({k: v.detach() if isinstance(v, Tensor) else v for k, v in step.items()})
         if is_look(runner, batch_idx):
             self.hand_over(runner.message_hub)
 

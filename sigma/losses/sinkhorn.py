@@ -105,7 +105,8 @@ def _scale(
         raise ValueError(f'Sinkhorn was asked for {num_iterations} rounds; at least 1 is needed (published: 10).')
     scores = [s.float() for s in scores]
     row_max = [s.amax(dim=1) for s in scores]
-    facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_tensor(float(len(row_max[0])))])
+    # new_full, not new_tensor: that one would copy the number from the host and wait for it
+    facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_full((), len(row_max[0]))])
     facts = _all_reduce(facts, dist.ReduceOp.MAX)
     top, most_samples = facts[:-1], facts[-1]
     # Any constant would do for the result, were it not that v grows by this factor in every round without it.

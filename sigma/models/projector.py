@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sigma.models.attention import choose_attention
 from sigma.models.encoder import gather_tokens
+from sigma.models.packed import pack_linears
 from sigma.registry import MODELS
 
 STANDARDISE = ('tubelet', 'clip')
@@ -141,6 +142,7 @@ class ImageProjector(nn.Module):
         self.feature_dim = self.encoder.num_features
         self.encoder.requires_grad_(False)
         self.encoder.eval()
+        pack_linears(self.encoder)
 
     def train(self, mode: bool = True) -> 'ImageProjector':
         """The image encoder stays in eval mode whatever the video model does."""

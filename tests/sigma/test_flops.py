@@ -1,5 +1,6 @@
 """Operations by formula against torch's counter, and against figures computed by hand."""
 
+import contextlib
 import logging
 import sys
 
@@ -32,6 +33,41 @@ def test_formula_agrees_with_the_counter(projector, num_masks, half, monkeypatch
         sum(value for key, value in losses.items() if 'loss' in key).backward()
     parts = flops.pretraining_flops(model, data['visible'].shape[-1], data['masked'].shape[-1], num_masks or 1)
     assert counter.get_total_flops() == pytest.approx(3 * sum(parts.values()), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sigma-mlp_vit-s_k400',
+        'sigma-mlp_vit-b_ssv2_motion',
+        'sigma-mlp_vit-s_ssv2-mini_l2',
+        'sigma-dino_vit-s_ssv2',
+        'sigma-dino_vit-b_ssv2_masks4-half',
+        'videomae_vit-b_k400',
+    ],
+)
+def test_published_sizes_agree_with_the_counter(name, monkeypatch):
+    """Whole steps of shipped configs on the meta device, which multiplies nothing and is counted all the same."""
+    from sigma.data.cards import read_config
+    from sigma.registry import MODELS
+
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda device: False)  # knows no meta device
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())
+    codes = lambda scores, *_: ([s.argmax(dim=1) for s in scores], scores[0].new_zeros(2))  # noqa: E731
+    monkeypatch.setattr(sys.modules['sigma.losses.sinkhorn'], 'hard_codes_and_error', codes)
+    config = read_config(PRETRAIN / f'{name}.py')
+    settings = config.model.to_dict()
+    if 'dino' in name:
+        settings['projector'] |= {'checkpoint': None, 'random_weights': True}
+    with torch.device('meta'):
+        model = MODELS.build(settings).train()
+        clip = torch.zeros(2, 3, 16, 224, 224)
+        masks, predicted = ((2, 4), 704) if 'masks4-half' in name else ((2,), 1408)
+        visible, masked = (torch.zeros(*masks, count, dtype=torch.int64) for count in (160, predicted))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        losses = model(clip, clip, visible, masked, mode='loss')
+        sum(value for key, value in losses.items() if 'loss' in key).backward()
+    assert counter.get_total_flops() == pytest.approx(2 * sum(flops.config_flops(config).values()), rel=0.01)
 
 
 def test_parts_of_the_published_size():

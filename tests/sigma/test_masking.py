@@ -127,6 +127,19 @@ def test_running_cell_decodes_two_of_four_cells_in_turn():
     assert [i % 4 for i in later[0].tolist()[:4]] == [0, 3, 2, 3]
 
 
+@pytest.mark.parametrize('phase', range(4))
+def test_running_cell_is_the_published_one_at_the_published_size(phase):
+    """VideoMAE V2: a window of two of the four cells that moves on by one a slot; which is first differs by a phase."""
+    slots, side = 8, 14
+    window = [np.roll([0, 0, 1, 1], -(slot + phase + 2)).reshape(2, 2) for slot in range(slots)]  # 1: decoded
+    decoded = np.stack([np.tile(cell, (side // 2, side // 2)) for cell in window]).ravel()
+    tubes = torch.randperm(side**2, generator=torch.Generator().manual_seed(phase))[:20].sort().values
+    _, masked = token_indices(tubes, (slots, side, side))
+    found = running_cell(masked, torch.tensor(phase), (slots, side, side))
+    assert found.tolist() == [token for token in masked.tolist() if decoded[token]]
+    assert len(found) == 704
+
+
 def test_running_cell_wants_a_phase_a_mask():
     masked = torch.arange(8).expand(2, 2, 8)  # two masks of two clips, where one phase a clip would broadcast
     with pytest.raises(ValueError, match='num_masks of the mask before it'):

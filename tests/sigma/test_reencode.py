@@ -100,6 +100,7 @@ def test_the_command_copies_indexes_and_names_what_is_bad(videos, tmp_path, caps
     assert done.returncode == 1
     assert 'not re-encoded: cut.mp4: ' in done.stdout
     assert '2 of 3 videos have a copy' in done.stdout
+    assert f'tools/prepare.py folder {out} --out FOLDER' in done.stdout
     assert '1 of 3 videos could not be re-encoded' in done.stderr
     index = load_index(out / 'index.jsonl')
     assert {name: (v.readable, v.frames, v.width, v.height) for name, v in index.items()} == {

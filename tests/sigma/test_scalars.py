@@ -1,6 +1,7 @@
 """What a step says reaches the log without a wait in the step, and what is said of time is right."""
 
 import collections
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,8 @@ from sigma.engine.throughput import ThroughputHook
 from tests.conftest import DEMO
 from tests.forked import Run, tiny_config
 from tests.sigma.test_models import tiny_batch, tiny_sigma
+from tests.sigma.test_sinkhorn_reads import WAITS as DEVICE_WAITS
+from tests.sigma.test_sinkhorn_reads import Calls
 from tools.train import is_lost_connection, load_config, parse_args
 
 WAITS = ('item', '__float__', '__int__', '__bool__', 'tolist', 'cpu', 'numpy', '__index__', 'nonzero', 'masked_select')
@@ -111,7 +114,10 @@ def test_no_step_of_a_training_waits_between_looks(toy, tmp_path):
 
         def watched(loop, step, data_batch):
             active.append(loop.iter)
-            run_iter(loop, step, data_batch)
+            with Calls() as calls:
+                run_iter(loop, step, data_batch)
+            for name in calls.of(*DEVICE_WAITS):
+                said(name)
             active.clear()
 
         def said(name: str) -> None:
@@ -124,11 +130,14 @@ def test_no_step_of_a_training_waits_between_looks(toy, tmp_path):
 
     intervals = {'default_hooks__logger__interval': 5, 'custom_hooks__2__interval': 5, 'custom_hooks__3__interval': 5}
     checkpoint = {'default_hooks__checkpoint__interval_iters': 'None'}
-    run = Run(tiny_config(tmp_path), tmp_path / 'run', toy, prepare, **intervals, **checkpoint)
+    clip = {'optim_wrapper__clip_grad__max_norm': 1.0}
+    run = Run(tiny_config(tmp_path), tmp_path / 'run', toy, prepare, ['--amp'], **intervals, **checkpoint, **clip)
     assert run.wait() == 0, run.said
     found = collections.Counter(int(line.split()[0]) for line in waits.read_text().splitlines())
     assert set(found) == {5, 10}  # five steps an epoch
     assert max(found.values()) < 30
+    (scalars,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    assert [json.loads(line)['grad_norm'] > 0 for line in scalars.read_text().splitlines()] == [True] * 2
 
 
 def test_time_of_all_steps_since_the_last_look_counts(monkeypatch):

@@ -1,13 +1,16 @@
 """What a step costs, counted: reads of the score matrix, collectives, waits for the device. Times are not tested."""
 
+import contextlib
 import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tests.sigma.test_sinkhorn as plain
+from sigma.engine.optim import ParamGroups
 from sigma.losses.sinkhorn import SinkhornLoss, _first_largest, _Scores, hard_codes
 from tests.sigma.test_many_masks import batch, tiny
 
@@ -68,16 +71,79 @@ def test_the_counter_of_reads_counts():
     assert reads.read == pytest.approx(1.5)
 
 
+# Each makes a GPU's host wait: .item() and float(), boolean masks, unique, and a number that torch.tensor or new_tensor
+# brings over (lift_fresh).
+WAITS = ('local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'bincount', 'boolean', 'lift_fresh')
+
+
+def wrapper(model: torch.nn.Module, precision: str = 'bf16', **options):
+    """The trainer's optimizer and its wrapper."""
+    kind = {'bf16': 'sigma.Bf16OptimWrapper', 'fp32': 'mmengine.OptimWrapper'}[precision]
+    adamw = {'type': 'AdamW', 'lr': 1e-3, 'weight_decay': 0.05}
+    return ParamGroups({'type': kind, 'optimizer': adamw, **options})(model)
+
+
 @pytest.mark.parametrize('projector', ['mlp', 'image', 'pixels'])
-@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
-def test_a_step_never_waits_for_the_device(projector, precision):
+@pytest.mark.parametrize(
+    ('precision', 'num_masks', 'options'),
+    [('fp32', None, {}), ('bf16', None, {'clip_grad': {'max_norm': 1.0}}), ('bf16', 2, {})],
+)
+def test_a_step_never_waits_for_the_device(projector, precision, num_masks, options):
     model = tiny(projector).train()
-    with Calls() as calls, torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16'):
-        losses = model(**model.data_preprocessor(batch(None)), mode='loss')
-        sum(value for key, value in losses.items() if 'loss' in key).backward()
+    optimizer = wrapper(model, precision, **options)
+    data = batch(num_masks)
+    if num_masks:
+        data['decode_phase'] = [torch.zeros(num_masks, dtype=torch.int64)] * 3
+    with Calls() as calls:
+        for _ in range(2):  # the optimizer's state is there from the second on
+            model.train_step(data, optimizer)
     assert calls.of('mm', 'linear')  # forward and backward were seen
-    # .item(), float(), boolean masks and unique; each makes a GPU's host wait.
-    assert calls.of('local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'bincount', 'boolean') == []
+    assert calls.of('_fused_adamw_')
+    assert calls.of(*WAITS) == []
+    assert set(getattr(optimizer, 'scalars', {})) == ({'grad_norm'} if options else set())
+
+
+class HostCopies(TorchDispatchMode):
+    """Copies between host and device that the host waits for, and how many copies there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[str] = []
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if 'copy' in str(func):
+            source = args[1] if 'copy_' in str(func).partition('.')[2] and len(args) > 1 else args[0]
+            if source.device != result.device:
+                self.count += 1
+                is_asynchronous = (kwargs or {}).get('non_blocking', any(a is True for a in args[2:]))
+                if not is_asynchronous or result.device.type == 'cpu':
+                    self.waited.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize('projector', ['mlp', 'image', 'pixels'])
+def test_only_clips_and_masks_are_copied_to_the_device_and_none_is_waited_for(monkeypatch, projector):
+    """The meta device stands for a GPU: it holds no numbers, so that asking for one fails."""
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda device: False)  # knows no meta device
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())
+    model, data = tiny(projector).train().to('meta'), batch(None)
+    optimizer = OptimWrapper(torch.optim.AdamW([p for p in model.parameters() if p.requires_grad]))
+    with HostCopies() as copies:
+        losses = model.train_step(data, optimizer)
+    assert {value.device.type for value in losses.values()} == {'meta'}
+    assert copies.count == 2 * 3  # clip and mask of three samples
+    assert copies.waited == []
+
+
+def test_a_copy_that_is_waited_for_is_seen():
+    with HostCopies() as copies:
+        torch.ones(2).to('meta')
+        torch.ones(2).to('meta', non_blocking=True)
+        torch.empty(2, device='meta').copy_(torch.ones(2))
+        torch.empty(2, device='meta').copy_(torch.ones(2), non_blocking=True)
+    assert (copies.count, len(copies.waited)) == (4, 2)
 
 
 def test_waits_are_seen_where_there_are_some():
@@ -85,8 +151,10 @@ def test_waits_are_seen_where_there_are_some():
     with Calls() as calls:
         float(values.sum())
         values[values > 1]
+        values.new_tensor(3.0)
     assert calls.of('local_scalar_dense')
     assert calls.of('boolean')
+    assert calls.of('lift_fresh')
 
 
 def test_the_first_largest_value_is_argmaxs():
