@@ -48,9 +48,15 @@ def run_input(args: argparse.Namespace) -> None:
             raise ValueError(f'{path} cannot be read as a pretraining config: {error}') from None
         wanted, reason = (args.device_clips, 'as given') if args.device_clips else device_rate(config)
         print(f'{path}: {cores} cores for one device, which takes {wanted:.0f} clips/s ({reason})')
+        rates = {}
         for decoder in args.decoders:
             found = measure(dataset.to_dict(), args.card, decoder, args.clips)
             print_input(decoder, found, cores, wanted, config.train_dataloader.get('num_workers', 0))
+            rates[decoder] = found['clips'] / sum(found['seconds'].values())
+        steps = [step['type'] for step in dataset.pipeline]
+        if 'sigma.OpenVideo' in steps:
+            at = steps.index('sigma.OpenVideo')
+            print(other_decoder(rates, dataset.pipeline[at].get('decoder', 'decord'), at), end='')
 
 
 def device_rate(config) -> tuple[float, str]:
@@ -148,6 +154,23 @@ def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -
         "stream's motion vectors (motion='codec') or of tubes cost next to nothing.",
     }
     return bound, remedies[bound]
+
+
+def other_decoder(rates: dict[str, float], present: str, at: int) -> str:
+    """A line on a decoder by which these files are read a quarter faster than by the config's, or nothing.
+
+    Args:
+        rates: Clips a second and core by decoder.
+        present: The config's.
+        at: Where its pipeline opens the video.
+    """
+    best = max(rates, key=rates.__getitem__)
+    if present not in rates or rates[best] < 1.25 * rates[present]:
+        return ''
+    return (
+        f'  these files are read {rates[best] / rates[present]:.1f} times as fast by {best} as by {present}, which the '
+        f'config names: --cfg-options train_dataloader.dataset.pipeline.{at}.decoder={best}\n'
+    )
 
 
 def print_input(decoder: str, found: dict, cores: int, wanted: float, num_workers: int) -> None:

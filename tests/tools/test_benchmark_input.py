@@ -104,3 +104,13 @@ def test_a_video_that_cannot_be_decoded_is_named(toy, tmp_path):
 )
 def test_bad_input_is_one_sentence(capsys, arguments, words):
     assert_one_sentence(call_main(benchmark.main, capsys, 'input', *arguments), *words)
+
+
+def test_the_faster_decoder_is_named_where_the_config_has_the_other():
+    rates = {'decord': 4.0, 'pyav': 10.0}
+    said = reading.other_decoder(rates, 'decord', 0)
+    assert '2.5 times as fast by pyav as by decord' in said
+    assert 'pipeline.0.decoder=pyav' in said
+    assert not reading.other_decoder(rates, 'pyav', 0)
+    assert not reading.other_decoder({'decord': 9.0, 'pyav': 10.0}, 'decord', 0)
+    assert not reading.other_decoder({'pyav': 10.0}, 'decord', 0)  # the config's was not measured
