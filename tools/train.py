@@ -5,7 +5,8 @@
 
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
-process whose fellows are gone, in status 1; an interrupt in status 130.
+process whose fellows are gone, in status 1; an interrupt in status 130. A run that is told to end by SIGTERM or SIGUSR1
+saves its state after the step and ends in status 75.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # as sigma.CheckpointHook names them, which is not imported so soon
@@ -176,13 +178,20 @@ def main(argv: list[str] | None = None) -> int:
 
     from sigma.checkpoints import CheckpointError
     from sigma.data.index import DataError
+    from sigma.engine import CheckpointHook
     from sigma.engine.diagnostics import TrainingStopped
+    from sigma.engine.preemption import Preempted, heeding
     from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
 
     try:
         cfg = load_config(args)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        runner.train()
+        saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own would not
+        with heeding(*signals_to_heed()) if saves else nullcontext():
+            runner.train()
+    except Preempted as ended:
+        say_once(f'train: {ended}')
+        return os.EX_TEMPFAIL
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, TrainingStopped, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
@@ -199,6 +208,11 @@ def main(argv: list[str] | None = None) -> int:
         say_once('train: another process of this run is gone; the same command with --resume goes on.')
         return 1
     return 0
+
+
+def signals_to_heed() -> tuple[signal.Signals, ...]:
+    """SIGTERM and SIGUSR1; under torchrun the second alone, which ends by SIGTERM the fellows of a lost process."""
+    return (signal.SIGUSR1,) if 'TORCHELASTIC_RUN_ID' in os.environ else (signal.SIGTERM, signal.SIGUSR1)
 
 
 def end_with_torchrun() -> None:

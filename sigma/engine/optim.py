@@ -33,6 +33,11 @@ def precision_of(optim_wrapper) -> str:
     return 'fp32' if type(optim_wrapper) is OptimWrapper else type(optim_wrapper).__name__
 
 
+def is_between_updates(optim_wrapper, num_iters: int, max_iters: int) -> bool:
+    """Whether the passes so far have added up gradients that the optimizer has not taken (`accumulative_counts`)."""
+    return num_iters < max_iters and num_iters % getattr(optim_wrapper, '_accumulative_counts', 1) != 0
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroups:
     """Optimizer with no weight decay on vectors, and a learning rate that falls towards the input.

@@ -213,6 +213,22 @@ def test_torchrun_ends_with_the_process_that_was_killed_and_goes_on(torchrun, wh
     assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
 
 
+def test_torchrun_that_is_told_to_end_lets_its_processes_save(torchrun, whole, tmp_path):
+    work = tmp_path / 'run'
+    run = torchrun(work)
+    run.until((work / 'iter_2.safetensors').exists)
+    for _ in range(2):  # SLURM may send it by two ways
+        run.process.terminate()
+        time.sleep(0.05)
+    assert run.wait() == 75, run.said
+    assert 'told to end' in run.said
+    assert 'Traceback' not in run.said
+    assert f'the state after step {saved_steps(work)} of 10 is saved' in run.said
+    again = torchrun(work)
+    assert again.wait() == 0, again.said
+    assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
+
+
 @pytest.mark.slow
 def test_no_process_outlives_a_torchrun_that_was_killed(torchrun, whole, tmp_path):
     work = tmp_path / 'run'
