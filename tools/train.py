@@ -118,7 +118,7 @@ def set_resume(cfg, resume: str | None) -> None:
     saved = {int(m[1]): p for p in Path(cfg.work_dir).glob('iter_*.safetensors') if (m := SAVED.fullmatch(p.name))}
     if resume is None:
         if saved or pointer.is_file():
-            newest = pointer.read_text() if pointer.is_file() else saved[max(saved)]
+            newest = saved[max(saved)] if saved else pointer.read_text(errors='replace').strip()
             raise DataError(
                 f'{cfg.work_dir} holds a run already (newest {newest}); go on with --resume, or give another '
                 '--work-dir.'
@@ -137,9 +137,12 @@ def set_resume(cfg, resume: str | None) -> None:
             )
         cfg.load_from = resume
     elif pointer.is_file():
-        newest = Path(cfg.work_dir) / Path(pointer.read_text().strip()).name  # the folder may have moved
+        name = Path(pointer.read_text(errors='replace').strip()).name
+        newest = Path(cfg.work_dir) / name  # the folder may have moved
         if not newest.is_file():
-            raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
+            advice = f'give --resume {saved[max(saved)]}' if saved else 'give --resume FILE or clear the folder'
+            found = f'names {newest}, which is not there' if name else 'is empty'
+            raise DataError(f'{pointer} {found}; {advice}.')
         check_whole(newest, saved)
         cfg.load_from = str(newest)
     elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole

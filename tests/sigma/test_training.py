@@ -252,6 +252,23 @@ def test_a_damaged_newest_checkpoint_is_named_with_the_one_before_it(toy, whole,
     assert newest.read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
 
 
+@pytest.mark.parametrize(
+    ('contents', 'found'),
+    [
+        (b'', 'is empty'),
+        (b'\xff\xfe\x00', 'which is not there'),
+        (b'/x/iter_99.safetensors', 'iter_99.safetensors, which is'),
+    ],
+)
+def test_a_damaged_pointer_is_told_with_the_newest_checkpoint(contents, found, toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    (work / 'last_checkpoint').write_bytes(contents)
+    for arguments, words in (('--resume',), (found, f'give --resume {work / "iter_10.safetensors"}.')), ((), ['a run']):
+        done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *arguments, *demo_options(toy))
+        assert_one_sentence(done, 'last_checkpoint' if arguments else 'iter_10.safetensors', *words)
+
+
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     def call(*arguments):
         return call_main(train_tool.main, capsys, *arguments)
