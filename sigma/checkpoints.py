@@ -61,8 +61,11 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> 
     except OSError as error:
         raise CheckpointError(f'{path} could not be written: its folder cannot be made ({error}).') from error
     try:
+        with open(temporary, 'wb') as handle:
+            mode = os.fstat(handle.fileno()).st_mode  # as the umask has it; safetensors' files are their owner's alone
         write(temporary)
         with open(temporary, 'rb+') as handle:
+            os.fchmod(handle.fileno(), mode & 0o777)
             os.fsync(handle.fileno())
         os.replace(temporary, path)
         folder = os.open(path.parent, os.O_RDONLY)

@@ -4,7 +4,7 @@
 
 GPUs where there are any, else gloo on the CPU. `tools/dist_train.sh` and
 `tools/dist_test.sh` call this.
-MASTER_PORT, NNODES, NODE_RANK, MASTER_ADDR are read as torchrun's own for several machines.
+MASTER_PORT, NNODES, MASTER_ADDR are read as torchrun's own for several machines.
 SIGTERM and SIGUSR1 are handed on as SIGUSR1 to a script that heeds it (`tools/train.py` saves, and ends in 75), as
 SIGTERM to others.
 """
@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
         print(f'launch: the number of processes must be a positive number, found {found!r}.', file=sys.stderr)
         return 2
     script, processes, rest = argv[0], int(argv[1]), argv[2:]
+    os.environ.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')  # a lost machine is a page of C++ frames otherwise
     import torch
 
     gpus = torch.cuda.device_count()
@@ -41,6 +43,7 @@ def run(script: str, processes: int, rest: list[str]) -> int:
     """torchrun with its own tracebacks left out: what went wrong, the script has said."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as torchrun
 
@@ -54,7 +57,6 @@ def run(script: str, processes: int, rest: list[str]) -> int:
         if nodes == '1'
         else [
             f'--nnodes={nodes}',
-            f'--node_rank={os.environ.get("NODE_RANK", "0")}',
             '--rdzv_backend=c10d',
             f'--rdzv_endpoint={os.environ.get("MASTER_ADDR", "127.0.0.1")}:{os.environ.get("MASTER_PORT", "29500")}',
         ]
@@ -62,7 +64,8 @@ def run(script: str, processes: int, rest: list[str]) -> int:
     told: list[signal.Signals] = []
     ours = ['--signals-to-handle=SIGINT,SIGHUP,SIGQUIT'] if sys.platform == 'linux' else []  # SIGTERM: `handing_on`
     try:
-        with handing_on(told):
+        with handing_on(told), tempfile.TemporaryDirectory(prefix='sigma-launch-') as folder:
+            os.environ['SIGMA_LAUNCH'] = folder  # where a process leaves a mark that it has said what went wrong
             torchrun(
                 parse_args([*where, *ours, f'--nproc_per_node={processes}', script, *rest, '--launcher', 'pytorch'])
             )
@@ -76,9 +79,26 @@ def run(script: str, processes: int, rest: list[str]) -> int:
             name = signal.Signals(number).name
             print(f'launch: process {rank} was ended by {name} (SIGKILL is often a lack of memory).', file=sys.stderr)
         return next((code for code in codes.values() if code > 0), 1)
+    except RendezvousError as error:
+        if told:
+            return say_ended(told[0])
+        where = f'{os.environ.get("MASTER_ADDR", "127.0.0.1")}:{os.environ.get("MASTER_PORT", "29500")}'
+        print(
+            f'launch: the other machines of this run were not found at {where}, or are gone ({one_line(error)}); the '
+            'same command with --resume goes on.',
+            file=sys.stderr,
+        )
+        return 1
     except SignalException as error:  # to this process: an interrupt
         return say_ended(signal.Signals(error.sigval))
+    finally:
+        os.environ.pop('SIGMA_LAUNCH', None)
     return 0
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without line breaks."""
+    return ' '.join(str(error).split()).rstrip('.')
 
 
 def say_ended(ended: signal.Signals) -> int:

@@ -10,15 +10,14 @@ saves its state after the step and ends in status 75.
 """
 
 import argparse
-import atexit
 import ctypes
+import errno
 import importlib.util
+import logging
 import os
 import re
 import signal
 import sys
-import tempfile
-import time
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -176,6 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
+    logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
@@ -237,15 +237,14 @@ def is_lost_connection(error: RuntimeError) -> bool:
 
 def say_once(sentence: str) -> None:
     """Print what went wrong, from the first process that comes to it: which one that is, is chance."""
-    run = os.environ.get('TORCHELASTIC_RUN_ID')
-    if run is not None:
-        mark = Path(tempfile.gettempdir()) / f'sigma-said-{run}-{os.environ.get("MASTER_PORT", "")}'
+    folder = os.environ.get('SIGMA_LAUNCH')  # of tools/launch.py, on this machine
+    if folder is not None:
         try:
-            mark.touch(exist_ok=False)
+            (Path(folder) / 'said').touch(exist_ok=False)
         except FileExistsError:
             return
-        atexit.register(mark.unlink, missing_ok=True)
-        time.sleep(0.2)  # the others find the mark before it goes
+        except OSError:  # the launcher is gone, or /tmp is full
+            pass
     print(sentence, file=sys.stderr, flush=True)
 
 
@@ -261,6 +260,11 @@ def one_sentence(error: Exception) -> str:
     text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
     if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
         text = text.strip().splitlines()[-1].partition(': ')[2]
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) and cause.filename is None:
+        text += (
+            ': a file of the run, such as its log, could not be written; the newest checkpoint stays. Make room, and '
+        )
+        text += 'the same command with --resume goes on.'
     text = ' '.join(text.split())
     return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
 
