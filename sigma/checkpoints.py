@@ -20,6 +20,7 @@ import pickle
 import re
 import signal
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,7 +233,8 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         # Released SIGMA files hold their argparse arguments, a class without code of its own.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of the pickle's protocol, beside the sentence below
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.sub(r'\s+', ' ', str(error)).split('. ')[0]

@@ -192,8 +192,10 @@ def main(argv: list[str] | None = None) -> int:
         saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own would not
         with heeding(*signals_to_heed()) if saves else nullcontext():
             runner.train()
+        leave_group()
     except Preempted as ended:
         say_once(f'train: {ended}')
+        leave_group()
         return os.EX_TEMPFAIL
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, TrainingStopped, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
@@ -226,6 +228,14 @@ def end_with_torchrun() -> None:
     if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def leave_group() -> None:
+    """Close the connections to the other processes, if any: an interpreter that ends with them open may abort."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def is_lost_connection(error: RuntimeError) -> bool:

@@ -25,7 +25,7 @@ class TrainLoop(EpochBasedTrainLoop):
     seconds_waited = 0.0
 
     def __init__(self, runner, dataloader, max_epochs: int, **others) -> None:
-        if max_epochs < 1 or max_epochs != int(max_epochs):
+        if not isinstance(max_epochs, int) or max_epochs < 1:
             raise DataError(
                 f'train_cfg.max_epochs is {max_epochs}; training takes a whole number of epochs, 1 or more.'
             )

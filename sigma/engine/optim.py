@@ -49,7 +49,7 @@ class ParamGroups:
             Default 1.0, no layer decay.
 
     Raises:
-        ValueError: if layer decay is asked of a model without `blocks`.
+        ValueError: if layer decay is asked of a model without `blocks`, or a step of the optimizer of no pass.
 
     Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA: biases, norms and the mask token have no weight decay.
     """
@@ -63,6 +63,9 @@ class ParamGroups:
         if is_model_wrapper(model):
             model = model.module
         optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
+        passes = self.optim_wrapper_cfg.get('accumulative_counts', 1)
+        if not isinstance(passes, int) or passes < 1:
+            raise ValueError(f'optim_wrapper.accumulative_counts is {passes}; a step takes 1 pass or more.')
         groups = self.groups(model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.0))
         if optimizer_cfg['type'] in ('Adam', 'AdamW'):
             optimizer_cfg.setdefault('fused', True)  # one pass over the parameters, on a CPU too

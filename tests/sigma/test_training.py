@@ -293,6 +293,8 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     assert_one_sentence(demo(toy, train_dataloader__batch_size=500), 'global batch of 500', '40 videos')
     assert_one_sentence(demo(toy, train_cfg__max_epochs=0), 'max_epochs is 0', '1 or more')
     assert_one_sentence(demo(toy, train_cfg__max_epochs=1.5), 'max_epochs is 1.5', 'whole number')
+    assert_one_sentence(demo(toy, train_cfg__max_epochs='many'), 'max_epochs is many', 'whole number')
+    assert_one_sentence(demo(toy, optim_wrapper__accumulative_counts=0), 'accumulative_counts is 0', '1 pass or more')
     assert_one_sentence(demo(toy, default_hooks__checkpoint__interval_epochs=0), 'every 0 epochs', 'start at 1')
     assert not list((tmp_path / 'work').glob('*.safetensors'))
     assert not list((tmp_path / 'work').glob('iter_*'))
