@@ -20,6 +20,7 @@ import pickle
 import re
 import signal
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,11 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> 
     except OSError as error:
         raise CheckpointError(f'{path} could not be written: its folder cannot be made ({error}).') from error
     try:
+        with open(temporary, 'wb') as handle:
+            mode = os.fstat(handle.fileno()).st_mode  # as the umask has it; safetensors' files are their owner's alone
         write(temporary)
         with open(temporary, 'rb+') as handle:
+            os.fchmod(handle.fileno(), mode & 0o777)
             os.fsync(handle.fileno())
         os.replace(temporary, path)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -231,7 +235,8 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
 def _read_pickle(path: Path) -> Weights:
     try:
         # Released SIGMA files hold their argparse arguments, a class without code of its own.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of the pickle's protocol, beside the sentence below
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.sub(r'\s+', ' ', str(error)).split('. ')[0]

@@ -6,7 +6,8 @@
 # Submit from the root of this checkout (or set SIGMA_ROOT). Options of the site (partition, account, time) go to
 # sbatch. PROCESSES_PER_NODE is the number of GPUs a node unless set. The run goes on from its newest checkpoint
 # whenever the job starts again: after a preemption or a lost node SLURM requeues it; before its time is over, this
-# script does. Bad input (status 2) and a training that has to stop (status 3) end the job and are not requeued.
+# script does. The training is told first and saves after the step that it is in; SECONDS_TO_SAVE (150) is what the
+# script waits for that. Bad input (status 2) and a training that has to stop (status 3) end the job and are not requeued.
 #SBATCH --job-name=sigma
 #SBATCH --ntasks-per-node=1
 #SBATCH --requeue
@@ -42,17 +43,41 @@ fi
 export MASTER_ADDR MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on one node do not meet
 export NNODES=${SLURM_NNODES:-1}
 
-requeue() {
-    if ! scontrol requeue "$SLURM_JOB_ID"; then
-        echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over and it cannot be requeued; submit it again." >&2
-        exit 1
-    fi
-    echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over; it is requeued and goes on from its newest checkpoint."
-    exit 0
+
+told=''
+step=''
+tell() { # srun hands SIGUSR1 on to every node, where the training saves after the step that it is in
+    told=$1
+    [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null
 }
-trap requeue USR1
+trap 'tell USR1' USR1 # of --signal: the time is nearly over
+trap 'tell TERM' TERM # a preemption, after which SLURM requeues by itself, or scancel, after which nobody should
 
 # shellcheck disable=SC2016  # SLURM_NODEID is each node's own
 srun --kill-on-bad-exit=1 --ntasks-per-node=1 bash -c 'NODE_RANK=$SLURM_NODEID exec "$@"' node \
     "${PYTHON:-python}" tools/launch.py tools/train.py "$processes" "$config" --resume "$@" &
-wait $! # in the background, so that the signal is heard while it runs
+step=$!
+[ -n "$told" ] || wait "$step" # in the background, so that the signal is heard while it runs
+status=$?
+[ -n "$told" ] || exit "$status"
+
+seconds=${SECONDS_TO_SAVE:-150} # of the 180 that are left
+deadline=$((SECONDS + seconds))
+while kill -0 "$step" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.5; done
+if kill -0 "$step" 2>/dev/null; then
+    status=''
+    saved="it did not end within $seconds s and goes on from its newest checkpoint, maybe an old one"
+else
+    wait "$step"
+    status=$?
+    saved="it goes on from its newest checkpoint"
+fi
+case $status in
+0 | 2 | 3) exit "$status" ;; # complete, or not to be helped by another start
+esac
+[ "$told" = USR1 ] || exit "${status:-1}"
+if ! scontrol requeue "$SLURM_JOB_ID"; then
+    echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over and it cannot be requeued; submit it again." >&2
+    exit 1
+fi
+echo "slurm_train: the time of job $SLURM_JOB_ID is nearly over; it is requeued: $saved."

@@ -6,20 +6,22 @@
 `--resume` goes on from the newest checkpoint of the work directory, or from FILE. `--knn` scores the features by
 nearest neighbours on a labelled card, every ten epochs and after the last.
 Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
-process whose fellows are gone, in status 1; an interrupt in status 130.
+process whose fellows are gone, in status 1; an interrupt in status 130. A run that is told to end by SIGTERM or SIGUSR1
+saves its state after the step and ends in status 75.
 """
 
 import argparse
 import atexit
 import ctypes
+import errno
 import importlib.util
+import logging
 import os
 import re
 import signal
 import sys
-import tempfile
-import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # as sigma.CheckpointHook names them, which is not imported so soon
@@ -141,7 +143,7 @@ def set_resume(cfg, resume: str | None) -> None:
     saved = {int(m[1]): p for p in Path(cfg.work_dir).glob('iter_*.safetensors') if (m := SAVED.fullmatch(p.name))}
     if resume is None:
         if saved or pointer.is_file():
-            newest = pointer.read_text() if pointer.is_file() else saved[max(saved)]
+            newest = saved[max(saved)] if saved else pointer.read_text(errors='replace').strip()
             raise DataError(
                 f'{cfg.work_dir} holds a run already (newest {newest}); go on with --resume, or give another '
                 '--work-dir.'
@@ -160,9 +162,12 @@ def set_resume(cfg, resume: str | None) -> None:
             )
         cfg.load_from = resume
     elif pointer.is_file():
-        newest = Path(cfg.work_dir) / Path(pointer.read_text().strip()).name  # the folder may have moved
+        name = Path(pointer.read_text(errors='replace').strip()).name
+        newest = Path(cfg.work_dir) / name  # the folder may have moved
         if not newest.is_file():
-            raise DataError(f'{pointer} names {newest}, which is not there; give --resume FILE or clear the folder.')
+            advice = f'give --resume {saved[max(saved)]}' if saved else 'give --resume FILE or clear the folder'
+            found = f'names {newest}, which is not there' if name else 'is empty'
+            raise DataError(f'{pointer} {found}; {advice}.')
         check_whole(newest, saved)
         cfg.load_from = str(newest)
     elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole
@@ -196,18 +201,28 @@ def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
+    logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
     from sigma.checkpoints import CheckpointError
     from sigma.data.index import DataError
+    from sigma.engine import CheckpointHook
     from sigma.engine.diagnostics import TrainingStopped
+    from sigma.engine.preemption import Preempted, heeding
     from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
 
     try:
         cfg = load_config(args)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        runner.train()
+        saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own would not
+        with heeding(*signals_to_heed()) if saves else nullcontext():
+            runner.train()
+        leave_group()
+    except Preempted as ended:
+        say_once(f'train: {ended}')
+        leave_group()
+        return os.EX_TEMPFAIL
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, TrainingStopped, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
@@ -226,6 +241,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def signals_to_heed() -> tuple[signal.Signals, ...]:
+    """SIGTERM and SIGUSR1; under torchrun the second alone, which ends by SIGTERM the fellows of a lost process."""
+    return (signal.SIGUSR1,) if 'TORCHELASTIC_RUN_ID' in os.environ else (signal.SIGTERM, signal.SIGUSR1)
+
+
 def end_with_torchrun() -> None:
     """Let the kernel end this process when the torchrun above it is gone, even by SIGKILL.
 
@@ -234,6 +254,14 @@ def end_with_torchrun() -> None:
     if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def leave_group() -> None:
+    """Close the connections to the other processes, if any: an interpreter that ends with them open may abort."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def is_lost_connection(error: RuntimeError) -> bool:
@@ -245,15 +273,14 @@ def is_lost_connection(error: RuntimeError) -> bool:
 
 def say_once(sentence: str) -> None:
     """Print what went wrong, from the first process that comes to it: which one that is, is chance."""
-    run = os.environ.get('TORCHELASTIC_RUN_ID')
-    if run is not None:
-        mark = Path(tempfile.gettempdir()) / f'sigma-said-{run}-{os.environ.get("MASTER_PORT", "")}'
+    folder = os.environ.get('SIGMA_LAUNCH')  # of tools/launch.py, on this machine
+    if folder is not None:
         try:
-            mark.touch(exist_ok=False)
+            (Path(folder) / 'said').touch(exist_ok=False)
         except FileExistsError:
             return
-        atexit.register(mark.unlink, missing_ok=True)
-        time.sleep(0.2)  # the others find the mark before it goes
+        except OSError:  # the launcher is gone, or /tmp is full
+            pass
     print(sentence, file=sys.stderr, flush=True)
 
 
@@ -269,9 +296,28 @@ def one_sentence(error: Exception) -> str:
     text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
     if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
         text = text.strip().splitlines()[-1].partition(': ')[2]
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) and cause.filename is None:
+        text += (
+            ': a file of the run, such as its log, could not be written; the newest checkpoint stays. Make room, and '
+        )
+        text += 'the same command with --resume goes on.'
     text = ' '.join(text.split())
     return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
 
 
+def end(status: int) -> None:
+    """End this process; one of several without taking its libraries apart.
+
+    When torch's and gloo's threads are taken apart with the interpreter, about one complete run of two processes in
+    twelve was aborted (SIGABRT, "terminate called without an active exception") and so had failed for its launcher.
+    """
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        sys.exit(status)
+    atexit._run_exitfuncs()  # the loader's processes, logs
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    end(main())

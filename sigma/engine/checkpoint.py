@@ -4,11 +4,12 @@ import hashlib
 import logging
 import random
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -22,7 +23,8 @@ from sigma.checkpoints import (
     sha256_of_tensors,
     write_atomically,
 )
-from sigma.engine.optim import precision_of
+from sigma.engine.optim import is_between_updates, precision_of
+from sigma.engine.preemption import Preempted, told_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
 from sigma.layouts import Converted, from_ours, to_ours
 from sigma.registry import HOOKS
@@ -39,6 +41,10 @@ class CheckpointHook(Hook):
         interval_iters: Additional checkpoints within epochs; None for none.
         keep: Newest files that stay.
 
+    A run that is told to end (`sigma.engine.preemption`) is saved after the step and raises `Preempted`. Where several
+    passes make one step of the optimizer, a checkpoint that falls among them is written after the last of them: what
+    they have added up is in none.
+
     Files in the work directory: `iter_N.safetensors` (tensors; everything else is JSON in the header; nothing is
     pickled), `last_checkpoint` (the newest file's path, what `--resume` reads), and after training
     `encoder.safetensors`, the encoder's weights alone. Random states of every process are in the state.
@@ -49,21 +55,30 @@ class CheckpointHook(Hook):
     def __init__(self, interval_epochs: int = 1, interval_iters: int | None = None, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f'CheckpointHook was asked to keep {keep} files; at least 1 must stay.')
+        if interval_epochs < 1 or (interval_iters is not None and interval_iters < 1):
+            raise ValueError(
+                f'CheckpointHook was asked for a checkpoint every {interval_epochs} epochs and {interval_iters} steps; '
+                'both start at 1, and None is no checkpoint within epochs.'
+            )
         self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
         self._random_state: dict | None = None
+        self._is_due = False
+        self._told: signal.Signals | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Save within an epoch; its last step is left to `after_train_epoch`, when all schedulers have moved."""
         done = runner.iter + 1
-        steps = len(runner.train_dataloader)
-        if self.interval_iters and done % self.interval_iters == 0 and done % steps:
-            self.save(runner, done, runner.epoch)
+        self._told = self._told or told_to_end(runner)
+        at_interval = bool(self.interval_iters) and done % self.interval_iters == 0
+        self._is_due = self._is_due or at_interval or self._told is not None
+        if done % len(runner.train_dataloader):
+            self._save_if_due(runner, done, runner.epoch)
 
     def after_train_epoch(self, runner) -> None:
         """Save at the end of an epoch."""
         epochs = runner.epoch + 1
-        if epochs % self.interval_epochs == 0 or epochs == runner.max_epochs:
-            self.save(runner, runner.iter, epochs)
+        self._is_due = self._is_due or epochs % self.interval_epochs == 0 or epochs == runner.max_epochs
+        self._save_if_due(runner, runner.iter, epochs)
 
     def after_train(self, runner) -> None:
         """Leave the encoder's weights for others to use."""
@@ -80,6 +95,19 @@ class CheckpointHook(Hook):
             }
             path = save_tensors(Path(runner.work_dir) / 'encoder.safetensors', tensors, header)
             runner.logger.info(f'Encoder weights: {path} (sha256 of tensors {header["sha256"]})')
+
+    def _save_if_due(self, runner, num_iters: int, num_epochs: int) -> None:
+        """Save if that is due and no gradient is half added up; end a run that was told to, if steps are left."""
+        if not self._is_due or is_between_updates(runner.optim_wrapper, num_iters, runner.max_iters):
+            return
+        self.save(runner, num_iters, num_epochs)
+        self._is_due = False
+        if self._told is not None and num_iters < runner.max_iters:
+            barrier()  # nobody leaves while the first process still writes: a launcher would end it
+            raise Preempted(
+                f'This run was told to end ({self._told.name}): the state after step {num_iters} of {runner.max_iters} '
+                'is saved; the same command with --resume goes on from it.'
+            )
 
     def save(self, runner, num_iters: int, num_epochs: int) -> None:
         """Write the state after `num_iters` steps, then drop what is older than the newest `keep`."""

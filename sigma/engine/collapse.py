@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sigma.engine.checkpoint import CheckpointHook
 from sigma.engine.diagnostics import TrainingStopped
+from sigma.engine.optim import is_between_updates
 from sigma.losses.sinkhorn import SinkhornLoss, feature_spread
 from sigma.registry import HOOKS
 
@@ -96,7 +97,8 @@ class CollapseHook(Hook):
     (VideoMAE) the encoder's visible tokens are looked at.
 
     Raises:
-        TrainingStopped: with `stop`, before the step after the alarm; the state after the last step is saved.
+        TrainingStopped: with `stop`, before the step after the alarm, or before the next whose gradients are not added
+            to others; the state after the last step is saved.
     """
 
     priority = 'NORMAL'
@@ -231,7 +233,9 @@ class CollapseHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Stop where that was asked for, with the state saved."""
-        if self.stop and self.alarm is not None:
+        if not self.stop or self.alarm is None:
+            return
+        if not is_between_updates(runner.optim_wrapper, runner.iter, runner.max_iters):
             for hook in runner.hooks:
                 if isinstance(hook, CheckpointHook):
                     hook.save(runner, runner.iter, runner.epoch)

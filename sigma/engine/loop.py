@@ -17,9 +17,19 @@ class TrainLoop(EpochBasedTrainLoop):
 
     Attributes:
         seconds_waited: For the loader's batches, since the process began.
+
+    Raises:
+        DataError: if there is nothing to train, `max_epochs` below 1.
     """
 
     seconds_waited = 0.0
+
+    def __init__(self, runner, dataloader, max_epochs: int, **others) -> None:
+        if not isinstance(max_epochs, int) or max_epochs < 1:
+            raise DataError(
+                f'train_cfg.max_epochs is {max_epochs}; training takes a whole number of epochs, 1 or more.'
+            )
+        super().__init__(runner, dataloader, max_epochs, **others)
 
     def run_epoch(self) -> None:
         """One epoch, or what is left of it."""

@@ -47,6 +47,11 @@ def precision_of(optim_wrapper) -> str:
     return 'fp32' if type(optim_wrapper) is OptimWrapper else type(optim_wrapper).__name__
 
 
+def is_between_updates(optim_wrapper, num_iters: int, max_iters: int) -> bool:
+    """Whether the passes so far have added up gradients that the optimizer has not taken (`accumulative_counts`)."""
+    return num_iters < max_iters and num_iters % getattr(optim_wrapper, '_accumulative_counts', 1) != 0
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroups:
     """Optimizer with no weight decay on vectors, and a learning rate that falls towards the input.
@@ -58,7 +63,7 @@ class ParamGroups:
             Default 1.0, no layer decay.
 
     Raises:
-        ValueError: if layer decay is asked of a model without `blocks`.
+        ValueError: if layer decay is asked of a model without `blocks`, or a step of the optimizer of no pass.
 
     Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA: biases, norms and the mask token have no weight decay.
     """
@@ -72,6 +77,9 @@ class ParamGroups:
         if is_model_wrapper(model):
             model = model.module
         optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
+        passes = self.optim_wrapper_cfg.get('accumulative_counts', 1)
+        if not isinstance(passes, int) or passes < 1:
+            raise ValueError(f'optim_wrapper.accumulative_counts is {passes}; a step takes 1 pass or more.')
         groups = self.groups(model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.0))
         if optimizer_cfg['type'] in ('Adam', 'AdamW'):
             optimizer_cfg.setdefault('fused', True)  # one pass over the parameters, on a CPU too

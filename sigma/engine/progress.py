@@ -38,6 +38,13 @@ class ProgressHook(Hook):
         """Open the bar at the step where training starts or goes on."""
         self.title = self.title or runner.work_dir.rstrip('/').rsplit('/', 1)[-1]
         self.started, self.first, self.last_line = time.time(), runner.iter, 0.0
+        if runner.iter >= runner.max_iters:
+            print(
+                f'{self.title}: complete, at epoch {runner.epoch} (step {runner.iter}) of {runner.max_epochs} asked '
+                'for; nothing was trained.',
+                file=sys.stderr,
+            )
+            return
         if sys.stderr.isatty():
             self.bar = Progress(
                 TextColumn('{task.description}'),

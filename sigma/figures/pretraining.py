@@ -14,10 +14,13 @@ PAPER_WIDTH_INCHES = 7.0
 COLUMNS = 3
 # Okabe and Ito's colours, told apart with any colour vision, as in the figures of results.
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#9A9A9A')
-# These first, in this order; others follow by name.
+# These first, in this order, and those last; others stand between them by name.
 FIRST = ('loss', 'loss_pred', 'loss_target', 'loss_pixels', 'loss_l2', 'prototypes_used', 'code_entropy', 'agreement')
+LAST = ('knn/top1', 'lr', 'clips_per_second', 'data_wait_percent')
+TITLES = {'knn/top1': 'kNN top-1 (%)', 'data_wait_percent': 'data wait (%)', 'lr': 'learning rate'}
 # Clocks and counters, no curves of a training.
-LEFT_OUT = {'base_lr', 'data_time', 'time', 'epoch', 'iter', 'step', 'memory', 'undecodable_videos'}
+LEFT_OUT = {'base_lr', 'data_time', 'time', 'epoch', 'iter', 'step', 'memory', 'undecodable_videos', 'knn/clips_scored'}
+FEW_POINTS = 20  # up to so many are marked, since the line between them was not measured
 POINTS_OF_MEAN = 50  # windows of the running mean over a whole curve
 
 Curve = tuple[list[int], list[float]]
@@ -42,19 +45,20 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
         raise DataError('No run was given to draw; give work directories of tools/train.py.')
     curves = {name: read_curves(run) for name, run in zip(_names(runs), runs)}
     found = {quantity for by_quantity in curves.values() for quantity in by_quantity}
-    quantities = [q for q in FIRST if q in found] + sorted(found - set(FIRST))
+    middle = sorted(found - set(FIRST) - set(LAST))
+    quantities = [q for q in (*FIRST, *middle, *LAST) if q in found]
     rows = math.ceil(len(quantities) / COLUMNS)
     with matplotlib.rc_context({'font.size': 7, 'axes.spines.top': False, 'axes.spines.right': False}):
         figure = Figure((PAPER_WIDTH_INCHES, 1.35 * rows + 0.35), layout='constrained')
         axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
         for axis, quantity in zip(axes, quantities):
-            axis.set_title(quantity.replace('_', ' '), fontsize=7)
+            axis.set_title(TITLES.get(quantity, quantity.replace('_', ' ')), fontsize=7)
             for number, (name, by_quantity) in enumerate(curves.items()):
                 if quantity in by_quantity:
                     steps, values = by_quantity[quantity]
                     colour = COLOURS[number % len(COLOURS)]
                     axis.plot(steps, values, color=colour, linewidth=0.4, alpha=0.4)
-                    dot = '.' if len(steps) == 1 else None  # a line of one point is not to be seen
+                    dot = '.' if len(steps) <= FEW_POINTS else None
                     axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name, marker=dot)
         for axis in axes[len(quantities) :]:
             axis.set_axis_off()

@@ -1,6 +1,7 @@
 """Checkpoints: whole or not at all, nothing executed, every tensor placed."""
 
 import argparse
+import os
 import pickle
 import random
 import warnings
@@ -74,7 +75,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ['x.safetensors']
 
 
-def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path):
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = save_tensors(tmp_path / 'x.safetensors', {'a': torch.ones(2)}, {'kind': 'encoder'})
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, recwarn):
     target = tmp_path / 'written'
     for name, content in (
         ('bare.pth', Hostile(target)),
@@ -87,6 +97,7 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path):
     with pytest.raises(CheckpointError):
         read_weights(tmp_path / 'old.pkl')
     assert not target.exists()
+    assert not recwarn.list  # one sentence, and no word of torch's about the pickle's protocol
 
 
 def test_released_files_with_argparse_arguments_are_read(tmp_path):

@@ -84,7 +84,8 @@ class Recorder(CheckpointHook):
 
 def fake(model, *hooks):
     hub = MessageHub.get_instance('test_diagnostics')
-    return SimpleNamespace(model=model, iter=0, epoch=0, max_iters=1000, message_hub=hub, hooks=list(hooks))
+    settings = {'iter': 0, 'epoch': 0, 'max_iters': 1000, 'message_hub': hub, 'optim_wrapper': None}
+    return SimpleNamespace(model=model, hooks=list(hooks), **settings)
 
 
 def steps_until_alarm(features, model=None, most: int = 60, **settings) -> int | None:

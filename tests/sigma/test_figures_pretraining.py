@@ -68,6 +68,17 @@ def test_a_curve_of_one_point_is_seen(tmp_path):
     assert [line.get_marker() for line in axis.lines] == ['None', '.']
 
 
+def test_few_points_are_marked_and_clocks_come_last(tmp_path):
+    quantities = ('lr', 'clips_per_second', 'data_wait_percent', 'knn/clips_scored', 'churn', 'loss')
+    log(tmp_path, range(30), **dict.fromkeys(quantities, float))
+    with next(tmp_path.rglob('scalars.json')).open('a') as file:
+        file.write('{"knn/top1": 30.0, "step": 29}\n')
+    axes = {axis.get_title(): axis for axis in draw_pretraining([tmp_path]).axes if axis.get_title()}
+    assert list(axes) == ['loss', 'churn', 'kNN top-1 (%)', 'learning rate', 'clips per second', 'data wait (%)']
+    assert axes['kNN top-1 (%)'].lines[1].get_marker() == '.'
+    assert axes['loss'].lines[1].get_marker() == 'None'
+
+
 def test_a_validation_has_the_step_of_the_training_before_it(tmp_path):
     log(tmp_path, range(1, 5), tail='{"knn_top1": 30.0, "step": 1}\n', loss=lambda s: 1.0)
     assert read_curves(tmp_path)['knn_top1'] == ([4], [30.0])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sigma.engine import DiagnosticsHook
 from tests.conftest import ROOT, demo_options
 from tests.forked import Group, Places, Samples, tiny_config
 from tests.sigma.test_safe_to_kill import FINAL, INTERVAL, saved_steps
@@ -97,6 +98,29 @@ def test_processes_are_given_different_samples_and_write_one_checkpoint(whole):
 def test_one_process_is_killed(rank, place, which, config, toy, whole, tmp_path):
     numbers = [number for number, name in enumerate(places_of(whole, rank)) if name == place]
     kill_one(rank, numbers[which], config, toy, whole, tmp_path)
+
+
+def test_a_loss_that_is_no_number_on_one_process_stops_both_and_keeps_the_state_before(config, toy, whole, tmp_path):
+    def no_number_in_the_fourth_step():
+        original, steps = DiagnosticsHook.after_train_iter, []
+
+        def after_train_iter(hook, runner, batch_idx, data_batch=None, outputs=None):
+            steps.append(batch_idx)
+            outputs = outputs | {'loss': outputs['loss'] * float('nan')} if len(steps) == 4 else outputs
+            return original(hook, runner, batch_idx, data_batch, outputs)
+
+        DiagnosticsHook.after_train_iter = after_train_iter
+
+    work = tmp_path / 'nan'
+    group = Group(config, work, toy, (None, no_number_in_the_fourth_step), **HALF)
+    assert set(group.wait()) <= {3, -signal.SIGKILL}
+    assert 'The loss of step 4 is nan' in group.said
+    assert 'Lower the learning rate' in group.said
+    assert 'Traceback' not in group.said
+    assert saved_steps(work) == 2  # not 4, where one was due
+    resumed = start(config, toy, work)
+    assert resumed.wait() == [0, 0], resumed.said
+    assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
 
 
 @pytest.mark.slow
@@ -208,6 +232,22 @@ def test_torchrun_ends_with_the_process_that_was_killed_and_goes_on(torchrun, wh
     assert 'Traceback' not in run.said
     assert not alive(first)
     assert not (work / FINAL).exists()
+    again = torchrun(work)
+    assert again.wait() == 0, again.said
+    assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
+
+
+def test_torchrun_that_is_told_to_end_lets_its_processes_save(torchrun, whole, tmp_path):
+    work = tmp_path / 'run'
+    run = torchrun(work)
+    run.until((work / 'iter_2.safetensors').exists)
+    for _ in range(2):  # SLURM may send it by two ways
+        run.process.terminate()
+        time.sleep(0.05)
+    assert run.wait() == 75, run.said
+    assert 'told to end' in run.said
+    assert 'Traceback' not in run.said
+    assert f'the state after step {saved_steps(work)} of 10 is saved' in run.said
     again = torchrun(work)
     assert again.wait() == 0, again.said
     assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()

@@ -218,6 +218,16 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):
     assert (whole / 'iter_10.safetensors').stat().st_mtime_ns == before
 
 
+def test_a_complete_run_says_that_nothing_is_left_to_train(toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *demo_options(toy))
+    assert_one_sentence(done, 'run: complete, at epoch 2 (step 10) of 2 asked for; nothing was trained.', status=0)
+    assert (work / 'iter_10.safetensors').read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
+    encoders = [read_weights(folder / 'encoder.safetensors').header['sha256'] for folder in (work, whole)]
+    assert encoders[0] == encoders[1]
+
+
 def test_checkpoints_without_a_pointer_are_neither_overwritten_nor_lost(toy, whole, tmp_path, capsys):
     work = tmp_path / 'run'
     shutil.copytree(whole, work)
@@ -297,6 +307,23 @@ def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy,
     assert_one_sentence(no_pipeline, 'no sigma.OpenVideo and no sigma.SampleDense', 'custom_hooks')
 
 
+@pytest.mark.parametrize(
+    ('contents', 'found'),
+    [
+        (b'', 'is empty'),
+        (b'\xff\xfe\x00', 'which is not there'),
+        (b'/x/iter_99.safetensors', 'iter_99.safetensors, which is'),
+    ],
+)
+def test_a_damaged_pointer_is_told_with_the_newest_checkpoint(contents, found, toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    (work / 'last_checkpoint').write_bytes(contents)
+    for arguments, words in (('--resume',), (found, f'give --resume {work / "iter_10.safetensors"}.')), ((), ['a run']):
+        done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *arguments, *demo_options(toy))
+        assert_one_sentence(done, 'last_checkpoint' if arguments else 'iter_10.safetensors', *words)
+
+
 def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     def call(*arguments):
         return call_main(train_tool.main, capsys, *arguments)
@@ -319,6 +346,12 @@ def test_bad_input_ends_in_one_sentence(toy, tmp_path, capsys):
     coarser = demo(toy, train_dataloader__dataset__pipeline__4__grid='(2,2)')
     assert_one_sentence(coarser, 'TubeMask draws masks of 2x2 cells', '8x4x4 tokens')
     assert_one_sentence(demo(toy, train_dataloader__batch_size=500), 'global batch of 500', '40 videos')
+    assert_one_sentence(demo(toy, train_cfg__max_epochs=0), 'max_epochs is 0', '1 or more')
+    assert_one_sentence(demo(toy, train_cfg__max_epochs=1.5), 'max_epochs is 1.5', 'whole number')
+    assert_one_sentence(demo(toy, train_cfg__max_epochs='many'), 'max_epochs is many', 'whole number')
+    assert_one_sentence(demo(toy, optim_wrapper__accumulative_counts=0), 'accumulative_counts is 0', '1 pass or more')
+    assert_one_sentence(demo(toy, default_hooks__checkpoint__interval_epochs=0), 'every 0 epochs', 'start at 1')
+    assert not list((tmp_path / 'work').glob('*.safetensors'))
     assert not list((tmp_path / 'work').glob('iter_*'))
 
 

@@ -1,19 +1,35 @@
 """The SLURM script, through stand-ins for srun and scontrol on the path."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.conftest import DEMO, ROOT, assert_one_sentence
+from sigma.checkpoints import read_training_state
+from tests.conftest import DEMO, ROOT, assert_one_sentence, demo_options
+from tests.forked import tiny_config
 
+# As the real one: a task a node, and SIGUSR1 goes on to all of them.
 SRUN = """#!/usr/bin/env bash
 echo "srun $*" >>"$SEEN"
 while [[ "$1" == --* ]]; do shift; done
-for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done
-exit "${SRUN_STATUS:-0}"
+tasks=()
+trap 'kill -USR1 "${tasks[@]}"' USR1
+for ((SLURM_NODEID = 0; SLURM_NODEID < SLURM_NNODES; SLURM_NODEID++)); do
+    export SLURM_NODEID
+    "$@" &
+    tasks+=($!)
+done
+status=0
+for task in "${tasks[@]}"; do
+    while kill -0 "$task" 2>/dev/null; do wait "$task"; done
+    wait "$task" || status=$?
+done
+exit "${SRUN_STATUS:-$status}"
 """
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $*" >>"$SEEN"
@@ -22,8 +38,9 @@ echo "scontrol $*" >>"$SEEN"
 """
 # In the place of Python: what a node is told.
 NODE = """#!/usr/bin/env bash
+trap 'echo "told $NODE_RANK" >>"$SEEN"; [ -z "${TOLD_STATUS:-}" ] || exit "$TOLD_STATUS"' USR1
 echo "node $NODE_RANK of $NNODES at $MASTER_ADDR:$MASTER_PORT: $*" >>"$SEEN"
-sleep "${NODE_SECONDS:-0}"
+for ((i = 0; i < 10 * ${NODE_SECONDS:-0}; i++)); do sleep 0.1; done
 """
 
 
@@ -61,7 +78,7 @@ def test_every_node_starts_its_processes_and_meets_at_the_first(cluster, tmp_pat
     call = f'tools/launch.py tools/train.py 4 {config} --resume --work-dir runs/x --amp'
     assert seen[0] == 'scontrol show hostnames node[7-8]'
     assert seen[1].startswith('srun --kill-on-bad-exit=1 --ntasks-per-node=1 bash -c')
-    assert seen[2:] == [f'node {rank} of 2 at node7:20017: {call}' for rank in (0, 1)]  # 20000 + 40017 % 20000
+    assert sorted(seen[2:]) == [f'node {rank} of 2 at node7:20017: {call}' for rank in (0, 1)]  # 20000 + 40017 % 20000
 
 
 def test_directives_ask_for_requeue_and_a_warning(tmp_path):
@@ -74,12 +91,11 @@ def test_directives_ask_for_requeue_and_a_warning(tmp_path):
     assert all(lines.index(line) < first_command for line in directives)  # SLURM stops reading there
 
 
-@pytest.mark.parametrize(('refused', 'status', 'said'), [(0, 0, 'it is requeued'), (1, 1, 'cannot be requeued')])
-def test_a_job_whose_time_is_nearly_over_is_requeued(refused, status, said, cluster, tmp_path):
-    script = ROOT / 'tools' / 'slurm_train.sh'
-    environment = cluster | {'NODE_SECONDS': '20', 'REQUEUE_STATUS': str(refused)}
+@contextlib.contextmanager
+def running(environment: dict, *arguments, until):
+    """A job, from when `until()` holds; ended with all that it started."""
     process = subprocess.Popen(
-        ['bash', str(script), str(DEMO)],
+        ['bash', str(ROOT / 'tools' / 'slurm_train.sh'), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,17 +103,61 @@ def test_a_job_whose_time_is_nearly_over_is_requeued(refused, status, said, clus
         start_new_session=True,
     )
     try:
-        deadline = time.time() + 30
-        while 'node 0' not in ((tmp_path / 'seen').read_text() if (tmp_path / 'seen').exists() else ''):
+        deadline = time.time() + 120
+        while not until():
+            assert process.poll() is None, process.stdout.read()
             assert time.time() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGUSR1)
-        assert process.wait(timeout=10) == status
-        assert said in process.stdout.readline()
-        assert 'scontrol requeue 40017' in (tmp_path / 'seen').read_text().splitlines()
+        yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the stand-ins that sleep
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the stand-ins that sleep
         process.stdout.close()
+
+
+def lines(file) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.mark.parametrize(
+    ('number', 'settings', 'status', 'said', 'requeued'),
+    [
+        (signal.SIGUSR1, {'TOLD_STATUS': '75'}, 0, 'it is requeued: it goes on from its newest checkpoint.', True),
+        (signal.SIGUSR1, {'TOLD_STATUS': '75', 'REQUEUE_STATUS': '1'}, 1, 'cannot be requeued', True),
+        (signal.SIGUSR1, {'SECONDS_TO_SAVE': '1'}, 0, 'did not end within 1 s', True),  # a node that heeds nothing
+        (signal.SIGUSR1, {'TOLD_STATUS': '0'}, 0, '', False),  # complete meanwhile
+        (signal.SIGUSR1, {'TOLD_STATUS': '3'}, 3, '', False),  # stopped meanwhile
+        (signal.SIGTERM, {'TOLD_STATUS': '75'}, 75, '', False),  # preempted: SLURM requeues; cancelled: nobody
+    ],
+)
+def test_a_job_that_has_to_end_tells_its_nodes_first(number, settings, status, said, requeued, cluster, tmp_path):
+    seen = tmp_path / 'seen'
+    everyone = lambda: sum(line.startswith('node ') for line in lines(seen)) == 2  # noqa: E731
+    with running(cluster | {'NODE_SECONDS': '20'} | settings, DEMO, until=everyone) as process:
+        process.send_signal(number)
+        assert process.wait(timeout=15) == status
+        assert said in process.stdout.readline()
+    assert {'told 0', 'told 1'} <= set(lines(seen))
+    assert ('scontrol requeue 40017' in lines(seen)) == requeued
+
+
+@pytest.mark.slow
+def test_a_job_shorter_than_an_epoch_gets_on_bit_for_bit(cluster, toy, tmp_path):
+    config, work, seen = tiny_config(tmp_path), tmp_path / 'run', tmp_path / 'seen'
+    job = cluster | {'PYTHON': sys.executable, 'SLURM_NNODES': '1', 'SLURM_GPUS_ON_NODE': '2', 'OMP_NUM_THREADS': '1'}
+    settings = demo_options(toy, train_dataloader__batch_size=1)  # twenty steps an epoch
+    whole = submit(job, config, '--work-dir', tmp_path / 'whole', *settings)
+    assert whole.returncode == 0, whole.stderr
+    begun = lambda: any(file.read_text() for file in work.glob('2*/vis_data/scalars.json'))  # noqa: E731
+    with running(job, config, '--work-dir', work, *settings, until=begun) as process:
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(timeout=60) == 0
+        assert 'it is requeued' in process.stdout.read()
+    assert lines(seen)[-1] == 'scontrol requeue 40017'
+    assert 0 < read_training_state((work / 'last_checkpoint').read_text())['meta']['iter'] < 20
+    again = submit(job, config, '--work-dir', work, *settings)
+    assert again.returncode == 0, again.stderr
+    assert (work / 'iter_40.safetensors').read_bytes() == (tmp_path / 'whole' / 'iter_40.safetensors').read_bytes()
 
 
 @pytest.mark.parametrize('status', [2, 3])
