@@ -42,7 +42,7 @@ install_environment() {
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
     echo "installing the pins of requirements/ into .venv (a minute or two) ..."
     local files=(-r "$root/requirements/runtime.txt")
-    [ "$kind" = tests ] && files+=(-r "$root/requirements/tests.txt")
+    [ "$kind" = tests ] && files+=(-r "$root/requirements/optional.txt" -r "$root/requirements/tests.txt")
     "$root/.venv/bin/python" -m pip install --quiet "${files[@]}" 2> >(grep -v "^WARNING: Location" >&2)
     "$root/.venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$root" 2> >(grep -v "^WARNING: Location" >&2)
     need_libraries
