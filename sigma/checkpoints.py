@@ -97,7 +97,8 @@ def save_training_state(path: str | os.PathLike, state: dict) -> Path:
     """
     tensors: dict[str, Tensor] = {}
     tree = _pack(state, '', tensors)
-    return save_tensors(path, tensors, {'kind': 'training_state', 'tree': tree})
+    header = {'kind': 'training_state', 'sha256': sha256_of_tensors(tensors), 'tree': tree}
+    return save_tensors(path, tensors, header)
 
 
 def _pack(value, name: str, tensors: dict[str, Tensor]):
@@ -121,6 +122,12 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
 
 
 def _training_state(weights: Weights, path: str | os.PathLike) -> dict:
+    written = weights.header.get('sha256')  # files of before have none
+    if written is not None and written != sha256_of_tensors(weights.tensors):
+        raise CheckpointError(
+            f'{path} is damaged: its tensors are not those that were written; remove it and go on from the one before '
+            'it, or take another copy.'
+        )
     try:
         state = _unpack(weights.header['tree'], weights.tensors)
         if isinstance(state['state_dict'], dict):

@@ -255,6 +255,17 @@ def test_a_damaged_newest_checkpoint_is_named_with_the_one_before_it(toy, whole,
     assert newest.read_bytes() == (whole / 'iter_10.safetensors').read_bytes()
 
 
+def test_a_checkpoint_with_other_bytes_than_were_written_is_refused(toy, whole, tmp_path, capsys):
+    work = tmp_path / 'run'
+    shutil.copytree(whole, work)
+    newest = work / 'iter_10.safetensors'
+    contents = bytearray(newest.read_bytes())
+    contents[-1000] ^= 1  # one bit of one number, which is a number still
+    newest.write_bytes(contents)
+    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *demo_options(toy), '--resume')
+    assert_one_sentence(done, 'iter_10.safetensors is damaged', 'not those that were written', 'the one before')
+
+
 def test_activations_computed_anew_change_nothing(toy, whole, tmp_path, capsys):
     def asked(names):
         return demo_options(toy, default_hooks__checkpoint__interval_iters=3, activation_checkpointing=names)
