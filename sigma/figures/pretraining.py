@@ -60,6 +60,9 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
                     axis.plot(steps, values, color=colour, linewidth=0.4, alpha=0.4)
                     dot = '.' if len(steps) <= FEW_POINTS else None
                     axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name, marker=dot)
+        last = max((steps[-1] for of_run in curves.values() for steps, _ in of_run.values()), default=1)
+        for axis in axes[: len(quantities)]:
+            axis.set_xlim(0, last)  # one axis for all: some figures begin later, with their first window
         for axis in axes[len(quantities) :]:
             axis.set_axis_off()
         for axis in axes[max(0, len(quantities) - COLUMNS) : len(quantities)]:
