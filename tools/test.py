@@ -67,7 +67,7 @@ def load_config(args: argparse.Namespace, work_dir: str):
 
 def main(argv: list[str] | None = None) -> int:
     """Build, load whole, test, print; return the exit status."""
-    from tools.train import end_with_torchrun, is_lost_connection, one_sentence, say_once
+    from tools.train import end_with_torchrun, is_lost_connection, leave_group, one_sentence, say_once
 
     args = parse_args(argv)
     end_with_torchrun()
@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             found = runner.test()
             if is_main_process():
                 print_found(found, runner)
+        leave_group()
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
@@ -118,4 +119,6 @@ def print_found(found: dict, runner) -> None:
 
 if __name__ == '__main__':
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: a package of Python's is called `test`
-    sys.exit(main())
+    from tools.train import end
+
+    end(main())
