@@ -4,6 +4,8 @@ Both give, for every frame, where its pixels lie in the neighbouring frame on th
 `sigma.data.masking.motion_mask` carries a mask along. T frames, H and W pixels of a frame, h and w of a map.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -82,7 +84,8 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     indices = np.asarray(indices)
     wanted, first, last = set(indices.tolist()), int(indices[0]), int(indices[-1])
     to_rgb = ToRGB()
-    taken, velocities, reference = {}, [], 0  # velocities: (frame after, last frame, field of one frame's motion)
+    taken, reference = {}, 0
+    explained, records, sizes = [], [], set()  # of each P frame: the frames since its reference, its vectors
     kept_by = []  # frames since the last reference, which the next P frame explains
     try:
         with av.open(path, options={'err_detect': 'explode'}) as container:
@@ -99,8 +102,9 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
                 if kind != 'B':
                     vectors = frame.side_data.get('MOTION_VECTORS') if kind == 'P' else None
                     if vectors is not None and number > first:
-                        field = block_field(vectors.to_ndarray(), frame.height, frame.width) / (number - reference)
-                        velocities.append((kept_by, field))
+                        explained.append((kept_by, number - reference))
+                        records.append(vectors.to_ndarray())
+                        sizes.add((frame.height, frame.width))
                     reference, kept_by = number, []
                 if number >= last and (not kept_by or number >= last + MOST_AHEAD):
                     break
@@ -110,16 +114,18 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     if len(taken) < len(wanted):
         raise DecodeError(f'{path}: ends before frame {last}')
     shape = taken[first].shape
-    blocks = (-(-shape[0] // BLOCK_PIXELS), -(-shape[1] // BLOCK_PIXELS), 2)
-    if any(f.shape != shape for f in taken.values()) or any(field.shape != blocks for _, field in velocities):
+    if any(f.shape != shape for f in taken.values()) or sizes - {shape[:2]}:
         raise DecodeError(f'{path}: its frames from {first} to {last} are of several sizes')
-    if not velocities and last > first:
+    if not records and last > first:
         raise NoMotion(
             f'{path}: its stream ({codec}) holds no motion vectors between frames {first} and {last}; re-encode it as '
             "H.264 with P frames, take motion='dis', or say without_motion='still'."
         )
-    of_frame = {number: field for numbers, field in velocities for number in numbers}
-    steps = np.zeros((len(indices), *blocks), np.float32)
+    fields = block_fields(records, *shape[:2])
+    for field, (_, num_frames) in zip(fields, explained):
+        field /= num_frames
+    of_frame = {number: field for field, (numbers, _) in zip(fields, explained) for number in numbers}
+    steps = np.zeros((len(indices), *fields.shape[1:]), np.float32)
     for t in range(1, len(indices)):
         for number in range(indices[t - 1] + 1, indices[t] + 1):
             if number in of_frame:  # a key frame states nothing, and counts as still
@@ -127,30 +133,34 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     return np.stack([taken[i] for i in indices.tolist()]), steps
 
 
-def block_field(vectors: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Motion vectors of one frame as a field on blocks of 8 pixels.
+def block_fields(records: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Motion vectors of frames as fields on blocks of 8 pixels; all frames at once, each has few vectors.
 
     Args:
-        vectors: FFmpeg's records: `w`, `h` of a block, its centre `dst_x`, `dst_y`, and `motion_x`, `motion_y` over
-            `motion_scale`, by which the source lies from there.
-        height, width: Of the frame.
+        records: Of each frame FFmpeg's records: `w`, `h` of a block, its centre `dst_x`, `dst_y`, and `motion_x`,
+            `motion_y` over `motion_scale`, by which the source lies from there.
+        height, width: Of the frames.
 
     Returns:
-        (ceil(height/8), ceil(width/8), 2) fp32 pixels (x, y); zero where there is no vector.
+        (frames, ceil(height/8), ceil(width/8), 2) fp32 pixels (x, y); zero where there is no vector.
     """
     rows, columns = -(-height // BLOCK_PIXELS), -(-width // BLOCK_PIXELS)
-    field = np.zeros((rows, columns, 2), np.float32)
-    vectors = vectors[(vectors['source'] < 0) & (vectors['motion_scale'] > 0)]
+    fields = np.zeros((len(records), rows, columns, 2), np.float32)
+    if not records:
+        return fields
+    vectors, frames = np.concatenate(records), np.repeat(np.arange(len(records)), [len(part) for part in records])
+    forward = (vectors['source'] < 0) & (vectors['motion_scale'] > 0)
+    vectors, frames = vectors[forward], frames[forward]
     motion = np.stack([vectors['motion_x'], vectors['motion_y']], axis=1) / vectors['motion_scale'][:, None]
-    left = vectors['dst_x'].astype(int) - vectors['w'].astype(int) // 2
-    top = vectors['dst_y'].astype(int) - vectors['h'].astype(int) // 2
+    block_width, block_height = vectors['w'].astype(int), vectors['h'].astype(int)
+    left, top = vectors['dst_x'] - block_width // 2, vectors['dst_y'] - block_height // 2
     for down in (0, BLOCK_PIXELS):
         for right in (0, BLOCK_PIXELS):
             row, column = (top + down) // BLOCK_PIXELS, (left + right) // BLOCK_PIXELS
-            inside = (down < vectors['h']) & (right < vectors['w'])
+            inside = (down < block_height) & (right < block_width)
             inside &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            field[row[inside], column[inside]] = motion[inside]
-    return field
+            fields[frames[inside], row[inside], column[inside]] = motion[inside]
+    return fields
 
 
 def codec_motion(steps: np.ndarray, crop: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:

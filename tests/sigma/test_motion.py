@@ -12,7 +12,7 @@ from sigma.data.augment import FlipClip, ShortSideJitter
 from sigma.data.clips import DecodeError, VideoClips
 from sigma.data.index import DataError, build_index
 from sigma.data.mask_transforms import DecodeFramesAndVectors, MotionMask
-from sigma.data.motion import NoMotion, block_field, codec_motion, dis_motion, frames_and_vectors
+from sigma.data.motion import NoMotion, block_fields, codec_motion, dis_motion, frames_and_vectors
 from sigma.data.transforms import MultiScaleCrop
 from sigma.figures.masks import draw_masks
 
@@ -87,7 +87,10 @@ def test_vectors_fill_their_blocks():
     rows = [(-1, 16, 16, 8, 8, 12, -4, 4), (-1, 8, 16, 20, 8, 4, 0, 4)]
     rows += [(1, 8, 8, 4, 20, 8, 8, 4), (-1, 16, 8, 40, 20, 8, 0, 4)]
     vectors = np.array(rows, dtype=kinds)
-    field = block_field(vectors, 24, 40)
+    none, field, other = block_fields([vectors[:0], vectors, vectors[1:2]], 24, 40)
+    assert not none.any()
+    assert other[:2, 2].tolist() == [[1, 0]] * 2
+    assert np.abs(other).sum() == 2
     assert field.shape == (3, 5, 2)
     assert field[:2, :2].tolist() == [[[3, -1]] * 2] * 2
     assert field[:2, 2].tolist() == [[1, 0]] * 2
