@@ -210,7 +210,8 @@ def paired_difference(
     paired_seeds = _whether_paired(a, b, paired_seeds)
     rng = np.random.default_rng(0)
     per_video = a.mean(axis=0) - b.mean(axis=0)  # (N,)
-    rounds = _bootstrap_means(per_video, num_resamples, rng)
+    sign = -1 if per_video.mean() < 0 else 1  # as in `_difference`: the draws go by the order of the values
+    rounds = sign * _bootstrap_means(sign * per_video, num_resamples, rng)
     found = _difference(
         float(per_video.mean()), rounds, a.mean(axis=1), b.mean(axis=1), paired_seeds, level, (-1, 1), rng
     )
@@ -260,11 +261,15 @@ def _difference(
     limits: tuple[float, float],
     rng: np.random.Generator,
 ) -> Difference:
-    """Adds what the seeds leave open to the rounds over videos; num_videos is left to the caller."""
-    for scores in [scores_a - scores_b] if paired_seeds else [scores_a, scores_b]:
+    """Adds what the seeds leave open to the rounds over videos; num_videos is left to the caller.
+
+    The better side draws first, and with its sign: b against a is then a against b but for the sign, to the last digit.
+    """
+    sign = -1 if mean < 0 else 1
+    for scores in [scores_a - scores_b] if paired_seeds else [scores_a, scores_b][::sign]:
         if len(scores) > 1:
             error = scores.std(ddof=1) / np.sqrt(len(scores))
-            rounds = rounds + error * rng.standard_t(len(scores) - 1, len(rounds))
+            rounds = rounds + sign * error * rng.standard_t(len(scores) - 1, len(rounds))
     low, high = np.clip(np.quantile(rounds, [(1 - level) / 2, (1 + level) / 2]), *limits)
     # One is added so that p is never 0: the data themselves are one of the draws.
     beyond = min((rounds <= 0).sum(), (rounds >= 0).sum())

@@ -96,9 +96,23 @@ def test_paired_difference_by_hand():
     assert found.p == pytest.approx(2 * stats.norm.sf(0.012 / error), abs=0.03)
     assert found.how == 'paired bootstrap over test videos only (one seed each)'
     assert found == paired_difference([a], [b])  # no luck in it
-    other = paired_difference([b], [a])
-    assert other.difference == -found.difference
-    assert (other.low, other.high) == pytest.approx((-found.high, -found.low), abs=0.15)
+
+
+@pytest.mark.parametrize('seeds', [(1, 1), (3, 3), (2, 3), (1, 2)])
+@pytest.mark.parametrize('paired_seeds', [None, False])
+def test_b_against_a_is_a_against_b_but_for_the_sign(seeds, paired_seeds):
+    rng = np.random.default_rng(8)
+    a, b = ([(rng.random(80) < share).astype(float) for _ in range(n)] for share, n in zip((0.55, 0.5), seeds))
+    there, back = (paired_difference(*sides, paired_seeds=paired_seeds) for sides in ((a, b), (b, a)))
+    scored = [[mean_scorer(values) for values in side] for side in (a, b)]
+    there_too, back_too = (
+        bootstrap_difference(*sides, 80, num_resamples=500, paired_seeds=paired_seeds)
+        for sides in (scored, scored[::-1])
+    )
+    for one, other in ((there, back), (there_too, back_too)):
+        assert one.difference == pytest.approx(-other.difference, abs=1e-9)
+        assert (one.low, one.high, one.p) == pytest.approx((-other.high, -other.low, other.p), abs=1e-9)
+        assert one.low < one.difference < one.high
 
 
 def test_the_bootstrap_agrees_with_scipys():
