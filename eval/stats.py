@@ -270,7 +270,8 @@ def _difference(
         if len(scores) > 1:
             error = scores.std(ddof=1) / np.sqrt(len(scores))
             rounds = rounds + sign * error * rng.standard_t(len(scores) - 1, len(rounds))
-    low, high = np.clip(np.quantile(rounds, [(1 - level) / 2, (1 + level) / 2]), *limits) + 0.0  # no -0.0
+    low, high = np.clip(np.quantile(rounds, [(1 - level) / 2, (1 + level) / 2]), *limits)
+    low, high = (round(float(bound), 12) + 0.0 for bound in (low, high))  # the dust of sums beats nobody; no -0.0
     # One is added so that p is never 0: the data themselves are one of the draws.
     beyond = min((rounds <= 0).sum(), (rounds >= 0).sum())
     p = min(1.0, 2 * (beyond + 1) / (len(rounds) + 1))
