@@ -71,6 +71,8 @@ class Runner(MMEngineRunner):
                 dataloader['sampler'].setdefault('batch_size', dataloader['batch_size'])
             if dataloader['dataset'].get('type') == 'sigma.VideoClips':
                 dataloader['dataset'].setdefault('seed', seed or 0)
+            if not torch.cuda.is_available():
+                dataloader['pin_memory'] = False  # nothing to pin for; torch warns of it
         loader = MMEngineRunner.build_dataloader(dataloader, seed, diff_rank_seed)
         # Starting a loader draws a number; from the process's own generator, a resumed run would be one draw ahead.
         if loader.generator is None:

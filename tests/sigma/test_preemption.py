@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sigma.engine import preemption
-from tests.forked import Group, Run, tiny_config
+from tests.forked import Group, Run
 from tests.sigma.test_safe_to_kill import FINAL, saved_steps
 
 NO_INTERVAL = {'default_hooks__checkpoint__interval_iters': None}  # a job shorter than one epoch saves nothing else
@@ -38,11 +38,6 @@ class Tell:
             return original(wrapper, *args, **kwargs)
 
         OptimWrapper.update_params = update_params
-
-
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    return tiny_config(tmp_path_factory.mktemp('config'))
 
 
 @pytest.fixture(scope='module')

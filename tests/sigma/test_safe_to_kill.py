@@ -21,11 +21,6 @@ FINAL = 'iter_10.safetensors'
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    return tiny_config(tmp_path_factory.mktemp('config'))
-
-
-@pytest.fixture(scope='module')
 def whole(config, toy, tmp_path_factory):
     """Work folder of an uninterrupted run, the places that it passed, and how long it took."""
     work = tmp_path_factory.mktemp('runs') / 'whole'

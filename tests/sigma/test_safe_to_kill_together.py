@@ -12,16 +12,11 @@ import pytest
 
 from sigma.engine import DiagnosticsHook
 from tests.conftest import ROOT, demo_options
-from tests.forked import Group, Places, Samples, tiny_config
+from tests.forked import Group, Places, Samples
 from tests.sigma.test_safe_to_kill import FINAL, INTERVAL, saved_steps
 
 PROCESSES = 2
 HALF = {'train_dataloader__batch_size': 4}  # the global batch stays at 8
-
-
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    return tiny_config(tmp_path_factory.mktemp('config'))
 
 
 def both(*prepare):

@@ -300,8 +300,10 @@ def test_activations_of_the_named_blocks_are_computed_twice_and_not_kept():
 
 
 def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy, tmp_path, capsys):
-    done = train(toy, tmp_path / 'run', '--knn', toy, '--knn-every', '1', '--stop-at-collapse')
+    wanted = ('--knn', toy, '--knn-every', '1', '--stop-at-collapse')
+    done = train(toy, tmp_path / 'run', *wanted, train_dataloader__pin_memory=True)
     assert done.returncode == 0, done.stderr
+    assert 'Warning' not in done.stderr  # published configs pin memory, which torch tells of without a GPU
     assert [round(line['knn/clips_scored']) for line in scalars(tmp_path / 'run') if 'knn/top1' in line] == [20, 20]
     hooks = read_config(next((tmp_path / 'run').glob('2*/vis_data/config.py'))).custom_hooks
     assert [hook['stop'] for hook in hooks if hook['type'] == 'sigma.CollapseHook'] == [True]
