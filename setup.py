@@ -27,7 +27,7 @@ setup(
     package_data={
         'tools': ['*.sh'],
         'mmaction_configs': ['annotations/*', 'annotations/*/*'],
-        'eval.published': ['*.json'],
+        'eval.report.published': ['*.json'],
     },
     install_requires=requirements('runtime'),
     extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},

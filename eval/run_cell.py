@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     matrix = die_with_parent()
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
 
-    from eval import claims
+    from eval.cells import claims
 
     started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('cell', help='fields of eval.cells.Cell as JSON')
+    parser.add_argument('cell', help='fields of eval.cells.cell.Cell as JSON')
     parser.add_argument('--work-dir', required=True)
     parser.add_argument('--id', help='identity that the plan gave; where it is another one now, nothing runs')
     parser.add_argument('--folder', help="the cell's folder in the work directory, as the plan gave it")
@@ -63,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def resolve(args: argparse.Namespace):
     """The cell with its cards and config."""
-    from eval.cells import Cell, Resolved
+    from eval.cells.cell import Cell, Resolved
     from eval.protocols import get_protocol, import_protocols
 
     import_protocols(args.imports)
@@ -73,7 +73,7 @@ def resolve(args: argparse.Namespace):
 
 def tell_change(resolved, planned_id: str) -> int:
     """What was planned is not what lies here now."""
-    from eval.executors.job import CHANGED
+    from eval.matrix.executors.job import CHANGED
 
     print(
         f'{resolved.name}: weights, lists or settings changed since the plan was made '
@@ -88,7 +88,7 @@ def claim_by_hand(resolved, work_dir: str):
     Raises:
         DataError: if another process runs it.
     """
-    from eval import claims
+    from eval.cells import claims
     from sigma.data.index import DataError
 
     held = claims.acquire(resolved.folder(work_dir))
@@ -111,7 +111,7 @@ def is_done(resolved, work_dir: str) -> bool:
 
 def measure(resolved, work_dir: str, started: str, clock: float, held) -> int:
     """Run the protocol, write the results, and drop the training state that led to them."""
-    from eval.claims import ELSEWHERE
+    from eval.cells.claims import ELSEWHERE
 
     git_state()  # of the code that runs, not of what lies here when it ends
     seed_everything(resolved.cell.seed, resolved.protocol.uses_torch)

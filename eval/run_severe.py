@@ -22,7 +22,7 @@ from pathlib import Path
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--suite', required=True, help='list of protocol x dataset, see eval/suites.py')
+    parser.add_argument('--suite', required=True, help='list of protocol x dataset, see eval/matrix/suites.py')
     parser.add_argument('--encoders', nargs='+', required=True, metavar='NAME[@CHECKPOINT]')
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0])
     parser.add_argument('--work-dir', required=True, help='records, features and logs go here')
@@ -112,9 +112,9 @@ def seed(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
-    from eval.executors.job import job_of
-    from eval.executors.schedule import run
-    from eval.live import Progress, print_plan
+    from eval.matrix.executors.job import job_of
+    from eval.matrix.executors.schedule import run
+    from eval.matrix.live import Progress, print_plan
     from eval.protocols import import_protocols
 
     imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
@@ -151,8 +151,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_plan(args: argparse.Namespace):
     """The plan of these arguments."""
-    from eval.matrix import plan
-    from eval.suites import suite_entries
+    from eval.matrix.plan import plan
+    from eval.matrix.suites import suite_entries
 
     entries = suite_entries(args.suite, args.datasets, args.shots)
     encoders, seeds = list(dict.fromkeys(args.encoders)), list(dict.fromkeys(args.seeds))
@@ -199,7 +199,7 @@ def check_baseline(name: str, planned: list) -> None:
 
 def num_at_once(args: argparse.Namespace, num_open: int) -> int:
     """Cells at a time; on this machine not more than there are, so that a single cell has all its cores."""
-    from eval.executors.local import default_jobs
+    from eval.matrix.executors.local import default_jobs
 
     if args.executor == 'slurm':
         return args.slurm_array
@@ -213,11 +213,11 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
         ValueError: if SLURM is asked for and not here, or an option is unknown.
     """
     if args.executor == 'local':
-        from eval.executors.forks import modules_of
-        from eval.executors.local import Local
+        from eval.matrix.executors.forks import modules_of
+        from eval.matrix.executors.local import Local
 
         return Local(jobs, [] if args.no_forks else modules_of(protocols))
-    from eval.executors.cluster import Cluster
+    from eval.matrix.executors.cluster import Cluster
 
     slurm = args.executor == 'slurm'
     options = dict(args.slurm_options)
@@ -230,7 +230,7 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
 
 def headline(found, jobs: int) -> str:
     """How many cells, how many are there, what the rest will take."""
-    from eval.matrix import cost
+    from eval.matrix.plan import cost
 
     def number(state: str, words: str) -> str:
         count = len(found.in_state(state))
@@ -263,7 +263,7 @@ def refuse(problems: list[str]) -> None:
 
 def print_unfinished(found, results: list) -> int:
     """Name the cells without a record, with their logs; the exit status."""
-    from eval.executors.job import read_failure
+    from eval.matrix.executors.job import read_failure
 
     for item in found.in_state('failed'):
         print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
@@ -294,10 +294,10 @@ def refuse_equal_names(planned: list) -> None:
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
     from eval.records import RecordError, read_record, write_atomic
-    from eval.robustness import is_sweep, report
-    from eval.summaries import SUMMARIES
-    from eval.tables import BASELINE, columns, format_table, rows, select, table_csv
-    from eval.verdicts import verdict
+    from eval.report.summaries import SUMMARIES
+    from eval.report.sweeps import is_sweep, report
+    from eval.report.table import BASELINE, columns, format_table, rows, select, table_csv
+    from eval.report.verdicts import verdict
 
     records = []
     for item in planned:

@@ -1,11 +1,12 @@
-"""Imports what cells need, then forks one for every order. `eval/executors/forks.py` starts it and speaks with it.
+"""Imports what cells need, then forks one for every order. `eval/matrix/executors/forks.py` starts it and speaks
+with it.
 
 python eval/serve_cells.py FILE_DESCRIPTOR MODULE ...
 
-Orders come by standard input, a line of JSON each (`eval.executors.forks.Order`). Answers go to the file descriptor:
-[number, process, null] when a fork starts, [number, process, exit status] when it ends, minus the signal that ended
-it. It ends with its input, or with the matrix that started it, and its forks with it. A fork is this very program
-going on as `eval/run_cell.py`: it has no parent's loop to come back to.
+Orders come by standard input, a line of JSON each (`eval.matrix.executors.forks.Order`). Answers go to the file
+descriptor: [number, process, null] when a fork starts, [number, process, exit status] when it ends, minus the signal
+that ended it. It ends with its input, or with the matrix that started it, and its forks with it. A fork is this very
+program going on as `eval/run_cell.py`: it has no parent's loop to come back to.
 
 Nothing here may touch a GPU before the fork. Where an import does so all the same, the fork starts a new program.
 """

@@ -85,7 +85,7 @@ def mend_checkpoint_reading() -> None:
     from mmengine.runner import CheckpointLoader
 
     def load_from_sigma(filename, map_location):
-        from sigma.checkpoints import read_training_state, read_weights
+        from sigma.checkpoints.files import read_training_state, read_weights
 
         if str(filename).endswith('.safetensors'):
             # To the CPU whatever is asked: loading copies each tensor to where it belongs, on this process's device.

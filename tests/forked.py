@@ -195,7 +195,7 @@ class Places:
         """Put the places into this process."""
         from mmengine.optim import OptimWrapper
 
-        from sigma import checkpoints
+        from sigma.checkpoints import files as checkpoints
 
         self.surround(OptimWrapper, 'update_params', 'step')
         self.surround(checkpoints.os, 'replace', 'rename')

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.conftest import DEMO, assert_one_sentence, call_main, demo_options
-from tests.sigma.test_checkpoints import Hostile
+from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tools import convert, parity, plot, prepare, report
 from tools import train as train_tool
 
@@ -115,7 +115,7 @@ def test_it_is_no_video_record_or_log_to_draw(mark, tmp_path, capsys):
 
 
 def test_stored_predictions_and_features_are_not_unpickled(mark, tmp_path):
-    from eval.features import read_features
+    from eval.features.clips import read_features
     from eval.metrics import read_predictions
 
     file = hostile_file(tmp_path / 'x.npz', mark)

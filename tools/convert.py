@@ -16,7 +16,7 @@ import json
 import sys
 from pathlib import Path
 
-from sigma.checkpoints import (
+from sigma.checkpoints.files import (
     CheckpointError,
     Weights,
     read_weights_apart,
@@ -24,7 +24,7 @@ from sigma.checkpoints import (
     sha256_of_tensors,
     write_atomically,
 )
-from sigma.layouts import from_ours, hf_config, layout_of, to_ours, to_timm, without_place_in_timm
+from sigma.checkpoints.layouts import from_ours, hf_config, layout_of, to_ours, to_timm, without_place_in_timm
 
 LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
 

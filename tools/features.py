@@ -61,8 +61,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Extract, say what there is, export."""
-    from eval.cells import Cell, Resolved
-    from eval.features_dense import extract_dense, store_folder
+    from eval.cells.cell import Cell, Resolved
+    from eval.features.dense import extract_dense, store_folder
     from eval.protocols import get_protocol
     from eval.protocols.localization import Localization, view_of
     from sigma.data.cards import find_card, read_card
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
 
 def export(resolved, view, found: dict, out: Path) -> None:
     """Write what other programs read, and name it."""
-    from eval.features_export import SUBSETS, export_features, names_of, write_configs
+    from eval.features.export import SUBSETS, export_features, names_of, write_configs
 
     classes = resolved.dataset.info['classes']
     width = next((one.values.shape[1] for features, _ in found.values() for one in features), None)
@@ -110,7 +110,7 @@ def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
 
     What they made is then read by this process.
     """
-    from eval.executors.local import Local
+    from eval.matrix.executors.local import Local
 
     command = [sys.executable, str(Path(__file__).resolve()), *map(str, argv), '--devices', '1', '--export', '']
     running = []

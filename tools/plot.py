@@ -8,10 +8,10 @@
 
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
-`--published` sets the numbers of papers beside ours (eval/published), `--summary` adds a mean over columns
-(eval/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the predictions
-beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit status 2, with
-nothing written.
+`--published` sets the numbers of papers beside ours (eval/report/published), `--summary` adds a mean over columns
+(eval/report/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the
+predictions beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit
+status 2, with nothing written.
 
 The figures of the trainer are drawn from the logs of runs (`pretraining`, without torch too), or from a video: the
 masks of configs over it (`masks`), the prototypes of a checkpoint (`clusters`).
@@ -23,11 +23,11 @@ import argparse
 import sys
 from typing import NoReturn
 
-from eval.figures import FigureError, figure_names, load_figure, save_figure
-from eval.published import published_tables, read_published
 from eval.records import Record, RecordError, did_you_mean, read_records
-from eval.summaries import SUMMARIES, Summary
-from eval.tables import format_table, select, table_csv
+from eval.report.figures import FigureError, figure_names, load_figure, save_figure
+from eval.report.published import published_tables, read_published
+from eval.report.summaries import SUMMARIES, Summary
+from eval.report.table import format_table, select, table_csv
 
 FROM_VIDEO = 'corruption_sheet'
 # Figures of the trainer -> options that each needs.

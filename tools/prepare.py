@@ -17,7 +17,7 @@ OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `ind
 once), `dataset.py` (the card that configs and the suite read) and, where lists cannot say all, `annotations.json`.
 Videos stay where they are. Killed anywhere, the same command goes on; what was read or rendered is not done again.
 
-`join` makes long videos with exact boundaries out of short clips, for temporal localization (sigma/data/join.py).
+`join` makes long videos with exact boundaries out of short clips, for temporal localization (sigma/datasets/join.py).
 `holdout` makes a card whose test split is a part of another's train split: settings are chosen there, not on test.
 
 Videos of a published dataset are found by their names, in whatever folders and with whatever endings. Those that are
@@ -35,11 +35,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sigma.data import published, scenes
 from sigma.data.cards import load_dataset_card
-from sigma.data.folders import Splits, check_splits, find_videos, named, splits_of_csv, splits_of_folder
 from sigma.data.index import DataError, build_index, write_whole
-from sigma.data.prepared import (
+from sigma.datasets import published, scenes
+from sigma.datasets.folders import Splits, check_splits, find_videos, named, splits_of_csv, splits_of_folder
+from sigma.datasets.prepared import (
     card_text,
     may_write,
     refuse_another,
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def prepare_toy(options: argparse.Namespace) -> int:
     """Render a form of the toy dataset, or each of the suite `severe_toy`, then index it as any folder."""
-    from sigma.data import toy
+    from sigma.datasets.toy import render as toy
 
     asked = {'size': options.size, 'seed': options.seed}
     if options.clips_per_class:
@@ -93,7 +93,7 @@ def prepare_toy(options: argparse.Namespace) -> int:
 
 
 def _prepare_toy(spec, out: Path, options: argparse.Namespace) -> int:
-    from sigma.data import toy
+    from sigma.datasets.toy import render as toy
 
     splits = toy.render(spec, out, workers=options.workers)
     index = build_index(out / 'videos', _all_paths(splits), out / 'index.jsonl', workers=options.workers)
@@ -153,7 +153,7 @@ def _read_splits(command: str, options: argparse.Namespace) -> tuple[Path, Split
 
 def prepare_join(options: argparse.Namespace) -> int:
     """Join clips to long videos, actions with a background between them."""
-    from sigma.data import join
+    from sigma.datasets import join
 
     root, splits, _ = _read_splits('join', options)
     join.check_background(splits, options.background)
@@ -203,7 +203,7 @@ def _as_it_was(file: Path) -> Iterator[None]:
 
 def prepare_holdout(options: argparse.Namespace) -> int:
     """Take every Nth training video of a prepared dataset as the test split of a new card."""
-    from sigma.data.held_out import held_out
+    from sigma.datasets.held_out import held_out
 
     card, out = load_dataset_card(options.dataset), Path(options.out)
     splits, info = held_out(card, options.every, out)
@@ -250,7 +250,7 @@ def prepare_published(options: argparse.Namespace) -> int:
 
 
 def prepare_scenes(options: argparse.Namespace) -> int:
-    """Take altered copies of a known dataset's test videos (`sigma/data/scenes.py`): make videos of their pictures."""
+    """Take altered copies of a known dataset's test videos (`sigma/datasets/scenes.py`): make videos of them."""
     card, root = load_dataset_card(options.dataset), Path(options.root)
     if not root.is_dir():
         raise DataError(f"--root: '{root}' is no folder.")
@@ -281,7 +281,7 @@ def prepare_scenes(options: argparse.Namespace) -> int:
 
 def prepare_reencode(options: argparse.Namespace) -> int:
     """Copy the videos of a folder to small ones that are quick to read, and index the copies."""
-    from sigma.data.reencode import Encoding, copy_name, reencode
+    from sigma.datasets.reencode import Encoding, copy_name, reencode
 
     root, out = Path(options.path), Path(options.out)
     if not root.is_dir():

@@ -16,14 +16,14 @@ import re
 import sys
 from collections.abc import Sequence
 
-from eval.figures import FigureError, load_figure, render
-from eval.published import read_published
 from eval.records import Record, RecordError, did_you_mean, read_records, write_atomic
-from eval.robustness import is_sweep
-from eval.robustness import report as robustness_text
-from eval.summaries import SUMMARIES, Summary
-from eval.tables import BASELINE, columns, format_table, rows, select
-from eval.verdicts import verdict
+from eval.report.figures import FigureError, load_figure, render
+from eval.report.published import read_published
+from eval.report.summaries import SUMMARIES, Summary
+from eval.report.sweeps import is_sweep
+from eval.report.sweeps import report as robustness_text
+from eval.report.table import BASELINE, columns, format_table, rows, select
+from eval.report.verdicts import verdict
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmengine.runner import Runner
 
     from sigma import engine  # noqa: F401 - registers what configs name
-    from sigma.checkpoints import CheckpointError, load_strictly, read_weights
+    from sigma.checkpoints.files import CheckpointError, load_strictly, read_weights
     from sigma.data.index import DataError
     from sigma.registry import RUNNERS
 

@@ -4,10 +4,10 @@
     python tools/toy_motion.py W
 
 For every encoder whose features of `toy` lie in W/features (the command above leaves them there), a ridge regression
-from the features of a time step, averaged over space, to the true place of the mover (`sigma/data/toy.py` knows it), to
-its movement within the two frames of the step, and to its movement to the next step. Prints the share of variance
-explained (R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it says why a probe
-or a fine-tuning comes out as it does.
+from the features of a time step, averaged over space, to the true place of the mover (`sigma/datasets/toy/render.py`
+knows it), to its movement within the two frames of the step, and to its movement to the next step. Prints the share
+of variance explained (R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it
+says why a probe or a fine-tuning comes out as it does.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sigma.data import toy
 from sigma.data.index import DataError
+from sigma.datasets.toy import render as toy
 
 TARGETS = ('place', 'movement in the step', 'movement to the next')
 

@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
-    from sigma.checkpoints import CheckpointError
+    from sigma.checkpoints.files import CheckpointError
     from sigma.data.index import DataError
     from sigma.engine import CheckpointHook
     from sigma.engine.diagnostics import TrainingStopped
@@ -286,7 +286,7 @@ def say_once(sentence: str) -> None:
 
 def one_sentence(error: Exception) -> str:
     """The message of an error on one line; MMEngine wraps that of a part into longer ones, ours is a sentence."""
-    from sigma.checkpoints import CheckpointError
+    from sigma.checkpoints.files import CheckpointError
     from sigma.data.index import DataError
     from sigma.engine.diagnostics import TrainingStopped
 

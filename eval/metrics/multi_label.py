@@ -57,7 +57,7 @@ def resampled_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> 
     """A function that gives the score of each of B resamples of the videos, for a bootstrap.
 
     A class that has no positive in a resample is skipped in it. Copies of a video tie with each other, so a
-    resample scores a little higher than fresh videos would (`eval.stats.bootstrap_interval` centres).
+    resample scores a little higher than fresh videos would (`eval.report.statistics.bootstrap_interval` centres).
     """
     scores, labels = _checked(scores, labels)
     classes = [_average_precisions(scores[:, c], labels[:, c]) for c in _counted(labels)]

@@ -8,7 +8,7 @@ absent leaves its part out.
     schedule      `epochs` of `repeats` passes or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
                   a cosine to `min_lr`, or with `milestones` (epochs) a factor of `milestone_factor` at each
     batch         `batch_size` of a process, `accumulate` of which make an optimizer step, `num_sample` augmentations
-    frames        `sampling` (eval/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls)
+    frames        `sampling` (eval/features/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls)
     augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (where the card does not say that flips
                   change the label, or `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`
     model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
@@ -23,10 +23,10 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from eval.machine import machine_settings
+from eval.cells.machine import machine_settings
+from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Outcome, Protocol
-from eval.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
-from eval.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
+from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from sigma.data.index import DataError
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.registry import RUNNERS

@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from eval.features import Features, extract
+from eval.features.clips import Features, extract
+from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.protocols.base import Outcome, Protocol
-from eval.views import describe_sampling, evaluation_pipeline, stride_of
 from sigma.data.index import DataError
 
 

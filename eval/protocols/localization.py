@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.features_dense import DenseFeatures, DenseView, extract_dense
+from eval.features.dense import DenseFeatures, DenseView, extract_dense
 from eval.metrics.localization import RULES as METRIC_RULES
 from eval.metrics.localization import pack_segments
 from eval.models.actionformer import ActionFormer
@@ -54,7 +54,7 @@ class Sequence:
 class Localization(Protocol):
     """An ActionFormer-type head on features of sliding clips, class-aware: no other model says what is in a video.
 
-    Features are the mean over all tokens of each clip (`eval.features_dense`), kept as float16. THUMOS-type data keep
+    Features are the mean over all tokens of each clip (`eval.features.dense`), kept as float16. THUMOS-type data keep
     their length and are cut at random in training; ActivityNet-type data are resized to a fixed length. The last epoch
     is scored, with a moving average of the weights. Soft-NMS a class, then voting.
 

@@ -13,8 +13,9 @@ A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
                         size of the file
     batch_size          clips that pass the encoder at a time
 
-Each video is read once, and only clips that see a damaged frame pass the encoder again (`eval/corrupted_dense.py`).
-Features are kept a file a video in `<work_dir>/robustness/<encoder>/<hash>/`, so that a sweep that was killed goes on.
+Each video is read once, and only clips that see a damaged frame pass the encoder again
+(`eval/corruptions/shown_dense.py`). Features are kept a file a video in `<work_dir>/robustness/<encoder>/<hash>/`,
+so that a sweep that was killed goes on.
 
 The record: predicted segments of every column with its number, their names under `columns` in the config
 (`eval/metrics/localization_robustness.py`); `score` is the mean mAP over corruptions and severities.
@@ -29,16 +30,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eval.corrupted import CLEAN, Variant
-from eval.corrupted_dense import (
+from eval.corruptions import get_corruption, suite_corruptions
+from eval.corruptions.shown import CLEAN, Variant
+from eval.corruptions.shown_dense import (
     action_frames,
     encode_damaged,
     mean_encoder,
     read_damaged,
     write_damaged,
 )
-from eval.corruptions import get_corruption, suite_corruptions
-from eval.features_dense import DenseFeatures, dense_key, dense_path
+from eval.features.dense import DenseFeatures, dense_key, dense_path
 from eval.metrics import get_metric
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
 from eval.metrics.localization_robustness import column_scores, pack_columns

@@ -28,12 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.corrupted import CLEAN, Store, Variant
+from eval.corruptions.shown import CLEAN, Store, Variant
+from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome
 from eval.protocols.robustness import OfFinetuned, OfFrozen, trained_cell
 from eval.records import identity_hash
-from eval.views import describe_sampling
 from sigma.data.index import DataError
 
 LOG = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from eval.features import build_encoder, extract
-from eval.machine import num_workers
+from eval.cells.machine import num_workers
+from eval.features.clips import build_encoder, extract
+from eval.features.views import evaluation_pipeline
 from eval.models.repetition import (
     DensityHead,
     cycle_density,
@@ -24,7 +25,6 @@ from eval.models.repetition import (
 )
 from eval.protocols.base import Outcome, Protocol
 from eval.records import write_atomic
-from eval.views import evaluation_pipeline
 from sigma.data.clips import VideoClips
 from sigma.data.index import DataError
 

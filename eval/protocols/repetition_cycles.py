@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from eval.features import build_encoder
-from eval.machine import num_workers
+from eval.cells.machine import num_workers
+from eval.features.clips import build_encoder
 from eval.models.cycles import (
     CLAMP_TRAIN,
     CycleNetwork,

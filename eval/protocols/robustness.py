@@ -45,20 +45,20 @@ import torch
 from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that configs name
-from eval import claims
-from eval.cells import Cell, Resolved
-from eval.corrupted import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
+from eval.cells import claims
+from eval.cells.cell import Cell, Resolved
+from eval.cells.machine import num_workers
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
 from eval.corruptions.registry import LEAST_SIDE
-from eval.features import build_encoder
-from eval.machine import num_workers
+from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
+from eval.features.clips import build_encoder
+from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.frozen import probabilities
 from eval.records import RecordError, identity_hash, read_record, sha256_file
-from eval.robustness import TRAINED_WITH
-from eval.views import describe_sampling
-from sigma.checkpoints import load_strictly, read_weights
+from eval.report.sweeps import TRAINED_WITH
+from sigma.checkpoints.files import load_strictly, read_weights
 from sigma.data.index import DataError
 from sigma.engine.checkpoint import CheckpointHook
 from sigma.registry import MODELS

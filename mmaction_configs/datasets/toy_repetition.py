@@ -1,6 +1,6 @@
 """Toy repetition: a mover goes round or to and fro 2 to 8 times, in 64 to 96 frames; the label is the count.
 
-How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it
+How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
 stands for no published dataset. Every count from 2 to 8 about equally often in 240 train and 100 test clips, made in
 about 13 s of processor time by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition
@@ -27,7 +27,7 @@ dataset_info = dict(
     flips_change_label=False,
     sampling=dict(num_frames=16, stride_frames=2),
     size=64,
-    source='rendered by sigma/data/toy.py from photographs inside scikit-image',
+    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
     licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition',
 )

@@ -1,6 +1,6 @@
 """Toy rhythms: one turn, hurried at one of four places; the frames are the same in every class (granularity).
 
-How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it
+How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
 stands for no published dataset. 4 classes, 80 train and 40 test clips each, made in about 10 s of processor time by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_rhythms" --form rhythms
 The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
@@ -26,7 +26,7 @@ dataset_info = dict(
     flips_change_label=False,
     sampling=dict(num_frames=16, stride_frames=2),
     size=64,
-    source='rendered by sigma/data/toy.py from photographs inside scikit-image',
+    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
     licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_rhythms" --form rhythms',
 )

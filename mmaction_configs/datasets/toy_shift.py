@@ -1,7 +1,8 @@
 """Toy shift: the motions of `toy` with other photographs, at 30 frames a second, 3 frames apart: a domain shift.
 
-How and why: sigma/data/toy.py. It is for finding out that all works and for comparing encoders at small scale, and
-stands for no published dataset. 10 classes, 160 train and 40 test clips each, made in about 20 s on two cores by
+How and why: sigma/datasets/toy/render.py. It is for finding out that all works and for comparing encoders at small
+scale, and stands for no published dataset. 10 classes, 160 train and 40 test clips each, made in about 20 s on two
+cores by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift" --domain shift
 The list hashes are those of the default seed, level and number of clips; 64 and 112 pixels share them.
 """
@@ -37,7 +38,7 @@ dataset_info = dict(
     flips_change_label=True,
     sampling=dict(num_frames=16, stride_frames=3),
     size=64,
-    source='rendered by sigma/data/toy.py from photographs inside scikit-image',
+    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
     licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift" --domain shift',
 )

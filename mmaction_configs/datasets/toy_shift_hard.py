@@ -1,7 +1,7 @@
 """Toy shift, hard: as `toy_shift`, with smaller movers over photographs at full texture: the farther domain shift.
 
-How and why: sigma/data/toy.py. For finding out that all works and for comparing encoders at small scale; it stands for
-no published dataset. 10 classes, 160 train and 40 test clips each, made by
+How and why: sigma/datasets/toy/render.py. For finding out that all works and for comparing encoders at small scale;
+it stands for no published dataset. 10 classes, 160 train and 40 test clips each, made by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift_hard" --domain shift --level hard
 The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
@@ -37,7 +37,7 @@ dataset_info = dict(
     flips_change_label=True,
     sampling=dict(num_frames=16, stride_frames=3),
     size=64,
-    source='rendered by sigma/data/toy.py from photographs inside scikit-image',
+    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
     licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift_hard" --domain shift --level hard',
 )

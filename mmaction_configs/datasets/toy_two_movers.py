@@ -1,6 +1,6 @@
 """Toy two movers: each does one of six motions for a while; the labels are the motions of a clip, one or two.
 
-How and why: sigma/data/toy_forms.py. For finding out that all works and for comparing encoders at small scale; it
+How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
 stands for no published dataset. 240 train and 100 test clips, made in about 15 s of processor time by
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_two_movers" --form two_movers
 The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
@@ -27,7 +27,7 @@ dataset_info = dict(
     flips_change_label=True,
     sampling=dict(num_frames=16, stride_frames=4),
     size=64,
-    source='rendered by sigma/data/toy.py from photographs inside scikit-image',
+    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
     licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_two_movers" --form two_movers',
 )

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from torch import nn
 
-from sigma.checkpoints import CheckpointError
+from sigma.checkpoints.files import CheckpointError
 from sigma.engine.optim import precision_of
 
 # A checkpoint brings the state of these along, so that another value in the config would be without effect.

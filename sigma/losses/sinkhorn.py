@@ -4,9 +4,9 @@ S samples on this process, K prototypes, B clips, M masked tokens, D feature wid
 
 Sinkhorn runs in its scaling form: with the kernel E = exp((scores - row maximum) / epsilon), the plan is
 diag(v) E diag(u) and only the two vectors are iterated, so the plan is never formed. Ten rounds read scores and
-kernel 22 times (tests/sigma/test_sinkhorn_reads.py); on a CPU the two reads of a round fall on the same rows while
-its cache holds them. Everything is fp32 whatever the model's precision: at the published epsilon, fp16 overflows and
-bf16 scores change up to 10 % of the assignments.
+kernel 22 times (tests/sigma/losses/test_sinkhorn_reads.py); on a CPU the two reads of a round fall on the same rows
+while its cache holds them. Everything is fp32 whatever the model's precision: at the published epsilon, fp16
+overflows and bf16 scores change up to 10 % of the assignments.
 """
 
 import math

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval import claims, encoders, run_severe, suites
-from eval.executors.job import Finished, job_of
-from eval.live import Progress, clock
-from eval.matrix import plan
+from eval import run_severe
+from eval.cells import claims, encoders
+from eval.matrix import suites
+from eval.matrix.executors.job import Finished, job_of
+from eval.matrix.live import Progress, clock
+from eval.matrix.plan import plan
 from sigma.data.cards import DatasetCard
 from sigma.data.index import DataError
 from tests.conftest import assert_one_sentence
@@ -85,7 +87,7 @@ def test_a_work_directory_that_cannot_be_is_one_sentence(home, monkeypatch, caps
 
 
 def test_a_disk_that_fills_while_cells_run_ends_in_a_sentence_and_the_command_goes_on(home, monkeypatch, capsys):
-    from eval.executors import job as job_module
+    from eval.matrix.executors import job as job_module
 
     def full(path, data):
         raise OSError(errno.ENOSPC, 'No space left on device')  # as a write says it, without a name
@@ -136,7 +138,7 @@ def test_failed_cells_stay_until_asked_and_stopped_ones_go_on(home, capsys):
 
 
 def test_weights_that_change_while_it_runs_are_no_failure(home, capsys, monkeypatch):
-    from eval.executors import schedule
+    from eval.matrix.executors import schedule
 
     settled = schedule.settled
 

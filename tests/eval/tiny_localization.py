@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.cells import Cell, Resolved
+from eval.cells.cell import Cell, Resolved
 from eval.protocols import get_protocol
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
-from sigma.data.toy import encode
+from sigma.datasets.toy.render import encode
 
 ENCODER = """encoder = dict(
     backbone=dict(type='sigma.VideoViT', arch='tiny', image_size=32, num_frames=8, patch_size=16, tubelet_size=2),

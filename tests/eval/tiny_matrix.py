@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.matrix.suites import SUITES, Entry
 from eval.protocols.base import Outcome, Protocol
-from eval.suites import SUITES, Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,8 +143,8 @@ def popen(home: Path, work: Path, *more, **settings) -> subprocess.Popen:
 
 def jobs_of(home: Path, work: Path) -> list:
     """Jobs of encoder a, seed 0."""
-    from eval.cells import Cell, Resolved
-    from eval.executors.job import job_of
+    from eval.cells.cell import Cell, Resolved
+    from eval.matrix.executors.job import job_of
 
     cells = [Cell('tiny', e.dataset, e.recipe, str(home / 'a.py'), 0) for e in entries(home)]
     return [job_of(Resolved(cell, Tiny()), work, ['tests.eval.tiny_matrix']) for cell in cells]

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sigma import flops
 from tests.conftest import ROOT
-from tests.sigma.test_many_masks import batch, tiny
+from tests.sigma.data.test_many_masks import batch, tiny
 
 PRETRAIN = ROOT / 'mmaction_configs' / 'pretrain'
 

@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sigma import checkpoints
-from sigma.checkpoints import CheckpointError, read_weights_apart, to_mmaction, to_published
+from sigma.checkpoints import files as checkpoints
+from sigma.checkpoints.files import CheckpointError, read_weights_apart, to_mmaction, to_published
 from tests.conftest import assert_one_sentence, call_main
-from tests.sigma.test_checkpoints import Hostile
-from tests.sigma.test_models import tiny_sigma
+from tests.sigma.checkpoints.test_checkpoints import Hostile
+from tests.sigma.models.test_models import tiny_sigma
 from tools import convert
 
 

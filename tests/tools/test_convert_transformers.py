@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from sigma.engine.checkpoint import load_encoder
 from sigma.models import VideoMAE, VideoViT
 from tests.conftest import call_main
-from tests.sigma.test_layouts import moved
-from tests.sigma.test_models import TINY, tiny_sigma, tiny_vit
+from tests.sigma.checkpoints.test_layouts import moved
+from tests.sigma.models.test_models import TINY, tiny_sigma, tiny_vit
 from tools import convert
 
 transformers = pytest.importorskip('transformers')  # after sigma.compat: it imports torchvision

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from eval import features_dense
+from eval.features import dense as features_dense
 from tests.conftest import assert_one_sentence, call_main, run_tool
 from tests.eval.tiny_localization import ENCODER, RECIPE, resolve, write_long
 from tools import features

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from sigma.data import prepared
 from sigma.data.cards import load_dataset_card
-from sigma.data.folders import split_by_hash, value_matcher
 from sigma.data.index import DataError, build_index, load_index
 from sigma.data.lists import list_sha256, read_list
+from sigma.datasets import prepared
+from sigma.datasets.folders import split_by_hash, value_matcher
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'

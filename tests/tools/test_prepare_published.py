@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from eval.subsets import examples_of_all
+from eval.protocols.subsets import examples_of_all
 from sigma.data import index as index_module
-from sigma.data import published
 from sigma.data.cards import load_dataset_card
 from sigma.data.index import VideoInfo
+from sigma.datasets import published
 from tests.conftest import ROOT, call_main
-from tests.sigma.test_index import write_video
+from tests.sigma.data.test_index import write_video
 
 spec = importlib.util.spec_from_file_location('prepare', ROOT / 'tools' / 'prepare.py')
 prepare = importlib.util.module_from_spec(spec)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sigma.checkpoints import read_training_state
+from sigma.checkpoints.files import read_training_state
 from tests.conftest import DEMO, ROOT, assert_one_sentence, demo_options
 from tests.forked import tiny_config
 

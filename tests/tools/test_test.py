@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from eval import claims
+from eval.cells import claims
 from eval.metrics import read_predictions
 from eval.records import predictions_path, read_records
-from sigma.checkpoints import read_weights, save_tensors
+from sigma.checkpoints.files import read_weights, save_tensors
 from tests.conftest import DEMO, assert_one_sentence, call_main, run_tool
-from tests.sigma.test_checkpoints import Hostile
+from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tools import test as test_tool
 from tools import train as train_tool
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sigma.data import toy
+from sigma.datasets.toy import render as toy
 from tools import toy_motion
 
 SPEC = toy.SETS['toy']

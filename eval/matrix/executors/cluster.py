@@ -1,0 +1,128 @@
+"""Cells as jobs of SLURM, through submitit: one array, a task a cell.
+
+Before its time limit a task is sent a signal: it stops its cell's process and asks to be queued again, and there the
+cell goes on from its last checkpoint. `local=True` runs the same tasks through submitit's local executor instead.
+"""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import submitit
+
+from eval.cells import claims
+from eval.matrix.executors.job import Finished, Job, Running, conclude, keep_failure, settled, start
+
+
+class Task:
+    """What a job of the array does: run one cell and wait for it."""
+
+    def __init__(self) -> None:
+        self._running: Running | None = None
+
+    def __call__(self, job: Job) -> Finished:
+        self._running = start(job, cores=len(os.sched_getaffinity(0)))
+        while self._running.process.poll() is None:
+            time.sleep(0.05)
+        return conclude(self._running)
+
+    def checkpoint(self, job: Job):
+        """Called by submitit before the time limit or at preemption: stop, and be queued again.
+
+        It runs inside a signal's handler, maybe in the midst of `poll`, whose lock a second `wait` would wait for.
+        """
+        if self._running is not None and self._running.process.returncode is None:
+            self._end(self._running.process.pid)
+            claims.drop(Path(job.cwd, job.folder), self._running.process.pid)
+        return submitit.helpers.DelayedSubmission(Task(), job)
+
+    @staticmethod
+    def _end(pid: int, patience_seconds: float = 10.0) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.kill(pid, number)  # at worst it is a zombie, since nobody else waits for it
+            end = time.monotonic() + patience_seconds
+            while time.monotonic() < end:
+                if not claims.runs(pid):
+                    return
+                time.sleep(0.02)
+
+
+class Cluster:
+    """Jobs of an array; see `eval.matrix.executors.schedule.Backend`.
+
+    Args:
+        folder: For submitit's own files.
+        minutes: Time limit of a cell, rounded up to whole ones, after which it is queued again.
+        at_once: Cells at a time: of the array, or processes where `local`.
+        max_timeouts: How often a cell is queued again after its time limit.
+        local: Through submitit's local executor.
+        options: Further parameters of `submitit.AutoExecutor`, such as slurm_partition.
+
+    Raises:
+        ValueError: where SLURM is not at hand, or refuses an option.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        minutes: float,
+        at_once: int,
+        max_timeouts: int = 20,
+        local: bool = False,
+        options: Mapping | None = None,
+    ) -> None:
+        self.local, self.at_once = local, at_once
+        self.poll_seconds = 0.1 if local else 2.0
+        self.executor = self._make_executor(Path(folder).resolve(), minutes, max_timeouts, dict(options or {}))
+        self.running: list[tuple[Job, submitit.Job]] = []
+
+    def _make_executor(self, folder: Path, minutes: float, max_timeouts: int, options: dict) -> submitit.AutoExecutor:
+        kind = 'local' if self.local else 'slurm'
+        try:
+            executor = submitit.AutoExecutor(folder, cluster=kind, **{f'{kind}_max_num_timeout': max_timeouts})
+        except RuntimeError as error:
+            raise ValueError(f'SLURM is not at hand ({error}); submit from a login node, or --executor local') from None
+        if not self.local:
+            options['slurm_array_parallelism'] = self.at_once
+        try:
+            executor.update_parameters(name='run_severe', timeout_min=max(1, math.ceil(minutes)), **options)
+        except (NameError, ValueError, AssertionError) as error:
+            raise ValueError(f'--slurm-options: submitit refuses them: {error}') from None
+        return executor
+
+    def room(self) -> int:
+        return self.at_once - len(self.running) if self.local else 10**6  # SLURM has a queue of its own
+
+    def start(self, jobs: list[Job]) -> None:
+        self.running += zip(jobs, self.executor.map_array(Task(), jobs))
+
+    def ended(self) -> list[Finished]:
+        over = [pair for pair in self.running if pair[1].done()]
+        self.running = [pair for pair in self.running if pair not in over]
+        return [_result(job, task) for job, task in over]
+
+    def stop(self) -> None:
+        for _, task in self.running:
+            task.cancel(check=False)
+        self.running.clear()
+
+
+def _result(job: Job, task: submitit.Job) -> Finished:
+    """What the task returned, or what became of one that could return nothing."""
+    try:
+        return task.result()
+    except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
+        if found := settled(job):  # it was lost after its cell had ended
+            return found
+        state = task.state
+        if 'OUT_OF_ME' in state:
+            reason = 'SLURM ended it for want of memory (OUT_OF_MEMORY): ask for more, as in --slurm-options mem_gb=64'
+            keep_failure(job, 1, reason)
+            return Finished(job, 'failed', reason)
+        lines = str(error).strip().splitlines() or ['no word']
+        said = [line for line in lines if 'Error: ' in line] or lines[:1]  # submitit wraps the trace in advice
+        reason = f'job {task.job_id} ended without a result ({state}: {said[-1]})'
+        return Finished(job, 'stopped', f'{reason}; the same command goes on with it, output in {task.paths.folder}')

@@ -1,0 +1,279 @@
+"""A cell as a process: how it is started, how its end is read, and what is kept where it failed.
+
+<work_dir>/cells/<cell>/cell.log       what its processes said, one attempt after the other
+<work_dir>/cells/<cell>/failed.json    why it failed: it is not run again unless asked
+<work_dir>/cells/<cell>/retried.json   the same, of an attempt that was asked to be repeated
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from eval.cells import claims
+from eval.records import RecordError, read_record, write_atomic
+
+RUN_CELL = Path(__file__).resolve().parents[2] / 'run_cell.py'
+CHANGED = 76  # exit status of a cell whose weights, lists or settings are no longer those of the plan
+
+# Someone asked the process to end: the cell is not at fault, and goes on with the next run.
+STOPS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that another process, maybe on another machine, needs to run a cell; plain strings and numbers.
+
+    Attributes:
+        cell: Fields of `eval.cells.cell.Cell` as JSON.
+        folder, record: Of the cell, under `work_dir`.
+        imports: Modules or files that define further protocols.
+        cwd: Folder that relative paths start from.
+        attempts: How often it had failed when the plan was made.
+    """
+
+    name: str
+    id: str
+    cell: str
+    folder: str
+    record: str
+    work_dir: str
+    imports: tuple[str, ...] = ()
+    cwd: str = '.'
+    attempts: int = 0
+
+    @property
+    def log(self) -> Path:
+        return Path(self.cwd, self.folder, 'cell.log')
+
+
+def job_of(resolved, work_dir: str | Path, imports: Sequence[str] = (), attempts: int = 0) -> Job:
+    """The job of a resolved cell."""
+    return Job(
+        name=resolved.name,
+        id=resolved.id,
+        cell=resolved.cell.to_json(),
+        folder=str(resolved.folder(work_dir)),
+        record=str(resolved.record_path(work_dir)),
+        work_dir=str(work_dir),
+        imports=tuple(imports),
+        cwd=os.getcwd(),
+        attempts=attempts,
+    )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What failed.json says: exit status, reason, log, when, and how often by now."""
+
+    name: str
+    id: str
+    status: int
+    reason: str
+    log: str
+    time: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a cell ended.
+
+    Attributes:
+        state: `done`; `failed`, which is kept; `stopped` from outside or `changed` since the plan, which the next run
+            takes up; `elsewhere`, since another process holds it.
+        reason: Why it is not done.
+        seconds: Of its process; None where another matrix ran it.
+    """
+
+    job: Job
+    state: str
+    reason: str = ''
+    seconds: float | None = None
+
+
+# ------------------------------------------------------------------------------------------------- what is kept
+
+
+def read_failure(folder: str | Path, name: str = 'failed.json') -> Failure | None:
+    """The failure kept in a cell's folder; None where there is none."""
+    path = Path(folder) / name
+    try:
+        return Failure(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return Failure('', '', 1, f'{path} cannot be read', str(path), '', 1)
+
+
+def keep_failure(job: Job, status: int, reason: str) -> Failure:
+    """Write failed.json; the attempts before it count on."""
+    folder = Path(job.cwd, job.folder)
+    former = read_failure(folder) or read_failure(folder, 'retried.json')
+    failure = Failure(
+        name=job.name,
+        id=job.id,
+        status=status,
+        reason=reason,
+        log=str(Path(job.folder, 'cell.log')),
+        time=datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'),
+        attempts=1 + (former.attempts if former else 0),
+    )
+    write_atomic(folder / 'failed.json', (json.dumps(asdict(failure), indent=2) + '\n').encode())
+    return failure
+
+
+def prepare_retry(job: Job) -> None:
+    """Put a failure aside, so that a cell killed during its next attempt counts as not done."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(Path(job.cwd, job.folder, 'failed.json'), Path(job.cwd, job.folder, 'retried.json'))
+
+
+def settled(job: Job) -> Finished | None:
+    """How a cell ended in another process, from its files; None while it is open."""
+    path = Path(job.cwd, job.record)
+    if path.is_file():
+        with contextlib.suppress(RecordError):
+            if read_record(path).cell['id'] == job.id:
+                return Finished(job, 'done')
+    failure = read_failure(Path(job.cwd, job.folder))
+    if failure is not None and failure.attempts > job.attempts:
+        return Finished(job, 'failed', failure.reason)
+    return None
+
+
+# -------------------------------------------------------------------------------------------------- its process
+
+
+class Process(Protocol):
+    """What is asked of a cell's process: a part of `subprocess.Popen`."""
+
+    pid: int | None  # None until it has started
+    returncode: int | None  # minus the number of the signal that ended it
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Running:
+    """A cell's process, since when it runs, and how much of its log is older."""
+
+    job: Job
+    process: Process
+    begun: float
+    log_bytes: int
+
+
+def start(job: Job, cores: int, device: str | None = None) -> Running:
+    """Start the process of a cell, with its output in the cell's log.
+
+    Args:
+        cores: Its share of the machine.
+        device: For CUDA_VISIBLE_DEVICES; None leaves that as it is.
+    """
+    size = log_bytes(job)
+    with open(job.log, 'ab') as file:
+        process = subprocess.Popen(
+            [sys.executable, str(RUN_CELL), *arguments_of(job)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment_of(cores) | ({} if device is None else {'CUDA_VISIBLE_DEVICES': device}),
+            cwd=job.cwd,
+        )
+    return Running(job, process, time.perf_counter(), size)
+
+
+def arguments_of(job: Job) -> list[str]:
+    """Of `eval/run_cell.py`."""
+    imports = [word for module in job.imports for word in ('--import', module)]
+    return ['--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder, *imports, job.cell]
+
+
+def environment_of(cores: int) -> dict[str, str]:
+    """Of a process that this one starts: its share of the machine, and whose it is."""
+    environment = os.environ | {'OMP_NUM_THREADS': str(cores), 'SIGMA_CELL_OF': str(os.getpid())}
+    environment.setdefault('SIGMA_WORKERS', str(min(cores - 1, 8)))
+    return environment
+
+
+def log_bytes(job: Job) -> int:
+    """How long the log is by now; its folder is made."""
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    return job.log.stat().st_size if job.log.is_file() else 0
+
+
+def conclude(running: Running) -> Finished:
+    """Read how a process ended; a failure is kept before anyone else may take the cell."""
+    job, status = running.job, running.process.returncode
+    seconds = time.perf_counter() - running.begun
+    folder = Path(job.cwd, job.folder)
+    state, reason = _meaning(running)
+    if state == 'failed':
+        keep_failure(job, status, reason)
+    elif state == 'done':
+        for name in ('failed.json', 'retried.json'):
+            (folder / name).unlink(missing_ok=True)
+    claims.drop(folder, running.process.pid)
+    return Finished(job, state, reason, seconds)
+
+
+def end(running: Running) -> None:
+    """Stop a cell's process: its cell is not done."""
+    running.process.terminate()
+    try:
+        running.process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        running.process.wait()
+    claims.drop(Path(running.job.cwd, running.job.folder), running.process.pid)
+
+
+def _meaning(running: Running) -> tuple[str, str]:
+    """State and reason, from the exit status, the record and the last line of the log."""
+    status, said = running.process.returncode, _last_line(running)
+    if status == claims.ELSEWHERE:
+        return 'elsewhere', ''
+    if status == CHANGED:
+        return 'changed', said
+    found = settled(running.job)
+    if found is not None and found.state == 'done':
+        return 'done', ''  # the record comes last: how the process ended afterwards is no matter
+    if status == 0:
+        return 'failed', 'its process ended well, but left no record'
+    if -status in STOPS:
+        return 'stopped', f'stopped from outside by {signal.Signals(-status).name}; the same command goes on with it'
+    if -status == signal.SIGKILL:
+        return 'failed', (
+            'killed by SIGKILL, which is what a machine short of memory does (see dmesg): '
+            'give it more, or run fewer cells at a time (--jobs)'
+        )
+    if status < 0:
+        return 'failed', f'its process died of {signal.Signals(-status).name}' + (f' after: {said}' if said else '')
+    return 'failed', said or f'exit status {status}, no word'
+
+
+def _last_line(running: Running) -> str:
+    with open(running.job.log, 'rb') as file:
+        return last_line(file, running.log_bytes)
+
+
+def last_line(file: BinaryIO, begin: int = 0) -> str:
+    """The last words of a process, in what it has written from `begin` on; empty for none."""
+    file.seek(max(begin, file.seek(0, os.SEEK_END) - 100_000))
+    lines = file.read().decode(errors='replace').strip().splitlines()
+    return lines[-1].strip() if lines else ''

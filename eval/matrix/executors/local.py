@@ -1,0 +1,81 @@
+"""Cells on this machine: one process a cell, `jobs` at a time, each on its share of the cores, or on its GPU."""
+
+import os
+from collections.abc import Sequence
+
+from eval.matrix.executors.forks import POSSIBLE, Forks
+from eval.matrix.executors.job import Finished, Job, Running, conclude, end, start
+
+
+class Local:
+    """Places on this machine; see `eval.matrix.executors.schedule.Backend`.
+
+    Args:
+        jobs: Cells at a time.
+        modules: What cells import. Given any, cells are forks of one process that has imported them, where the
+            system allows it; else each starts anew.
+    """
+
+    poll_seconds = 0.02
+
+    def __init__(self, jobs: int, modules: Sequence[str] = ()) -> None:
+        self.jobs, self.modules = jobs, modules
+        self.places = _devices(jobs)
+        self.forks: Forks | None = None
+        self.running: list[tuple[Running, str | None]] = []
+
+    def room(self) -> int:
+        return len(self.places)
+
+    def start(self, jobs: list[Job]) -> None:
+        cores = max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        if self.modules and POSSIBLE and self.forks is None:
+            self.forks = Forks(self.modules, cores)
+        for job in jobs:
+            device = self.places.pop(0)
+            anew = self.forks is None or self.forks.gone
+            running = start(job, cores, device) if anew else self.forks.start(job, device)
+            self.running.append((running, device))
+
+    def ended(self) -> list[Finished]:
+        found, never_started = [], []
+        for pair in [pair for pair in self.running if pair[0].process.poll() is not None]:
+            running, device = pair
+            if running.process.pid is None:
+                never_started.append(running.job)
+            else:
+                found.append(conclude(running))  # where the disk is full it raises, and `stop` lets go of the cell
+            self.running.remove(pair)
+            self.places.append(device)
+        if never_started:
+            self.start(never_started)  # their server is gone: anew
+        return found
+
+    def stop(self) -> None:
+        for running, _ in self.running:
+            running.process.terminate()
+        for running, _ in self.running:
+            end(running)
+        self.running.clear()
+        if self.forks is not None:
+            self.forks.close()
+
+
+def _devices(jobs: int) -> list[str | None]:
+    """One place a job: GPUs in turn where there are any, else None for the CPU."""
+    gpus = _gpus()
+    return [gpus[i % len(gpus)] if gpus else None for i in range(jobs)]
+
+
+def default_jobs() -> int:
+    """Cells at a time: one a GPU, else one for every core up to four."""
+    return len(_gpus()) or min(4, len(os.sched_getaffinity(0)))
+
+
+def _gpus() -> list[str]:
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if visible is not None:
+        return [part for part in visible.split(',') if part]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]

@@ -1,0 +1,1 @@
+"""What is drawn from records: table, verdicts, statistics, figures, published numbers. No torch."""

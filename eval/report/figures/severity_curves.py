@@ -1,0 +1,69 @@
+"""Top-1 or mAP against severity: a panel a corruption, a line an encoder, the clean videos at severity 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from matplotlib.figure import Figure
+
+from eval.records import Record
+from eval.report.figures import PAPER_WIDTH_INCHES, colours, style
+from eval.report.summaries import Summary
+from eval.report.sweeps import Sweep, sweeps
+
+PANELS_A_LINE = 6
+PANEL_HEIGHT = 1.15  # inches
+
+
+def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
+    """How accuracy falls with the severity of each corruption, from the clean videos (severity 0) on.
+
+    Severities stand at equal distances; what they mean is the corruption's own (eval/corruptions). Where a published
+    scale does not rise in damage, the line shows it. Shades are the range over seeds.
+
+    Args:
+        records: In the order wanted; those that hold no sweep are passed over.
+        allow_partial: As in `eval.report.table.columns`.
+        summary: Has no meaning here.
+
+    Raises:
+        RecordError: if no record holds a sweep, or records of a column do not compare.
+    """
+    found = sweeps(records, allow_partial)
+    names = list(dict.fromkeys(row for sweep in found for row in sweep.scores))
+    look = colours(names)
+    lines = [math.ceil(len(sweep.corruptions) / PANELS_A_LINE) for sweep in found]
+    with style():
+        figure = Figure(
+            figsize=(PAPER_WIDTH_INCHES, PANEL_HEIGHT * sum(lines) + 0.45 * len(found)), layout='constrained'
+        )
+        parts = figure.subfigures(len(found), 1, height_ratios=lines, squeeze=False)[:, 0]
+        for sweep, part, num_lines in zip(found, parts, lines):
+            _draw_sweep(sweep, part, num_lines, look)
+        handles = [axis_line for axis_line in parts[0].axes[0].lines if axis_line.get_label() in look]
+        figure.legend(handles=handles, loc='outside lower center', ncols=min(4, len(handles)))
+    return figure
+
+
+def _draw_sweep(sweep: Sweep, part, num_lines: int, look: dict) -> None:
+    part.suptitle('\n'.join([_title(sweep), *sweep.notes]), fontsize=7)
+    width = min(PANELS_A_LINE, len(sweep.corruptions))
+    panels = part.subplots(num_lines, width, sharex=True, sharey=True, squeeze=False).ravel()
+    for corruption, axes in zip(sweep.corruptions, panels):
+        axes.set_title(corruption.replace('_', ' '), fontsize=6.5, pad=2)
+        for row, scores in sweep.scores.items():
+            where = [sweep.columns.index(name) for name in ('clean', *sweep.cells(corruption))]
+            per_seed = scores[:, where]  # (S, 1 + severities)
+            x, colour = [0, *sweep.severities], look[row][0]
+            axes.plot(x, per_seed.mean(axis=0), color=colour, label=row, linewidth=1.1, marker='o', markersize=2)
+            axes.fill_between(x, per_seed.min(axis=0), per_seed.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+        axes.set_xticks([0, *sweep.severities])
+    panels[0].set_ylim(0, 1.05 * max(scores.max() for scores in sweep.scores.values()) or 1)
+    for axes in panels[len(sweep.corruptions) :]:
+        axes.set_visible(False)
+    part.supylabel(f'{sweep.score_name} (%)', fontsize=7)
+
+
+def _title(sweep: Sweep) -> str:
+    return f'{sweep.name}, {sweep.num_videos} videos; x: severity, 0 is clean'

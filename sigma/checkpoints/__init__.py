@@ -1,0 +1,1 @@
+"""Checkpoints: the file format, and the layouts of keys of other code."""

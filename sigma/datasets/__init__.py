@@ -1,0 +1,1 @@
+"""What tools/prepare.py makes: published datasets, rendered ones, folders, joined and re-encoded videos."""

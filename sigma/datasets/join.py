@@ -1,0 +1,352 @@
+"""Long videos with exact boundaries, joined from short clips: clips of actions, and a background between them.
+
+A joined video is background, action, background, ..., action, background. Every clip of an action stands in one video,
+whole; a stretch of a background clip, half of it to all of it, stands wherever one is needed, and a clip comes again
+only when all of its split have come. Where an action begins and ends follows from the numbers of frames written, so it
+is exact to the frame. What joined videos cannot show: a boundary is a cut, and a cut is easier to see than the moment
+at which a movement begins. Their card, and so every record, says that they are concatenations.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from sigma.data.index import DataError, Index, ProcessDied, in_processes, progress_bar, write_whole
+from sigma.datasets.folders import Splits, named
+
+LEAST_SHARE = 0.5  # of a background clip that stands in a place
+VERSION = 1  # raise it when the same parameters give other videos
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How clips are joined.
+
+    Attributes:
+        background: The label of clips that are no action.
+        fps: Frames a second of all joined videos.
+        width, height: Pixels of all joined videos, even.
+        num_actions: Fewest and most of a video; the last of a split may have fewer.
+        seed: Of the order of the clips and of the stretches of background.
+        quantiser: Of H.264, constant; smaller is better.
+
+    Raises:
+        DataError: if a number makes no sense.
+    """
+
+    background: str
+    fps: float
+    width: int
+    height: int
+    num_actions: tuple[int, int] = (4, 6)
+    seed: int = 0
+    quantiser: int = 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fps <= 240:
+            raise DataError(f'{self.fps} frames a second were asked; 1 to 240 can be made.')
+        if min(self.width, self.height) < 16 or self.width % 2 or self.height % 2:
+            raise DataError(
+                f'Videos of {self.width}x{self.height} cannot be made: H.264 takes even sides, here from 16 on; say '
+                '--frame-size.'
+            )
+        low, high = self.num_actions
+        if not 1 <= low <= high:
+            raise DataError(f'{low} to {high} actions a video were asked; give the smaller number first, from 1 on.')
+        if self.seed < 0:
+            raise DataError(f'The seed is {self.seed}; it must be 0 or more.')
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, as a container states them."""
+        return Fraction(self.fps).limit_denominator(1001)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What stands in one place of a joined video.
+
+    Attributes:
+        clip: Path of the clip.
+        label: Of the action; None for background.
+        picks: The clip's frames that are shown, one a frame of the joined video; never falling.
+    """
+
+    clip: str
+    label: str | None
+    picks: tuple[int, ...]
+
+
+Plan = dict[str, tuple[Piece, ...]]  # path of a joined video, <split>/<number>.mp4 -> its pieces
+
+
+def common_look(index: Index, fps: float | None, size: tuple[int, int] | None) -> tuple[float, int, int]:
+    """Frames a second, width and height of the joined videos: those that were asked, or those of all clips.
+
+    Raises:
+        DataError: if nothing was asked and clips differ, with what there is.
+    """
+    clips = [clip for clip in index.values() if clip.readable]
+    if not clips:
+        raise DataError(f"None of the {len(index)} clips under '{index.root}' is readable.")
+    if size is None:
+        sizes = Counter((clip.width, clip.height) for clip in clips)
+        if len(sizes) > 1:
+            found = ', '.join(f'{width}x{height} ({count})' for (width, height), count in sizes.most_common(4))
+            raise DataError(
+                f'The {len(clips)} clips have {len(sizes)} frame sizes, {found}{", ..." if len(sizes) > 4 else ""}: '
+                'name one by --frame-size WIDTHxHEIGHT, to which all are resized.'
+            )
+        (size,) = sizes
+    if fps is None:
+        rates = Counter(round(clip.fps, 2) for clip in clips)
+        if len(rates) > 1 or 0 in rates:
+            raise DataError(
+                f'The {len(clips)} clips have {len(rates)} frame rates from {min(rates):g} to {max(rates):g} a second: '
+                'name one by --fps, at which all are shown at their own speed.'
+            )
+        fps = clips[0].fps
+    return fps, *size
+
+
+def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
+    """Which pieces each joined video is made of; the same arguments give the same.
+
+    Args:
+        splits: (clip, label) pairs of `train` and `test`; unreadable clips are passed over, the caller names them.
+        index: What the clips hold.
+
+    Raises:
+        DataError: if a split has no readable background, or no readable action.
+    """
+    videos: Plan = {}
+    for split in splits:
+        rng = np.random.default_rng([joining.seed, sorted(splits).index(split)])
+        readable = sorted((clip, label) for clip, label in splits[split] if index[clip].readable)
+        actions = [pair for pair in readable if pair[1] != joining.background]
+        backgrounds = [clip for clip, label in readable if label == joining.background]
+        if not backgrounds:
+            raise DataError(
+                f'No readable clip of {split} has the label {joining.background!r}, so it lacks background.'
+            )
+        if not actions:
+            raise DataError(f'All readable clips of {split} are background ({joining.background!r}).')
+        order = iter(rng.permutation(len(actions)).tolist())
+        rests = _stretches(backgrounds, index, joining.rate, rng)
+        left, count = len(actions), 0
+        while left:
+            size = min(left, int(rng.integers(*joining.num_actions, endpoint=True)))
+            pieces = [next(rests)]
+            for _ in range(size):
+                clip, label = actions[next(order)]
+                pieces += [Piece(clip, label, picks(index[clip].frames, index[clip].fps, joining.rate)), next(rests)]
+            videos[f'{split}/{count:04d}.mp4'] = tuple(pieces)
+            left, count = left - size, count + 1
+    return videos
+
+
+def _stretches(clips: list[str], index: Index, rate: Fraction, rng: np.random.Generator) -> Iterator[Piece]:
+    """Stretches of background without end; all clips come before one comes again."""
+    while True:
+        for place in rng.permutation(len(clips)).tolist():
+            clip = clips[place]
+            whole = picks(index[clip].frames, index[clip].fps, rate)
+            length = int(rng.integers(max(1, round(LEAST_SHARE * len(whole))), len(whole), endpoint=True))
+            first = int(rng.integers(0, len(whole) - length, endpoint=True))
+            yield Piece(clip, None, whole[first : first + length])
+
+
+def picks(num_frames: int, fps: float, rate: Fraction) -> tuple[int, ...]:
+    """The frames of a clip that show it at its own speed at another rate; all of them where the rates agree.
+
+    A frame of the joined video shows the frame of the clip that stands in the middle of its time. A clip whose rate is
+    unknown (0) is taken frame by frame.
+    """
+    ratio = Fraction(fps).limit_denominator(100_000) / rate if fps and abs(fps - float(rate)) > 5e-3 else Fraction(1)
+    count = max(1, round(num_frames / ratio))
+    return tuple(min(num_frames - 1, int((number + Fraction(1, 2)) * ratio)) for number in range(count))
+
+
+def annotations(videos: Plan, joining: Joining) -> dict[str, dict]:
+    """video -> `actions` [[start, end, class], ...] in seconds.
+
+    Frame n is at n / fps; an action begins with its first frame and ends with the first of the background after it.
+    """
+    found = {}
+    for video, pieces in videos.items():
+        actions, place = [], 0
+        for piece in pieces:
+            end = place + len(piece.picks)
+            if piece.label is not None:
+                actions.append([round(float(n / joining.rate), 6) for n in (place, end)] + [piece.label])
+            place = end
+        found[video] = {'actions': actions}
+    return found
+
+
+def labelled(videos: Plan) -> Splits:
+    """split -> (video, classes) of all joined videos, as lists take them."""
+    splits: Splits = {}
+    for video, pieces in videos.items():
+        classes = tuple(sorted({piece.label for piece in pieces if piece.label is not None}))
+        splits.setdefault(video.split('/')[0], []).append((video, classes))
+    return splits
+
+
+def note(splits: Splits, index: Index, videos: Plan, joining: Joining) -> str:
+    """What a card has to say of joined videos, in a sentence."""
+    num_clips = sum(piece.label is not None for pieces in videos.values() for piece in pieces)
+    backgrounds = {piece.clip for pieces in videos.values() for piece in pieces if piece.label is None}
+    unreadable = sum(not index[clip].readable for pairs in splits.values() for clip, _ in pairs)
+    text = (
+        f'concatenations, not recordings: {num_clips} clips of actions, each in one video, with stretches of '
+        f'{len(backgrounds)} clips of {joining.background!r} between them; every boundary is a cut; '
+        f'{joining.width}x{joining.height} at {joining.fps:g} frames a second, whatever a clip had'
+    )
+    return text + (f'; {unreadable} unreadable clips left out' if unreadable else '')
+
+
+def write_joined(
+    videos: Plan, index: Index, out: Path, joining: Joining, workers: int | None = None, progress: bool = True
+) -> None:
+    """Write the joined videos under `<out>/videos`, as H.264 in mp4; what the same command has written stays.
+
+    `<out>/joined.json` holds the parameters and what each video is made of.
+
+    Raises:
+        DataError: if `out` holds another dataset, or a clip cannot be decoded as the index says.
+    """
+    _claim(videos, index, out, joining)
+    absent = [video for video in videos if not (out / 'videos' / video).is_file()]
+    jobs = [(str(index.root), str(out / 'videos' / video), videos[video], joining) for video in absent]
+    with progress_bar('joining clips', len(jobs), progress) as advance:
+        for (_, path, _, _), reason in in_processes(_join_job, jobs, workers):
+            if isinstance(reason, ProcessDied):
+                reason = f'the process died on it ({reason.exit_code})'
+            if reason:
+                raise DataError(f'{path} was not written: {reason}.')
+            advance()
+
+
+def check_folder(out: Path) -> None:
+    """Raise a DataError where `out` holds a dataset that was not joined."""
+    if (out / 'dataset.py').exists() and not (out / 'joined.json').exists():
+        raise DataError(f"'{out}' holds a dataset that was not joined: choose another --out.")
+
+
+def _claim(videos: Plan, index: Index, out: Path, joining: Joining) -> None:
+    """Write what is to be joined into `out`, or make sure that it is the same."""
+    made_of = {
+        video: [[p.clip, index[p.clip].sha256, p.label, p.picks[0], p.picks[-1], len(p.picks)] for p in pieces]
+        for video, pieces in videos.items()
+    }
+    parameters = json.loads(json.dumps({'version': VERSION, **asdict(joining), 'videos': made_of}))
+    manifest = out / 'joined.json'
+    if manifest.is_file():
+        try:
+            former = json.loads(manifest.read_text(encoding='utf-8'))
+        except ValueError:
+            former = {}
+        differing = [key for key in parameters if former.get(key) != parameters[key]]
+        if differing:
+            what = differing[0] if differing[0] != 'videos' else 'clips or order of them'
+            raise DataError(f"'{out}' holds videos that were joined with other {what}: choose another --out.")
+        return
+    check_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    lines = ',\n'.join(f'{json.dumps(video)}: {json.dumps(pieces)}' for video, pieces in made_of.items())
+    head = json.dumps({key: value for key, value in parameters.items() if key != 'videos'})[:-1]
+    write_whole(manifest, f'{head}, "videos": {{\n{lines}\n}}}}\n')
+
+
+def _join_job(job: tuple[str, str, tuple[Piece, ...], Joining]) -> str:
+    return join_video(*job)
+
+
+def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining) -> str:
+    """Write one joined video, whole or not at all; returns why not, or an empty string."""
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.tmp')  # one writer a video; of a killed one the next takes over
+    try:
+        num_written, wanted = _write(Path(root), temporary, pieces, joining), sum(len(p.picks) for p in pieces)
+        if num_written != wanted:
+            return f'{num_written} of {wanted} frames came out of the encoder'
+        temporary.replace(path)
+    except (av.error.FFmpegError, ValueError) as error:
+        return ' '.join(str(error).split())
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ''
+
+
+def _write(root: Path, out: Path, pieces: tuple[Piece, ...], joining: Joining) -> int:
+    """Returns the number of frames that the encoder gave back."""
+    num_sent = num_written = 0
+    with av.open(str(out), 'w', 'mp4', options={'fflags': '+bitexact'}) as writer:
+        stream = writer.add_stream('libx264', rate=joining.rate)
+        stream.width, stream.height, stream.pix_fmt = joining.width, joining.height, 'yuv420p'
+        codec = stream.codec_context
+        codec.gop_size, codec.max_b_frames, codec.thread_count = 12, 0, 1
+        codec.flags |= av.codec.context.Flags.bitexact
+        codec.options = {
+            'qp': str(joining.quantiser),
+            'preset': 'veryfast',
+            'sc_threshold': '0',
+            'x264-params': 'threads=1:open-gop=0',
+        }
+        for piece in pieces:
+            for shown in _shown(root / piece.clip, piece.picks):
+                frame = shown.reformat(joining.width, joining.height, 'yuv420p', interpolation='AREA')
+                frame.pts, frame.time_base, frame.pict_type = num_sent, 1 / joining.rate, 0
+                num_sent += 1
+                for packet in stream.encode(frame):
+                    writer.mux(packet)
+                    num_written += 1
+        for packet in stream.encode():
+            writer.mux(packet)
+            num_written += 1
+    return num_written
+
+
+def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[av.VideoFrame]:
+    """The frames of a clip with these numbers, which never fall; raises ValueError where it ends before the last."""
+    place = 0
+    with av.open(str(clip), options={'protocol_whitelist': 'file'}) as reader:
+        stream = reader.streams.best('video')
+        stream.thread_type, stream.codec_context.thread_count = 'NONE', 1  # one process a video already
+        for number, frame in enumerate(reader.decode(stream)):
+            while place < len(wanted) and wanted[place] == number:
+                yield frame
+                place += 1
+            if place == len(wanted):
+                return
+    raise ValueError(f'{clip} ends before its frame {wanted[place]}')
+
+
+def check_lengths(videos: Plan, index: Index) -> None:
+    """Raise a DataError where a joined video, read again, has not the frames that were written."""
+    for video, pieces in videos.items():
+        wanted, info = sum(len(piece.picks) for piece in pieces), index[video]
+        if info.frames != wanted:
+            raise DataError(
+                f'{video} has {info.frames} readable frames, {wanted} were joined ({info.reason or "not as written"}): '
+                'remove it and run the command again.'
+            )
+
+
+def check_background(splits: Splits, background: str) -> None:
+    """Raise a DataError where no clip has the label of the background, with the nearest that there is."""
+    labels = Counter(label for pairs in splits.values() for _, label in pairs)
+    if background not in labels:
+        raise DataError(f'--background {background!r} is no label here. Labels: {", ".join(sorted(map(str, labels)))}.')
+    if len(labels) == 1:
+        clips = [clip for pairs in splits.values() for clip, _ in pairs]
+        raise DataError(f'{named(clips)} background; actions are needed too.')

@@ -1,0 +1,181 @@
+"""A prepared dataset on the disk: `train.txt`, `test.txt`, `annotations.json` and the card, from what was read."""
+
+import json
+import pprint
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sigma.data.cards import load_dataset_card
+from sigma.data.index import NO_SUCH_FILE, DataError, Index, write_whole
+from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
+from sigma.datasets.folders import Splits, named, names_in
+
+
+def write_dataset(
+    out: Path,
+    info: dict,
+    splits: Splits,
+    index: Index,
+    allow_unreadable: bool,
+    annotations: Mapping[str, dict] | None = None,
+) -> int:
+    """Report what was read, write lists, annotations and card, and return the exit status.
+
+    Args:
+        info: Fields of the card. `task` decides what a label is: a class name (`action_recognition`), a tuple of class
+            names (`multi_label`) or an int (`repetition`); classes are numbered in the order of their names.
+        splits: (path, label) pairs of each split.
+        annotations: path -> what a list cannot say, for annotations.json: `actions` [[start_seconds, end_seconds,
+            class], ...], where a class may be its name, or `cycles` [frame numbers]. None writes no such file.
+
+    Raises:
+        DataError: if a label is not what the task asks for.
+    """
+    _check_labels(splits, info['task'])
+    if not may_write(index, allow_unreadable):
+        return 1
+    warn_of_copies(splits, index)
+    warn_of_late_cycles(annotations or {}, index)
+    classes = sorted({name for pairs in splits.values() for _, label in pairs for name in names_in(label)})
+    numbers = {name: number for number, name in enumerate(classes)}
+    delimiter = pick_delimiter(index)
+    entries = {}
+    for split, pairs in splits.items():
+        numbered = [(path, _numbered(label, numbers)) for path, label in sorted(pairs)]
+        entries[split] = write_split(out, split, numbered, delimiter)
+        found = {name for _, label in pairs for name in names_in(label)}
+        what = f'{len(found)} of {len(classes)} classes' if classes else f'{sum(n for _, n in pairs)} cycles'
+        print(f'{split}: {len(pairs)} videos, {what}')
+    info = {**info, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
+    if classes:
+        info['classes'] = classes
+    if annotations is not None:
+        info['annotations'] = 'annotations.json'
+        write_annotations(out / 'annotations.json', annotations, numbers)
+    write_whole(out / 'dataset.py', card_text(info))
+    print(f'card: {out / "dataset.py"}')
+    return 0
+
+
+def refuse_another(out: Path, name: str) -> None:
+    """Raise a DataError where the folder holds another dataset, which this one would replace."""
+    if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
+        raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
+
+
+def may_write(index: Index, allow_unreadable: bool) -> bool:
+    """Say how many videos are readable, name the others, and whether lists may be written."""
+    unreadable = index.unreadable
+    print(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
+    for video in unreadable:
+        if video.reason != NO_SUCH_FILE:  # those are named elsewhere
+            print(f'  unreadable: {video.path}: {video.reason}')
+    if unreadable and not allow_unreadable:
+        print(
+            f'prepare: {len(unreadable)} of {len(index)} videos are unreadable, so no lists were written; mend or '
+            'remove them, or keep them in the lists, to be counted as not read, by --allow-unreadable.',
+            file=sys.stderr,
+        )
+    return allow_unreadable or not unreadable
+
+
+def write_split(out: Path, split: str, pairs: list[tuple[str, Label]], delimiter: str) -> dict:
+    """Write a split's list; its entry in a card."""
+    name = f'{split}.txt'
+    write_list(out / name, pairs, delimiter)
+    return {'list': name, 'sha256': list_sha256(out / name), 'num_videos': len(pairs)}
+
+
+def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapping[str, int] | None = None) -> None:
+    """Write {video: {...}} as JSON, sorted and a video a line; class names in `actions` become their `numbers`.
+
+    Raises:
+        DataError: if an action is of a class that no label names.
+    """
+    lines = []
+    for video in sorted(annotations):
+        entry = dict(annotations[video])
+        if numbers is not None and 'actions' in entry:
+            entry['actions'] = [[start, end, _number(name, numbers, video)] for start, end, name in entry['actions']]
+        lines.append(f'{json.dumps(video)}: {json.dumps(entry)}')
+    write_whole(path, '{\n' + ',\n'.join(lines) + '\n}\n')
+
+
+def _number(name: str | int, numbers: Mapping[str, int], video: str) -> int:
+    if isinstance(name, str) and name not in numbers:
+        raise DataError(f'An action in {video} is of the class {name!r}, which no label names.')
+    return numbers[name] if isinstance(name, str) else name
+
+
+def _check_labels(splits: Splits, task: str) -> None:
+    """Raise a DataError where a label is not what the task asks for."""
+    kinds = {
+        'action_recognition': (str, 'a class name'),
+        'multi_label': (tuple, 'a tuple of class names'),
+        'localization': (tuple, 'a tuple of class names'),
+        'repetition': (int, 'a count'),
+    }
+    if task not in kinds:
+        raise DataError(f'Unknown task {task!r}. Known: {", ".join(kinds)}.')
+    kind, wanted = kinds[task]
+    for path, label in (pair for pairs in splits.values() for pair in pairs):
+        if type(label) is not kind:
+            raise DataError(f'{path} has the label {label!r}; the task {task} asks for {wanted}.')
+
+
+def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) -> Label:
+    """The label as a list file has it: class numbers in rising order, or the count."""
+    if isinstance(label, tuple):
+        return tuple(sorted({numbers[name] for name in label}))
+    return numbers[label] if isinstance(label, str) else label
+
+
+def card_text(info: Mapping) -> str:
+    """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
+    order = (
+        'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'video_root', 'delimiter',
+        'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence', 'obtain',
+        'prepare',
+    )  # fmt: skip
+    fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
+    opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']
+    return '\n'.join([*opening, "data_root = '{{ fileDirname }}'", 'dataset_info = dict(', *fields, ')', ''])
+
+
+def _config(value, depth: int) -> str:
+    """Source text of a value: dict(...) on one line, or one entry a line where it holds dicts; lists are folded."""
+    if isinstance(value, dict):
+        entries = [f'{key}={_config(entry, depth + 1)}' for key, entry in value.items()]
+        if any(isinstance(entry, dict) for entry in value.values()):
+            indent = '    ' * (depth + 1)
+            return 'dict(\n' + ''.join(f'{indent}{entry},\n' for entry in entries) + '    ' * depth + ')'
+        return f'dict({", ".join(entries)})'
+    if isinstance(value, list):
+        lines = pprint.pformat(value, width=100, compact=True)[1:-1].split('\n ')
+        if len(lines) > 1:
+            indent = '\n' + '    ' * (depth + 1)
+            return f'[{indent}{indent.join(lines)},{indent[:-4]}]'
+    return repr(value)
+
+
+# ---------------------------------------------------------------------------------------------------- small helpers
+
+
+def warn_of_copies(splits: Splits, index: Index) -> None:
+    """Say where a test video is, byte for byte, a training video too."""
+    train = {index[path].sha256 for path, _ in splits['train'] if index[path].readable}
+    copies = [path for path, _ in splits['test'] if index[path].sha256 in train]
+    if copies:
+        print(f'prepare: {named(copies)} in test and, byte for byte, in train too.', file=sys.stderr)
+
+
+def warn_of_late_cycles(annotations: Mapping[str, dict], index: Index) -> None:
+    """Say where cycles are annotated behind a video's last frame: another cut of it, or another frame rate."""
+    late = [
+        path
+        for path, entry in annotations.items()
+        if entry.get('cycles') and index[path].readable and entry['cycles'][-1] > index[path].frames
+    ]
+    if late:
+        print(f'prepare: {named(late)} shorter than the frames of the last cycle say.', file=sys.stderr)

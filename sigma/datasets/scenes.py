@@ -1,0 +1,368 @@
+"""Test sets that ask what a recogniser looks at: background replaced, removed or exchanged, or an action only mimed.
+
+Their videos are altered copies of test videos of a known dataset, the base, on which a model was trained; nothing is
+trained on them, so their train list is empty. They come as folders of pictures, a folder a video, and a list with
+`name frames class` lines; here they become mp4 files, and a label is that of the base's video, whatever the list's
+numbering. T frames, H and W pixels.
+
+Sources: StillMix (ICCV 2023; SCUBA, ConflFG), github.com/lihaoxin05/StillMix; HAT (NeurIPS Datasets and Benchmarks
+2022), github.com/princetonvisualai/HAT. No list of theirs is with us.
+"""
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+
+import av
+import av.error
+import cv2
+import numpy as np
+from PIL import Image
+
+from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, write_whole
+from sigma.data.lists import read_list
+from sigma.datasets import published
+
+PICTURES = {'.jpg', '.jpeg', '.png'}
+MEAN_COLOUR = (123, 116, 103)  # around a human cut out: ImageNet's mean, cut to whole numbers as in HAT
+FOREGROUND = 128  # a mask above it is human, as in HAT
+QUANTISER = 10  # of x264: hardly more loss than the pictures' own
+# The base's test list, with the project.
+BASES = {'ucf101': 'ucf101/test.txt.gz', 'hmdb51': 'hmdb51/split1_test.txt.gz', 'k400': 'k400/test.txt.gz'}
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """How a set is laid out.
+
+    Attributes:
+        base: Card of the dataset whose videos were altered.
+        kind: `frames` as they are (SCUBA, ConflFG); of HAT: `background` (the human painted over), `human` (the rest
+            in one colour), `swap` (the human before another video's background).
+        needs: Folders that must lie under the root; empty where the root holds the videos' own.
+    """
+
+    base: str
+    kind: str = 'frames'
+    needs: tuple[str, ...] = ()
+
+
+SCENES = {
+    **{
+        f'scuba_{base}_{background}': Scenes(base)
+        for base in ('ucf101', 'hmdb51', 'k400')
+        for background in ('places365', 'vqgan', 'stripe')
+    },
+    **{
+        f'hat_{base}_{kind}': Scenes(base, kind, needs)
+        for base in ('ucf101', 'k400')
+        for kind, needs in (('background', ('inp',)), ('human', ('ori', 'seg')), ('swap', ('ori', 'seg', 'inp')))
+    },
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video of a set: `video` as it will be listed, and what it is made of, folders relative to the root."""
+
+    video: str
+    label: int
+    num_frames: int
+    folder: str
+    other: str | None = None  # swap: the video whose background it gets
+    other_label: int | None = None
+
+
+# --------------------------------------------------------------------------------------------------------- lists
+
+
+def read_items(name: str, list_file: Path, pairs_file: Path | None = None) -> list[Item]:
+    """The videos of a set in the order of its list, with the base's labels.
+
+    Args:
+        list_file: `name frames class` lines; a name may have spaces.
+        pairs_file: Of HAT's action swap: a pickle {name: [background's name, its frames, its class]}.
+
+    Raises:
+        DataError: if a file is absent or malformed, a video is not of the base's test list or listed twice, or the
+            list's classes and the base's do not go one to one.
+    """
+    scenes = SCENES[name]
+    if (scenes.kind == 'swap') != (pairs_file is not None):
+        raise DataError(
+            f'{name} needs --pairs FILE, a pickle of background pairs.' if scenes.kind == 'swap'
+            else f'{name} has no pairs of backgrounds: leave out --pairs.'
+        )  # fmt: skip
+    labels = {PurePosixPath(video).stem: label for video, label in read_list(published.SHIPPED / BASES[scenes.base])}
+    pairs = read_pairs(pairs_file) if pairs_file is not None else {}
+    items, theirs, seen = [], {}, set()
+    for folder, num_frames, number in _rows(list_file):
+        label = _label_of(folder, labels, scenes, list_file)
+        if pairs_file is not None and folder not in pairs:
+            raise DataError(f"'{pairs_file}' has no background for {folder}, which '{list_file}' lists.")
+        if theirs.setdefault(number, label) != label:
+            raise DataError(
+                f"'{list_file}': its class {number} is the classes {theirs[number]} and {label} of {scenes.base}, the "
+                f'second by {folder}; a list of another split or numbering.'
+            )
+        if folder in seen:
+            raise DataError(f"'{list_file}': {folder} is listed twice.")
+        seen.add(folder)
+        items.append(Item(f'{folder}.mp4', label, num_frames, folder))
+    if len(set(theirs.values())) < len(theirs):
+        raise DataError(f"'{list_file}': several of its classes are one of {scenes.base}; a list of another numbering.")
+    if not items:
+        raise DataError(f"'{list_file}' lists no video.")
+    return [_before(item, *pairs[item.folder], theirs, pairs_file) for item in items] if pairs else items
+
+
+def _before(item: Item, other: str, number: int, theirs: dict[int, int], file: Path) -> Item:
+    """The item before another video's background, whose class has the list's number."""
+    if number not in theirs:
+        raise DataError(f"'{file}': the background of {item.folder} is of class {number}, which no listed video has.")
+    return replace(item, other=other, other_label=theirs[number])
+
+
+def _rows(file: Path) -> Iterator[tuple[str, int, int]]:
+    if not file.is_file():
+        raise DataError(f"--annotations: there is no list file '{file}'.")
+    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, *numbers = line.strip().rsplit(maxsplit=2)
+        if len(numbers) != 2 or not all(word.isdecimal() for word in numbers):
+            raise DataError(f"'{file}' line {number}: expected `name frames class`, found {line.strip()!r}.")
+        yield name, int(numbers[0]), int(numbers[1])
+
+
+def _label_of(folder: str, labels: dict[str, int], scenes: Scenes, file: Path) -> int:
+    """Class of the base's video: the same stem, or that before `__<number>` (one of several copies)."""
+    stem = PurePosixPath(folder).name
+    source = stem if stem in labels else re.sub(r'__\d+$', '', stem)
+    if source not in labels:
+        raise DataError(f"'{file}': {folder} is no video of the test list of {scenes.base}.")
+    return labels[source]
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Containers, text and numbers alone: a pickle can name any function of Python, and would call it."""
+
+    def find_class(self, module: str, name: str):
+        numbers = {('numpy', 'dtype'), ('numpy.core.multiarray', 'scalar'), ('numpy._core.multiarray', 'scalar')}
+        if (module, name) not in numbers:
+            raise pickle.UnpicklingError(f'it names {module}.{name}')
+        return super().find_class(module, name)
+
+
+def read_pairs(file: Path) -> dict[str, tuple[str, int]]:
+    """foreground -> (background, number of its class) of HAT's pickles, opened without calling anything.
+
+    Raises:
+        DataError: if it is absent, holds anything but names and numbers, or is of another form.
+    """
+    if not file.is_file():
+        raise DataError(f"--pairs: there is no '{file}'.")
+    try:
+        content = _PlainUnpickler(io.BytesIO(file.read_bytes())).load()
+        return {str(name): (str(row[0]), int(row[2])) for name, row in content.items()}
+    except (pickle.UnpicklingError, AttributeError, EOFError, IndexError, TypeError, ValueError, KeyError) as error:
+        raise DataError(f"--pairs: '{file}' is no pickle of background pairs ({error}).") from None
+
+
+# -------------------------------------------------------------------------------------------------------- videos
+
+
+def make_videos(
+    name: str, items: Sequence[Item], root: Path, out: Path, fps: float, workers: int | None = None
+) -> dict[str, str]:
+    """Write `<out>/<video>` of every item; what is there is kept, so that the same call goes on after a kill.
+
+    Args:
+        fps: Of the videos written; the pictures do not say it.
+
+    Returns:
+        Video -> why there is none.
+
+    Raises:
+        DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the folder
+            holds another dataset, or videos that were made at another rate or of other pairs.
+    """
+    scenes = SCENES[name]
+    if not 1 <= fps <= 240:
+        raise DataError(f'{fps:g} frames a second were asked; 1 to 240 can be made.')
+    for folder in scenes.needs:
+        if not (root / folder).is_dir():
+            raise DataError(f"--root: '{root}' has no folder {folder}; {name} is made of {', '.join(scenes.needs)}.")
+    _claim(name, items, out, fps)
+    jobs = [(scenes.kind, item, root, out / item.video, fps) for item in items if not (out / item.video).exists()]
+    bad = {}
+    with progress_bar(f'videos of {name}', len(jobs)) as advance:
+        for job, reason in in_processes(_make_job, jobs, workers):
+            if isinstance(reason, ProcessDied):
+                reason = f'the process died on it ({reason.exit_code})'
+            if reason:
+                bad[job[1].video] = reason
+            advance()
+    return bad
+
+
+def _claim(name: str, items: Sequence[Item], out: Path, fps: float) -> None:
+    """Write beside the videos how they are made, or make sure that it is the same."""
+    made = out.with_name(f'{out.name}.json')
+    how = {'set': name, 'fps': fps, 'backgrounds': {item.video: item.other for item in items if item.other}}
+    if made.is_file():
+        former = json.loads(made.read_text(encoding='utf-8'))
+        if differing := [key for key in how if former.get(key) != how[key]]:
+            raise DataError(f"'{out}' holds videos that were made with other {differing[0]}: choose another --out.")
+        return
+    if out.with_name('dataset.py').exists():
+        raise DataError(f"'{out.parent}' holds another dataset than {name}: choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(made, json.dumps(how) + '\n')
+
+
+def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:
+    """One video, whole or not at all; why not, or an empty string."""
+    kind, item, root, out, fps = job
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f'.{out.name}.tmp')
+    try:
+        write_video(KINDS[kind](item, root), temporary, fps)
+        temporary.replace(out)
+    except (FileNotFoundError, ValueError, av.error.FFmpegError) as error:
+        return ' '.join(str(error).split())
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ''
+
+
+def pictures(folder: Path, num_frames: int | None = None) -> list[Path]:
+    """Pictures of a video in order of the number at the end of their names.
+
+    Raises:
+        ValueError: if there is none, or not as many as said.
+    """
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES] if folder.is_dir() else []
+    if not found or num_frames not in (None, len(found)):
+        wanted = '' if num_frames is None else f', its list says {num_frames}'
+        raise ValueError(f'{folder}: {len(found)} pictures{wanted}')
+    return sorted(found, key=lambda path: (int((re.findall(r'\d+', path.stem) or ['0'])[-1]), path.name))
+
+
+def _read(path: Path, mode: str = 'RGB') -> np.ndarray:
+    """(H, W, 3) uint8 RGB, or (H, W) of a mask (mode L).
+
+    By Pillow: OpenCV's own reader of PNG fails where another library's zlib was loaded before it.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert(mode))
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read: {error}') from None
+
+
+def _mask(path: Path) -> np.ndarray:
+    """(H, W) uint8."""
+    return _read(path, 'L')
+
+
+def as_they_are(item: Item, root: Path) -> Iterator[np.ndarray]:
+    """Pictures of one folder."""
+    return map(_read, pictures(root / item.folder, item.num_frames))
+
+
+def background_only(item: Item, root: Path) -> Iterator[np.ndarray]:
+    """HAT: the human painted over, as it was published."""
+    return map(_read, pictures(root / 'inp' / item.folder, item.num_frames))
+
+
+def human_only(item: Item, root: Path) -> Iterator[np.ndarray]:
+    """HAT: what is not human in one colour; here before the model's resize, in the published code after it."""
+    frames = pictures(root / 'ori' / item.folder, item.num_frames)
+    masks = pictures(root / 'seg' / item.folder, len(frames))
+    for frame, mask in zip(map(_read, frames), map(_mask, masks)):
+        yield np.where(mask[..., None] > FOREGROUND, frame, np.array(MEAN_COLOUR, dtype=np.uint8))
+
+
+def swapped(item: Item, root: Path) -> Iterator[np.ndarray]:
+    """HAT: the human before the painted-over background of another video.
+
+    The background is resized to the same short side and runs at the speed at which both end together. The human is
+    moved by the way from its centre in the first frame to that of the background's own human; the published code takes
+    the first frame that is sampled.
+    """
+    frames = pictures(root / 'ori' / item.folder, item.num_frames)
+    masks = pictures(root / 'seg' / item.folder, len(frames))
+    others = pictures(root / 'inp' / item.other)
+    height, width = _read(frames[0]).shape[:2]
+    short_side = min(height, width)
+    theirs = _to_short_side(_mask(pictures(root / 'seg' / item.other)[0]), short_side)
+    move = [int(a - b) for a, b in zip(_centre(theirs), _centre(_mask(masks[0])))]
+    for number, (frame, mask) in enumerate(zip(map(_read, frames), map(_mask, masks))):
+        place = min(round(number / len(frames) * len(others)), len(others) - 1)
+        yield pasted(_to_short_side(_read(others[place]), short_side), frame, mask > FOREGROUND, move)
+
+
+def pasted(background: np.ndarray, frame: np.ndarray, human: np.ndarray, move: Sequence[int]) -> np.ndarray:
+    """(H', W', 3) the background with the human of a frame, moved by (rows, columns) and cut at the border."""
+    out = background.copy()
+    rows, columns = np.nonzero(human)
+    y, x = rows + move[0], columns + move[1]
+    inside = (y >= 0) & (y < len(out)) & (x >= 0) & (x < out.shape[1])
+    out[y[inside], x[inside]] = frame[rows[inside], columns[inside]]
+    return out
+
+
+def _centre(mask: np.ndarray) -> tuple[float, float]:
+    """Row and column of the mask's centre of mass; the middle where nothing is human."""
+    total = mask.sum(dtype=np.float64)
+    if not total:
+        return mask.shape[0] / 2, mask.shape[1] / 2
+    rows, columns = mask.sum(axis=1, dtype=np.float64), mask.sum(axis=0, dtype=np.float64)
+    return float(rows @ np.arange(len(rows)) / total), float(columns @ np.arange(len(columns)) / total)
+
+
+def _to_short_side(picture: np.ndarray, short_side: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = short_side / min(height, width)
+    size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    return picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+
+
+KINDS: dict[str, Callable[[Item, Path], Iterator[np.ndarray]]] = {
+    'frames': as_they_are,
+    'background': background_only,
+    'human': human_only,
+    'swap': swapped,
+}
+
+
+def write_video(frames: Iterator[np.ndarray], path: Path, fps: float) -> None:
+    """H.264 in mp4; frames (H, W, 3) uint8 RGB of one size, of which an odd last row or column is repeated.
+
+    Raises:
+        ValueError: on frames of another size than the first.
+    """
+    with av.open(str(path), 'w', 'mp4') as container:
+        stream, shape = None, None
+        for frame in frames:
+            if stream is None:
+                shape = frame.shape
+                stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1001))
+                stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+                stream.pix_fmt = 'yuv420p'
+                codec = stream.codec_context
+                codec.gop_size, codec.max_b_frames, codec.thread_count = 12, 0, 1
+                codec.options = {'qp': str(QUANTISER), 'preset': 'veryfast', 'x264-params': 'threads=1'}
+            if frame.shape != shape:
+                raise ValueError(f'a picture is {frame.shape[:2]}, the first was {shape[:2]}')
+            even = np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode='edge')
+            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format='rgb24')):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)

@@ -1,0 +1,1 @@
+"""The rendered dataset: real photographs moving over others, from a seed."""

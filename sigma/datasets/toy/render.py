@@ -1,0 +1,293 @@
+"""The rendered dataset `toy`: photographs that move over other photographs, and a label that only motion can tell.
+
+A scene is a patch of a photograph (the mover) on a closed orbit over a background cut from another photograph. The
+orbit is an ellipse with 16 equally spaced phases. A clip of action recognition visits all 16, each exactly once, at its
+16 sampled frames (`stride_frames` apart; frames between follow the motion). Its class is the order of the visit:
+
+    turn1   one turn                      0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+    turn2   two turns                     0 2 4 6 8 10 12 14 1 3 5 7 9 11 13 15
+    turn3   three turns (3t mod 16)       0 3 6 9 12 15 2 5 8 11 14 1 4 7 10 13
+    back    fast there, slowly back       0 3 6 9 12 15 14 13 11 10 8 7 5 4 2 1
+    swing   two far forth, two near back  0 3 6 5 4 7 10 9 8 11 14 13 12 15 2 1
+
+each clockwise (`_cw`) and counter-clockwise (`_ccw`): ten classes. The point of the orbit at which a clip starts is
+uniform on the circle, and photographs, sizes, colours, centre, radii and tilt are drawn without knowledge of the class.
+Hence
+
+* one frame, at any time, shows a phase that is uniform whatever the class: it tells nothing;
+* the sampled frames without their order are, for one scene, the same 16 pictures in every class, byte for byte: they
+  tell nothing either. It holds after decoding too, since each sampled frame is a key frame with a constant quantiser.
+
+This departs from the motions that DESIGN.md lists (direction, zoom, rotation): frames in any order betray the axis of a
+straight motion, so a model without a sense of time would pass chance. What is not covered is a *set* of other frames
+than the sampled ones (another stride). A mirror exchanges clockwise and counter-clockwise, so flips change the label;
+played backwards, a turn is the turn the other way.
+
+Other tasks have other forms, which sigma/datasets/toy/forms.py describes: `rhythms` and `speeds` (granularity),
+`repetition` (counts), `two_movers` (several labels). Pictures are drawn by sigma/datasets/toy/scenes.py. SETS are the
+datasets of the suite `severe_toy`.
+
+Files: `videos/<split>/<class>/<name>-<number>.mp4` (no `<class>` where a label is no class), and `toy.json` with the
+parameters. Same parameters, same bytes (with the pinned OpenCV, Pillow and PyAV), whatever the number of processes; a
+CPU with other vector instructions may round pixels of a few clips to the other side.
+"""
+
+import functools
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from sigma.data.index import DataError, in_processes, progress_bar, write_whole
+from sigma.datasets.toy.forms import FORMS, Form, Label, Motion
+from sigma.datasets.toy.scenes import DOMAINS, LEVELS, NUM_PHASES, Look, Pair, Scene
+
+RENDERER_VERSION = 1  # raise it when the same parameters give other pictures
+QUANTISER = 20  # of H.264; constant, so that a key frame depends on its picture alone
+
+
+@dataclass(frozen=True)
+class ToySpec(Look):
+    """The parameters of a rendered dataset; equal ones give equal bytes.
+
+    Attributes:
+        domain, level, size: How it looks.
+        seed: Of all that is drawn.
+        clips_per_class: (train, test), of the whole split where a label is no class; None takes the form's own.
+        form: Of FORMS.
+
+    Raises:
+        DataError: if a name is unknown, the seed negative, or the size odd or below 32.
+    """
+
+    seed: int = 0
+    clips_per_class: tuple[int, int] | None = None
+    form: str = 'action_recognition'
+
+    def __post_init__(self):
+        for kind, known in (('domain', DOMAINS), ('level', LEVELS), ('form', FORMS)):
+            if (asked := getattr(self, kind)) not in known:
+                raise DataError(f'Unknown {kind} {asked!r} of the toy dataset. Known: {", ".join(known)}.')
+        if self.seed < 0:
+            raise DataError(f'The seed is {self.seed}; it must be 0 or more.')
+        if self.size < 32 or self.size % 2:
+            raise DataError(
+                f'Clips of {self.size} pixels cannot be rendered: take an even size from 32, such as 64 or 112.'
+            )
+        if self.clips_per_class is None:
+            object.__setattr__(self, 'clips_per_class', FORMS[self.form].num_clips)
+
+    @property
+    def the_form(self) -> Form:
+        """Labels and motions."""
+        return FORMS[self.form]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.the_form.classes
+
+    @property
+    def name(self) -> str:
+        """Of the dataset and its card: `toy`, `toy_shift_hard`, `toy_speeds`."""
+        name = DOMAINS[self.domain].name
+        name += '' if self.form == 'action_recognition' else f'_{self.form}'
+        return name if self.level == 'easy' else f'{name}_{self.level}'
+
+
+SETS = {
+    spec.name: spec
+    for spec in (
+        ToySpec(),  # pretraining; few-shot
+        ToySpec(domain='shift'),  # domain shift; few-shot
+        ToySpec(domain='shift', level='hard'),  # domain shift
+        *(ToySpec(form=form) for form in ('rhythms', 'speeds', 'repetition', 'two_movers')),  # the other four columns
+    )
+}
+
+
+# ----------------------------------------------------------------------------------------------------------- clips
+
+
+def clip_frames(spec: ToySpec, split: str, label: Label, number: int) -> np.ndarray:
+    """The frames of one clip before encoding: (T, S, S, 3) uint8."""
+    for_scene, _ = _generators(spec, split, label, number)
+    scene = spec.the_form.draw(for_scene, spec, split)
+    return scene_frames(scene, clip_motion(spec, split, label, number))
+
+
+def clip_motion(spec: ToySpec, split: str, label: Label, number: int) -> Motion:
+    """What happens in one clip; cheap, since nothing is rendered."""
+    _, for_motion = _generators(spec, split, label, number)
+    return spec.the_form.motion(label, number, DOMAINS[spec.domain], for_motion)
+
+
+def mover_places(spec: ToySpec, path: str) -> np.ndarray:
+    """Where the mover of a clip is at each frame: (T, 2), x and y of its middle in units of the side.
+
+    Args:
+        spec: Of a form with one mover.
+        path: As in `entries`.
+    """
+    split, label, number = _clip_of(spec, path)
+    for_scene, _ = _generators(spec, split, label, number)
+    scene = spec.the_form.draw(for_scene, spec, split)
+    return np.array([scene.place(phase) for phase in clip_motion(spec, split, label, number).places])
+
+
+def scene_frames(scene: Scene | Pair, motion: Motion) -> np.ndarray:
+    """A scene set in motion: (T, S, S, 3) uint8."""
+    return np.stack([scene.frame(place) for place in motion.places])
+
+
+def _generators(spec: ToySpec, split: str, label: Label, number: int) -> tuple[np.random.Generator, ...]:
+    """Generators of a clip's scene and of its motion; a label that is no class has no part in them."""
+    class_number = spec.classes.index(label) if spec.the_form.label_of is None else 0
+    key = [spec.seed, list(DOMAINS).index(spec.domain), ('train', 'test').index(split), class_number, number]
+    form = list(FORMS).index(spec.form)
+    if form:  # the first form is older than the others, and its motions draw nothing
+        key = [*key, form]
+    return np.random.default_rng(key), np.random.default_rng([*key, 1])
+
+
+def encode(frames: np.ndarray, fps: int, stride_frames: int) -> bytes:
+    """H.264 in mp4, yuv420p, a key frame at every `stride_frames`; the same frames give the same bytes.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB, H and W even.
+    """
+    file = io.BytesIO()
+    with av.open(file, 'w', format='mp4', options={'fflags': '+bitexact'}) as container:
+        stream = container.add_stream('libx264', rate=fps)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
+        codec = stream.codec_context
+        codec.gop_size, codec.max_b_frames, codec.thread_count = stride_frames, 0, 1
+        codec.flags |= av.codec.context.Flags.bitexact
+        codec.options = {
+            'qp': str(QUANTISER),
+            'preset': 'veryfast',
+            'sc_threshold': '0',
+            'x264-params': 'threads=1:open-gop=0',
+        }
+        for frame in frames:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return file.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------------ the dataset
+
+
+def entries(spec: ToySpec) -> dict[str, list[tuple[str, Label]]]:
+    """split -> (path under `videos`, label) of every clip, sorted by path.
+
+    File names tell domain, form, level, seed and version, so that lists, and thus their hashes in records, differ where
+    the clips do. The size has no part in it.
+    """
+    name = DOMAINS[spec.domain].name + ('' if spec.form == 'action_recognition' else f'_{spec.form}')
+    name += f'-v{RENDERER_VERSION}-{spec.level}-s{spec.seed}'
+    label_of = spec.the_form.label_of
+    splits = {}
+    for split, num_clips in zip(('train', 'test'), spec.clips_per_class):
+        files = [(f'{name}-{number:04d}.mp4', number) for number in range(num_clips)]
+        if label_of is not None:
+            splits[split] = [(f'{split}/{file}', label_of(number)) for file, number in files]
+        else:
+            splits[split] = [(f'{split}/{label}/{file}', label) for label in spec.classes for file, _ in files]
+    return splits
+
+
+def annotations(spec: ToySpec) -> dict[str, dict] | None:
+    """path -> what its label cannot say (`cycles`, `actions`) of every clip; None for a form whose labels say all."""
+    paths = [path for pairs in entries(spec).values() for path, _ in pairs]
+    found = {path: clip_motion(spec, *_clip_of(spec, path)).annotation for path in paths}
+    return None if None in found.values() else found
+
+
+def _clip_of(spec: ToySpec, path: str) -> tuple[str, Label, int]:
+    """(split, label, number) of a clip, from its path under `videos`."""
+    split, *folder, file = path.split('/')
+    number = int(Path(file).stem.rpartition('-')[2])
+    return split, folder[0] if folder else spec.the_form.label_of(number), number
+
+
+def render(spec: ToySpec, out: str | Path, workers: int | None = None, progress: bool = True) -> dict:
+    """Render a dataset into `out`, in parallel processes; clips that are there already are left as they are.
+
+    Returns:
+        `entries(spec)`.
+
+    Raises:
+        DataError: if `out` holds a dataset of other parameters, or other things; nothing is changed then.
+    """
+    out = Path(out)
+    _claim(spec, out)
+    clips = [path for pairs in entries(spec).values() for path, _ in pairs]
+    absent = [path for path in clips if not (out / 'videos' / path).is_file()]
+    for folder in {(out / 'videos' / path).parent for path in absent}:
+        folder.mkdir(parents=True, exist_ok=True)
+    job = functools.partial(_render_clip, spec, out / 'videos')
+    with progress_bar('rendering clips', len(absent), progress) as advance:
+        for path, result in in_processes(job, absent, workers):
+            if result is not None:
+                raise DataError(
+                    f'The process that rendered {path} died twice ({result.exit_code}); run the command again.'
+                )
+            advance()
+    return entries(spec)
+
+
+def _claim(spec: ToySpec, out: Path) -> None:
+    """Write the parameters into `out`, or make sure that they are the same."""
+    parameters = {**json.loads(json.dumps(asdict(spec))), 'renderer_version': RENDERER_VERSION}
+    manifest = out / 'toy.json'
+    if manifest.is_file():
+        try:
+            found = json.loads(manifest.read_text(encoding='utf-8'))
+        except ValueError:
+            found = {}
+        differing = [key for key in parameters if found.get(key) != parameters[key]]
+        if differing:
+            key = differing[0]
+            raise DataError(
+                f"'{out}' holds a toy dataset with {key} {found.get(key)!r}, asked was {parameters[key]!r}: choose "
+                'another --out, or remove that folder.'
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"'{out}' exists and is no toy dataset: choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(manifest, json.dumps(parameters, indent=1) + '\n')
+
+
+def _render_clip(spec: ToySpec, folder: Path, path: str) -> None:
+    cv2.setNumThreads(1)
+    domain = DOMAINS[spec.domain]
+    frames = clip_frames(spec, *_clip_of(spec, path))
+    write_whole(folder / path, encode(frames, domain.fps, domain.stride_frames), to_disk=False)
+
+
+def card(spec: ToySpec) -> dict:
+    """The fields of the dataset card that the parameters decide."""
+    form, domain = spec.the_form, DOMAINS[spec.domain]
+    command = f'python tools/prepare.py toy --out "$SIGMA_DATA/{spec.name}"'
+    for option, default in (('form', 'action_recognition'), ('domain', 'main'), ('level', 'easy')):
+        if getattr(spec, option) != default:
+            command += f' --{option} {getattr(spec, option)}'
+    return {
+        'name': spec.name,
+        'task': form.task,
+        'video_root': 'videos',
+        'metric': form.metric,
+        'flips_change_label': form.flips_change_label,
+        'sampling': {'num_frames': NUM_PHASES, 'stride_frames': form.stride_frames(domain)},
+        'size': spec.size,
+        'source': 'rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
+        'licence': 'photographs: as scikit-image states beside each, mostly public domain or CC0',
+        'prepare': command,
+    }

@@ -1,0 +1,190 @@
+"""Checkpoints: whole or not at all, nothing executed, every tensor placed."""
+
+import argparse
+import os
+import pickle
+import random
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sigma.checkpoints import files as checkpoints
+from sigma.checkpoints.files import (
+    CheckpointError,
+    encoder_tensors,
+    from_published,
+    load_strictly,
+    read_training_state,
+    read_weights,
+    save_tensors,
+    save_training_state,
+    sha256_of_tensors,
+    to_published,
+)
+from tests.sigma.models.test_models import tiny_sigma
+
+
+class Hostile:
+    """Unpickling this would write a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (str(self.target), 'w')
+
+
+def test_training_state_comes_back_equal(tmp_path):
+    state = {
+        'meta': {'epoch': 3, 'iter': 17, 'name': 'x', 'flag': True, 'none': None, 'share': 0.1},
+        'optimizer': {
+            'state': {0: {'step': torch.tensor(4.0)}, 7: {'avg': torch.randn(2, 3)}},
+            'groups': [{'betas': (0.9, 0.95)}],
+        },
+        'state_dict': {'a.b': torch.arange(4), 'half': torch.randn(3).bfloat16()},
+    }
+    found = read_training_state(save_training_state(tmp_path / 'x.safetensors', state))
+    assert found['meta'] == state['meta']
+    assert list(found['optimizer']['state']) == [0, 7]
+    assert found['optimizer']['groups'] == [{'betas': (0.9, 0.95)}]
+    torch.testing.assert_close(found['optimizer']['state'][7]['avg'], state['optimizer']['state'][7]['avg'])
+    assert found['state_dict']['half'].dtype == torch.bfloat16
+    assert torch.equal(read_weights(tmp_path / 'x.safetensors').tensors['a.b'], torch.arange(4))
+
+
+def test_what_is_no_plain_value_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(TypeError, match='model/thing is a'):
+        save_training_state(tmp_path / 'x.safetensors', {'model': {'thing': object()}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = save_tensors(tmp_path / 'x.safetensors', {'a': torch.ones(2)}, {})
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(checkpoints.os, 'fsync', full)
+    with pytest.raises(CheckpointError, match='No space left'):
+        save_tensors(path, {'a': torch.zeros(2)}, {})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ['x.safetensors']
+
+
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = save_tensors(tmp_path / 'x.safetensors', {'a': torch.ones(2)}, {'kind': 'encoder'})
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, recwarn):
+    target = tmp_path / 'written'
+    for name, content in (
+        ('bare.pth', Hostile(target)),
+        ('inside.pth', {'model': {'w': torch.ones(1)}, 'x': Hostile(target)}),
+    ):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(CheckpointError, match='refused without running it'):
+            read_weights(tmp_path / name)
+    (tmp_path / 'old.pkl').write_bytes(pickle.dumps(Hostile(target)))
+    with pytest.raises(CheckpointError):
+        read_weights(tmp_path / 'old.pkl')
+    assert not target.exists()
+    assert not recwarn.list  # one sentence, and no word of torch's about the pickle's protocol
+
+
+def test_released_files_with_argparse_arguments_are_read(tmp_path):
+    content = {'model': {'encoder.norm.weight': torch.ones(3)}, 'args': argparse.Namespace(lr=1e-3), 'epoch': 1}
+    torch.save(content, tmp_path / 'released.pth')
+    assert list(read_weights(tmp_path / 'released.pth').tensors) == ['encoder.norm.weight']
+
+
+@pytest.mark.parametrize('name', ['x.safetensors', 'x.pth'])
+def test_absent_empty_and_damaged_files_are_named(tmp_path, name):
+    with pytest.raises(CheckpointError, match='is not there'):
+        read_weights(tmp_path / name)
+    for content in (b'', b'<html>not found</html>' * 50):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=name):
+            read_weights(tmp_path / name)
+
+
+def test_a_truncated_safetensors_file_is_damaged(tmp_path):
+    path = save_tensors(tmp_path / 'x.safetensors', {'a': torch.ones(2000)}, {})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match='damaged'):
+        read_weights(path)
+
+
+@pytest.mark.parametrize('is_zip', [True, False])
+def test_damaged_bytes_of_a_pickle_are_one_sentence(tmp_path, is_zip):
+    path, draw = tmp_path / 'x.pth', random.Random(0)
+    torch.save({'model': {'a': torch.ones(4)}, 'epoch': 3}, path, _use_new_zipfile_serialization=is_zip)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(5):
+            damaged[draw.randrange(len(whole))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            with warnings.catch_warnings(action='ignore'):
+                read_weights(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 50  # of the rest, bytes that hold no structure were hit
+
+
+@pytest.mark.parametrize(
+    'header', ['[]', '3', 'x', '{"kind": "training_state"}', '{"kind": "training_state", "tree": {"@tensor": "b"}}']
+)
+def test_a_header_that_is_not_ours_is_one_sentence(tmp_path, header):
+    save_file({'a': torch.ones(2)}, tmp_path / 'x.safetensors', {checkpoints.HEADER_KEY: header})
+    for read in (read_weights, read_training_state):
+        with pytest.raises(CheckpointError, match='x.safetensors is damaged'):
+            read(tmp_path / 'x.safetensors')
+
+
+def test_loading_names_the_first_keys_that_do_not_fit():
+    module = nn.Linear(3, 2)
+    with pytest.raises(
+        CheckpointError, match=r'2 keys have no place in Linear, first x.*lacks 1 of its keys there, first bias'
+    ):
+        load_strictly(module, {'weight': torch.ones(2, 3), 'x': torch.ones(1), 'y': torch.ones(1)}, 'f.pth')
+    with pytest.raises(CheckpointError, match=r'weight is \(5, 3\), wanted \(2, 3\)'):
+        load_strictly(module, {'weight': torch.ones(5, 3), 'bias': torch.ones(2)}, 'f.pth')
+
+
+def test_published_layout_round_trips_with_nothing_missing_or_left_over():
+    model = tiny_sigma()
+    published = to_published(model.state_dict())
+    assert {'mask_token', 'prototypes', 'encoder_to_decoder.weight', 'head.0.weight', 'head.2.bias'} <= set(published)
+    assert 'encoder.blocks.0.attn.q_bias' in published
+    assert not [k for k in published if k.endswith('qkv.bias')]
+    back = from_published(published)
+    assert set(back) == set(model.state_dict())
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(back[name], tensor)
+
+
+def test_the_encoder_is_found_in_a_whole_model_of_either_layout():
+    model = tiny_sigma()
+    wanted = model.encoder.state_dict()
+    for tensors in (model.state_dict(), to_published(model.state_dict()), wanted):
+        found = encoder_tensors(dict(tensors))
+        assert set(found) == set(wanted)
+        torch.testing.assert_close(found['blocks.0.attn.qkv.bias'], wanted['blocks.0.attn.qkv.bias'])
+
+
+def test_hash_of_tensors_changes_with_one_bit():
+    tensors = {'a': torch.zeros(4), 'b': torch.tensor(1.0)}
+    first = sha256_of_tensors(tensors)
+    assert sha256_of_tensors(dict(reversed(tensors.items()))) == first
+    tensors['a'][2] = 1e-45
+    assert sha256_of_tensors(tensors) != first

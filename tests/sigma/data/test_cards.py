@@ -1,0 +1,156 @@
+"""Every dataset card is complete, and what it points to inside the project is there."""
+
+import re
+
+import pytest
+
+from sigma.data.cards import CONFIG_ROOT, DatasetCard, find_card, load_dataset_card, read_card
+from sigma.data.index import DataError
+from sigma.datasets.published import SOURCES
+from sigma.datasets.scenes import SCENES
+from tests.eval.tiny_matrix import make
+
+NAMES = sorted(path.stem for path in (CONFIG_ROOT / 'datasets').glob('*.py'))
+METRICS = {
+    'action_recognition': {'top1', 'mean_class'},
+    'multi_label': {'mean_average_precision'},
+    'repetition': {'count_error'},
+    'localization': {'map_50_95', 'map_30_70'},
+}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_card_is_complete(name):
+    card = load_dataset_card(name)
+    info = card.info
+    assert info['name'] == name
+    assert info['metric'] in METRICS[card.task]
+    assert isinstance(info['flips_change_label'], bool)
+    assert info['data_root'].endswith(f'/{name}')
+    assert info['prepare'].startswith('python tools/prepare.py')
+    for key in ('index', 'source', 'licence', 'delimiter'):
+        assert info[key]
+    if card.task == 'repetition':
+        assert 'classes' not in info
+        assert card.num_classes == 1
+    else:
+        assert len(info['classes']) == card.num_classes > 1
+        assert all(isinstance(label, str) and label == label.strip() != '' for label in info['classes'])
+    assert set(info['splits']) >= {'train', 'test'}
+    for split, entry in info['splits'].items():
+        assert entry['list'] == f'{split}.txt'
+        assert entry['sha256'] is None or re.fullmatch('[0-9a-f]{64}', entry['sha256'])
+        empty = split == 'train' and 'trained_on' in info  # nothing is trained on it
+        assert entry['num_videos'] == 0 if empty else entry['num_videos'] is None or entry['num_videos'] > 0
+        assert entry['num_videos'] is not None or not entry['sha256']  # who knows the list knows its length
+    assert name in SOURCES or name.startswith('toy') or name in SCENES
+
+
+# Spec: SEVERE's tables and code; Kinetics: its validation csv; the length of a train csv differs between copies.
+COUNTS = {
+    'ssv2': (174, 168913, 24777, 'top1'),
+    'k400': (400, None, 19906, 'top1'),
+    'mimetics': (400, 0, 713, 'top1'),
+    'ucf101': (101, 9537, 3783, 'top1'),
+    'hmdb51': (51, 3570, 1530, 'top1'),
+    'hmdb51_split2': (51, 3570, 1530, 'top1'),
+    'hmdb51_split3': (51, 3570, 1530, 'top1'),
+    'gym99': (99, 20484, 8521, 'top1'),
+    'gym288': (288, 22671, 9646, 'mean_class'),
+    'gym_fx_s1': (11, 1882, 777, 'mean_class'),
+    'gym_ub_s1': (15, 3511, 1471, 'mean_class'),
+    'gym_vault': (6, 1074, 446, 'mean_class'),
+    'gym_floor': (35, 5385, 2226, 'mean_class'),
+    'diving48': (48, 15027, 1970, 'top1'),
+    'ntu60': (60, 40320, 16560, 'top1'),
+    'charades': (157, 7985, 1863, 'mean_average_precision'),
+    'ucfrep': (1, 421, 105, 'count_error'),
+    'thumos14': (20, 200, 211, 'map_30_70'),
+    'activitynet': (200, None, None, 'map_50_95'),  # two published layouts list different videos
+}
+
+
+def test_counts_and_metrics_are_the_published_ones():
+    found = {}
+    for name in SOURCES:
+        card = load_dataset_card(name)
+        numbers = [card.split(split)['num_videos'] for split in ('train', 'test')]
+        found[name] = (card.num_classes, *numbers, card.info['metric'])
+    assert found == COUNTS
+
+
+def test_only_where_a_class_names_a_side_do_flips_change_it():
+    """Two cards of another split or subset have it from their base."""
+    turned = {name for name in SOURCES if load_dataset_card(name).info['flips_change_label']}
+    assert turned == {'ssv2'}
+    for name in set(SOURCES) - turned:
+        classes = load_dataset_card(name).info.get('classes', [])
+        assert not [label for label in classes if re.search(r'\b(left|right)\b', label)]
+
+
+def test_subsets_of_gym99_have_its_class_names_in_its_order():
+    names = load_dataset_card('gym99').info['classes']
+    for subset, first, last in (('gym_vault', 0, 5), ('gym_fx_s1', 6, 16), ('gym_floor', 6, 40), ('gym_ub_s1', 74, 88)):
+        assert load_dataset_card(subset).info['classes'] == names[first : last + 1]
+
+
+def test_published_cards_look_under_sigma_data_and_say_where_to_get_them(monkeypatch):
+    monkeypatch.setenv('SIGMA_DATA', '/somewhere')
+    for name in SOURCES:
+        info = load_dataset_card(name).info
+        assert info['data_root'] == f'/somewhere/{name}'
+        assert info['prepare'].startswith(f'python tools/prepare.py {name} --root VIDEOS')
+        assert ('--annotations' in info['prepare']) == (bool(SOURCES[name].needs) and name != 'ntu60')
+        assert info['obtain']
+
+
+def test_a_card_whose_classes_are_not_there_is_named(tmp_path):
+    (tmp_path / 'mine.py').write_text("dataset_info = dict(name='mine', classes='classes.txt')\n")
+    with pytest.raises(DataError, match=r'mine.py has its classes from .*classes.txt.*not there'):
+        read_card(tmp_path / 'mine.py', 'dataset_info')
+    (tmp_path / 'classes.txt').write_text('run\nhigh jump\n')
+    assert read_card(tmp_path / 'mine.py', 'dataset_info')['classes'] == ['run', 'high jump']
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(DataError, match=r"The dataset '.*/mine' is not there; tools/prepare.py folder VIDEOS --out"):
+        find_card('datasets', str(tmp_path / 'mine'))
+    with pytest.raises(DataError, match=r"The dataset '.*' holds no dataset.py; tools/prepare.py folder"):
+        find_card('datasets', str(tmp_path))
+    with pytest.raises(DataError, match=r"The encoder '.*/mine.py' is not there.$"):
+        find_card('encoders', str(tmp_path / 'mine.py'))
+    with pytest.raises(DataError, match="Unknown dataset 'gym98'. Did you mean 'gym99'?"):
+        find_card('datasets', 'gym98')
+
+
+def test_lists_are_read_once_in_the_life_of_a_card_and_stay_its_own(tmp_path):
+    home = make(tmp_path)
+    lines = (home / 'index.jsonl').read_text().replace('"v1.mp4", "readable": true', '"v1.mp4", "readable": false')
+    (home / 'index.jsonl').write_text(lines)
+    card = load_dataset_card(str(home))
+    wanted = [(f'v{number}.mp4', number % 2) for number in range(4)]
+    assert card.pairs('train') == wanted
+    card.pairs('train').pop()
+    card.entries('train')[0]['reason'] = 'changed'
+    (home / 'train.txt').unlink()
+    assert card.pairs('train') == wanted
+    assert card.readable('train') == [True, False, True, True]
+    with pytest.raises(DataError, match='1 of its 3 files are absent from .*: train.txt. Prepare it with: python'):
+        load_dataset_card(str(home)).pairs('train')
+
+
+def test_videos_that_are_gone_are_counted_and_the_first_named(tmp_path):
+    home = make(tmp_path)
+    for number in range(5, 10):
+        (home / f'v{number}.mp4').unlink()
+    words = r'names 5 videos that are no longer under .*, first v5.mp4, v6.mp4, v7.mp4 and 2 more. Prepare it with'
+    with pytest.raises(DataError, match=words):
+        load_dataset_card(str(home)).entries('test')
+
+
+@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is no JSON file'), ('[1]', 'but a list')])
+def test_annotations_that_cannot_be_read_are_named(tmp_path, text, words):
+    (tmp_path / 'annotations.json').write_text(text)
+    card = DatasetCard(tmp_path, {'data_root': str(tmp_path), 'annotations': 'annotations.json'})
+    with pytest.raises(DataError, match=f'annotations.json.*{words}'):
+        card._annotations()

@@ -1,0 +1,116 @@
+"""Where the time of reading goes, and the verdict for figures whose answer is known."""
+
+import re
+import time
+
+import pytest
+
+from tests.conftest import DEMO, assert_one_sentence, call_main
+from tools.benchmark import __main__ as benchmark
+from tools.benchmark import input as reading
+
+DECODE, RESIZE, OTHER = ({part: 0.1 + 2 * (part == name) for part in reading.PARTS} for name in reading.PARTS)
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'rate', 'cores', 'wanted', 'bound', 'word'),
+    [
+        (DECODE, 30, 16, 480, 'compute', '16 workers'),
+        (DECODE, 30, 15, 480, 'decode', '16 cores'),
+        (DECODE, 30, 15, 480, 'decode', '--gop 12'),
+        (DECODE, 30, 15, 480, 'decode', '--codec jpeg'),
+        (RESIZE, 30, 15, 481, 'resize', '17 cores'),
+        (OTHER, 30, 2, 480, 'other', "motion='codec'"),
+    ],
+)
+def test_the_verdict(seconds, rate, cores, wanted, bound, word):
+    found, remedy = reading.verdict(seconds, rate, cores, wanted)
+    assert found == bound
+    assert word in remedy
+
+
+def test_time_is_kept_by_part_and_without_a_cache():
+    seconds = dict.fromkeys(reading.PARTS, 0.0)
+    pipeline = [
+        {'type': 'sigma.OpenVideo', 'decoder': 'decord'},
+        {'type': 'sigma.DecodeFrames', 'cache_megabytes': 100},
+        {'type': 'sigma.ResizeSquare', 'size': 8},
+        {'type': 'sigma.TubeMask', 'grid': (2, 2)},
+    ]
+    import sigma.data.transforms as transforms
+
+    steps = reading.timed_steps(pipeline, 'pyav', seconds)
+    assert [step.part for step in steps] == ['decode', 'decode', 'resize', 'other']
+    assert steps[0].transform.reader is transforms.READERS['pyav']
+    assert steps[1].transform.cache_bytes == 0
+    slow = reading.Timed(lambda results: time.sleep(0.02) or results, 'resize', seconds)
+    slow({})
+    assert seconds['resize'] >= 0.02
+    assert seconds['decode'] == 0
+
+
+def test_the_command_reads_a_config_by_both_decoders(capsys, toy):
+    done = call_main(benchmark.main, capsys, 'input', DEMO, '--card', toy, '--clips', 3, '--cores', 2)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(
+        r'(decord|pyav) +([\d.]+) clips/s a core \(3 clips: decode (\d+)%, resize (\d+)%, other (\d+)%', done.stdout
+    )
+    assert [row[0] for row in rows] == ['decord', 'pyav']
+    for row in rows:
+        assert 98 <= sum(map(int, row[2:])) <= 102
+        assert int(row[2]) > 20  # video is decoded anew for each clip
+    assert 'of the peak of an H100' in done.stdout
+    done = call_main(
+        benchmark.main,
+        capsys,
+        'input',
+        DEMO,
+        '--card',
+        toy,
+        '--clips',
+        2,
+        '--device-clips',
+        0.001,
+        '--decoders',
+        'pyav',
+    )
+    assert 'takes 0 clips/s (as given)' in done.stdout
+    assert 'compute-bound: the input keeps up with 1 workers' in done.stdout
+    assert 'decord' not in done.stdout
+
+
+def test_a_video_that_cannot_be_decoded_is_named(toy, tmp_path):
+    import shutil
+
+    shutil.copytree(toy, tmp_path / 'toy')
+    first = (tmp_path / 'toy' / 'train.txt').read_text().splitlines()[1].split()[0]
+    (tmp_path / 'toy' / 'videos' / first).write_bytes(b'no video')
+    from sigma.data.cards import read_config
+
+    dataset = read_config(DEMO).train_dataloader.dataset.to_dict()
+    found = reading.measure(dataset, str(tmp_path / 'toy'), 'pyav', 3)
+    assert len(found['failures']) == 1
+    assert first in found['failures'][0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['absent.py'], ('absent.py',)),
+        ([DEMO, '--clips', '0'], ('--clips 0', 'positive')),
+        ([DEMO, '--device-clips', '-3'], ('--device-clips -3', 'positive')),
+        ([DEMO, '--card', 'nowhere'], ('nowhere',)),
+    ],
+)
+def test_bad_input_is_one_sentence(capsys, arguments, words):
+    assert_one_sentence(call_main(benchmark.main, capsys, 'input', *arguments), *words)
+
+
+def test_the_faster_decoder_is_named_where_the_config_has_the_other():
+    rates = {'decord': 4.0, 'pyav': 10.0}
+    said = reading.other_decoder(rates, 'decord', 0)
+    assert '2.5 times as fast by pyav as by decord' in said
+    assert 'pipeline.0.decoder=pyav' in said
+    assert not reading.other_decoder(rates, 'pyav', 0)
+    assert not reading.other_decoder({'decord': 9.0, 'pyav': 10.0}, 'decord', 0)
+    assert not reading.other_decoder({'pyav': 10.0}, 'decord', 0)  # the config's was not measured

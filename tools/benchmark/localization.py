@@ -1,0 +1,324 @@
+"""`python -m tools.benchmark localization`: what temporal localization costs, part by part, against its goals.
+
+`extraction`: clips a second of sliding clips, each frame decoded once (eval/features/dense.py), against a loop that
+reads each window anew with decord, the video opened once. Decoding, conversion and resizing alone, and with an encoder
+behind both. On a CPU the encoder takes most of the time, so that the first ratio is the one that tells; on a GPU the
+second. A rendered video with a key frame every so many frames; how many decides what a window costs that is read anew.
+Goal: 3 times as many clips at step 4, and 1.1 decoded frames for each that is needed.
+
+`metric`: seconds of one core for mAP and AR of many videos (goal 30), and for the interval of the mAP.
+
+`head`: peak memory of a process that reads the features of a THUMOS-14-like set from the store and trains the
+ActionFormer-type head of `localization_thumos14` for a few steps (goal 4 GB), and what it holds before and after
+reading.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+PARTS = ('extraction', 'metric', 'head')
+SPEED_GOAL, DECODED_GOAL, SECONDS_GOAL, GIGABYTES_GOAL = 3.0, 1.1, 30.0, 4.0
+KEY = {'version': 0, 'encoder': 'benchmark'}
+
+
+def add_localization(commands) -> None:
+    """Options of `localization`."""
+    parser = commands.add_parser('localization', help='extraction, metric and head of temporal localization')
+    add = parser.add_argument
+    add('--parts', nargs='+', choices=PARTS, default=list(PARTS))
+    add('--seconds', type=int, default=20, help='of the rendered video, 30 frames each')
+    add('--source', type=int, nargs=2, default=(320, 240), metavar=('WIDTH', 'HEIGHT'), help='of the rendered video')
+    add('--gop', type=int, nargs='+', default=[12, 250], help='frames from one key frame to the next')
+    add('--frames', type=int, default=16, help='of a clip')
+    add('--stride', type=int, default=1, help='frames of the video from one of a clip to the next')
+    add('--step', type=int, default=4, help='frames from one clip to the next')
+    add('--size', type=int, default=224, help='pixels of a side')
+    add('--arch', default='tiny', help='encoder behind both: tiny, small, base or large')
+    add('--encoded', type=int, default=32, help='clips that go through the encoder (on a GPU: all)')
+    add('--metric-videos', type=int, default=5000)
+    add('--proposals', type=int, default=100, help='predictions of each video')
+    add('--videos', type=int, default=200, help='of the head')
+    add('--length', type=int, default=2304, help='steps of each video of the head')
+    add('--width', type=int, default=768, help='of the features of the head')
+    add('--head-steps', type=int, default=3, help='of training')
+    add('--scratch', metavar='DIR', help='where files lie meanwhile (default: the temporary folder)')
+    add('--memory-of', metavar='DIR', help=argparse.SUPPRESS)
+    parser.set_defaults(run=run_localization, device=None, precision=None)
+
+
+def run_localization(args: argparse.Namespace) -> None:
+    """Measure the parts that were asked for, and print them."""
+    counts = ('seconds', 'frames', 'stride', 'step', 'size', 'encoded', 'metric_videos', 'proposals', 'videos')
+    for name in (*counts, 'length', 'width', 'head_steps'):
+        if getattr(args, name) < 1:
+            raise ValueError(f'--{name.replace("_", "-")} {getattr(args, name)} was asked; at least 1 is needed.')
+    if args.scratch and not Path(args.scratch).is_dir():
+        raise ValueError(f"--scratch '{args.scratch}' is no folder.")
+    if args.memory_of:
+        print(json.dumps(memory_of_head(args, Path(args.memory_of))))
+        return
+    with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
+        for part in args.parts:
+            {'extraction': print_extraction, 'metric': print_metric, 'head': print_head}[part](args, Path(folder))
+
+
+# --- extraction -----------------------------------------------------------------------------------------------------
+
+
+def print_extraction(args: argparse.Namespace, folder: Path) -> None:
+    """For each distance of key frames: both rates alone, then with an encoder."""
+    from eval.features.dense import DenseView
+
+    view = DenseView(args.frames, args.stride, args.step, args.size)
+    width, height = args.source
+    print(
+        f'extraction: clips of {args.frames} frames, stride {args.stride}, step {args.step}, {args.size} pixels, from '
+        f'{args.seconds} s of {width}x{height} at 30 frames a second, one pass each'
+    )
+    encode, where = build_encoder(args)
+    for gop in args.gop:
+        path = str(write_video(folder / f'{gop}.mp4', args.seconds * 30, width, height, gop))
+        for limit, with_encoder in ((None, None), (None if where == 'cuda' else args.encoded, encode)):
+            found = compare(path, view, args.seconds * 30, limit, with_encoder)
+            after = f'with ViT {args.arch} on {where}' if with_encoder else 'reading alone'
+            print(
+                f'  key frame every {gop:>3}, {after}: {found["ours"]:8.1f} clips/s, each window anew '
+                f'{found["anew"]:8.1f}: {found["ours"] / found["anew"]:.1f} times (goal {SPEED_GOAL:g}), '
+                f'{found["clips"]} clips, '
+                f'{found["decoded"] / found["needed"]:.2f} decoded frames a needed one (goal {DECODED_GOAL})'
+            )
+            print(f'    pictures of both differ by {found["difference"]:.2f} of 255 on average')
+
+
+def write_video(path: Path, num_frames: int, width: int, height: int, gop: int) -> Path:
+    """H.264 as it is downloaded: x264's defaults but for the key frames; a texture that moves, with some noise."""
+    import av
+    import cv2
+
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (height // 8, width // 4, 3)).astype(np.uint8)
+    texture = cv2.resize(coarse, (2 * width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=30, options={'preset': 'veryfast'})
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        stream.codec_context.gop_size = gop
+        for number in range(num_frames):
+            left = 2 * number % width
+            frame = texture[:, left : left + width] + rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
+            picture = av.VideoFrame.from_ndarray(np.clip(frame, 0, 255).astype(np.uint8), format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def compare(path: str, view, num_frames: int, limit: int | None, encode=None, batch_size: int = 16) -> dict:
+    """Clips a second of both ways over the same clips, at most `limit`.
+
+    Returns:
+        `ours` and `anew`: clips a second; `clips`; `decoded`: frames that ours decoded; `needed`: different frames in
+        those clips, or between the first and the last of one; `difference`: of the pictures of the first clip, mean.
+    """
+    from eval.features.dense import ahead, clip_batches, frames_of
+
+    decoded = 0
+
+    def counted() -> Iterator:
+        nonlocal decoded
+        for frame in frames_of(path):
+            decoded += 1
+            yield frame
+
+    starts = view.starts(num_frames)[:limit]
+    last = int(starts[-1]) + view.span
+    first, rates, total = {}, {}, {}
+    for side in ('ours', 'anew'):
+        frames = itertools.islice(counted(), last)  # no further than the last clip needs
+        batches = (clips for clips, _ in clip_batches(frames, view, batch_size))
+        if side == 'ours' and encode is not None:
+            batches = ahead(batches)  # as `encode_video` does
+        batches = batches if side == 'ours' else windows_anew(path, view, starts, batch_size)
+        begun, total[side] = time.perf_counter(), 0
+        for clips in batches:
+            if total[side] == 0:
+                first[side] = clips[0].astype(np.int16)
+            total[side] += len(clips)
+            if encode is not None:
+                encode(clips)
+        rates[side] = total[side] / (time.perf_counter() - begun)
+    if total['ours'] != total['anew']:
+        raise ValueError(f'{total["ours"]} clips and {total["anew"]}: the two ways do not read the same.')
+    needed = len(np.unique(starts[:, None] + np.arange(view.span)))
+    difference = float(np.abs(first['ours'] - first['anew']).mean())
+    return rates | {'clips': len(starts), 'decoded': decoded, 'needed': needed, 'difference': difference}
+
+
+def windows_anew(path: str, view, starts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """(B, T, size, size, 3) clips, of which each is read and resized on its own."""
+    from eval.features.dense import resized
+    from sigma.data.clips import DecordReader
+
+    reader = DecordReader(path)
+    places = np.arange(view.num_frames) * view.stride_frames
+    for begin in range(0, len(starts), batch_size):
+        clips = [reader.frames(start + places) for start in starts[begin : begin + batch_size]]
+        yield np.stack([[resized(frame, view) for frame in clip] for clip in clips])
+
+
+def build_encoder(args: argparse.Namespace) -> tuple:
+    """From clips (B, T, size, size, 3) to tokens on the host, with random weights; and the device."""
+    import torch
+
+    from sigma.models import VideoViT
+
+    where = 'cuda' if torch.cuda.is_available() else 'cpu'
+    model = VideoViT(args.arch, image_size=args.size, num_frames=args.frames).to(where).eval()
+
+    @torch.no_grad()
+    def encode(clips: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy(clips).to(where).permute(0, 4, 1, 2, 3).float() / 255
+        return model(inputs).mean(dim=(1, 2, 3)).cpu().numpy()
+
+    encode(np.zeros((1, args.frames, args.size, args.size, 3), np.uint8))  # libraries are loaded by the first
+    return encode, where
+
+
+# --- metric ---------------------------------------------------------------------------------------------------------
+
+
+def print_metric(args: argparse.Namespace, _folder: Path) -> None:
+    """Seconds of each figure."""
+    from eval.metrics.localization import average_recall, mean_average_precision, resampled_mean_average_precision
+    from eval.report.statistics import NUM_RESCORED, bootstrap_interval
+
+    scores, labels = draw(args.metric_videos, args.proposals)
+    print(f'metric: {args.metric_videos} videos of {args.proposals} proposals, 200 classes, seconds of one core')
+
+    def timed(what: str, function) -> float:
+        begun = time.process_time()
+        function()
+        taken = time.process_time() - begun
+        print(f'  {what:<36} {taken:7.2f} s')
+        return taken
+
+    both = timed('mAP, tIoU 0.50 to 0.95', lambda: mean_average_precision(scores, labels))
+    both += timed('AR@AN and its area', lambda: average_recall(scores, labels))
+    print(f'  {"both":<36} {both:7.2f} s (goal {SECONDS_GOAL:g})')
+    timed(
+        f'interval of the mAP, {NUM_RESCORED} resamples',
+        lambda: bootstrap_interval([resampled_mean_average_precision(scores, labels)], len(labels)),
+    )
+
+
+def draw(num_videos: int, num_proposals: int, num_classes: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions (N, P, 4) near the truth (N, G, 3) or of other classes, with scores that are all different."""
+    rng = np.random.default_rng(0)
+    number = rng.integers(1, 4, num_videos)  # 1.5 segments a video are ActivityNet's
+    start = rng.uniform(0, 80, (num_videos, 3))
+    labels = np.stack([start, start + rng.uniform(2, 40, start.shape), np.zeros(start.shape)], axis=2)
+    labels[..., 2] = rng.integers(0, num_classes, (num_videos, 1))
+    near = np.take_along_axis(labels, rng.integers(0, number[:, None, None], (num_videos, num_proposals, 1)), axis=1)
+    near[..., :2] += rng.normal(0, 4, near[..., :2].shape)
+    near[..., 1] = np.maximum(near[..., 1], near[..., 0] + 0.5)
+    other = rng.random(near.shape[:2]) < 0.5
+    near[other, 2] = rng.integers(0, num_classes, other.sum())
+    labels[np.arange(3) >= number[:, None]] = (0, 0, -1)
+    return np.concatenate([near, rng.random((*near.shape[:2], 1))], axis=2), labels
+
+
+# --- head -----------------------------------------------------------------------------------------------------------
+
+
+def print_head(args: argparse.Namespace, folder: Path) -> None:
+    """Write features as the store has them; train in a process of its own, and print what it held."""
+    write_features(args, folder)
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name('__main__.py')),
+        'localization',
+        '--memory-of',
+        str(folder),
+    ]
+    for name in ('videos', 'length', 'width', 'head_steps'):
+        command += [f'--{name.replace("_", "-")}', str(getattr(args, name))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}, out of memory?']
+        raise ValueError(f'the memory of the head could not be measured: {words[-1]}')
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    on_disk = args.videos * args.length * args.width * 2 / 1e9
+    print(
+        f'head: localization_thumos14 on {args.videos} videos of {args.length} steps, width {args.width} '
+        f'({on_disk:.2f} GB), {args.head_steps} steps of batch {found["batch"]} on {found["device"]}, '
+        f'{found["seconds"]:.1f} s each'
+    )
+    gigabytes = {key: found[key] / 1e9 for key in ('before', 'listed', 'read', 'peak')}
+    print(
+        f'  resident: {gigabytes["before"]:.2f} GB with all imports, {gigabytes["listed"]:.2f} with the features '
+        f'listed, {gigabytes["read"]:.2f} with those of the training set read'
+    )
+    print(f'  peak: {gigabytes["peak"]:.2f} GB (goal {GIGABYTES_GOAL:g})')
+    if found['on_device'] is not None:
+        print(f'  peak on the device: {found["on_device"] / 1e9:.2f} GB')
+
+
+def write_features(args: argparse.Namespace, folder: Path) -> None:
+    """Files of the store, of noise."""
+    from eval.features.dense import dense_path, write_dense
+
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((args.length, args.width), dtype=np.float32).astype(np.float16)
+    for number in range(args.videos):
+        entry = {'video': f'{number:04d}', 'filename': f'{number:04d}', 'sha256': None, 'fps': 30.0}
+        parts = iter([(np.roll(noise, number, axis=0), 4 * (args.length - 1) + 16)])
+        write_dense(dense_path(folder, entry['video']), entry, parts, KEY)
+
+
+def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
+    """Bytes that this process holds: with imports, files listed, features read, and at most while it trains."""
+    import torch
+
+    from eval.features.dense import DenseView, dense_path, read_dense
+    from eval.models.actionformer import ActionFormer
+    from eval.protocols.localization import fit_head, sequence_of
+    from sigma.data.cards import CONFIG_ROOT, read_card
+    from tools.benchmark.common import resident_bytes
+
+    recipe = read_card(CONFIG_ROOT / 'recipes' / 'localization_thumos14.py', 'recipe')
+    view = DenseView(num_frames=16, stride_frames=1, step_frames=4, size=224)
+    found = {'before': resident_bytes('VmRSS')}
+    features = [read_dense(dense_path(folder, f'{number:04d}'), KEY, None) for number in range(args.videos)]
+    found['listed'] = resident_bytes('VmRSS')
+    sequences = [sequence_of(one, view, recipe['length'], recipe['standardise']) for one in features]
+    rng = np.random.default_rng(0)
+    targets = []
+    for _ in sequences:  # 15 segments a video, some seconds each, are THUMOS-14's
+        start = rng.uniform(0, max(args.length - 60, 1), 15)
+        rows = np.stack([start, start + rng.uniform(5, 60, 15), rng.integers(0, 20, 15)], axis=1)
+        targets.append(torch.from_numpy(rows).float())
+    found['read'] = resident_bytes('VmRSS')
+    batch = recipe['training']['batch_size']
+    seen = batch * args.head_steps
+    config = {'longest': recipe['longest'], 'training': recipe['training'] | {'epochs': 1, 'warmup_epochs': 0}}
+    torch.manual_seed(0)
+    head = ActionFormer(args.width, 20, **recipe['head'])
+    begun = time.perf_counter()
+    fit_head(head, sequences[:seen], targets[:seen], config, seed=0, state=folder / 'state.pt')
+    steps = -(-len(sequences[:seen]) // batch)
+    cuda = torch.cuda.is_available()
+    return found | {
+        'peak': resident_bytes('VmHWM'),
+        'seconds': (time.perf_counter() - begun) / steps,
+        'batch': batch,
+        'device': torch.cuda.get_device_name() if cuda else f'cpu, {torch.get_num_threads()} threads',
+        'on_device': torch.cuda.max_memory_allocated() if cuda else None,
+    }
