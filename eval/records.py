@@ -11,19 +11,19 @@ done. `SCHEMA` explains every key. Standard library alone, so that anything may 
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import hashlib
 import json
 import math
 import os
 import re
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, BinaryIO
+from typing import Any
+
+from sigma.errors import SigmaError, did_you_mean
+from sigma.files import write_atomic
 
 SCHEMA_VERSION = 1
 MIN_COVERAGE_PERCENT = 99.0
@@ -106,7 +106,7 @@ COMPARED = (
 )
 
 
-class RecordError(ValueError):
+class RecordError(SigmaError):
     """A record that cannot be read, written or compared; the message is a sentence for the user."""
 
 
@@ -161,43 +161,6 @@ def identity_hash(identity: dict) -> str:
     except (TypeError, ValueError) as error:
         raise RecordError(f'identity of a cell holds something that JSON cannot say: {error}') from error
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256_file(path: str | Path) -> str:
-    """sha256 (hex) of a file's bytes."""
-    with open(path, 'rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_atomic(path: str | Path, data: bytes) -> Path:
-    """Writes a file whole or not at all; folders are made. A reader sees the old bytes or the new ones."""
-    with open_atomic(path) as file:
-        file.write(data)
-    return Path(path)
-
-
-@contextlib.contextmanager
-def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
-    """As `write_atomic`, for what is written bit by bit: the file takes its place when the block ends."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Opened by hand, not by tempfile, so that the file gets the rights that the user's umask gives.
-    temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
-    try:
-        with open(temporary, 'xb') as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it did not take
-        raise
 
 
 def record_path(root: str | Path, encoder: str, protocol: str, version: int | None, cell_name: str) -> Path:
@@ -400,11 +363,3 @@ def check_comparable(records: Iterable[Record]) -> None:
 
 def _some(names: list[str]) -> str:
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
-
-
-def did_you_mean(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for an unknown name: "Unknown figure 'bar'. Did you mean 'bars'? Known: bars"."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f'Did you mean {close[0]!r}? ' if close else ''
-    return f'Unknown {kind} {name!r}. {guess}Known: {", ".join(known)}'

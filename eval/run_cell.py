@@ -89,7 +89,7 @@ def claim_by_hand(resolved, work_dir: str):
         DataError: if another process runs it.
     """
     from eval.cells import claims
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     held = claims.acquire(resolved.folder(work_dir))
     if held is None:
@@ -156,8 +156,9 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     import numpy as np
 
     from eval.metrics import Predictions, write_predictions
-    from eval.records import config_path, predictions_path, set_aside, sha256_file, write_atomic, write_record
-    from sigma.data.index import DataError
+    from eval.records import config_path, predictions_path, set_aside, write_record
+    from sigma.errors import DataError
+    from sigma.files import sha256_file, write_atomic
 
     if not outcome.videos:
         raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')

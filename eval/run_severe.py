@@ -169,7 +169,7 @@ def check_work_dir(work_dir: str, make: bool = False) -> None:
     Raises:
         DataError: saying why not.
     """
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     path = Path(work_dir).absolute()
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
@@ -189,8 +189,7 @@ def check_baseline(name: str, planned: list) -> None:
     Raises:
         DataError: with the nearest encoder.
     """
-    from eval.records import did_you_mean
-    from sigma.data.index import DataError
+    from sigma.errors import DataError, did_you_mean
 
     known = {item.cell.encoder for item in planned} | {i.resolved.encoder.name for i in planned if i.resolved}
     if name not in known and name.partition(' [')[0] not in known:
@@ -254,7 +253,7 @@ def refuse(problems: list[str]) -> None:
     Raises:
         DataError: with what is missing, a line each.
     """
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     error = DataError(problems[0] if len(problems) == 1 else '; '.join(problems))
     error.problems = problems
@@ -282,7 +281,7 @@ def refuse_equal_names(planned: list) -> None:
     Raises:
         DataError: naming both.
     """
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     seen: dict[str, object] = {}
     for item in planned:
@@ -293,11 +292,12 @@ def refuse_equal_names(planned: list) -> None:
 
 def print_results(planned: list, args: argparse.Namespace) -> None:
     """Table and verdicts of this matrix's records, printed and left in the work directory."""
-    from eval.records import RecordError, read_record, write_atomic
+    from eval.records import RecordError, read_record
     from eval.report.summaries import SUMMARIES
     from eval.report.sweeps import is_sweep, report
     from eval.report.table import BASELINE, columns, format_table, rows, select, table_csv
     from eval.report.verdicts import verdict
+    from sigma.files import write_atomic
 
     records = []
     for item in planned:

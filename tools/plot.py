@@ -23,11 +23,12 @@ import argparse
 import sys
 from typing import NoReturn
 
-from eval.records import Record, RecordError, did_you_mean, read_records
+from eval.records import Record, RecordError, read_records
 from eval.report.figures import FigureError, figure_names, load_figure, save_figure
 from eval.report.published import published_tables, read_published
 from eval.report.summaries import SUMMARIES, Summary
 from eval.report.table import format_table, select, table_csv
+from sigma.errors import did_you_mean
 
 FROM_VIDEO = 'corruption_sheet'
 # Figures of the trainer -> options that each needs.

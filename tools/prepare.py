@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.index import DataError, build_index, write_whole
+from sigma.data.index import build_index
 from sigma.datasets import published, scenes
 from sigma.datasets.folders import Splits, check_splits, find_videos, named, splits_of_csv, splits_of_folder
 from sigma.datasets.prepared import (
@@ -49,6 +49,8 @@ from sigma.datasets.prepared import (
     write_dataset,
     write_split,
 )
+from sigma.errors import DataError
+from sigma.files import write_atomic
 
 METRICS = {'action_recognition': 'top1', 'multi_label': 'mean_average_precision', 'repetition': 'count_error'}
 
@@ -197,7 +199,7 @@ def _as_it_was(file: Path) -> Iterator[None]:
         yield
     except DataError:
         if former is not None:
-            write_whole(file, former)
+            write_atomic(file, former)
         raise
 
 
@@ -209,7 +211,7 @@ def prepare_holdout(options: argparse.Namespace) -> int:
     splits, info = held_out(card, options.every, out)
     out.mkdir(parents=True, exist_ok=True)
     entries = {split: write_split(out, split, pairs, info['delimiter']) for split, pairs in splits.items()}
-    write_whole(out / 'dataset.py', card_text({**info, 'splits': entries, 'prepare': options.command}))
+    write_atomic(out / 'dataset.py', card_text({**info, 'splits': entries, 'prepare': options.command}))
     print(f'{info["note"]}\ncard: {out / "dataset.py"}')
     return 0
 
@@ -244,7 +246,7 @@ def prepare_published(options: argparse.Namespace) -> int:
         print(f'{split}: {len(pairs)} videos, {sum(index[video].readable for video, _ in pairs)} readable')
     if lists.annotations is not None:
         write_annotations(out / 'annotations.json', lists.annotations)
-    write_whole(out / 'dataset.py', card_text({**card.info, 'splits': entries, 'prepare': options.command}))
+    write_atomic(out / 'dataset.py', card_text({**card.info, 'splits': entries, 'prepare': options.command}))
     print(f'card: {out / "dataset.py"}')
     return 0
 
@@ -273,7 +275,7 @@ def prepare_scenes(options: argparse.Namespace) -> int:
     if pairs is not None:
         info['annotations'] = 'annotations.json'
         write_annotations(out / 'annotations.json', {item.video: {'background': item.other_label} for item in items})
-    write_whole(out / 'dataset.py', card_text(info))
+    write_atomic(out / 'dataset.py', card_text(info))
     print(f'test: {len(items)} videos, {len(items) - len(index.unreadable)} readable')
     print(f'card: {out / "dataset.py"}')
     return 0
@@ -309,7 +311,7 @@ def _tell_missing(missing: list[str], num_listed: int, out: Path, obtain: str) -
     file = out / 'missing.txt'
     file.unlink(missing_ok=True)
     if missing:
-        write_whole(file, '\n'.join(missing) + '\n')
+        write_atomic(file, '\n'.join(missing) + '\n')
         print(
             f'prepare: {named(missing)} missing of {num_listed} listed; all names are in {file}. '
             f'Get them from: {obtain}.',

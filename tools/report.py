@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from eval.records import Record, RecordError, did_you_mean, read_records, write_atomic
+from eval.records import Record, RecordError, read_records
 from eval.report.figures import FigureError, load_figure, render
 from eval.report.published import read_published
 from eval.report.summaries import SUMMARIES, Summary
@@ -24,6 +24,8 @@ from eval.report.sweeps import is_sweep
 from eval.report.sweeps import report as robustness_text
 from eval.report.table import BASELINE, columns, format_table, rows, select
 from eval.report.verdicts import verdict
+from sigma.errors import did_you_mean
+from sigma.files import write_atomic
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

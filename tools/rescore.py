@@ -27,7 +27,8 @@ from eval.metrics import (
     rescore_tolerance,
     score_predictions,
 )
-from eval.records import Record, RecordError, predictions_path, read_records, sha256_file, write_atomic
+from eval.records import Record, RecordError, predictions_path, read_records
+from sigma.files import sha256_file, write_atomic
 
 # A metric of a user's own protocol: there is nothing here to compute it with.
 UNKNOWN = 'not a metric of eval/metrics'

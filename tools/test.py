@@ -39,7 +39,7 @@ def load_config(args: argparse.Namespace, work_dir: str):
     from mmengine.config import Config
 
     from sigma.data.cards import CONFIG_ROOT, read_config
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     if not Path(args.config).is_file():
         raise DataError(f'Config {args.config} is not there; give the one beside a record, ...config.py.')
@@ -77,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     from mmengine.runner import Runner
 
     from sigma import engine  # noqa: F401 - registers what configs name
-    from sigma.checkpoints.files import CheckpointError, load_strictly, read_weights
-    from sigma.data.index import DataError
+    from sigma.checkpoints.files import load_strictly, read_weights
+    from sigma.errors import CheckpointError, DataError
     from sigma.registry import RUNNERS
 
     try:

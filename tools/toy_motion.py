@@ -22,8 +22,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sigma.data.index import DataError
 from sigma.datasets.toy import render as toy
+from sigma.errors import DataError
 
 TARGETS = ('place', 'movement in the step', 'movement to the next')
 

@@ -66,7 +66,7 @@ def load_config(args: argparse.Namespace):
         DataError: if the config is absent or does not parse, or a checkpoint to resume from is absent.
     """
     from sigma.data.cards import read_config
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     if not Path(args.config).is_file():
         raise DataError(f'Config {args.config} is not there; see mmaction_configs/pretrain for those that ship.')
@@ -108,7 +108,7 @@ def add_tensorboard(cfg) -> None:
     Raises:
         DataError: if TensorBoard is not installed, with the extra that brings it.
     """
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     if importlib.util.find_spec('tensorboard') is None:
         raise DataError(
@@ -126,7 +126,7 @@ def stop_at_collapse(cfg, config: str) -> None:
     Raises:
         DataError: if the config has no alarm.
     """
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     alarms = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'sigma.CollapseHook']
     if not alarms:
@@ -137,7 +137,7 @@ def stop_at_collapse(cfg, config: str) -> None:
 
 def set_resume(cfg, resume: str | None) -> None:
     """Where to go on from; a fresh start in a folder that holds checkpoints is refused, nothing is overwritten."""
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
     saved = {int(m[1]): p for p in Path(cfg.work_dir).glob('iter_*.safetensors') if (m := SAVED.fullmatch(p.name))}
@@ -184,7 +184,7 @@ def check_whole(newest: Path, saved: dict[int, Path]) -> None:
     """
     from safetensors import SafetensorError, safe_open
 
-    from sigma.data.index import DataError
+    from sigma.errors import DataError
 
     if newest.suffix != '.safetensors':
         return  # not one of ours: refused, or read, where weights are
@@ -205,11 +205,10 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
-    from sigma.checkpoints.files import CheckpointError
-    from sigma.data.index import DataError
     from sigma.engine import CheckpointHook
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.engine.preemption import Preempted, heeding
+    from sigma.errors import CheckpointError, DataError
     from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
 
     try:
@@ -286,9 +285,8 @@ def say_once(sentence: str) -> None:
 
 def one_sentence(error: Exception) -> str:
     """The message of an error on one line; MMEngine wraps that of a part into longer ones, ours is a sentence."""
-    from sigma.checkpoints.files import CheckpointError
-    from sigma.data.index import DataError
     from sigma.engine.diagnostics import TrainingStopped
+    from sigma.errors import CheckpointError, DataError
 
     cause = error
     while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from eval.cells.encoders import EncoderCard, load_encoder_card
 from eval.records import identity_hash, record_path
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.records import sha256_file
 from sigma.data.cards import find_card, read_card
-from sigma.data.index import DataError
+from sigma.errors import DataError
+from sigma.files import sha256_file
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values
 IMAGENET_STD = (58.395, 57.12, 57.375)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from eval.records import did_you_mean
+from sigma.errors import did_you_mean
 
 # Blur radii, drops and noise grains are published in pixels, for pictures of 224 to 256; so every video is brought to
 # this short side first, corrupted there, and only then resized as its model wants it.

@@ -23,9 +23,9 @@ from mmengine.dataset import Compose
 from torch.utils.data import IterableDataset, get_worker_info
 
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
-from eval.records import write_atomic
-from sigma.data.clips import READERS, DecodeError, seeded
-from sigma.data.index import DataError
+from sigma.data.clips import READERS, seeded
+from sigma.errors import DataError, DecodeError
+from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
 
 LOG = logging.getLogger(__name__)

@@ -21,10 +21,9 @@ from eval.corruptions import check_frames, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.corruptions.shown import CLEAN, Variant
 from eval.features.dense import DenseView, encoder_of, frames_of, resized
-from eval.records import write_atomic
-from sigma.data.clips import DecodeError
-from sigma.data.index import DataError
 from sigma.data.rgb import ToRGB
+from sigma.errors import DataError, DecodeError
+from sigma.files import write_atomic
 
 LOG = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that cards name
 from eval.cells.machine import num_workers
-from eval.records import identity_hash, write_atomic
+from eval.records import identity_hash
 from sigma.data.clips import VideoClips
 from sigma.engine.checkpoint import load_encoder
+from sigma.files import write_atomic
 from sigma.registry import MODELS
 
 LOG = logging.getLogger(__name__)

@@ -23,10 +23,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from eval.features.clips import build_encoder
-from eval.records import identity_hash, open_atomic
-from sigma.data.clips import DecodeError
-from sigma.data.index import DataError, progress_bar
+from eval.records import identity_hash
 from sigma.data.rgb import ToRGB
+from sigma.errors import DataError, DecodeError
+from sigma.files import open_atomic
+from sigma.processes import progress_bar
 
 LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 1

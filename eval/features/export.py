@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from eval.features.dense import DenseFeatures, DenseView
-from eval.records import write_atomic
-from sigma.data.index import DataError
+from sigma.errors import DataError
+from sigma.files import write_atomic
 
 LOG = logging.getLogger(__name__)
 SUBSETS = {'train': 'training', 'test': 'validation'}

@@ -1,7 +1,6 @@
 """Which frames of a video, and which part of them, an encoder sees: at random in training, in fixed views at test."""
 
-from eval.records import did_you_mean
-from sigma.data.index import DataError
+from sigma.errors import DataError, did_you_mean
 
 PACK = {'type': 'mmaction.PackActionInputs', 'meta_keys': ('video', 'position', 'decode_error')}
 

@@ -12,7 +12,7 @@ from eval.matrix.executors.job import Failure, read_failure
 from eval.matrix.suites import Entry
 from eval.protocols import get_protocol
 from eval.records import RecordError, config_path, predictions_path, read_record
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 
 @dataclass

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from eval.records import did_you_mean
-from sigma.data.index import DataError
+from sigma.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)

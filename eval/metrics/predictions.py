@@ -15,7 +15,8 @@ import numpy as np
 from eval.metrics.classification import refuse_infinite
 from eval.metrics.localization import check_segments
 from eval.metrics.registry import METRICS, get_metric, score_predictions
-from eval.records import Record, RecordError, predictions_path, sha256_file, write_atomic
+from eval.records import Record, RecordError, predictions_path
+from sigma.files import sha256_file, write_atomic
 
 # A score computed again may differ from the stored one by the last digits of its floats.
 RESCORE_TOLERANCE = 1e-3  # percent; of another unit a hundredth

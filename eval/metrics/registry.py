@@ -15,7 +15,7 @@ import eval.metrics.repetition as repetition
 import eval.metrics.robustness as robustness
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
-from eval.records import did_you_mean
+from sigma.errors import did_you_mean
 
 # Units, and the digits that a table shows of each.
 DIGITS = {'percent': 1, 'ratio': 3, 'classes': 0}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 RULES = {'duplicates': 'keep', 'shortest_seconds': 0.0, 'ambiguous': 'left out when prepared', 'blocked': ()}
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.protocols.base import Protocol
-from eval.records import did_you_mean
-from sigma.data.index import DataError
+from sigma.errors import DataError, did_you_mean
 
 
 def load_protocols() -> dict[str, Protocol]:

@@ -27,8 +27,8 @@ from eval.cells.machine import machine_settings
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
-from sigma.data.index import DataError
 from sigma.engine.diagnostics import DiagnosticsHook
+from sigma.errors import DataError
 from sigma.registry import RUNNERS
 
 

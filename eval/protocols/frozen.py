@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.protocols.base import Outcome, Protocol
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 
 class FrozenLinear(Protocol):

@@ -21,8 +21,8 @@ from eval.models.segments import fuse, suppress
 from eval.models.truth import Truth, check_rules, read_truth
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.repetition import keep, restore
-from eval.records import sha256_file
-from sigma.data.index import DataError
+from sigma.errors import DataError
+from sigma.files import sha256_file
 
 HEAD = 'head.pt'  # in a cell's folder, the trained head
 

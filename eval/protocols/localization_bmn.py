@@ -16,7 +16,7 @@ from torch import Tensor
 from eval.models.segments import fuse
 from eval.protocols.localization import Localization, Sequence
 from eval.protocols.repetition import keep, restore
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import MODELS
 
 

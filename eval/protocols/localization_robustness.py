@@ -50,8 +50,8 @@ from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, v
 from eval.protocols.repetition import restore
 from eval.protocols.robustness import make, trained_cell, working_size
 from eval.records import identity_hash, read_record
-from sigma.data.clips import DecodeError
-from sigma.data.index import DataError, progress_bar
+from sigma.errors import DataError, DecodeError
+from sigma.processes import progress_bar
 
 LOG = logging.getLogger(__name__)
 SUITE = 'tal-c'

@@ -4,7 +4,7 @@ Versions: 1 (2026-11-22).
 """
 
 from eval.protocols.finetune import Finetune
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 
 class MultiLabel(Finetune):

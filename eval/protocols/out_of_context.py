@@ -34,7 +34,7 @@ from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome
 from eval.protocols.robustness import OfFinetuned, OfFrozen, trained_cell
 from eval.records import identity_hash
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 LOG = logging.getLogger(__name__)
 ONE_FRAME = Variant('clip_freeze', 5)

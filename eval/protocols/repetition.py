@@ -24,9 +24,9 @@ from eval.models.repetition import (
     step_times,
 )
 from eval.protocols.base import Outcome, Protocol
-from eval.records import write_atomic
 from sigma.data.clips import VideoClips
-from sigma.data.index import DataError
+from sigma.errors import DataError
+from sigma.files import write_atomic
 
 NOT_SEVERE = 'head: self-similarity and density, ours; not the cycle localisation of SEVERE'
 

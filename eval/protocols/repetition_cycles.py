@@ -37,8 +37,8 @@ from eval.protocols.repetition import (
     restore,
     some_readable,
 )
-from sigma.data.clips import READERS, DecodeError
-from sigma.data.index import DataError
+from sigma.data.clips import READERS
+from sigma.errors import DataError, DecodeError
 
 
 class RepetitionCycles(Protocol):

@@ -56,11 +56,12 @@ from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.frozen import probabilities
-from eval.records import RecordError, identity_hash, read_record, sha256_file
+from eval.records import RecordError, identity_hash, read_record
 from eval.report.sweeps import TRAINED_WITH
 from sigma.checkpoints.files import load_strictly, read_weights
-from sigma.data.index import DataError
 from sigma.engine.checkpoint import CheckpointHook
+from sigma.errors import DataError
+from sigma.files import sha256_file
 from sigma.registry import MODELS
 
 LOG = logging.getLogger(__name__)

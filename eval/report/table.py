@@ -22,7 +22,6 @@ from eval.records import (
     RecordError,
     check_comparable,
     coverage,
-    did_you_mean,
     is_partial,
     predictions_path,
 )
@@ -36,6 +35,7 @@ from eval.report.statistics import (
     mean_scorer,
 )
 from eval.report.summaries import Summary
+from sigma.errors import did_you_mean
 
 BASELINE = 'random'
 DEFAULT_RECIPE = 'default'

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.metrics import METRICS, Predictions, load_predictions
-from eval.records import Record, RecordError, did_you_mean
+from eval.records import Record, RecordError
 from eval.report.statistics import Difference, bootstrap_difference, paired_difference
 from eval.report.table import BASELINE, Cell, Column, columns, gives_shares, rows, scorers, shares
+from sigma.errors import did_you_mean
 
 
 class Verdict(NamedTuple):

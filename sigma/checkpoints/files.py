@@ -30,13 +30,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sigma.errors import CheckpointError
+from sigma.files import atomic_path
+
 HEADER_KEY = 'sigma'
 # Under which PyTorch files keep their weights, the first that is there; of an average alone where nothing else is.
 _FOLDERS = ('model', 'module', 'state_dict', 'teacher', 'model_ema', 'state_dict_ema', 'ema')
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, refused, or does not fit; one sentence for the user."""
 
 
 @dataclass
@@ -51,32 +50,17 @@ class Weights:
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary file in the same folder, flush it to the disk, then rename it.
+    """Let `write` fill a temporary file in the same folder, then rename it (`sigma.files.atomic_path`).
 
     Raises:
         CheckpointError: if the disk refuses (full, read-only); whatever lay at `path` is still there.
     """
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f'{path} could not be written: its folder cannot be made ({error}).') from error
-    try:
-        with open(temporary, 'wb') as handle:
-            mode = os.fstat(handle.fileno()).st_mode  # as the umask has it; safetensors' files are their owner's alone
-        write(temporary)
-        with open(temporary, 'rb+') as handle:
-            os.fchmod(handle.fileno(), mode & 0o777)
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with atomic_path(path) as temporary:
+            write(temporary)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(f'{path} could not be written ({error}); what was there before is untouched.') from error
-    return path
+    return Path(path)
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict, **metadata: str) -> Path:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sigma.checkpoints.files import CheckpointError, from_published, rename, split_qkv_bias, to_mmaction, to_published
+from sigma.checkpoints.files import from_published, rename, split_qkv_bias, to_mmaction, to_published
+from sigma.errors import CheckpointError
 
 _BLOCK_KEYS = tuple(
     f'{part}.{kind}'

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from sigma.data.index import DataError, load_index
+from sigma.data.index import load_index
 from sigma.data.lists import Label, list_sha256, read_list
+from sigma.errors import DataError
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / 'mmaction_configs'
 

@@ -16,15 +16,11 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.index import DataError
 from sigma.data.rgb import ToRGB
+from sigma.errors import DataError, DecodeError
 from sigma.registry import DATASETS, TRANSFORMS
 
 MOST_FAILURES = 20  # in a row, before a sample gives up
-
-
-class DecodeError(RuntimeError):
-    """A video that cannot be opened or decoded; names the file and the reason."""
 
 
 # --- decoders ------------------------------------------------------------------------------------------------------

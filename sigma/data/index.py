@@ -9,21 +9,16 @@ A strict reading finds what the decoder can know: broken streams, files that end
 still make a valid stream (VP8 accepts any) decode to wrong pixels and stay unseen; the sha256 tells such files apart.
 """
 
-import hashlib
 import json
-import multiprocessing
-import os
-import signal
-import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from multiprocessing import connection
 from pathlib import Path
 
 import av
+
+from sigma.errors import DataError
+from sigma.files import sha256_file, write_atomic
+from sigma.processes import ProcessDied, in_processes, progress_bar
 
 INDEX_VERSION = 1
 NO_SUCH_FILE = 'no such file'  # the reason of a listed video that is not on the disk
@@ -32,10 +27,6 @@ NO_SUCH_FILE = 'no such file'  # the reason of a listed video that is not on the
 _NO_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
 # What demuxers only log when a file ends early or its structure is broken.
 _SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
-
-
-class DataError(ValueError):
-    """Data that cannot be used, in one sentence: what was asked, what was found, what would work."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +104,7 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInf
         known.update(size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
-        known['sha256'] = file_sha256(file)
+        known['sha256'] = sha256_file(file)
         return VideoInfo(**known, readable=True, **_decode(file))
     except (_Unreadable, av.error.FFmpegError, OSError, EOFError, ValueError) as error:
         return VideoInfo(**known, reason=_reason(error))
@@ -189,15 +180,6 @@ def _reason(error: Exception) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
-def file_sha256(path: str | Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 # -------------------------------------------------------------------------------------------------- the whole index
 
 
@@ -250,7 +232,7 @@ def build_index(
             lines.flush()
             advance()
     index = Index(root, videos.values())
-    write_whole(out, '\n'.join([header, *(json.dumps(asdict(video)) for video in index.values())]) + '\n')
+    write_atomic(out, '\n'.join([header, *(json.dumps(asdict(video)) for video in index.values())]) + '\n')
     partial.unlink()
     return index
 
@@ -338,167 +320,3 @@ def load_index(path: str | Path) -> Index:
                 f"'{path}' line {number} is no JSON object of {', '.join(names)}; prepare it anew."
             ) from None
     return Index((path.parent / root).resolve(), videos)
-
-
-def write_whole(path: str | Path, content: str | bytes, to_disk: bool = True) -> None:
-    """Write a file whole or not at all: temporary name, flush, rename; `to_disk` outlasts a power cut as well."""
-    path = Path(path)
-    data = content.encode('utf-8') if isinstance(content, str) else content
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            file.write(data)
-            if to_disk:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it did not take
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# ------------------------------------------------------------------------------------------ processes and progress
-
-
-@dataclass(frozen=True)
-class ProcessDied:
-    """Stands for a result when a job's process died: killed, or crashed in a library."""
-
-    exit_code: int  # negative: the signal that ended it
-
-
-_READY = 'ready'  # a worker's first word
-
-
-def num_cpus() -> int:
-    """CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
-def in_processes(function: Callable, jobs: Iterable, workers: int | None = None) -> Iterator[tuple]:
-    """Call `function(job)` for every job in separate processes, and yield (job, result) as they finish.
-
-    A process that dies takes no other job with it. Its job is tried once more; if that dies too, the result is a
-    ProcessDied. An exception in `function` ends the run and is raised here.
-
-    Args:
-        function: Importable by name; it and the jobs are pickled.
-        workers: Processes; None takes one a CPU at hand.
-    """
-    context = multiprocessing.get_context('spawn')  # clean of the parent's threads and locks
-    waiting = deque((job, 0) for job in jobs)
-    workers = max(1, min(workers or num_cpus(), len(waiting)))
-    crew, idle, busy, any_ready = {}, [], {}, False
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                pipe = idle.pop() if idle else _hire(context, function, crew)
-                busy[pipe] = waiting.popleft()
-                _send(pipe, busy[pipe][0])
-            for pipe in connection.wait(list(busy)):
-                job, num_deaths = busy[pipe]
-                try:
-                    answer = pipe.recv()
-                except (EOFError, OSError):
-                    exit_code = _dismiss(pipe, crew.pop(pipe))
-                    del busy[pipe]
-                    if not any_ready:
-                        raise RuntimeError(
-                            f'worker processes do not start (exit code {exit_code}): the main script must be a file, '
-                            "its own calls under if __name__ == '__main__'"
-                        ) from None
-                    if num_deaths:
-                        yield job, ProcessDied(exit_code)
-                    else:
-                        waiting.append((job, num_deaths + 1))
-                    continue
-                if answer == _READY:
-                    any_ready = True
-                    continue
-                del busy[pipe]
-                idle.append(pipe)
-                is_error, result = answer
-                if is_error:
-                    raise result
-                yield job, result
-    finally:
-        for pipe, process in crew.items():
-            process.terminate()
-            _dismiss(pipe, process)
-
-
-def _hire(context, function: Callable, crew: dict):
-    pipe, far_end = context.Pipe()
-    process = context.Process(target=_serve, args=(function, far_end), daemon=True)
-    process.start()
-    far_end.close()
-    crew[pipe] = process
-    return pipe
-
-
-def _dismiss(pipe, process) -> int:
-    pipe.close()
-    process.join()
-    return process.exitcode
-
-
-def _send(pipe, job) -> None:
-    with suppress(OSError):  # it died while idle: the reading end says so next
-        pipe.send(job)
-
-
-def _serve(function: Callable, pipe) -> None:
-    """A worker's life: take a job, answer (is_error, result), until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    pipe.send(_READY)
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer = (False, function(job))
-        except Exception as error:
-            answer = (True, error)
-        pipe.send(answer)
-
-
-@contextmanager
-def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[[], None]]:
-    """A bar on stderr with the time left; where stderr is no terminal, a plain line every ten seconds.
-
-    Yields:
-        A function to be called after each of the `total` steps.
-    """
-    if not show or total == 0:
-        yield lambda: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = [TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(text, total=total)
-            yield lambda: bar.advance(task)
-    else:
-        yield _plain_progress(text, total)
-
-
-def _plain_progress(text: str, total: int, every_seconds: float = 10.0) -> Callable[[], None]:
-    start = last = time.monotonic()
-    done = 0
-
-    def advance() -> None:
-        nonlocal done, last
-        done += 1
-        now = time.monotonic()
-        if done == total or now - last >= every_seconds:
-            last = now
-            left = (now - start) / done * (total - done)
-            took = f'{now - start:.0f} s' if done == total else f'about {left:.0f} s left'
-            print(f'{text}: {done}/{total}, {took}', file=sys.stderr, flush=True)
-
-    return advance

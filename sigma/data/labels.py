@@ -5,7 +5,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from sigma.data.clips import VideoClips
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import DATASETS, TRANSFORMS
 
 DIRECTIONS = ('forwards', 'backwards')

@@ -8,7 +8,8 @@ import gzip
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sigma.data.index import DataError, file_sha256, write_whole
+from sigma.errors import DataError
+from sigma.files import sha256_file, write_atomic
 
 Label = int | tuple[int, ...]
 
@@ -56,7 +57,7 @@ def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter
         DataError: if a path holds the delimiter or a line break.
     """
     delimiter = delimiter or pick_delimiter([video for video, _ in entries])
-    write_whole(path, list_text(entries, delimiter))
+    write_atomic(path, list_text(entries, delimiter))
     return delimiter
 
 
@@ -82,4 +83,4 @@ def pick_delimiter(paths: Iterable[str]) -> str:
 
 def list_sha256(path: str | Path) -> str:
     """Hex sha256 of a list file's bytes: the identity of a split in cards and records."""
-    return file_sha256(path)
+    return sha256_file(path)

@@ -3,9 +3,9 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sigma.data.clips import DecodeError
 from sigma.data.masking import motion_mask
 from sigma.data.motion import NoMotion, codec_motion, dis_motion, frames_and_vectors
+from sigma.errors import DecodeError
 from sigma.registry import TRANSFORMS
 
 CELL_PHASES = 4  # of the running cell

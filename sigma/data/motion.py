@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from sigma.data.clips import DecodeError
 from sigma.data.rgb import ToRGB
+from sigma.errors import DecodeError
 
 BLOCK_PIXELS = 8  # FFmpeg exports vectors for blocks of 16 and 8 pixels
 MOST_AHEAD = 32  # frames read after the last one wanted, to meet the vectors that pass over it

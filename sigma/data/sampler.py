@@ -4,7 +4,7 @@ import numpy as np
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import DATA_SAMPLERS
 
 

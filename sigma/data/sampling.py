@@ -14,7 +14,7 @@ The names are those of a recipe's `sampling`. T frames of a clip, n frames of a 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import TRANSFORMS
 
 # --- frame numbers -------------------------------------------------------------------------------------------------

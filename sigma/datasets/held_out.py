@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from sigma.data.cards import DatasetCard, load_dataset_card
-from sigma.data.index import DataError
 from sigma.data.lists import Label
+from sigma.errors import DataError
 
 
 def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[tuple[str, Label]]], dict]:

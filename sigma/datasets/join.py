@@ -18,8 +18,11 @@ import av
 import av.error
 import numpy as np
 
-from sigma.data.index import DataError, Index, ProcessDied, in_processes, progress_bar, write_whole
+from sigma.data.index import Index
 from sigma.datasets.folders import Splits, named
+from sigma.errors import DataError
+from sigma.files import write_atomic
+from sigma.processes import ProcessDied, in_processes, progress_bar
 
 LEAST_SHARE = 0.5  # of a background clip that stands in a place
 VERSION = 1  # raise it when the same parameters give other videos
@@ -263,7 +266,7 @@ def _claim(videos: Plan, index: Index, out: Path, joining: Joining) -> None:
     out.mkdir(parents=True, exist_ok=True)
     lines = ',\n'.join(f'{json.dumps(video)}: {json.dumps(pieces)}' for video, pieces in made_of.items())
     head = json.dumps({key: value for key, value in parameters.items() if key != 'videos'})[:-1]
-    write_whole(manifest, f'{head}, "videos": {{\n{lines}\n}}}}\n')
+    write_atomic(manifest, f'{head}, "videos": {{\n{lines}\n}}}}\n')
 
 
 def _join_job(job: tuple[str, str, tuple[Piece, ...], Joining]) -> str:

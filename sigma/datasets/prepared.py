@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.index import NO_SUCH_FILE, DataError, Index, write_whole
+from sigma.data.index import NO_SUCH_FILE, Index
 from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
 from sigma.datasets.folders import Splits, named, names_in
+from sigma.errors import DataError
+from sigma.files import write_atomic
 
 
 def write_dataset(
@@ -53,7 +55,7 @@ def write_dataset(
     if annotations is not None:
         info['annotations'] = 'annotations.json'
         write_annotations(out / 'annotations.json', annotations, numbers)
-    write_whole(out / 'dataset.py', card_text(info))
+    write_atomic(out / 'dataset.py', card_text(info))
     print(f'card: {out / "dataset.py"}')
     return 0
 
@@ -99,7 +101,7 @@ def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapp
         if numbers is not None and 'actions' in entry:
             entry['actions'] = [[start, end, _number(name, numbers, video)] for start, end, name in entry['actions']]
         lines.append(f'{json.dumps(video)}: {json.dumps(entry)}')
-    write_whole(path, '{\n' + ',\n'.join(lines) + '\n}\n')
+    write_atomic(path, '{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 def _number(name: str | int, numbers: Mapping[str, int], video: str) -> int:

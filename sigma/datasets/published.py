@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sigma.data.cards import CONFIG_ROOT, DatasetCard
-from sigma.data.index import DataError
 from sigma.data.lists import Label, list_text, read_list
+from sigma.errors import DataError
 
 SHIPPED = CONFIG_ROOT / 'annotations'
 

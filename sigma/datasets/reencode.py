@@ -14,7 +14,10 @@ from pathlib import Path
 import av
 import av.error
 
-from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, read_strictly, write_whole
+from sigma.data.index import read_strictly
+from sigma.errors import DataError
+from sigma.files import write_atomic
+from sigma.processes import ProcessDied, in_processes, progress_bar
 
 SHORT_SIDES = (64, 1080)
 
@@ -129,7 +132,7 @@ def _keep_settings(file: Path, encoding: Encoding) -> None:
             raise DataError(f'{file} says that the copies there were made with {former}; take these, or a new folder.')
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, encoding.settings)
+    write_atomic(file, encoding.settings)
 
 
 def _reencode_job(job: tuple[str, str, Encoding]) -> str:

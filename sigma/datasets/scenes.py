@@ -24,9 +24,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sigma.data.index import DataError, ProcessDied, in_processes, progress_bar, write_whole
 from sigma.data.lists import read_list
 from sigma.datasets import published
+from sigma.errors import DataError
+from sigma.files import write_atomic
+from sigma.processes import ProcessDied, in_processes, progress_bar
 
 PICTURES = {'.jpg', '.jpeg', '.png'}
 MEAN_COLOUR = (123, 116, 103)  # around a human cut out: ImageNet's mean, cut to whole numbers as in HAT
@@ -223,7 +225,7 @@ def _claim(name: str, items: Sequence[Item], out: Path, fps: float) -> None:
     if out.with_name('dataset.py').exists():
         raise DataError(f"'{out.parent}' holds another dataset than {name}: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(made, json.dumps(how) + '\n')
+    write_atomic(made, json.dumps(how) + '\n')
 
 
 def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:

@@ -15,7 +15,6 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
 from sigma.checkpoints.files import (
-    CheckpointError,
     load_strictly,
     read_weights,
     save_tensors,
@@ -27,6 +26,7 @@ from sigma.checkpoints.layouts import Converted, from_ours, to_ours
 from sigma.engine.optim import is_between_updates, precision_of
 from sigma.engine.preemption import Preempted, told_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
+from sigma.errors import CheckpointError
 from sigma.registry import HOOKS
 
 FILE_NAME = re.compile(r'iter_(\d+)\.safetensors')

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
-from sigma.data.index import DataError
 from sigma.engine.scalars import steps_between_looks
+from sigma.errors import DataError
 from sigma.registry import HOOKS
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.clips import DecodeError, VideoClips
-from sigma.data.index import DataError
+from sigma.data.clips import VideoClips
+from sigma.errors import DataError, DecodeError
 from sigma.registry import HOOKS
 
 

@@ -4,7 +4,7 @@ import time
 
 from mmengine.runner import EpochBasedTrainLoop
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import LOOPS
 
 

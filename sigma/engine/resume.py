@@ -7,8 +7,8 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from torch import nn
 
-from sigma.checkpoints.files import CheckpointError
 from sigma.engine.optim import precision_of
+from sigma.errors import CheckpointError
 
 # A checkpoint brings the state of these along, so that another value in the config would be without effect.
 _STATE = ('optim_wrapper.optimizer', 'param_scheduler', 'auto_scale_lr')

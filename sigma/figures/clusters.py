@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sigma.checkpoints.files import from_published, load_strictly, read_weights
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.figures.masks import drawn, read_pretraining, rows_of_frames
 from sigma.models import SIGMA
 from sigma.registry import MODELS

@@ -12,8 +12,8 @@ from mmengine.dataset import Compose
 
 from sigma.data.cards import read_config
 from sigma.data.clips import seeded
-from sigma.data.index import DataError
 from sigma.data.masking import mask_overlay
+from sigma.errors import DataError
 from sigma.registry import MODELS, TRANSFORMS
 
 PAPER_WIDTH_INCHES = 7.0

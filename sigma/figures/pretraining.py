@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 PAPER_WIDTH_INCHES = 7.0
 COLUMNS = 3

@@ -190,7 +190,8 @@ def _timm_encoder(model: str, image_size: int) -> nn.Module:
 
 
 def _load_teacher(encoder: nn.Module, name: str, checkpoint: str) -> None:
-    from sigma.checkpoints.files import CheckpointError, read_weights
+    from sigma.checkpoints.files import read_weights
+    from sigma.errors import CheckpointError
 
     tensors = read_weights(checkpoint).tensors
     tensors = {k: v for k, v in tensors.items() if not k.startswith(('head.', 'fc.', 'classifier.'))}

@@ -16,20 +16,18 @@ from eval.records import (
     check_comparable,
     config_path,
     coverage,
-    did_you_mean,
     differences,
     identity_hash,
     is_partial,
-    open_atomic,
     predictions_path,
     read_record,
     read_records,
     record_path,
     set_aside,
-    sha256_file,
-    write_atomic,
     write_record,
 )
+from sigma.errors import did_you_mean
+from sigma.files import open_atomic, sha256_file, write_atomic
 
 COMMITTED = Path(__file__).parents[1] / 'data' / 'records'
 sys.path.insert(0, str(COMMITTED))

@@ -19,7 +19,7 @@ from eval.matrix.executors.job import Finished, job_of
 from eval.matrix.live import Progress, clock
 from eval.matrix.plan import plan
 from sigma.data.cards import DatasetCard
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from tests.conftest import assert_one_sentence
 from tests.eval import tiny_matrix as tiny
 

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sigma.checkpoints import files as checkpoints
-from sigma.checkpoints.files import CheckpointError, read_weights_apart, to_mmaction, to_published
+from sigma.checkpoints.files import read_weights_apart, to_mmaction, to_published
+from sigma.errors import CheckpointError
 from tests.conftest import assert_one_sentence, call_main
 from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tests.sigma.models.test_models import tiny_sigma

@@ -18,10 +18,11 @@ import pytest
 from mmengine.config import Config
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.index import DataError, build_index, load_index
+from sigma.data.index import build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 from sigma.datasets import prepared
 from sigma.datasets.folders import split_by_hash, value_matcher
+from sigma.errors import DataError
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'

@@ -15,7 +15,7 @@ import pytest
 
 from eval.metrics import mean_class_prefix, read_predictions, write_predictions
 from eval.records import predictions_path, read_records, write_record
-from sigma.data.index import write_whole
+from sigma.files import write_atomic
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / 'tests' / 'data' / 'records'
@@ -194,7 +194,7 @@ def test_a_disk_that_is_full_is_told_with_the_file_and_a_record_holds_no_lines(t
         status, _, said = rescore(capsys, tmp_path, '--write')
         assert (status, said) == (2, f'rescore: {tmp_path}/rescored.csv: No space left on device\n')
         with pytest.raises(OSError, match='list.txt'):
-            write_whole(tmp_path / 'list.txt', 'a 0\n')
+            write_atomic(tmp_path / 'list.txt', 'a 0\n')
     assert not list(tmp_path.glob('*.csv')) + list(tmp_path.glob('.*')) + list(tmp_path.glob('list*'))
     (record,) = (tmp_path / 'records').rglob('*.json')
     status, _, said = rescore(capsys, record, '--write')

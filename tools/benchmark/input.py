@@ -34,8 +34,8 @@ def add_input(commands) -> None:
 def run_input(args: argparse.Namespace) -> None:
     """Print, for each config, the rate of each decoder and what bounds it."""
     from sigma.data.cards import read_config
-    from sigma.data.index import num_cpus
     from sigma.models import SIGMA  # noqa: F401 - registers what configs name
+    from sigma.processes import num_cpus
 
     for name in ('clips', 'cores', 'device_clips'):
         value = getattr(args, name)

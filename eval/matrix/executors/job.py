@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from eval.cells import claims
-from eval.records import RecordError, read_record, write_atomic
+from eval.records import RecordError, read_record
+from sigma.files import write_atomic
 
 RUN_CELL = Path(__file__).resolve().parents[2] / 'run_cell.py'
 CHANGED = 76  # exit status of a cell whose weights, lists or settings are no longer those of the plan

@@ -18,7 +18,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from eval.records import did_you_mean, write_atomic
+from sigma.errors import did_you_mean
+from sigma.files import write_atomic
 
 PAPER_WIDTH_INCHES = 7.0  # both columns of a two-column page
 COLUMN_WIDTH_INCHES = 3.4

@@ -12,7 +12,8 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from eval.records import Record, RecordError, did_you_mean, identity_hash
+from eval.records import Record, RecordError, identity_hash
+from sigma.errors import did_you_mean
 
 FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'localization')]
 

@@ -42,9 +42,11 @@ import av
 import cv2
 import numpy as np
 
-from sigma.data.index import DataError, in_processes, progress_bar, write_whole
 from sigma.datasets.toy.forms import FORMS, Form, Label, Motion
 from sigma.datasets.toy.scenes import DOMAINS, LEVELS, NUM_PHASES, Look, Pair, Scene
+from sigma.errors import DataError
+from sigma.files import write_atomic
+from sigma.processes import in_processes, progress_bar
 
 RENDERER_VERSION = 1  # raise it when the same parameters give other pictures
 QUANTISER = 20  # of H.264; constant, so that a key frame depends on its picture alone
@@ -262,14 +264,14 @@ def _claim(spec: ToySpec, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"'{out}' exists and is no toy dataset: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(manifest, json.dumps(parameters, indent=1) + '\n')
+    write_atomic(manifest, json.dumps(parameters, indent=1) + '\n')
 
 
 def _render_clip(spec: ToySpec, folder: Path, path: str) -> None:
     cv2.setNumThreads(1)
     domain = DOMAINS[spec.domain]
     frames = clip_frames(spec, *_clip_of(spec, path))
-    write_whole(folder / path, encode(frames, domain.fps, domain.stride_frames), to_disk=False)
+    write_atomic(folder / path, encode(frames, domain.fps, domain.stride_frames), to_disk=False)
 
 
 def card(spec: ToySpec) -> dict:

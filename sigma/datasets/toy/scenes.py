@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 
 # --------------------------------------------------------------------------------------------------- what is drawn
 

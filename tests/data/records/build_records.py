@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from eval.metrics import read_predictions, score_predictions, top_k_accuracy, write_predictions
-from eval.records import Record, identity_hash, predictions_path, record_path, sha256_file, write_record
+from eval.records import Record, identity_hash, predictions_path, record_path, write_record
+from sigma.files import sha256_file
 
 PRETRAINED = ('videomae_toy', 'sigma_mlp_toy')
 

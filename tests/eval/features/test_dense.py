@@ -26,8 +26,8 @@ from eval.features.dense import (
     store_folder,
     write_dense,
 )
-from sigma.data.clips import DecodeError, PyAVReader
-from sigma.data.index import DataError
+from sigma.data.clips import PyAVReader
+from sigma.errors import DataError, DecodeError
 from tests.eval.tiny_localization import resolve, write_long
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)

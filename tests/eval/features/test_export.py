@@ -11,7 +11,7 @@ import yaml
 from eval.features.dense import DenseFeatures, DenseView, extract_dense
 from eval.features.export import SUBSETS, export_features, names_of, write_configs
 from eval.protocols.localization import sequence_of
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, write_long
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)

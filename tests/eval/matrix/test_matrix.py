@@ -19,7 +19,7 @@ from eval.protocols.subsets import few_a_class
 from eval.records import predictions_path, read_record, read_records
 from eval.report.summaries import SUMMARIES
 from sigma.checkpoints.files import save_tensors
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.models import VideoViT
 from tests.conftest import assert_one_sentence, run_tool
 

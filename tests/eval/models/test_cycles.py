@@ -27,7 +27,7 @@ from eval.models.cycles import (
 )
 from eval.protocols import get_protocol, repetition_cycles
 from eval.protocols.repetition_cycles import fit_square, walk
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from tests.conftest import SHARED
 from tests.eval.protocols.test_repetition import mark_unreadable, small_encoder, write_counting
 

@@ -18,8 +18,8 @@ from eval.protocols import get_protocol
 from eval.protocols.finetune import Length, augmentation, describe_learning_rate, mixing, optimisation, schedule
 from sigma.checkpoints.files import save_tensors
 from sigma.data.cards import CONFIG_ROOT, find_card, read_card
-from sigma.data.index import DataError
 from sigma.data.sampler import EpochSampler
+from sigma.errors import DataError
 from sigma.models import R2Plus1D18
 from sigma.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 

@@ -16,12 +16,12 @@ from eval.protocols import localization
 from eval.protocols.localization import read_video_scores
 from eval.records import predictions_path, read_records
 from sigma.data.cards import CONFIG_ROOT, load_dataset_card
-from sigma.data.index import DataError
 from sigma.datasets.published import read_lists
 from sigma.datasets.toy import render as toy
 from sigma.datasets.toy.forms import FORMS, LONG_FRAMES, actions_of
 from sigma.datasets.toy.render import ToySpec, clip_frames, clip_motion
 from sigma.datasets.toy.scenes import Pose
+from sigma.errors import DataError
 from tests.conftest import SHARED
 from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, resolve_bmn, write_long
 from tools import rescore

@@ -10,7 +10,7 @@ from eval.metrics.localization import mean_average_precision, pack_segments, rec
 from eval.protocols import localization_bmn
 from eval.protocols.localization import Grid, Sequence
 from eval.protocols.localization_bmn import Proposer, fit_bmn, fit_namer, mean_within
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.registry import MODELS
 from tests.eval.tiny_localization import HEAD, resolve_bmn, write_long
 

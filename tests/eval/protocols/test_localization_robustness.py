@@ -23,8 +23,7 @@ from eval.records import read_record, read_records
 from eval.report.figures import load_figure
 from eval.report.sweeps import is_sweep, report
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
-from sigma.data.clips import DecodeError
-from sigma.data.index import DataError
+from sigma.errors import DataError, DecodeError
 from tests.conftest import run_tool
 from tests.eval import tiny_localization
 from tests.eval.tiny_localization import write_long

@@ -17,8 +17,8 @@ from eval.models.evaluator import KeepPredictions
 from eval.protocols import get_protocol
 from eval.protocols.finetune import Length, optimisation
 from sigma.data.cards import CONFIG_ROOT, find_card, read_card
-from sigma.data.index import DataError
 from sigma.data.lists import read_list, write_list
+from sigma.errors import DataError
 from sigma.registry import DATASETS, TRANSFORMS
 
 NUM_CLASSES = 10

@@ -21,10 +21,11 @@ from eval.models.repetition import (
 )
 from eval.protocols import get_protocol, repetition
 from eval.protocols.repetition import constant_answers, count_with, fit_head, whole_counts
-from sigma.data.index import DataError, build_index
+from sigma.data.index import build_index
 from sigma.data.lists import write_list
 from sigma.data.transforms import SampleSpread
 from sigma.datasets.toy.render import encode
+from sigma.errors import DataError
 
 # (count, frames) of a video; the last of each is shorter than a clip of the encoder, and has one cycle
 TRAIN = ((2, 40), (3, 48), (4, 48), (5, 60), (6, 48), (1, 5))

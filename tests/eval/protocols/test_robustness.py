@@ -22,8 +22,8 @@ from eval.protocols import get_protocol, robustness
 from eval.records import read_record
 from sigma.data.cards import CONFIG_ROOT
 from sigma.data.clips import READERS
-from sigma.data.index import DataError
 from sigma.datasets.toy.render import encode
+from sigma.errors import DataError
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))
 TRAINED = CONFIG_ROOT / 'recipes' / 'finetune_demo.py'

@@ -11,11 +11,12 @@ from scipy import stats
 from eval.metrics import METRICS, score_predictions, write_predictions
 from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
-from eval.records import RecordError, identity_hash, predictions_path, read_records, sha256_file, write_record
+from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
 from eval.report.published import read_published
 from eval.report.summaries import Summary
 from eval.report.table import columns, format_table, results_table, rows, select, table_csv
 from eval.report.verdicts import verdict
+from sigma.files import sha256_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'data' / 'records'))
 from build_records import add_record, make_record  # noqa: E402

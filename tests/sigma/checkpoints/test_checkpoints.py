@@ -13,7 +13,6 @@ from torch import nn
 
 from sigma.checkpoints import files as checkpoints
 from sigma.checkpoints.files import (
-    CheckpointError,
     encoder_tensors,
     from_published,
     load_strictly,
@@ -24,6 +23,7 @@ from sigma.checkpoints.files import (
     sha256_of_tensors,
     to_published,
 )
+from sigma.errors import CheckpointError
 from tests.sigma.models.test_models import tiny_sigma
 
 

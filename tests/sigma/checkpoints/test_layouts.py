@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sigma.checkpoints.files import CheckpointError, to_mmaction, to_published
+from sigma.checkpoints.files import to_mmaction, to_published
 from sigma.checkpoints.layouts import from_hf, from_ours, hf_config, inflate, layout_of, to_hf, to_ours, to_timm
 from sigma.engine.checkpoint import load_encoder
+from sigma.errors import CheckpointError
 from sigma.models import VideoViT
 from sigma.models.encoder import sinusoid_positions
 from tests.sigma.models.test_models import TINY, tiny_sigma, tiny_vit

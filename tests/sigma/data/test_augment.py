@@ -15,7 +15,6 @@ from sigma.data.augment import (
     ShortSideJitter,
 )
 from sigma.data.clips import seeded
-from sigma.data.index import DataError
 from sigma.data.labels import BothDirections, MultiHot, PlayDirection, actions_within
 from sigma.data.sampling import (
     SamplePublished,
@@ -29,6 +28,7 @@ from sigma.data.sampling import (
     stretched_indices,
 )
 from sigma.data.transforms import SampleSegments
+from sigma.errors import DataError
 
 
 def video(total, **entry):

@@ -8,10 +8,11 @@ import pytest
 from torch.utils.data import DataLoader
 
 from sigma.data.clips import VideoClips
-from sigma.data.index import DataError, build_index, load_index
+from sigma.data.index import build_index, load_index
 from sigma.data.lists import list_sha256, write_list
 from sigma.data.sampler import EpochSampler
 from sigma.engine.diagnostics import DiagnosticsHook
+from sigma.errors import DataError
 from tests.forked import Run, tiny_config
 from tests.sigma.engine.test_diagnostics import fake
 

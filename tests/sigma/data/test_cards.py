@@ -5,9 +5,9 @@ import re
 import pytest
 
 from sigma.data.cards import CONFIG_ROOT, DatasetCard, find_card, load_dataset_card, read_card
-from sigma.data.index import DataError
 from sigma.datasets.published import SOURCES
 from sigma.datasets.scenes import SCENES
+from sigma.errors import DataError
 from tests.eval.tiny_matrix import make
 
 NAMES = sorted(path.stem for path in (CONFIG_ROOT / 'datasets').glob('*.py'))

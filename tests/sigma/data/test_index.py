@@ -11,16 +11,10 @@ import av
 import numpy as np
 import pytest
 
-from sigma.data.index import (
-    DataError,
-    ProcessDied,
-    VideoInfo,
-    build_index,
-    in_processes,
-    load_index,
-    read_strictly,
-)
+from sigma.data.index import VideoInfo, build_index, load_index, read_strictly
 from sigma.data.lists import list_sha256, read_list, write_list
+from sigma.errors import DataError
+from sigma.processes import ProcessDied, in_processes
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
 

@@ -9,11 +9,12 @@ import pytest
 from mmengine.config import Config
 
 from sigma.data.augment import FlipClip, ShortSideJitter
-from sigma.data.clips import DecodeError, VideoClips
-from sigma.data.index import DataError, build_index
+from sigma.data.clips import VideoClips
+from sigma.data.index import build_index
 from sigma.data.mask_transforms import DecodeFramesAndVectors, MotionMask
 from sigma.data.motion import NoMotion, block_fields, codec_motion, dis_motion, frames_and_vectors
 from sigma.data.transforms import MultiScaleCrop
+from sigma.errors import DataError, DecodeError
 from sigma.figures.masks import draw_masks
 
 PLAIN = {'bf': '0', 'refs': '1', 'g': '100'}

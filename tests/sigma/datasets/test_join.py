@@ -13,9 +13,10 @@ import pytest
 
 from sigma.data import index
 from sigma.data.cards import load_dataset_card
-from sigma.data.index import DataError, Index, VideoInfo, load_index
+from sigma.data.index import Index, VideoInfo, load_index
 from sigma.datasets import join
 from sigma.datasets.join import Joining, Piece, join_video, picks, plan
+from sigma.errors import DataError
 from tests.conftest import SHARED, assert_one_sentence, call_main
 from tools import prepare
 

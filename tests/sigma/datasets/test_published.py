@@ -11,10 +11,10 @@ import pytest
 
 from eval.protocols.subsets import DRAW_SEEDS, examples_of_all
 from sigma.data.cards import DatasetCard, load_dataset_card
-from sigma.data.index import DataError
 from sigma.data.lists import list_text, read_list
 from sigma.datasets import published
 from sigma.datasets.published import Lists, check_lists, match_videos, read_lists
+from sigma.errors import DataError
 from tests.conftest import SHARED
 
 ANNOTATIONS = SHARED / 'data' / 'annotations'

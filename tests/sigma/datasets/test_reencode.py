@@ -4,8 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from sigma.data.index import DataError, load_index
+from sigma.data.index import load_index
 from sigma.datasets.reencode import Encoding, copy_name, reencode, reencode_video, small_size
+from sigma.errors import DataError
 from tests.conftest import assert_one_sentence, call_main
 from tools import prepare
 

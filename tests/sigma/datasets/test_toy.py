@@ -13,11 +13,12 @@ import numpy as np
 import PIL
 import pytest
 
-from sigma.data.index import DataError, VideoInfo
+from sigma.data.index import VideoInfo
 from sigma.datasets.toy import render as toy
 from sigma.datasets.toy.forms import orbit_phases, visited_phases
 from sigma.datasets.toy.render import ToySpec, clip_frames, clip_motion, encode, render, scene_frames
 from sigma.datasets.toy.scenes import DOMAINS, NUM_PHASES, draw_scene, photograph
+from sigma.errors import DataError
 
 CLASSES = ToySpec().classes
 MAIN, SHIFT = ToySpec(), ToySpec(domain='shift')

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sigma.data.index import DataError
 from sigma.engine.knn import OnlineKNN, knn_scores
+from sigma.errors import DataError
 from tests.sigma.models.test_models import tiny_sigma
 
 PIPELINE = [

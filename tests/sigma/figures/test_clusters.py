@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sigma.checkpoints.files import CheckpointError, save_training_state
+from sigma.checkpoints.files import save_training_state
 from sigma.data.cards import read_config
-from sigma.data.index import DataError
+from sigma.errors import CheckpointError, DataError
 from sigma.figures.clusters import colours_of, draw_clusters, load_model, nearest, other_mask, paint, prototype_maps
 from sigma.figures.masks import draw_masks
 from sigma.registry import MODELS

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sigma.data.index import DataError
+from sigma.errors import DataError
 from sigma.figures.pretraining import draw_pretraining, read_curves, running_mean
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from sigma.checkpoints.files import CheckpointError, save_tensors
+from sigma.checkpoints.files import save_tensors
 from sigma.engine.checkpoint import load_encoder
+from sigma.errors import CheckpointError
 from sigma.models import FeatureMapTokens, R2Plus1D18
 
 

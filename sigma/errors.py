@@ -1,0 +1,30 @@
+"""Errors whose message is one sentence for the user, and the sentence for an unknown name. Standard library alone."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SigmaError(ValueError):
+    """Input that cannot be used: what was asked, what was found, what would work. Commands print it and exit with 2."""
+
+
+class DataError(SigmaError):
+    """Data, a card, or a setting that cannot be used."""
+
+
+class CheckpointError(SigmaError):
+    """A checkpoint that is missing, damaged, refused, or does not fit."""
+
+
+class DecodeError(RuntimeError):
+    """A video that cannot be opened or decoded; names the file and the reason."""
+
+
+def did_you_mean(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for an unknown name: "Unknown figure 'bar'. Did you mean 'bars'? Known: bars"."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    guess = f'Did you mean {close[0]!r}? ' if close else ''
+    return f'Unknown {kind} {name!r}. {guess}Known: {", ".join(known)}'

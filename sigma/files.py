@@ -1,0 +1,81 @@
+"""Files written whole or not at all, and the hash of a file. Standard library alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+def sha256_file(path: str | os.PathLike) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomic(path: str | os.PathLike, data: bytes | str, durable: bool = True) -> Path:
+    """Write a file whole or not at all; its folder is made. A reader sees the old bytes or the new ones.
+
+    Args:
+        data: Text is written as UTF-8.
+        durable: Flush to the disk first, so that the file outlasts a power cut.
+    """
+    with open_atomic(path, durable) as file:
+        file.write(data.encode('utf-8') if isinstance(data, str) else data)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def open_atomic(path: str | os.PathLike, durable: bool = True) -> Iterator[BinaryIO]:
+    """Like `write_atomic`, for content that is written piece by piece: the file appears when the block ends."""
+    with atomic_path(path, durable) as temporary, open(temporary, 'wb') as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike, durable: bool = True) -> Iterator[Path]:
+    """A temporary path in the same folder, for a library to fill; it is renamed to `path` when the block ends.
+
+    The file gets the rights that the user's umask gives, whatever rights the library gave it. Whatever lay at `path`
+    stays until then, and stays if the block raises.
+
+    Raises:
+        OSError: if the disk refuses (full, read-only); its `filename` is `path`.
+    """
+    path = Path(path)
+    temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, 'xb') as file:  # by hand, not by tempfile, which makes files their owner's alone
+            rights = os.fstat(file.fileno()).st_mode & 0o777
+        yield temporary
+        with open(temporary, 'rb+') as file:
+            os.fchmod(file.fileno(), rights)
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if durable:
+            _flush_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it did not take
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """The rename itself outlasts a power cut once the folder is flushed; some file systems cannot do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
