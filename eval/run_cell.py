@@ -3,6 +3,8 @@
 python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy", ...}'
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import ctypes
@@ -19,6 +21,10 @@ import time
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.cells.cell import ResolvedCell
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,15 +69,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def resolve(args: argparse.Namespace):
     """The cell with its cards and config."""
-    from eval.cells.cell import Cell, Resolved
+    from eval.cells.cell import Cell, ResolvedCell
     from eval.protocols import get_protocol, import_protocols
 
     import_protocols(args.imports)
     cell = Cell(**json.loads(args.cell))
-    return Resolved(cell, get_protocol(cell.protocol))
+    return ResolvedCell(cell, get_protocol(cell.protocol))
 
 
-def tell_change(resolved, planned_id: str) -> int:
+def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
     """What was planned is not what lies here now."""
     from eval.matrix.executors.job import CHANGED
 
@@ -82,7 +88,7 @@ def tell_change(resolved, planned_id: str) -> int:
     return CHANGED
 
 
-def claim_by_hand(resolved, work_dir: str):
+def claim_by_hand(resolved: ResolvedCell, work_dir: str):
     """The claim of a cell that no matrix started.
 
     Raises:
@@ -97,7 +103,7 @@ def claim_by_hand(resolved, work_dir: str):
     return held
 
 
-def is_done(resolved, work_dir: str) -> bool:
+def is_done(resolved: ResolvedCell, work_dir: str) -> bool:
     """Whether another process has made the record in the meantime."""
     from eval.records import RecordError, read_record
 
@@ -109,7 +115,7 @@ def is_done(resolved, work_dir: str) -> bool:
     return False
 
 
-def measure(resolved, work_dir: str, started: str, clock: float, held) -> int:
+def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, held) -> int:
     """Run the protocol, write the results, and drop the training state that led to them."""
     from eval.cells.claims import ELSEWHERE
 
@@ -149,7 +155,7 @@ def seed_everything(seed: int, with_torch: bool) -> None:
         torch.manual_seed(seed)
 
 
-def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
+def write_results(resolved: ResolvedCell, outcome, run: dict, work_dir: str) -> Path:
     """Predictions and config first, the record last: where a record is, the cell is done."""
     import pprint
 
@@ -175,7 +181,7 @@ def write_results(resolved, outcome, run: dict, work_dir: str) -> Path:
     return write_record(record, work_dir)
 
 
-def record_of(resolved, outcome, run: dict, predictions):
+def record_of(resolved: ResolvedCell, outcome, run: dict, predictions):
     """The record, but for the hashes of the files beside it."""
     from eval.records import Record
 
@@ -208,7 +214,7 @@ def record_of(resolved, outcome, run: dict, predictions):
     )
 
 
-def score_of(resolved, outcome, predictions) -> dict:
+def score_of(resolved: ResolvedCell, outcome, predictions) -> dict:
     """The primary metric, and what else the same predictions say."""
     from eval.metrics import get_metric, other_metrics, score_predictions
 
@@ -225,7 +231,7 @@ def score_of(resolved, outcome, predictions) -> dict:
     }
 
 
-def dataset_of(resolved, outcome) -> dict:
+def dataset_of(resolved: ResolvedCell, outcome) -> dict:
     """What was listed and scored, and trained on."""
     dataset = resolved.dataset
     return {

@@ -28,7 +28,7 @@ ALLOWED = {
     'eval.cells': {'eval.records', 'sigma'},
     'eval.models': {'eval.registry', 'eval.metrics', 'sigma'},
     'eval.features': {'eval.records', 'eval.registry', 'eval.cells', 'sigma'},
-    'eval.corruptions': {'eval.records', 'eval.features', 'sigma'},
+    'eval.corruptions': {'eval.records', 'eval.features', 'eval.cells', 'sigma'},
     'eval.protocols': {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
         *('eval.registry', 'eval.report.sweeps', 'sigma'),

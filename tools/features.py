@@ -61,7 +61,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Extract, say what there is, export."""
-    from eval.cells.cell import Cell, Resolved
+    from eval.cells.cell import Cell, ResolvedCell
     from eval.features.dense import extract_dense, store_folder
     from eval.protocols import get_protocol
     from eval.protocols.localization import Localization, view_of
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
             f'--recipe {args.recipe} is for the protocol {name}, which takes no features of sliding clips; name one of '
             'localization, such as localization_thumos14.'
         )
-    resolved = Resolved(Cell(name, args.dataset, args.recipe, args.encoder, args.seed), protocol)
+    resolved = ResolvedCell(Cell(name, args.dataset, args.recipe, args.encoder, args.seed), protocol)
     view = replace(view_of(resolved), pooling=args.pooling)
     batch = args.batch or resolved.recipe['batch_size']
     found = {}

@@ -35,7 +35,7 @@ class Cell:
         return json.dumps(asdict(self))
 
 
-class Parts:
+class Cards:
     """What cells of a plan share, read and hashed once: cards, weights, lists.
 
     Its methods raise DataError if a card is unknown or what it points to is absent.
@@ -74,25 +74,25 @@ class Parts:
         return self._known[key]
 
 
-class Resolved:
-    """A cell with its cards read and its config joined; cells of one plan share their `parts`.
+class ResolvedCell:
+    """A cell with its cards read and its config joined; cells of one plan share their `cards`.
 
     Raises:
         DataError: if a card is unknown, its data is absent, or the recipe is of another protocol.
     """
 
-    def __init__(self, cell: Cell, protocol, parts: Parts | None = None) -> None:
-        parts = parts or Parts()
-        self.cell, self.protocol, self.parts = cell, protocol, parts
-        self.encoder, self.dataset = parts.encoder(cell.encoder), parts.dataset(cell.dataset)
-        self.recipe = parts.recipe(cell.recipe)
+    def __init__(self, cell: Cell, protocol, cards: Cards | None = None) -> None:
+        cards = cards or Cards()
+        self.cell, self.protocol, self.cards = cell, protocol, cards
+        self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
+        self.recipe = cards.recipe(cell.recipe)
         if self.recipe['protocol'] != protocol.name:
             raise DataError(
                 f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
             )
-        self.weights_sha256 = parts.weights_sha256(cell.encoder)
+        self.weights_sha256 = cards.weights_sha256(cell.encoder)
         self.config = protocol.config(self)
-        self.identity = self._identity(parts.lists(cell.dataset))
+        self.identity = self._identity(cards.lists(cell.dataset))
         self.id = identity_hash(self.identity)
 
     @property

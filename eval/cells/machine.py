@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+from eval.cells.cell import ResolvedCell
 from sigma.data.cards import CONFIG_ROOT, read_config
 
 
-def machine_settings(resolved, work_dir: Path) -> dict:
+def machine_settings(resolved: ResolvedCell, work_dir: Path) -> dict:
     """What the machine decides and the number does not depend on: folders, workers, hooks, where to go on from."""
     folder = resolved.folder(work_dir)
     runtime = read_config(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()

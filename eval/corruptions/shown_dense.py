@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.cells.cell import ResolvedCell
 from eval.corruptions import check_frames, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.corruptions.shown import CLEAN, Variant
@@ -179,7 +180,7 @@ def _at_working_size(frame: np.ndarray, short_side: int | None) -> np.ndarray:
     return frame
 
 
-def mean_encoder(resolved) -> Callable[[np.ndarray], np.ndarray]:
+def mean_encoder(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
     """From clips (B, T, size, size, 3) uint8 to the mean over all tokens (B, D) float32, by the cell's encoder."""
     encode = encoder_of(resolved)
     return lambda clips: encode(clips).mean(axis=(1, 2, 3))

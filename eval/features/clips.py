@@ -17,6 +17,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that cards name
+from eval.cells.cell import ResolvedCell
 from eval.cells.machine import num_workers
 from eval.records import identity_hash
 from sigma.data.clips import VideoClips
@@ -37,7 +38,7 @@ class Features:
     unscored: list[dict]
 
 
-def extract(resolved, split: str, work_dir: Path) -> Features:
+def extract(resolved: ResolvedCell, split: str, work_dir: Path) -> Features:
     """Features of a split under the cell's view, from the store, or by one pass over the videos.
 
     The store is `<work_dir>/features/<encoder>/<hash>.npz`; the hash covers weights, lists, view and, for random
@@ -56,7 +57,7 @@ def extract(resolved, split: str, work_dir: Path) -> Features:
     return features
 
 
-def feature_key(resolved, split: str) -> dict:
+def feature_key(resolved: ResolvedCell, split: str) -> dict:
     """What features depend on."""
     identity = resolved.identity
     weights = identity['encoder']['weights']
@@ -73,7 +74,7 @@ def feature_key(resolved, split: str) -> dict:
     }
 
 
-def build_encoder(resolved) -> torch.nn.Module:
+def build_encoder(resolved: ResolvedCell) -> torch.nn.Module:
     """The cell's encoder with its weights, in eval mode; random weights follow the cell's seed."""
     torch.manual_seed(resolved.cell.seed)
     backbone = MODELS.build(resolved.config['backbone'])
@@ -84,7 +85,7 @@ def build_encoder(resolved) -> torch.nn.Module:
     return backbone.eval()
 
 
-def _encode(resolved, split: str) -> Features:
+def _encode(resolved: ResolvedCell, split: str) -> Features:
     clips = VideoClips(resolved.cell.dataset, resolved.config['pipeline'], split=split, test_mode=True)
     loader = DataLoader(clips, resolved.recipe['batch_size'], num_workers=num_workers(), collate_fn=pseudo_collate)
     videos, labels, values, unscored = [], [], [], []
@@ -100,7 +101,7 @@ def _encode(resolved, split: str) -> Features:
 
 
 @torch.no_grad()
-def _batches(resolved, loader: DataLoader) -> Iterator[tuple[list, np.ndarray]]:
+def _batches(resolved: ResolvedCell, loader: DataLoader) -> Iterator[tuple[list, np.ndarray]]:
     """Data samples of a batch and their features (B, V, T', D)."""
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     encoder = build_encoder(resolved).to(device)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from eval.cells.cell import ResolvedCell
 from eval.features.clips import build_encoder
 from eval.records import identity_hash
 from sigma.data.rgb import ToRGB
@@ -106,7 +107,7 @@ class DamagedFile(Exception):
     """A feature file that is not whole."""
 
 
-def dense_key(resolved, view: DenseView) -> dict:
+def dense_key(resolved: ResolvedCell, view: DenseView) -> dict:
     """What all features of an encoder and view depend on."""
     weights = resolved.weights_sha256
     return {
@@ -119,7 +120,7 @@ def dense_key(resolved, view: DenseView) -> dict:
 
 
 def extract_dense(
-    resolved, split: str, view: DenseView, work_dir: Path, batch_size: int = 16, progress: bool = True
+    resolved: ResolvedCell, split: str, view: DenseView, work_dir: Path, batch_size: int = 16, progress: bool = True
 ) -> tuple[list[DenseFeatures], list[dict]]:
     """Features of every readable video of a split, from the store or by reading what is not there yet.
 
@@ -267,7 +268,7 @@ def resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
     return picture[top : top + view.size, left : left + view.size]
 
 
-def encoder_of(resolved) -> Callable[[np.ndarray], np.ndarray]:
+def encoder_of(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
     """From clips (B, T, size, size, 3) uint8 to tokens (B, T', H', W', D) float32, by the cell's encoder."""
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     encoder = build_encoder(resolved).to(device)
@@ -304,7 +305,7 @@ def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folde
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
-def store_folder(resolved, view: DenseView, work_dir: Path) -> Path:
+def store_folder(resolved: ResolvedCell, view: DenseView, work_dir: Path) -> Path:
     """Where the features of an encoder and view lie."""
     return (
         Path(work_dir) / 'features' / resolved.encoder.name / f'dense-{identity_hash(dense_key(resolved, view))[:32]}'

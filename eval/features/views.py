@@ -1,5 +1,6 @@
 """Which frames of a video, and which part of them, an encoder sees: at random in training, in fixed views at test."""
 
+from eval.cells.cell import ResolvedCell
 from sigma.errors import DataError, did_you_mean
 
 PACK = {'type': 'mmaction.PackActionInputs', 'meta_keys': ('video', 'position', 'decode_error')}
@@ -72,7 +73,7 @@ def spatial_views(size: int, views: dict) -> list[dict]:
     return [resize, {'type': 'mmaction.ThreeCrop', 'crop_size': size}]
 
 
-def sampler(resolved, test_mode: bool) -> dict:
+def sampler(resolved: ResolvedCell, test_mode: bool) -> dict:
     """Transform that chooses the frames of a cell, by its recipe's `sampling` (default `dense`).
 
     `num_frames` and `stride_frames` of the recipe go before those of the cards; `seconds` takes `clip_fps`, or the
@@ -92,7 +93,7 @@ def sampler(resolved, test_mode: bool) -> dict:
     return settings | ({'num_clips': recipe['views']['num_clips'], 'test_mode': True} if test_mode else {})
 
 
-def describe_sampling(resolved) -> dict:
+def describe_sampling(resolved: ResolvedCell) -> dict:
     """What a record says of the frames: name, num_frames, stride_frames (None where it is no number of file frames),
     views as CLIPSxCROPS, and clip_fps where clips are taken by time."""
     recipe = resolved.recipe
@@ -108,19 +109,19 @@ def describe_sampling(resolved) -> dict:
     }
 
 
-def num_frames_of(resolved) -> int:
+def num_frames_of(resolved: ResolvedCell) -> int:
     """T: the recipe's where it states one, else the encoder's."""
     return resolved.recipe.get('num_frames') or resolved.encoder.info['clip']['num_frames']
 
 
-def stride_of(resolved) -> int:
+def stride_of(resolved: ResolvedCell) -> int:
     """The recipe's stride where it states one, else the dataset's own (frame rates differ), else the encoder's."""
     sampling = resolved.dataset.info.get('sampling') or {}
     stride = resolved.recipe.get('stride_frames') or sampling.get('stride_frames')
     return stride or resolved.encoder.info['clip']['stride_frames']
 
 
-def clip_fps(resolved) -> float:
+def clip_fps(resolved: ResolvedCell) -> float:
     """Sampled frames a second of a clip that is taken by time."""
     if resolved.recipe.get('clip_fps'):
         return resolved.recipe['clip_fps']

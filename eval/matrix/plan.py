@@ -7,7 +7,7 @@ from statistics import mean
 from time import time
 
 from eval.cells import claims
-from eval.cells.cell import Cell, Parts, Resolved
+from eval.cells.cell import Cards, Cell, ResolvedCell
 from eval.matrix.executors.job import Failure, read_failure
 from eval.matrix.suites import Entry
 from eval.protocols import get_protocol
@@ -29,7 +29,7 @@ class Planned:
     """
 
     cell: Cell
-    resolved: Resolved | None
+    resolved: ResolvedCell | None
     state: str
     superseded: bool = False
     failure: Failure | None = None
@@ -77,21 +77,21 @@ def plan(
     Raises:
         DataError: if there is no such protocol.
     """
-    parts, found = Parts(), Plan()
+    cards, found = Cards(), Plan()
     for entry in entries:
         get_protocol(entry.protocol)
-    broken = _broken_parts(parts, entries, encoders, found)
+    broken = _broken_cards(cards, entries, encoders, found)
     for entry in entries:
         protocol = get_protocol(entry.protocol)
         for encoder in encoders:
             for seed in seeds:
-                recipe = _recipe(parts, entry, encoder, broken)
+                recipe = _recipe(cards, entry, encoder, broken)
                 cell = Cell(entry.protocol, entry.dataset, recipe, encoder, seed, entry.shots, entry.examples)
                 if broken & {('dataset', entry.dataset), ('encoder', encoder), ('recipe', recipe)}:
                     found.cells.append(Planned(cell, None, 'missing'))
                     continue
                 try:
-                    found.cells.append(_look_up(Resolved(cell, protocol, parts), work_dir, retry_failed))
+                    found.cells.append(_look_up(ResolvedCell(cell, protocol, cards), work_dir, retry_failed))
                 except DataError as error:
                     found.cells.append(Planned(cell, None, 'missing'))
                     found.problems.append(str(error))
@@ -100,13 +100,13 @@ def plan(
     return found
 
 
-def _broken_parts(parts: Parts, entries: Sequence[Entry], encoders: Sequence[str], found: Plan) -> set[tuple]:
+def _broken_cards(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str], found: Plan) -> set[tuple]:
     """Datasets, encoders and recipes that cannot be read, each with its sentence among the plan's problems."""
-    wanted = [('dataset', name, parts.lists) for name in dict.fromkeys(e.dataset for e in entries)]
-    wanted += [('encoder', name, parts.weights_sha256) for name in encoders]
+    wanted = [('dataset', name, cards.lists) for name in dict.fromkeys(e.dataset for e in entries)]
+    wanted += [('encoder', name, cards.weights_sha256) for name in encoders]
     broken = _unread(wanted, found)
-    recipes = dict.fromkeys(_recipe(parts, entry, encoder, broken) for entry in entries for encoder in encoders)
-    return broken | _unread([('recipe', name, parts.recipe) for name in recipes if '{' not in name], found)
+    recipes = dict.fromkeys(_recipe(cards, entry, encoder, broken) for entry in entries for encoder in encoders)
+    return broken | _unread([('recipe', name, cards.recipe) for name in recipes if '{' not in name], found)
 
 
 def _unread(wanted: list[tuple], found: Plan) -> set[tuple]:
@@ -120,14 +120,14 @@ def _unread(wanted: list[tuple], found: Plan) -> set[tuple]:
     return broken
 
 
-def _recipe(parts: Parts, entry: Entry, encoder: str, broken: set[tuple]) -> str:
+def _recipe(cards: Cards, entry: Entry, encoder: str, broken: set[tuple]) -> str:
     """The entry's recipe, of the encoder's family where the entry leaves that open."""
     if '{family}' not in entry.recipe or ('encoder', encoder) in broken:
         return entry.recipe
-    return entry.recipe.replace('{family}', parts.encoder(encoder).family)
+    return entry.recipe.replace('{family}', cards.encoder(encoder).family)
 
 
-def _look_up(resolved: Resolved, work_dir: str | Path, retry_failed: bool) -> Planned:
+def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -> Planned:
     folder, path = resolved.folder(work_dir), resolved.record_path(work_dir)
     superseded = False
     if path.is_file():

@@ -3,6 +3,7 @@
 Versions: 1 (2026-11-22).
 """
 
+from eval.cells.cell import ResolvedCell
 from eval.protocols.finetune import Finetune
 
 
@@ -20,19 +21,19 @@ class ArrowOfTime(Finetune):
     metric = 'top1'
     task = ''
 
-    def num_classes(self, resolved) -> int:
+    def num_classes(self, resolved: ResolvedCell) -> int:
         """Forwards and backwards."""
         return 2
 
-    def labels(self, resolved, training: bool) -> tuple[dict, ...]:
+    def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
         """Drawn in training, both in testing."""
         return ({'type': 'sigma.PlayDirection', 'probability': 0.5 if training else None},)
 
-    def test_source(self, resolved) -> dict:
+    def test_source(self, resolved: ResolvedCell) -> dict:
         """Every video of the test list, in both directions."""
         source = super().test_source(resolved)
         return source | {'type': 'sigma.BothDirections', 'seed': resolved.cell.seed}
 
-    def notes(self, resolved) -> list[str]:
+    def notes(self, resolved: ResolvedCell) -> list[str]:
         """What listed and scored count here."""
         return ['every video is listed and scored twice, forwards and backwards']

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.cells.cell import ResolvedCell
+
 
 @dataclass
 class Outcome:
@@ -45,18 +47,18 @@ class Protocol:
     metric: str = ''
     uses_torch: bool = True
 
-    def metric_of(self, resolved) -> str:
+    def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""
         return self.metric or resolved.dataset.info['metric']
 
-    def num_classes(self, resolved) -> int:
+    def num_classes(self, resolved: ResolvedCell) -> int:
         """Classes that the encoder is asked to tell apart."""
         return resolved.dataset.num_classes
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """All settings of the cell, joined from its cards; part of its identity."""
         raise AssertionError('a protocol says what its config is')
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Measure."""
         raise AssertionError('a protocol says how it runs')

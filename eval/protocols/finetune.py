@@ -23,6 +23,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from eval.cells.cell import ResolvedCell
 from eval.cells.machine import machine_settings
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Outcome, Protocol
@@ -43,15 +44,15 @@ class Finetune(Protocol):
 
     # --- what a protocol of this kind may change -----
 
-    def labels(self, resolved, training: bool) -> tuple[dict, ...]:
+    def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
         """Transforms that make a clip's label, once its frames are chosen; none: the label of the list."""
         return ()
 
-    def test_source(self, resolved) -> dict:
+    def test_source(self, resolved: ResolvedCell) -> dict:
         """The data set that is scored."""
         return {'type': 'sigma.VideoClips', 'card': resolved.cell.dataset, 'split': 'test', 'test_mode': True}
 
-    def check(self, resolved) -> None:
+    def check(self, resolved: ResolvedCell) -> None:
         """Refuse a data set whose labels are of another kind."""
         if self.task and resolved.dataset.task != self.task:
             raise DataError(
@@ -61,7 +62,7 @@ class Finetune(Protocol):
 
     # --- the config -----
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """A whole MMEngine config but for the work directory and what the machine decides."""
         self.check(resolved)
         recipe = resolved.recipe
@@ -97,7 +98,7 @@ class Finetune(Protocol):
             'param_scheduler': schedule(recipe, length),
         }
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train, test, and take the predictions of the last epoch."""
         # A copy: mmaction2's blending writes into the settings that it is built from.
         config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
@@ -127,17 +128,17 @@ class Finetune(Protocol):
             sampling=describe_sampling(resolved),
         )
 
-    def notes(self, resolved) -> list[str]:
+    def notes(self, resolved: ResolvedCell) -> list[str]:
         """Further sentences for the reader of a record."""
         return []
 
     @staticmethod
-    def _num_readable(resolved, subset: list[int] | None) -> int:
+    def _num_readable(resolved: ResolvedCell, subset: list[int] | None) -> int:
         readable = resolved.dataset.readable('train')
         return sum(readable) if subset is None else sum(readable[i] for i in subset)
 
     @staticmethod
-    def _subset(resolved) -> list[int] | None:
+    def _subset(resolved: ResolvedCell) -> list[int] | None:
         cell = resolved.cell
         labels = [label for _, label in resolved.dataset.pairs('train')]
         if cell.examples is not None:
@@ -146,7 +147,7 @@ class Finetune(Protocol):
             return None
         return few_a_class(labels, cell.shots, cell.seed)
 
-    def _describe_subset(self, resolved) -> dict | None:
+    def _describe_subset(self, resolved: ResolvedCell) -> dict | None:
         subset = self._subset(resolved)
         if subset is None:
             return None
@@ -157,7 +158,7 @@ class Finetune(Protocol):
             'sha256': subset_sha256([pairs[i][0] for i in subset]),
         }
 
-    def _model(self, resolved) -> dict:
+    def _model(self, resolved: ResolvedCell) -> dict:
         recipe, encoder = resolved.recipe, resolved.encoder
         settings = {'drop_path_rate': recipe['drop_path']} if recipe.get('drop_path') else {}
         blending = mixing(recipe, self.num_classes(resolved))
@@ -183,7 +184,7 @@ class Finetune(Protocol):
             | ({'blending': blending} if blending else {}),
         }
 
-    def _train_pipeline(self, resolved) -> list[dict]:
+    def _train_pipeline(self, resolved: ResolvedCell) -> list[dict]:
         recipe = resolved.recipe
         finish = [
             *augmentation(recipe, resolved.dataset, resolved.encoder),
@@ -201,7 +202,7 @@ class Finetune(Protocol):
             *finish,
         ]
 
-    def _test_pipeline(self, resolved) -> list[dict]:
+    def _test_pipeline(self, resolved: ResolvedCell) -> list[dict]:
         recipe = resolved.recipe
         return evaluation_pipeline(
             resolved.encoder.info['clip'],

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from eval.cells.cell import ResolvedCell
 from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.protocols.base import Outcome, Protocol
@@ -30,7 +31,7 @@ class FrozenLinear(Protocol):
     version = 1
     source = 'ours; SIGMA (arXiv:2407.15447) reports linear probes trained with augmentation'
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, view and the strengths to choose from."""
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
         return {
@@ -44,7 +45,7 @@ class FrozenLinear(Protocol):
             'max_iterations': recipe['max_iterations'],
         }
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Extract or read features, choose, fit, score."""
         probe, train, strength, tried = self.fitted(resolved, work_dir)
         test = extract(resolved, 'test', work_dir)
@@ -64,7 +65,7 @@ class FrozenLinear(Protocol):
             notes=[f'inverse strength {strength:g}; held-out accuracy {tried}'],
         )
 
-    def fitted(self, resolved, work_dir: Path) -> tuple:
+    def fitted(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
         """The probe, its training features, its strength and what was tried; the same cell gives the same probe."""
         train = extract(resolved, 'train', work_dir)
         if not train.videos:
@@ -72,7 +73,7 @@ class FrozenLinear(Protocol):
         strength, tried = self._choose(resolved, train)
         return self._fit(_flat(train), train.labels, strength, resolved), train, strength, tried
 
-    def _choose(self, resolved, train: Features) -> tuple[float, str]:
+    def _choose(self, resolved: ResolvedCell, train: Features) -> tuple[float, str]:
         config, values = resolved.config, _flat(train)
         counts = np.bincount(train.labels)
         single = np.flatnonzero(counts == 1)
@@ -92,7 +93,7 @@ class FrozenLinear(Protocol):
         return best, ', '.join(f'{strength:g}: {value:.1f}' for strength, value in accuracy.items())
 
     @staticmethod
-    def _fit(values: np.ndarray, labels: np.ndarray, strength: float, resolved):
+    def _fit(values: np.ndarray, labels: np.ndarray, strength: float, resolved: ResolvedCell):
         classifier = LogisticRegression(C=strength, max_iter=resolved.config['max_iterations'])
         return make_pipeline(StandardScaler(), classifier).fit(values, labels)
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eval.cells.cell import ResolvedCell
 from eval.features.dense import DenseFeatures, DenseView, extract_dense
 from eval.metrics.localization import RULES as METRIC_RULES
 from eval.metrics.localization import pack_segments
@@ -42,7 +43,7 @@ class Grid:
 
 
 @dataclass
-class Sequence:
+class FeatureSequence:
     """Features of a video as the head takes them: (D, S) float16, and where its steps lie."""
 
     video: str
@@ -69,7 +70,7 @@ class Localization(Protocol):
     named_by = 'by the head itself'
     learns_from_empty = True  # whether a training video without an action teaches the head something
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, view, head, training, suppression and rules."""
         recipe, dataset = resolved.recipe, resolved.dataset
         if dataset.task != 'localization':
@@ -95,7 +96,7 @@ class Localization(Protocol):
             config['external'] = {'sha256': sha256_file(file), 'top': recipe['external']['top']}
         return config
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Extract or read features, train the head, detect."""
         config, rules = resolved.config, resolved.config['rules']
         view, batch, blocked = view_of(resolved), resolved.recipe['batch_size'], set(rules['blocked'])
@@ -152,14 +153,14 @@ class Localization(Protocol):
             ],
         )
 
-    def _external(self, resolved):
+    def _external(self, resolved: ResolvedCell):
         """From a video to its class scores, or to () where the head names the classes."""
         if not self.external:
             return lambda video: ()
         scores = read_video_scores(resolved.recipe['external']['scores'], resolved.dataset.info['classes'])
         return lambda video: scores.get(Path(video).stem.removeprefix('v_'))
 
-    def _fit(self, resolved, features: list[DenseFeatures], truth: dict, state: Path):
+    def _fit(self, resolved: ResolvedCell, features: list[DenseFeatures], truth: dict, state: Path):
         """The trained head; segments in steps of the features, and of class 0 where others name them."""
         config, view = resolved.config, view_of(resolved)
         sequences, targets = [], []
@@ -177,12 +178,14 @@ class Localization(Protocol):
         torch.manual_seed(resolved.cell.seed)
         return self._train(resolved, sequences, targets, state)
 
-    def _train(self, resolved, sequences: list[Sequence], targets: list[Tensor], state: Path) -> ActionFormer:
+    def _train(
+        self, resolved: ResolvedCell, sequences: list[FeatureSequence], targets: list[Tensor], state: Path
+    ) -> ActionFormer:
         num_classes = 1 if self.external else resolved.dataset.num_classes
         head = ActionFormer(len(sequences[0].values), num_classes, **resolved.config['head'])
         return fit_head(head, sequences, targets, resolved.config, resolved.cell.seed, state)
 
-    def _detect(self, head: ActionFormer, sequence: Sequence, config: dict, external) -> np.ndarray:
+    def _detect(self, head: ActionFormer, sequence: FeatureSequence, config: dict, external) -> np.ndarray:
         return detect(head, sequence, config, external)
 
 
@@ -220,7 +223,7 @@ def with_times(features: list[DenseFeatures], unread: list[dict]) -> tuple[list[
     return [one for one in features if one.fps > 0], unread + timeless
 
 
-def view_of(resolved) -> DenseView:
+def view_of(resolved: ResolvedCell) -> DenseView:
     """The recipe's `view` where it says, else the dataset card's `sampling`, else the encoder's clip."""
     view, clip = resolved.recipe['view'], resolved.encoder.info['clip']
     sampling = resolved.dataset.info.get('sampling') or {}
@@ -236,7 +239,7 @@ def view_of(resolved) -> DenseView:
     )
 
 
-def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standardise: bool = False) -> Sequence:
+def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standardise: bool = False) -> FeatureSequence:
     """Features in their own length, or `length` of them in the middles of as many equal parts of the video.
 
     The latter are read off linearly between the middles of the clips around them; before the first and after the last
@@ -254,10 +257,10 @@ def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standar
     clip_frames = min(view.num_frames * view.stride_frames, one.num_frames)  # a video may be shorter than a clip
     own = Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps)
     if length is None:
-        return Sequence(one.video, values, own, duration)
+        return FeatureSequence(one.video, values, own, duration)
     parts = Grid(duration / length / 2, duration / length)
     places = torch.from_numpy(own.to_steps(parts.to_seconds(np.arange(length))))
-    return Sequence(one.video, read_off(values.float(), places).half(), parts, duration)
+    return FeatureSequence(one.video, read_off(values.float(), places).half(), parts, duration)
 
 
 def read_off(values: Tensor, places: Tensor) -> Tensor:
@@ -270,7 +273,7 @@ def read_off(values: Tensor, places: Tensor) -> Tensor:
 
 def fit_head(
     head: ActionFormer,
-    sequences: list[Sequence],
+    sequences: list[FeatureSequence],
     targets: list[Tensor],
     config: dict,
     seed: int,
@@ -318,7 +321,7 @@ def fit_head(
     return average.eval()
 
 
-def detect(head: ActionFormer, sequence: Sequence, config: dict, external=()) -> np.ndarray:
+def detect(head: ActionFormer, sequence: FeatureSequence, config: dict, external=()) -> np.ndarray:
     """(n, 4) rows [start, end in seconds, class, score] of a video, suppressed, in falling score.
 
     Args:

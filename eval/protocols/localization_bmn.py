@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from eval.cells.cell import ResolvedCell
 from eval.models.segments import fuse
-from eval.protocols.localization import Localization, Sequence
+from eval.protocols.localization import FeatureSequence, Localization
 from eval.protocols.repetition import keep, restore
 from sigma.errors import DataError
 from sigma.registry import MODELS
@@ -35,7 +36,7 @@ class LocalizationBMN(Localization):
     named_by = 'a linear classifier on the mean features of each proposal'
     learns_from_empty = False
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """As `localization`; the length is BMN's."""
         recipe = resolved.recipe
         if recipe['length'] != recipe['head']['temporal_dim']:
@@ -45,7 +46,9 @@ class LocalizationBMN(Localization):
             )
         return super().config(resolved)
 
-    def _train(self, resolved, sequences: list[Sequence], targets: list[Tensor], state: Path) -> 'Proposer':
+    def _train(
+        self, resolved: ResolvedCell, sequences: list[FeatureSequence], targets: list[Tensor], state: Path
+    ) -> 'Proposer':
         config = resolved.config
         full = [(s, t) for s, t in zip(sequences, targets) if len(t)]
         sequences, targets = [s for s, _ in full], [t for _, t in full]
@@ -56,7 +59,7 @@ class LocalizationBMN(Localization):
         namer = None if self.external else fit_namer(sequences, targets, config['naming']['strength'])
         return Proposer(network.eval(), namer, resolved.dataset.num_classes)
 
-    def _detect(self, head: 'Proposer', sequence: Sequence, config: dict, external) -> np.ndarray:
+    def _detect(self, head: 'Proposer', sequence: FeatureSequence, config: dict, external) -> np.ndarray:
         rows = head.proposals(sequence)
         if self.external:
             return fuse(rows, np.asarray(external), config['external']['top'])
@@ -79,7 +82,7 @@ class Proposer:
         self.network, self.namer, self.num_classes = network, namer, num_classes
 
     @torch.no_grad()
-    def proposals(self, sequence: Sequence) -> np.ndarray:
+    def proposals(self, sequence: FeatureSequence) -> np.ndarray:
         """(n, 4) rows [start, end in seconds, 0, score], suppressed by BMN's own soft-NMS."""
         device = next(self.network.parameters()).device
         # One frame a step: BMN then speaks of the whole video.
@@ -91,7 +94,7 @@ class Proposer:
         rows[:, :2] = np.clip(rows[:, :2], 0, sequence.duration)
         return rows[rows[:, 1] > rows[:, 0]]
 
-    def named(self, rows: np.ndarray, sequence: Sequence, top: int) -> np.ndarray:
+    def named(self, rows: np.ndarray, sequence: FeatureSequence, top: int) -> np.ndarray:
         """Each proposal under its `top` likeliest classes, its score times their probability."""
         if len(rows) == 0:
             return rows
@@ -104,7 +107,12 @@ class Proposer:
 
 
 def fit_bmn(
-    network, sequences: list[Sequence], targets: list[Tensor], settings: dict, seed: int, state: Path | None = None
+    network,
+    sequences: list[FeatureSequence],
+    targets: list[Tensor],
+    settings: dict,
+    seed: int,
+    state: Path | None = None,
 ) -> None:
     """Train BMN as mmaction2's config does: Adam, a step down; the last epoch stays.
 
@@ -143,7 +151,7 @@ def fit_bmn(
         state.unlink(missing_ok=True)
 
 
-def fit_namer(sequences: list[Sequence], targets: list[Tensor], strength: float):
+def fit_namer(sequences: list[FeatureSequence], targets: list[Tensor], strength: float):
     """A classifier of segments by their mean features.
 
     Raises:
@@ -156,7 +164,7 @@ def fit_namer(sequences: list[Sequence], targets: list[Tensor], strength: float)
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(np.stack(values), labels)
 
 
-def mean_within(sequence: Sequence, start: float, end: float) -> np.ndarray:
+def mean_within(sequence: FeatureSequence, start: float, end: float) -> np.ndarray:
     """(D,) mean of the features of the steps within [start, end]; of the nearest one where there is none."""
     last = sequence.values.shape[1] - 1
     first, stop = max(0, int(np.ceil(start))), min(last, int(np.floor(end)))

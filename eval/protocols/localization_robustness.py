@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eval.cells.cell import ResolvedCell
 from eval.corruptions import get_corruption, suite_corruptions
 from eval.corruptions.shown import CLEAN, Variant
 from eval.corruptions.shown_dense import (
@@ -66,15 +67,15 @@ class LocalizationRobustness(Protocol):
     source = 'THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024)'
     trained_protocol = 'localization'
 
-    def metric_of(self, resolved) -> str:
+    def metric_of(self, resolved: ResolvedCell) -> str:
         """The dataset's own mAP, mean over what is damaged."""
         return f'corrupted_{resolved.dataset.info["metric"]}'
 
-    def trained(self, resolved):
+    def trained(self, resolved: ResolvedCell):
         """The cell whose head is measured."""
         return trained_cell(resolved, self.trained_protocol)
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """What is damaged, how long, of which trained cell.
 
         Raises:
@@ -106,12 +107,12 @@ class LocalizationRobustness(Protocol):
             'columns': [CLEAN, *(Variant(*pair).name for pair in product(names, severities))],
         }
 
-    def variants(self, resolved) -> list[Variant]:
+    def variants(self, resolved: ResolvedCell) -> list[Variant]:
         """In the order of the columns, after the clean one."""
         config = resolved.config
         return [Variant(name, s, SUITE) for name, s in product(config['corruptions'], config['severities'])]
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Make sure of the trained cell, damage every test video in every way, and detect in each."""
         trained, columns = self.trained(resolved), resolved.config['columns']
         make(trained, work_dir)
@@ -157,7 +158,7 @@ class LocalizationRobustness(Protocol):
             others=others,
         )
 
-    def _how(self, resolved, trained: str) -> str:
+    def _how(self, resolved: ResolvedCell, trained: str) -> str:
         """How the number came about; it must agree in a column."""
         config = resolved.config
         names, severities = list(config['corruptions']), config['severities']
@@ -167,7 +168,7 @@ class LocalizationRobustness(Protocol):
         standard = names == [corruption.name for corruption in suite_corruptions(SUITE)] and severities == [1, 2, 3]
         return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
 
-    def _features(self, resolved, trained, view, entries: list[dict], truth: dict, work_dir: Path):
+    def _features(self, resolved: ResolvedCell, trained, view, entries: list[dict], truth: dict, work_dir: Path):
         """(entry, DamagedFeatures or why there are none) of every video, from the store or by reading it."""
         variants, side = self.variants(resolved), resolved.config['working_short_side']
         damage = {'version': self.version, **{v.name: v.level for v in variants}}

@@ -3,6 +3,7 @@
 Versions: 1 (2026-11-22).
 """
 
+from eval.cells.cell import ResolvedCell
 from eval.protocols.finetune import Finetune
 from sigma.errors import DataError
 
@@ -21,7 +22,7 @@ class MultiLabel(Finetune):
     task = 'multi_label'
     head = 'eval.MultiLabelHead'
 
-    def check(self, resolved) -> None:
+    def check(self, resolved: ResolvedCell) -> None:
         """Nor draws of as many clips a class, which clips of several classes do not have."""
         super().check(resolved)
         if resolved.cell.shots or resolved.cell.examples:
@@ -30,7 +31,7 @@ class MultiLabel(Finetune):
                 'take the multi_label protocol on the whole list.'
             )
 
-    def labels(self, resolved, training: bool) -> tuple[dict, ...]:
+    def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
         """Of the clip in training, of the video in testing."""
         within = training and bool(resolved.dataset.info.get('annotations'))
         return ({'type': 'sigma.MultiHot', 'num_classes': self.num_classes(resolved), 'within_clip': within},)

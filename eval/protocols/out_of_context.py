@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.cells.cell import ResolvedCell
 from eval.corruptions.shown import CLEAN, Store, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
@@ -46,11 +47,11 @@ class _OutOfContext:
     version = 1
     source = 'Mimetics (IJCV 2021), SCUBA and SCUFO of StillMix (ICCV 2023), HAT (NeurIPS D&B 2022)'
 
-    def metric_of(self, resolved) -> str:
+    def metric_of(self, resolved: ResolvedCell) -> str:
         """The card's."""
         return resolved.dataset.info['metric']
 
-    def num_classes(self, resolved) -> int:
+    def num_classes(self, resolved: ResolvedCell) -> int:
         """Those that the list has, where the card restricts the head to them."""
         return (
             len(classes_of(resolved.dataset))
@@ -58,7 +59,7 @@ class _OutOfContext:
             else super().num_classes(resolved)
         )
 
-    def trained(self, resolved):
+    def trained(self, resolved: ResolvedCell):
         """The cell of the dataset that the card names.
 
         Raises:
@@ -77,7 +78,7 @@ class _OutOfContext:
             )
         return found
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """What is shown, of which trained cell."""
         trained = self.trained(resolved)
         return {
@@ -87,7 +88,7 @@ class _OutOfContext:
             'working_short_side': resolved.recipe.get('working_short_side'),
         }
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Make sure of the trained cell, show it every video whole and as one frame."""
         trained, entries = self.trained(resolved), resolved.dataset.entries('test')
         apply, weights, training = self._applied(trained, work_dir)
@@ -128,12 +129,14 @@ class _OutOfContext:
             others=others,
         )
 
-    def _how(self, resolved, trained: str) -> str:
+    def _how(self, resolved: ResolvedCell, trained: str) -> str:
         config = resolved.config
         among = f'among the {self.num_classes(resolved)} classes of the list' if config['restricted'] else 'all classes'
         return f'{trained}; {among}, working size {config["working_short_side"] or "of the file"}'
 
-    def _shown(self, resolved, trained, entries: list[dict], apply, weights: str, work_dir) -> tuple[dict, dict, dict]:
+    def _shown(
+        self, resolved: ResolvedCell, trained, entries: list[dict], apply, weights: str, work_dir
+    ) -> tuple[dict, dict, dict]:
         """{position: scores} of the video, of its one frame, and {position: reason} of what cannot be read."""
         key = {
             'version': self.version,

@@ -12,6 +12,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from eval.cells.cell import ResolvedCell
 from eval.cells.machine import num_workers
 from eval.features.clips import build_encoder, extract
 from eval.features.views import evaluation_pipeline
@@ -48,7 +49,7 @@ class Repetition(Protocol):
     source = 'ours, after TransRAC (CVPR 2022) and RepNet (CVPR 2020); data and error as SEVERE (ECCV 2022), head not'
     trains_encoder = True
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, sampling, head and training."""
         check_counting(resolved)
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
@@ -86,7 +87,7 @@ class Repetition(Protocol):
             'training': dict(recipe['training']),
         }
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train the head, alone or with the encoder, and count."""
         counted = self._finetuned if resolved.config['finetune'] else self._frozen
         (videos, labels, counts, unscored), (train_videos, num_skipped, failures) = counted(resolved, work_dir)
@@ -113,7 +114,7 @@ class Repetition(Protocol):
             ],
         )
 
-    def _frozen(self, resolved, work_dir: Path) -> tuple:
+    def _frozen(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
         train, test = (extract(resolved, split, work_dir) for split in ('train', 'test'))
         some_readable(resolved, train.videos, test.videos)
         centres, places = self._steps(resolved, *train.values.shape[1:3])
@@ -125,13 +126,13 @@ class Repetition(Protocol):
         return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored), [])
 
     @staticmethod
-    def _steps(resolved, num_clips: int, steps_per_clip: int) -> tuple[Tensor, Tensor]:
+    def _steps(resolved: ResolvedCell, num_clips: int, steps_per_clip: int) -> tuple[Tensor, Tensor]:
         clip_frames = resolved.encoder.info['clip']['num_frames']
         step = resolved.recipe['clip_step_frames'] or clip_frames
         return step_times(num_clips, steps_per_clip, clip_frames, step)
 
     @staticmethod
-    def _head(resolved, shape: tuple, labels: np.ndarray) -> DensityHead:
+    def _head(resolved: ResolvedCell, shape: tuple, labels: np.ndarray) -> DensityHead:
         """A head for (.., S, D) features; its untrained answer is the mean training count."""
         torch.manual_seed(resolved.cell.seed)
         *_, num_steps, width = shape
@@ -140,7 +141,7 @@ class Repetition(Protocol):
 
     # --- with the encoder trained along ---------------------------------------------------------------------------
 
-    def _finetuned(self, resolved, work_dir: Path) -> tuple:
+    def _finetuned(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
         config, settings = resolved.config, resolved.config['training']
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         seed, card = resolved.cell.seed, resolved.cell.dataset
@@ -217,7 +218,7 @@ class RepetitionFrozen(Repetition):
 class _EncoderAndHead(torch.nn.Module):
     """From uint8 clips (B, V, 3, T, H, W) to the joined time steps (B, S, D); the head beside."""
 
-    def __init__(self, resolved, protocol: Repetition) -> None:
+    def __init__(self, resolved: ResolvedCell, protocol: Repetition) -> None:
         super().__init__()
         self.encoder = build_encoder(resolved)
         for name, values in (('mean', resolved.encoder.mean), ('std', resolved.encoder.std)):
@@ -298,7 +299,7 @@ def cosine(done: float, warmup_share: float) -> float:
 # --- counts and cycles of a dataset -----------------------------------------------------------------------------
 
 
-def check_counting(resolved) -> None:
+def check_counting(resolved: ResolvedCell) -> None:
     """Counting needs counts, of at least one cycle, and has no few-shot form.
 
     Raises:
@@ -322,13 +323,13 @@ def check_counting(resolved) -> None:
             )
 
 
-def some_readable(resolved, train: list[str], test: list[str]) -> None:
+def some_readable(resolved: ResolvedCell, train: list[str], test: list[str]) -> None:
     """Raises DataError where a split has no readable video."""
     if not train or not test:
         raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
 
 
-def boundaries_of(resolved, videos: list[str], split: str = 'train') -> list[np.ndarray]:
+def boundaries_of(resolved: ResolvedCell, videos: list[str], split: str = 'train') -> list[np.ndarray]:
     """Frame numbers at which one cycle ends and the next begins, of each video.
 
     Raises:
@@ -348,7 +349,7 @@ def boundaries_of(resolved, videos: list[str], split: str = 'train') -> list[np.
     return found
 
 
-def cycle_times(resolved, videos: list[str]) -> Tensor:
+def cycle_times(resolved: ResolvedCell, videos: list[str]) -> Tensor:
     """(N, K + 1) boundaries of training videos in time from 0 to 1; NaN fills rows with fewer cycles."""
     frames = {entry['video']: entry['total_frames'] for entry in resolved.dataset.entries('train')}
     rows = [cycles / frames[video] for video, cycles in zip(videos, boundaries_of(resolved, videos))]
@@ -358,7 +359,7 @@ def cycle_times(resolved, videos: list[str]) -> Tensor:
     return torch.from_numpy(times)
 
 
-def counts_of(resolved, videos: list[str]) -> np.ndarray:
+def counts_of(resolved: ResolvedCell, videos: list[str]) -> np.ndarray:
     """Counts of training videos."""
     labels = dict(resolved.dataset.pairs('train'))
     return np.array([labels[video] for video in videos])

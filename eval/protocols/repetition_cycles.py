@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from eval.cells.cell import ResolvedCell
 from eval.cells.machine import num_workers
 from eval.features.clips import build_encoder
 from eval.models.cycles import (
@@ -56,7 +57,7 @@ class RepetitionCycles(Protocol):
     version = 1
     source = 'Zhang et al. (CVPR 2020) as in SEVERE (ECCV 2022); last epoch instead of the best on the test videos'
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """Encoder and training."""
         check_counting(resolved)
         return {
@@ -66,7 +67,7 @@ class RepetitionCycles(Protocol):
             **{key: resolved.recipe[key] for key in ('decoder', 'finetune', 'min_cycles', 'flip', 'training')},
         }
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train, and count in the test videos."""
         settings = resolved.config['training']
         train = [e for e in resolved.dataset.entries('train') if e['reason'] is None]
@@ -81,7 +82,7 @@ class RepetitionCycles(Protocol):
         failures, num_walked = self._train(resolved, network, train, resolved.folder(work_dir) / 'state.pt', device)
 
         videos, labels, counts, unscored = [], [], [], []
-        parts = Parts([(entry, 0, None, False) for entry in test], clip['size'], resolved.config['decoder'])
+        parts = VideoParts([(entry, 0, None, False) for entry in test], clip['size'], resolved.config['decoder'])
         for entry, (frames, error) in zip(test, loader(parts)):
             if error is not None:
                 unscored.append({'video': entry['video'], 'reason': error})
@@ -110,7 +111,7 @@ class RepetitionCycles(Protocol):
         )
 
     def _train(
-        self, resolved, network: CycleNetwork, entries: list[dict], state: Path, device
+        self, resolved: ResolvedCell, network: CycleNetwork, entries: list[dict], state: Path, device
     ) -> tuple[list[str], int]:
         """What could not be decoded, and how many videos were trained on."""
         config, settings = resolved.config, resolved.config['training']
@@ -135,7 +136,7 @@ class RepetitionCycles(Protocol):
                 begin, end = draw_part(rng, marks, entry['total_frames'], settings['longest_part'])
                 jobs.append((entry, begin, end, config['flip'] and rng.random() < 0.5, marks))
             jobs = [jobs[i] for i in rng.permutation(len(jobs))]
-            clips = loader(Parts([job[:4] for job in jobs], config['clip']['size'], config['decoder']))
+            clips = loader(VideoParts([job[:4] for job in jobs], config['clip']['size'], config['decoder']))
             batch = []
             for number, (job, (frames, error)) in enumerate(zip(jobs, clips), 1):
                 if error is not None:
@@ -198,7 +199,7 @@ def regressor(network: CycleNetwork, frames: Tensor, batch_size: int) -> Regress
     return regress
 
 
-class Parts(Dataset):
+class VideoParts(Dataset):
     """Frames of parts of videos: (n, size, size, 3) uint8 and None, or None and the reason.
 
     Args:
@@ -240,6 +241,6 @@ def fit_square(frames: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
-def loader(parts: Parts) -> DataLoader:
+def loader(parts: VideoParts) -> DataLoader:
     """One part at a time, decoded in the loader's processes."""
     return DataLoader(parts, batch_size=None, num_workers=num_workers())

@@ -46,7 +46,7 @@ from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval.cells import claims
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.machine import num_workers
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
 from eval.corruptions.registry import LEAST_SIDE
@@ -102,15 +102,15 @@ class Robustness(Protocol):
 
     # --- what is measured -----
 
-    def metric_of(self, resolved) -> str:
+    def metric_of(self, resolved: ResolvedCell) -> str:
         """mPC, by another name where a corruption cannot run here."""
         return 'mpc_available' if resolved.config['unavailable'] else 'mpc'
 
-    def trained(self, resolved) -> Resolved:
+    def trained(self, resolved: ResolvedCell) -> ResolvedCell:
         """The cell whose weights are measured."""
         return trained_cell(resolved, self.trained_protocol)
 
-    def config(self, resolved) -> dict:
+    def config(self, resolved: ResolvedCell) -> dict:
         """What is shown, at which constants, of which trained cell.
 
         Raises:
@@ -171,7 +171,7 @@ class Robustness(Protocol):
             )
         return names
 
-    def variants(self, resolved) -> list[Variant]:
+    def variants(self, resolved: ResolvedCell) -> list[Variant]:
         """In the order of the columns."""
         config = resolved.config
         found = [Variant(CLEAN)]
@@ -181,7 +181,7 @@ class Robustness(Protocol):
 
     # --- measuring -----
 
-    def run(self, resolved, work_dir: Path) -> Outcome:
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Make sure of the trained cell, show it every variant of every video, and count what is right."""
         trained, variants = self.trained(resolved), self.variants(resolved)
         entries = resolved.dataset.entries('test')
@@ -215,7 +215,14 @@ class Robustness(Protocol):
         raise AssertionError('a protocol of this kind says how a trained cell is applied')
 
     def _sweep(
-        self, resolved, trained, entries: list[dict], variants: list[Variant], apply: Callable, weights: str, work_dir
+        self,
+        resolved: ResolvedCell,
+        trained,
+        entries: list[dict],
+        variants: list[Variant],
+        apply: Callable,
+        weights: str,
+        work_dir,
     ) -> tuple[dict[str, dict[int, float]], dict[int, str]]:
         """{column: {position: 1.0 where right}} of the readable videos, and {position: reason} of the others."""
         side = resolved.config['working_short_side']
@@ -230,7 +237,14 @@ class Robustness(Protocol):
         return correct, failed
 
     def _scores(
-        self, resolved, trained, entries: list[dict], variants: list[Variant], apply, store: Store, failed: dict
+        self,
+        resolved: ResolvedCell,
+        trained,
+        entries: list[dict],
+        variants: list[Variant],
+        apply,
+        store: Store,
+        failed: dict,
     ) -> Iterator[tuple[Variant, np.ndarray, np.ndarray]]:
         """(variant, positions (n,), scores (n, C)) block by block, from the store or by showing the videos.
 
@@ -258,7 +272,7 @@ class Robustness(Protocol):
             LOG.info('%d of %d videos, %d of %d columns new', positions[-1] + 1, len(entries), len(left), len(variants))
 
     @staticmethod
-    def _block(resolved, trained, entries, positions, variants, apply) -> tuple[dict, dict]:
+    def _block(resolved: ResolvedCell, trained, entries, positions, variants, apply) -> tuple[dict, dict]:
         """{column: {position: scores}} in the order of the list, and {position: reason}."""
         clips = CorruptedClips(
             entries,
@@ -280,7 +294,7 @@ class Robustness(Protocol):
 
     # --- what the record says -----
 
-    def _how(self, resolved, trained: str) -> str:
+    def _how(self, resolved: ResolvedCell, trained: str) -> str:
         """How the number came about; it must agree in a column, so what goes into the mean is in it."""
         config = resolved.config
         names, severities = list(config['corruptions']), config['severities']
@@ -290,7 +304,7 @@ class Robustness(Protocol):
         standard = self.suite is not None and severities == [1, 2, 3, 4, 5] and not config['unavailable']
         return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
 
-    def _notes(self, resolved, trained, variants: list[Variant]) -> list[str]:
+    def _notes(self, resolved: ResolvedCell, trained, variants: list[Variant]) -> list[str]:
         config = resolved.config
         notes = [f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew']
         notes += [f'{name} is left out of the mean: {reason}' for name, reason in config['unavailable'].items()]
@@ -373,7 +387,7 @@ PROTOCOLS = [
 # --- the trained cell -----
 
 
-def working_size(resolved) -> int | None:
+def working_size(resolved: ResolvedCell) -> int | None:
     """Pixels to which the short side is brought before the corruption, as the recipe says; None: the file's own.
 
     Raises:
@@ -388,7 +402,7 @@ def working_size(resolved) -> int | None:
     return side
 
 
-def trained_cell(resolved, protocol: str, dataset: str | None = None) -> Resolved:
+def trained_cell(resolved: ResolvedCell, protocol: str, dataset: str | None = None) -> ResolvedCell:
     """The cell of this protocol whose weights are measured: same encoder, seed, subset and, unless named, dataset.
 
     Raises:
@@ -403,10 +417,10 @@ def trained_cell(resolved, protocol: str, dataset: str | None = None) -> Resolve
         wanted = wanted[family]
     recipe = wanted.replace('{family}', family)
     found = Cell(protocol, dataset or cell.dataset, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
-    return Resolved(found, get_protocol(protocol), resolved.parts)
+    return ResolvedCell(found, get_protocol(protocol), resolved.cards)
 
 
-def make(trained: Resolved, work_dir: str | Path) -> None:
+def make(trained: ResolvedCell, work_dir: str | Path) -> None:
     """Run the trained cell in a process of its own where it has no record yet; one that runs elsewhere is waited for.
 
     Raises:
@@ -425,7 +439,7 @@ def make(trained: Resolved, work_dir: str | Path) -> None:
             raise DataError(f'{trained.name}, whose weights are to be measured, could not be trained; see the log.')
 
 
-def _is_done(trained: Resolved, work_dir: str | Path) -> bool:
+def _is_done(trained: ResolvedCell, work_dir: str | Path) -> bool:
     path = trained.record_path(work_dir)
     try:
         return path.is_file() and read_record(path).cell['id'] == trained.id
@@ -433,7 +447,7 @@ def _is_done(trained: Resolved, work_dir: str | Path) -> bool:
         return False
 
 
-def checkpoint_of(trained: Resolved, work_dir: str | Path) -> Path:
+def checkpoint_of(trained: ResolvedCell, work_dir: str | Path) -> Path:
     """The newest training state in the folder of a cell that has its record.
 
     Raises:

@@ -44,13 +44,13 @@ INCOMPLETE, LEFT_OUT = '*', '!'
 
 
 @dataclass
-class Cell:
+class TableCell:
     """One encoder in one column: a record a seed. In the column of a summary: all records that it is a mean of."""
 
     records: list[Record]
     interval: Interval  # low and high are NaN for a published number
     left_out: bool = False  # of means, best and verdicts: it scored too few of the videos
-    parts: list[Cell] = field(default_factory=list)  # of a summary: its columns' cells
+    parts: list[TableCell] = field(default_factory=list)  # of a summary: its columns' cells
 
     @property
     def scores(self) -> list[float]:
@@ -90,7 +90,7 @@ class Column:
     higher_is_better: bool
     num_classes: int | None = None
     chance: float | None = None  # score without looking at the videos (Metric.chance); None where it is not known
-    cells: dict[str, Cell] = field(default_factory=dict)  # row -> cell
+    cells: dict[str, TableCell] = field(default_factory=dict)  # row -> cell
     # Of a summary: row -> names of the columns that it lacks, so that it has no mean.
     lacks: dict[str, list[str]] = field(default_factory=dict)
     is_summary: bool = False
@@ -204,7 +204,7 @@ def columns(records: Iterable[Record], allow_partial: bool = False, summary: Sum
             _check_row(row, seeds, column)
             predictions = [None if record.published else load_predictions(record) for record in seeds]
             left_out = not allow_partial and any(map(is_partial, seeds))
-            column.cells[row] = Cell(seeds, _interval(seeds, predictions), left_out)
+            column.cells[row] = TableCell(seeds, _interval(seeds, predictions), left_out)
             for found in predictions:
                 if found is not None and (labels is None or len(found.label) > len(labels)):
                     labels = found.label
@@ -239,7 +239,7 @@ def _with_summary(table: list[Column], summary: Summary) -> list[Column]:
         how = f'independent errors of {num}' if np.isfinite([low, high]).all() else 'none: a column has no interval'
         how = 'published, no interval' if all(cell.published for cell in cells) else how
         seeds = min(cell.interval.num_seeds for cell in cells)
-        mean.cells[row] = Cell(
+        mean.cells[row] = TableCell(
             [record for cell in cells for record in cell.records],
             Interval(value, float(low), float(high), seeds, 0, how),
             parts=cells,
@@ -367,7 +367,7 @@ def results_table(
     return pd.DataFrame(frame, index=rows(table), dtype=float)
 
 
-def _figures(cell: Cell) -> dict[str, float]:
+def _figures(cell: TableCell) -> dict[str, float]:
     mean, low, high, num_seeds, *_ = cell.interval
     return {'mean': mean, 'low': low, 'high': high, 'n': num_seeds, 'coverage': cell.coverage}
 

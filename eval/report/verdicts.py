@@ -10,7 +10,7 @@ import numpy as np
 from eval.metrics import METRICS, Predictions, load_predictions
 from eval.records import Record, RecordError
 from eval.report.statistics import Difference, bootstrap_difference, paired_difference
-from eval.report.table import BASELINE, Cell, Column, columns, gives_shares, rows, scorers, shares
+from eval.report.table import BASELINE, Column, TableCell, columns, gives_shares, rows, scorers, shares
 from sigma.errors import did_you_mean
 
 
@@ -40,7 +40,7 @@ def verdict(records: Iterable[Record], baseline: str = BASELINE, allow_partial: 
     return found
 
 
-def _difference(column: Column, cell: Cell, base: Cell | None) -> Difference | None:
+def _difference(column: Column, cell: TableCell, base: TableCell | None) -> Difference | None:
     metric = METRICS.get(column.metric)
     if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
         return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.protocols import get_protocol
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
@@ -83,15 +83,15 @@ def write_long(folder: Path, train=TRAIN, test=TEST, **changes) -> Path:
 
 def resolve(
     dataset: Path, tmp_path: Path, protocol='localization', seed=0, shots=None, change=('', ''), text=RECIPE
-) -> Resolved:
+) -> ResolvedCell:
     """The cell of a tiny encoder with random weights on a dataset, with one change in the recipe's text."""
     recipe, encoder = tmp_path / 'long_recipe.py', tmp_path / 'small.py'
     recipe.write_text(text.replace("protocol='localization'", f'protocol={protocol!r}').replace(*change))
     encoder.write_text(ENCODER)
-    return Resolved(Cell(protocol, str(dataset), str(recipe), str(encoder), seed, shots), get_protocol(protocol))
+    return ResolvedCell(Cell(protocol, str(dataset), str(recipe), str(encoder), seed, shots), get_protocol(protocol))
 
 
-def resolve_bmn(dataset: Path, tmp_path: Path, protocol='localization_bmn', length='length=24') -> Resolved:
+def resolve_bmn(dataset: Path, tmp_path: Path, protocol='localization_bmn', length='length=24') -> ResolvedCell:
     """As `resolve`, with a tiny BMN in the place of the head."""
     text = RECIPE.replace(*CHANGE).replace('length=None', length)
     assert text.count('BMN') == 1

@@ -143,11 +143,11 @@ def popen(home: Path, work: Path, *more, **settings) -> subprocess.Popen:
 
 def jobs_of(home: Path, work: Path) -> list:
     """Jobs of encoder a, seed 0."""
-    from eval.cells.cell import Cell, Resolved
+    from eval.cells.cell import Cell, ResolvedCell
     from eval.matrix.executors.job import job_of
 
     cells = [Cell('tiny', e.dataset, e.recipe, str(home / 'a.py'), 0) for e in entries(home)]
-    return [job_of(Resolved(cell, Tiny()), work, ['tests.eval.tiny_matrix']) for cell in cells]
+    return [job_of(ResolvedCell(cell, Tiny()), work, ['tests.eval.tiny_matrix']) for cell in cells]
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from eval.cells import claims
+from eval.cells.cell import ResolvedCell
 from eval.records import RecordError, read_record
 from sigma.files import write_atomic
 
@@ -56,7 +57,7 @@ class Job:
         return Path(self.cwd, self.folder, 'cell.log')
 
 
-def job_of(resolved, work_dir: str | Path, imports: Sequence[str] = (), attempts: int = 0) -> Job:
+def job_of(resolved: ResolvedCell, work_dir: str | Path, imports: Sequence[str] = (), attempts: int = 0) -> Job:
     """The job of a resolved cell."""
     return Job(
         name=resolved.name,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval import run_severe
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.encoders import load_encoder_card
 from eval.matrix.plan import plan
 from eval.matrix.suites import SUITES, Entry, suite_entries
@@ -46,8 +46,8 @@ def recipe(tmp_path):
     return str(path)
 
 
-def resolve(toy, encoder, seed=0, shots=None, protocol='frozen_linear', recipe='frozen_demo') -> Resolved:
-    return Resolved(Cell(protocol, str(toy), recipe, encoder, seed, shots), get_protocol(protocol))
+def resolve(toy, encoder, seed=0, shots=None, protocol='frozen_linear', recipe='frozen_demo') -> ResolvedCell:
+    return ResolvedCell(Cell(protocol, str(toy), recipe, encoder, seed, shots), get_protocol(protocol))
 
 
 # --- what a cell is ------------------------------------------------------------------------------------------------

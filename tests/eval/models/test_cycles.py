@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.models import cycles
 from eval.models.cycles import (
     ANCHORS,
@@ -291,11 +291,11 @@ def counting(tmp_path_factory):
     return write_counting(tmp_path_factory.mktemp('counting'), train=shapes, test=shapes[:2])
 
 
-def resolve(dataset, tmp_path, finetune=True, epochs=1) -> Resolved:
+def resolve(dataset, tmp_path, finetune=True, epochs=1) -> ResolvedCell:
     path = tmp_path / 'cycles_recipe.py'
     path.write_text(RECIPE.format(finetune=finetune, epochs=epochs))
     cell = Cell('repetition_cycles', str(dataset), str(path), small_encoder(tmp_path), 0)
-    return Resolved(cell, get_protocol('repetition_cycles'))
+    return ResolvedCell(cell, get_protocol('repetition_cycles'))
 
 
 def test_a_cell_trains_counts_and_goes_on_where_it_was_killed(counting, tmp_path, monkeypatch):

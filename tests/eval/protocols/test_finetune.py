@@ -10,7 +10,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.structures import BaseDataElement
 
 import eval.registry  # noqa: F401 - opens the scopes that configs name
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.features.views import describe_sampling, sampler, spatial_views
 from eval.models import TokenHead, VideoPreprocessor
 from eval.models.evaluator import KeepPredictions
@@ -31,9 +31,9 @@ def recipe_of(name: str, **changes) -> dict:
     return read_card(find_card('recipes', name), 'recipe') | changes
 
 
-def resolve(toy, recipe, encoder=None, protocol='finetune', **cell) -> Resolved:
+def resolve(toy, recipe, encoder=None, protocol='finetune', **cell) -> ResolvedCell:
     encoder = encoder or ('r2plus1d_18' if 'r2plus1d' in str(recipe) else 'random')
-    return Resolved(Cell(protocol, str(toy), str(recipe), encoder, 0, **cell), get_protocol(protocol))
+    return ResolvedCell(Cell(protocol, str(toy), str(recipe), encoder, 0, **cell), get_protocol(protocol))
 
 
 def written(folder, base: str, **changes) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval import run_cell
-from eval.cells.cell import Parts
+from eval.cells.cell import Cards
 from eval.features.dense import DenseFeatures, DenseView
 from eval.matrix.suites import SUITES
 from eval.metrics import read_predictions, score_predictions, write_predictions
@@ -425,7 +425,7 @@ def test_the_list_hashes_of_the_card_are_those_of_the_lists(tmp_path):
 
 
 def test_the_suites_name_recipes_that_are_there():
-    parts = Parts()
+    parts = Cards()
     for suite in ('localization', 'localization_toy'):
         for one in SUITES[suite]:
             assert parts.recipe(one.recipe)['protocol'] == one.protocol

@@ -8,7 +8,7 @@ import torch
 
 from eval.metrics.localization import mean_average_precision, pack_segments, recall_area
 from eval.protocols import localization_bmn
-from eval.protocols.localization import Grid, Sequence
+from eval.protocols.localization import FeatureSequence, Grid
 from eval.protocols.localization_bmn import Proposer, fit_bmn, fit_namer, mean_within
 from sigma.errors import DataError
 from sigma.registry import MODELS
@@ -34,7 +34,7 @@ def actions(number, seed):
         start, length, label = rng.integers(2, 10), rng.integers(5, 12), rng.integers(0, 2)
         values = rng.normal(0, 0.3, (8, 24))
         values[label, start : start + length] += 2
-        sequences.append(Sequence(f'v{video}', torch.from_numpy(values).half(), Grid(0.25, 0.5), 12.0))
+        sequences.append(FeatureSequence(f'v{video}', torch.from_numpy(values).half(), Grid(0.25, 0.5), 12.0))
         targets.append(torch.tensor([[start - 0.5, start + length - 0.5, label]], dtype=torch.float32))
     return sequences, targets
 
@@ -59,7 +59,7 @@ def test_bmn_finds_segments_and_the_classifier_names_them():
 
 
 def test_the_mean_is_of_the_steps_within():
-    sequence = Sequence('v', torch.arange(10.0).expand(2, 10).half(), Grid(0, 1), 10.0)
+    sequence = FeatureSequence('v', torch.arange(10.0).expand(2, 10).half(), Grid(0, 1), 10.0)
     assert mean_within(sequence, 2.0, 5.0).tolist() == [3.5, 3.5]
     assert mean_within(sequence, 2.2, 2.4).tolist() == [2, 2]
     assert mean_within(sequence, -3, -1).tolist() == [0, 0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eval import run_cell
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.corruptions import get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.corruptions.shown import CLEAN, Variant
@@ -206,13 +206,13 @@ def test_what_is_no_sweep_is_refused(scores, words):
 # --- cells -----
 
 
-def resolve(dataset, tmp_path, seed=0, protocol='localization_robustness', **changes) -> Resolved:
+def resolve(dataset, tmp_path, seed=0, protocol='localization_robustness', **changes) -> ResolvedCell:
     """The sweep over the cell of `tiny_localization.resolve`."""
     trained = tiny_localization.resolve(dataset, tmp_path).cell
     settings = {'protocol': protocol, 'trained': trained.recipe, 'working_short_side': None, 'batch_size': 8} | changes
     recipe = tmp_path / 'damaged.py'
     recipe.write_text(f'recipe = dict(**{settings!r})\n')
-    return Resolved(Cell(protocol, str(dataset), str(recipe), trained.encoder, seed), get_protocol(protocol))
+    return ResolvedCell(Cell(protocol, str(dataset), str(recipe), trained.encoder, seed), get_protocol(protocol))
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def test_data_of_another_task_or_metric_is_refused(long, tmp_path):
     recipe = resolve(long, tmp_path).cell.recipe
     other = write_long(tmp_path / 'other', task='multi_label')
     with pytest.raises(DataError, match='data set for multi_label; localization_robustness needs one'):
-        Resolved(
+        ResolvedCell(
             Cell('localization_robustness', str(other), recipe, 'random', 0), get_protocol('localization_robustness')
         )
     folder = write_long(tmp_path / 'data', metric='map_50')
@@ -338,7 +338,7 @@ def test_data_of_another_task_or_metric_is_refused(long, tmp_path):
 )
 def test_every_recipe_joins_with_a_card(long, path):
     cell = Cell('localization_robustness', str(long), path.stem, 'random', 0)
-    config = Resolved(cell, get_protocol('localization_robustness')).config
+    config = ResolvedCell(cell, get_protocol('localization_robustness')).config
     assert config['columns'] == COLUMNS
     assert config['working_short_side'] == (None if 'toy' in path.stem else 256)
 

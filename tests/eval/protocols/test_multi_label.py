@@ -10,7 +10,7 @@ import torch
 from mmaction.structures import ActionDataSample
 
 from eval import metrics
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.features.views import describe_sampling, sampler
 from eval.models import MultiLabelHead
 from eval.models.evaluator import KeepPredictions
@@ -58,8 +58,8 @@ def average_precision(monkeypatch):
         monkeypatch.setitem(metrics.METRICS, 'mean_average_precision', plain)
 
 
-def resolve(dataset, recipe='multi_label_demo', encoder='random', protocol='multi_label', **cell) -> Resolved:
-    return Resolved(Cell(protocol, str(dataset), str(recipe), encoder, 0, **cell), get_protocol(protocol))
+def resolve(dataset, recipe='multi_label_demo', encoder='random', protocol='multi_label', **cell) -> ResolvedCell:
+    return ResolvedCell(Cell(protocol, str(dataset), str(recipe), encoder, 0, **cell), get_protocol(protocol))
 
 
 def sample(labels) -> ActionDataSample:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from eval import run_cell
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.matrix.suites import SUITES
 from eval.metrics import load_predictions
 from eval.protocols import get_protocol, robustness
@@ -306,8 +306,8 @@ def shown(toy, tmp_path_factory):
     return out
 
 
-def resolve(dataset, recipe, protocol='out_of_context') -> Resolved:
-    return Resolved(Cell(protocol, str(dataset), str(recipe), 'random', 0), get_protocol(protocol))
+def resolve(dataset, recipe, protocol='out_of_context') -> ResolvedCell:
+    return ResolvedCell(Cell(protocol, str(dataset), str(recipe), 'random', 0), get_protocol(protocol))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.models.repetition import (
     DensityHead,
     cycle_density,
@@ -88,11 +88,11 @@ def counting(tmp_path_factory):
     return write_counting(tmp_path_factory.mktemp('counting'))
 
 
-def resolve(dataset, tmp_path, finetune=False, how='num_steps=5', seed=0, shots=None, change=('', '')) -> Resolved:
+def resolve(dataset, tmp_path, finetune=False, how='num_steps=5', seed=0, shots=None, change=('', '')) -> ResolvedCell:
     path = tmp_path / 'counting_recipe.py'
     protocol = 'repetition' if finetune else 'repetition_frozen'
     path.write_text(RECIPE.format(protocol=protocol, finetune=finetune, how=how).replace(*change))
-    return Resolved(
+    return ResolvedCell(
         Cell(protocol, str(dataset), str(path), small_encoder(tmp_path), seed, shots), get_protocol(protocol)
     )
 

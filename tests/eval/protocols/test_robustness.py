@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval import run_cell
 from eval.cells import claims
-from eval.cells.cell import Cell, Resolved
+from eval.cells.cell import Cell, ResolvedCell
 from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, one
 from eval.matrix.suites import SUITES
@@ -96,8 +96,8 @@ def tiny_recipe(folder, **changes) -> str:
     return write_recipe(folder, **settings | changes)
 
 
-def resolve(toy, recipe, protocol='robustness', encoder='random', **cell) -> Resolved:
-    return Resolved(Cell(protocol, str(toy), recipe, encoder, 0, **cell), get_protocol(protocol))
+def resolve(toy, recipe, protocol='robustness', encoder='random', **cell) -> ResolvedCell:
+    return ResolvedCell(Cell(protocol, str(toy), recipe, encoder, 0, **cell), get_protocol(protocol))
 
 
 @pytest.fixture
@@ -509,15 +509,15 @@ def test_what_cannot_run_here_gives_the_mean_another_name(toy, tmp_path, monkeyp
 
 def test_training_with_what_is_tested_is_told(toy):
     variants = [Variant(CLEAN), Variant('brightness', 1), Variant('brightness', 2), Variant('fog', 1)]
-    trained = Resolved(
+    trained = ResolvedCell(
         Cell('finetune', str(toy), 'finetune_r2plus1d_ucf101', 'r2plus1d_18', 0), get_protocol('finetune')
     )
     assert robustness.trained_with(trained.config, variants) == [
         'training pipeline contains sigma.JitterColours, which resembles what is tested: brightness'
     ]
-    trained = Resolved(Cell('finetune', str(toy), 'finetune_vit', 'random', 0), get_protocol('finetune'))
+    trained = ResolvedCell(Cell('finetune', str(toy), 'finetune_vit', 'random', 0), get_protocol('finetune'))
     assert 'sigma.RandAugment' in robustness.trained_with(trained.config, variants)[0]
-    trained = Resolved(Cell('finetune', str(toy), 'finetune_demo', 'random', 0), get_protocol('finetune'))
+    trained = ResolvedCell(Cell('finetune', str(toy), 'finetune_demo', 'random', 0), get_protocol('finetune'))
     assert robustness.trained_with(trained.config, variants) == []
     assert robustness.trained_with({'pipeline': []}, variants) == []  # frozen
 
