@@ -27,7 +27,7 @@ def test_png_and_svg_from_records_without_torch(tmp_path, capsys):
         'import runpy, sys\n'
         f'try: runpy.run_path({str(ROOT / "tools" / "plot.py")!r}, run_name="__main__")\n'
         'except SystemExit as exit: assert exit.code == 0, exit.code\n'
-        'heavy = {"torch", "mmengine", "mmaction", "mmcv", "sigma"} & set(sys.modules)\n'
+        'heavy = {"torch", "mmengine", "mmaction", "mmcv"} & set(sys.modules)\n'
         'assert not heavy, heavy\n'
     )
     done = plot('--records', COMMITTED, '--figure', 'bars', '--out', tmp_path / 'bars', code=code)

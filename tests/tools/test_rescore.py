@@ -37,7 +37,7 @@ def test_committed_records_agree_without_torch():
         'import runpy, sys\n'
         f'try: runpy.run_path({str(ROOT / "tools" / "rescore.py")!r}, run_name="__main__")\n'
         'except SystemExit as exit: assert exit.code == 0, exit.code\n'
-        'heavy = {"torch", "mmengine", "mmaction", "sigma", "sklearn", "pandas"} & set(sys.modules)\n'
+        'heavy = {"torch", "mmengine", "mmaction", "sklearn", "pandas"} & set(sys.modules)\n'
         'assert not heavy, heavy\n'
     )
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}

@@ -271,7 +271,7 @@ def _render_clip(spec: ToySpec, folder: Path, path: str) -> None:
     cv2.setNumThreads(1)
     domain = DOMAINS[spec.domain]
     frames = clip_frames(spec, *_clip_of(spec, path))
-    write_atomic(folder / path, encode(frames, domain.fps, domain.stride_frames), to_disk=False)
+    write_atomic(folder / path, encode(frames, domain.fps, domain.stride_frames), durable=False)
 
 
 def card(spec: ToySpec) -> dict:
