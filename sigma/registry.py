@@ -1,4 +1,4 @@
-"""The scope `sigma`: what a config may name as `sigma.X`. MMEngine finds this module by its name."""
+"""The scope `sigma`: everything a config may name as `sigma.X`. MMEngine finds this module by its name."""
 
 from mmengine import registry as _mmengine
 
@@ -11,7 +11,7 @@ def _child(parent, locations):
     return _mmengine.Registry(parent.name, parent=parent, scope='sigma', locations=locations)
 
 
-MODELS = _child(_mmengine.MODELS, ['sigma.models', 'sigma.losses'])
+MODELS = _child(_mmengine.MODELS, ['sigma.models'])  # also registers the losses
 DATASETS = _child(_mmengine.DATASETS, ['sigma.data.clips', 'sigma.data.labels'])
 DATA_SAMPLERS = _child(_mmengine.DATA_SAMPLERS, ['sigma.data.sampler'])
 TRANSFORMS = _child(
@@ -26,7 +26,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(_mmengine.OPTIM_WRAPPER_CONSTRUCTORS, ['sigm
 METRICS = _child(_mmengine.METRICS, ['sigma.engine'])
 RUNNERS = _child(_mmengine.RUNNERS, ['sigma.engine'])
 
-# Parts of MMEngine's own that a config under this scope names without a prefix.
+# MMEngine's own parts that a config in this scope names without a prefix.
 _UNPREFIXED = ('LOG_PROCESSORS', 'VISUALIZERS', 'VISBACKENDS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS')
 for _name in (*_UNPREFIXED, 'MODEL_WRAPPERS'):
     _child(getattr(_mmengine, _name), ['sigma.engine'])

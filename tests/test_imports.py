@@ -16,11 +16,12 @@ ALLOWED = {
     'sigma.errors': set(),
     'sigma.files': set(),
     'sigma.processes': set(),
+    'sigma.positions': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
     'sigma.datasets': {'sigma.processes', 'sigma.data'},
-    'sigma.checkpoints': {'sigma.models'},
-    'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints'},
+    'sigma.checkpoints': {'sigma.positions'},
+    'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints', 'sigma.positions'},
     'sigma.engine': {'sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses'},
     'eval.records': set(),
     'eval.metrics': {'eval.records'},
@@ -61,6 +62,54 @@ def test_room_imports_only_what_the_design_allows(room):
             inside = name == room or name.startswith(f'{room}.')
             allowed = any(name == a or name.startswith(f'{a}.') for a in ALLOWED[room] | BASE)
             assert inside or allowed, f'{path.relative_to(ROOT)} imports {name}'
+
+
+def test_losses_and_checkpoints_register_nothing():
+    for room in ('sigma.losses', 'sigma.checkpoints', 'sigma.positions'):
+        for path in files_of(room):
+            assert 'sigma.registry' not in imports_of(path), path
+
+
+def test_no_circle_in_sigma():
+    """Imports in functions count too. A package stands for its `__init__` alone: its modules may import each other."""
+    modules = {}
+    for path in (ROOT / 'sigma').rglob('*.py'):
+        name = '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+        modules[name] = imports_of(path) | {
+            f'{base}.{alias}' for base, alias in names_from(path) if f'{base}.{alias}' != name
+        }
+    # sigma/__init__ names its parts for type checkers and imports them on first use.
+    graph = {name: sorted(found & set(modules) - {name, 'sigma'}) for name, found in modules.items() if name != 'sigma'}
+    assert circle_in(graph) == []
+
+
+def test_a_circle_would_be_found():
+    assert circle_in({'a': ['b'], 'b': ['c'], 'c': ['a'], 'd': ['a']}) == ['a', 'b', 'c', 'a']
+    assert circle_in({'a': ['b', 'c'], 'b': ['c'], 'c': []}) == []
+
+
+def names_from(path: Path) -> set[tuple[str, str]]:
+    """(module, name) of every `from module import name`; the name may be a module itself."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.module]
+    return {(node.module, alias.name) for node in nodes for alias in node.names}
+
+
+def circle_in(graph: dict[str, list[str]]) -> list[str]:
+    """The first circle of a graph, as a path that ends where it began; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for other in graph[node]:
+            if found := visit(other, [*path, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in graph if (found := visit(node, []))), [])
 
 
 def test_sigma_never_imports_eval():

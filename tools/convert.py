@@ -17,7 +17,9 @@ import sys
 from pathlib import Path
 
 from sigma.checkpoints.files import Weights, read_weights_apart, save_tensors, sha256_of_tensors, write_atomically
-from sigma.checkpoints.layouts import from_ours, hf_config, layout_of, to_ours, to_timm, without_place_in_timm
+from sigma.checkpoints.hf import hf_config
+from sigma.checkpoints.image import to_timm, without_place_in_timm
+from sigma.checkpoints.layouts import from_ours, layout_of, to_ours
 from sigma.errors import CheckpointError
 
 LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sigma.checkpoints.files import from_published, load_strictly, to_published
+from sigma.checkpoints.files import load_strictly
+from sigma.checkpoints.published import from_published, to_published
 from sigma.errors import CheckpointError
 from sigma.losses.sinkhorn import sinkhorn
 from sigma.models import SIGMA, ImageProjector, VideoViT

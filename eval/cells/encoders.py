@@ -18,7 +18,7 @@ class EncoderCard:
 
     Fields of `info`: `family` (`vit` by default, or `r2plus1d`: which of the two recipe families of a suite it takes),
     `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
-    `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.engine.checkpoint.EncoderWeightsHook`),
+    `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.checkpoints.encoder.load_encoder_weights`),
     `clip` (num_frames, stride_frames, size), `mean`, `std`, `drop` (prefixes of tensors of a checkpoint that have no
     place), `finetune` (settings of the backbone that differ under fine-tuning), `finetune_drop` (tensors without a
     place there), `pretraining_data`, `source`, `make` (the command that makes the checkpoint).
@@ -66,7 +66,7 @@ class EncoderCard:
         return config
 
     def loading(self, finetune: bool = False) -> dict:
-        """Arguments of `load_encoder` for this card."""
+        """Arguments of `load_encoder_weights` for this card."""
         return {
             'checkpoint': self.checkpoint,
             'layout': self.info.get('layout', 'sigma'),

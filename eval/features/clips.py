@@ -20,8 +20,8 @@ import eval.registry  # noqa: F401 - opens the scopes that cards name
 from eval.cells.cell import ResolvedCell
 from eval.cells.machine import num_workers
 from eval.records import identity_hash
+from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.data.clips import VideoClips
-from sigma.engine.checkpoint import load_encoder
 from sigma.files import write_atomic
 from sigma.registry import MODELS
 
@@ -79,7 +79,7 @@ def build_encoder(resolved: ResolvedCell) -> torch.nn.Module:
     torch.manual_seed(resolved.cell.seed)
     backbone = MODELS.build(resolved.config['backbone'])
     if resolved.encoder.checkpoint is not None:
-        load_encoder(backbone, **resolved.encoder.loading())
+        load_encoder_weights(backbone, **resolved.encoder.loading())
     elif hasattr(backbone, 'init_weights'):
         backbone.init_weights()
     return backbone.eval()

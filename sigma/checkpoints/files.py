@@ -1,14 +1,7 @@
-"""Checkpoints: written whole or not at all, read without running anything, and renamed between layouts.
+"""Checkpoint files: written whole or not at all, and read without running anything.
 
-A file of ours is one safetensors file: tensors under `model/`, `optimizer/`, `random/`, and everything else as JSON
-in the header, so that no pair of files can disagree. Weights for others to use (`encoder.safetensors`) hold bare
-tensor names.
-
-Layouts of keys (`published` is what SIGMA and VideoMAE released, see key tables below; others:
-sigma/checkpoints/layouts.py): published   encoder.blocks.0.attn.{q_bias, v_bias, qkv.weight}, encoder_to_decoder,
-mask_token, prototypes, head.0 sigma       encoder.blocks.0.attn.qkv.{weight, bias}, decoder.bridge,
-decoder.mask_token, sinkhorn_loss.prototypes, projector.layers.0
-    mmaction    backbone of mmaction2's VisionTransformer: patch_embed.projection, blocks.0.mlp.layers.0.0, ...
+A training state is one safetensors file: tensors under `state_dict/`, `optimizer/`, `random/`, and everything else as
+JSON in its header, so no two files can disagree. Weights for others (`encoder.safetensors`) hold plain tensor names.
 """
 
 import argparse
@@ -34,39 +27,39 @@ from sigma.errors import CheckpointError
 from sigma.files import atomic_path
 
 HEADER_KEY = 'sigma'
-# Under which PyTorch files keep their weights, the first that is there; of an average alone where nothing else is.
+# Keys under which PyTorch files keep their weights; the first one found counts, averages (EMA) last.
 _FOLDERS = ('model', 'module', 'state_dict', 'teacher', 'model_ema', 'state_dict_ema', 'ema')
 
 
 @dataclass
 class Weights:
-    """Tensors of a file and what its header says."""
+    """The tensors of a file and its JSON header."""
 
     tensors: dict[str, Tensor]
     header: dict = field(default_factory=dict)
 
 
-# --- writing -------------------------------------------------------------------------------------------------------
+# --- writing ---
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a temporary file in the same folder, then rename it (`sigma.files.atomic_path`).
 
     Raises:
-        CheckpointError: if the disk refuses (full, read-only); whatever lay at `path` is still there.
+        CheckpointError: if the disk refuses (full, read-only); the old file at `path` stays.
     """
     try:
         with atomic_path(path) as temporary:
             write(temporary)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f'{path} could not be written ({error}); what was there before is untouched.') from error
+        raise CheckpointError(f'{path} could not be written ({error}); any earlier file is untouched.') from error
     return Path(path)
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict, **metadata: str) -> Path:
     """Write tensors and a JSON header as one safetensors file, atomically.
 
-    Further `metadata` costs reproducible bytes: safetensors writes several entries in any order.
+    More than one entry of `metadata` makes the bytes differ from run to run: safetensors writes them in any order.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata[HEADER_KEY] = json.dumps(header, sort_keys=True)
@@ -74,10 +67,10 @@ def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: di
 
 
 def save_training_state(path: str | os.PathLike, state: dict) -> Path:
-    """Write a nested state (dicts, lists, numbers, strings, tensors) as MMEngine's runner gives it.
+    """Write the nested state of MMEngine's runner: dicts, lists, tuples, numbers, strings and tensors.
 
     Raises:
-        TypeError: if something in it is neither; nothing is pickled.
+        TypeError: if it holds anything else; nothing is pickled.
     """
     tensors: dict[str, Tensor] = {}
     tree = _pack(state, '', tensors)
@@ -86,7 +79,7 @@ def save_training_state(path: str | os.PathLike, state: dict) -> Path:
 
 
 def _pack(value, name: str, tensors: dict[str, Tensor]):
-    """JSON tree with tensors taken out; marks keep tuples and non-string keys apart from lists and strings."""
+    """Move tensors out of the state; the rest becomes JSON, with marks for tuples and for keys that are no strings."""
     if isinstance(value, Tensor):
         tensors[name] = value
         return {'@tensor': name}
@@ -102,15 +95,17 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
         value = value.item()  # a numpy scalar
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f'{name} is a {type(value).__name__}; a checkpoint holds tensors, numbers, strings, lists, dicts.')
+    raise TypeError(
+        f'{name} is a {type(value).__name__}; a checkpoint holds tensors, numbers, strings, lists and dicts.'
+    )
 
 
 def _training_state(weights: Weights, path: str | os.PathLike) -> dict:
-    written = weights.header.get('sha256')  # files of before have none
+    written = weights.header.get('sha256')  # older files have none
     if written is not None and written != sha256_of_tensors(weights.tensors):
         raise CheckpointError(
-            f'{path} is damaged: its tensors are not those that were written; remove it and go on from the one before '
-            'it, or take another copy.'
+            f'{path} is damaged: its tensors differ from those that were written; use another copy, or remove it and '
+            'resume from the checkpoint before it.'
         )
     try:
         state = _unpack(weights.header['tree'], weights.tensors)
@@ -118,7 +113,7 @@ def _training_state(weights: Weights, path: str | os.PathLike) -> dict:
             return state
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
-    raise CheckpointError(f'{path} is damaged: its header is not that of a training state; take another file.')
+    raise CheckpointError(f'{path} is damaged: its header does not describe a training state; use another file.')
 
 
 def _unpack(tree, tensors: dict[str, Tensor]):
@@ -134,7 +129,7 @@ def _unpack(tree, tensors: dict[str, Tensor]):
     return tree
 
 
-# --- reading -------------------------------------------------------------------------------------------------------
+# --- reading ---
 
 
 def read_training_state(path: str | os.PathLike) -> dict:
@@ -146,14 +141,14 @@ def read_training_state(path: str | os.PathLike) -> dict:
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
-    """Model weights of any file, with the names they have there.
+    """Model weights of any file, under the names they have there.
 
-    Reads our training states and weights, any safetensors file, and PyTorch files that hold nothing but tensors and
-    plain containers (looking under `model`, `module`, `state_dict`, `teacher`, and averages of these).
+    Reads our training states and weights, any safetensors file, and PyTorch files that hold only tensors and plain
+    containers. In those it looks under `model`, `module`, `state_dict`, `teacher`, then for averages of the weights.
 
     Raises:
-        CheckpointError: if the file is absent, damaged, holds no tensors, or is a pickle that would run code;
-            such a pickle is refused and never executed.
+        CheckpointError: if the file is missing, damaged, holds no tensors, or is a pickle that would run code. Such a
+            pickle is refused and never executed.
     """
     path = Path(path)
     if not path.is_file():
@@ -167,19 +162,19 @@ def read_weights(path: str | os.PathLike) -> Weights:
 
 
 def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights:
-    """As `read_weights`, but a PyTorch file is opened in a process of its own, which can crash or hang alone.
+    """Like `read_weights`, but opens a PyTorch file in a separate process, so a crash or hang stays there.
 
     Args:
-        path: File of unknown origin.
-        seconds: Until a reader that does not come back is ended.
+        path: A file of unknown origin.
+        seconds: Time limit for the reader.
 
     Raises:
-        CheckpointError: as `read_weights`, and where the reader died or did not come back.
+        CheckpointError: as `read_weights`, and if the reader dies or exceeds its time limit.
     """
     path = Path(path)
     if path.suffix == '.safetensors' or not path.is_file():
         return read_weights(path)
-    context = multiprocessing.get_context('fork')  # torch is loaded already; a fresh interpreter takes seconds
+    context = multiprocessing.get_context('fork')  # torch is already loaded; a new interpreter takes seconds
     with tempfile.TemporaryDirectory(prefix='sigma-reading-') as folder:
         handed = Path(folder) / 'tensors.safetensors'
         process = context.Process(target=_read_for_parent, args=(path, handed), daemon=True)
@@ -188,20 +183,20 @@ def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights
         if process.is_alive():
             process.kill()
             process.join()
-            raise CheckpointError(f'{path} was not read within {seconds:g} s; it is refused.')
+            raise CheckpointError(f'{path} could not be read within {seconds:g} s, so it is refused.')
         refusal = handed.with_suffix('.refused')
         if refusal.is_file():
             raise CheckpointError(refusal.read_text())
         if process.exitcode != 0:
-            code = process.exitcode
+            code = process.exitcode or 0
             how = signal.Signals(-code).name if code < 0 else f'status {code}'
-            raise CheckpointError(f'{path} made its reader end by {how}; it is refused.')
+            raise CheckpointError(f'{path} crashed its reader ({how}), so it is refused.')
         return _read_safetensors(handed)
 
 
 def _read_for_parent(path: Path, handed: Path) -> None:
-    """In the process apart: tensors, or the sentence why not, into files."""
-    torch.set_num_threads(1)  # a forked process must not wait for its parent's threads
+    """Runs in the separate process: write the tensors, or the reason for refusing them, to a file."""
+    torch.set_num_threads(1)  # torch's thread pool does not survive a fork
     try:
         weights = _read_pickle(path)
         save_tensors(handed, weights.tensors, weights.header)
@@ -217,29 +212,31 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, '{}'))
             if not isinstance(header, dict):
-                raise ValueError('its header is no JSON object')
+                raise ValueError('its header is not a JSON object')
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f'{path} is damaged or no safetensors file ({error}); make or fetch it again.') from error
+        raise CheckpointError(
+            f'{path} is damaged or not a safetensors file ({error}); create or download it again.'
+        ) from error
     return Weights(tensors, header)
 
 
 def _read_pickle(path: Path) -> Weights:
     try:
-        # Released SIGMA files hold their argparse arguments, a class without code of its own.
+        # Released SIGMA files hold their argparse arguments; Namespace runs no code when unpickled.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of the pickle's protocol, beside the sentence below
+            warnings.simplefilter('ignore')  # about the pickle protocol; our own sentence follows
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.sub(r'\s+', ' ', str(error)).split('. ')[0]
         raise CheckpointError(
-            f'{path} is not a plain state dict and was refused without running it ({reason[:160]}); '
-            'ask for a safetensors file, or one that holds only tensors.'
+            f'{path} is not a plain state dict; it was refused without running it ({reason[:160]}). '
+            'Ask for a safetensors file, or one that holds only tensors.'
         ) from None
-    except Exception as error:  # damaged bytes make the unpickler stumble in any way: IndexError, AssertionError, ...
+    except Exception as error:  # damaged bytes raise anything: IndexError, AssertionError, ...
         reason = re.sub(r'\s+', ' ', str(error))[:160] or type(error).__name__
-        raise CheckpointError(f'{path} is damaged or no checkpoint ({reason}).') from None
+        raise CheckpointError(f'{path} is damaged or not a checkpoint ({reason}).') from None
     whole = content
-    for _ in range(3):  # a dictionary may hold itself
+    for _ in range(3):  # bounded: a dict may contain itself
         inner = [n for n in _FOLDERS if isinstance(content, dict) and isinstance(content.get(n), dict)]
         content = content[inner[0]] if inner else content
     pairs = content.items() if isinstance(content, dict) else ()
@@ -254,7 +251,7 @@ def _read_pickle(path: Path) -> Weights:
 
 
 def _told_of_training(content: dict) -> dict[str, int]:
-    """Epochs done, asked for, and gone on from, where a PyTorch file says so beside its weights."""
+    """`epoch`, `epochs` and `start_epoch` of the training, if a PyTorch file stores them."""
     settings = content.get('args')
     settings = vars(settings) if isinstance(settings, argparse.Namespace) else settings
     told = {'epoch': content.get('epoch')}
@@ -264,7 +261,7 @@ def _told_of_training(content: dict) -> dict[str, int]:
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
-    """Hash of names, shapes, types and values: the same for the same weights, whatever file holds them."""
+    """Hash of names, shapes, dtypes and values; equal for equal weights, whatever file holds them."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -274,107 +271,36 @@ def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str, may_lack: Iterable[str] = ()) -> None:
-    """Load every tensor into its place.
+    """Load tensors into a module, every one into its place.
+
+    Args:
+        tensors: Named as in `module.state_dict()`.
+        source: Where they come from, for the error.
+        may_lack: Prefixes of tensors of the module that may keep their present values.
 
     Raises:
-        CheckpointError: naming how many keys are left over, missing or of another shape, and the first of each.
+        CheckpointError: if a key is left over, missing or of another shape; gives the counts and the first of each.
     """
-    own = module.state_dict()
-    extra = [k for k in tensors if k not in own]
-    missing = [k for k in own if k not in tensors and not k.startswith(tuple(may_lack))]
-    shapes = [k for k in tensors if k in own and own[k].shape != tensors[k].shape]
-    if extra or missing or shapes:
-        parts = []
-        if extra:
-            parts.append(f'{_keys(extra)} no place in {type(module).__name__}, first {extra[0]}')
-        if missing:
-            parts.append(f'{type(module).__name__} lacks {len(missing)} of its keys there, first {missing[0]}')
-        if shapes:
-            first = shapes[0]
-            parts.append(f'{first} is {tuple(tensors[first].shape)}, wanted {tuple(own[first].shape)}')
-        raise CheckpointError(f'{source} does not fit: {"; ".join(parts)}. See tools/convert.py for other layouts.')
+    problems = misfits(module, tensors, may_lack)
+    if problems:
+        raise CheckpointError(f'{source} does not fit: {"; ".join(problems)}. See tools/convert.py for other layouts.')
     module.load_state_dict(tensors, strict=False)
 
 
-def _keys(names: list[str]) -> str:
-    return f'{len(names)} key has' if len(names) == 1 else f'{len(names)} keys have'
-
-
-# --- layouts -------------------------------------------------------------------------------------------------------
-
-# published -> sigma, for a whole pretraining model; the first rule that matches wins.
-PUBLISHED_RULES = (
-    (r'^encoder_to_decoder\.', 'decoder.bridge.'),
-    (r'^mask_token$', 'decoder.mask_token'),
-    (r'^prototypes$', 'sinkhorn_loss.prototypes'),
-    (r'^head\.(\d)', r'projector.layers.\1'),
-)
-
-# sigma encoder -> backbone of mmaction2's VisionTransformer
-MMACTION_RULES = (
-    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
-    (r'\.mlp\.fc1\.', '.mlp.layers.0.0.'),
-    (r'\.mlp\.fc2\.', '.mlp.layers.1.'),
-)
-
-
-def rename(tensors: dict[str, Tensor], rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    """New names by the first rule (pattern, replacement) that matches; others keep theirs."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        pattern, replacement = next(((p, r) for p, r in rules if re.search(p, name)), ('', ''))
-        renamed[re.sub(pattern, replacement, name) if pattern else name] = tensor
-    return renamed
-
-
-def join_qkv_bias(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`q_bias` and `v_bias` -> `qkv.bias` with a zero part for k, which the published attention does not have."""
-    joined = dict(tensors)
-    for name in [n for n in tensors if n.endswith('.q_bias')]:
-        stem = name.removesuffix('q_bias')
-        query, value = joined.pop(name), joined.pop(f'{stem}v_bias')
-        joined[f'{stem}qkv.bias'] = torch.cat([query, torch.zeros_like(query), value])
-    return joined
-
-
-def split_qkv_bias(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`qkv.bias` -> `q_bias` and `v_bias`; the part for k changes nothing in a softmax and is dropped."""
-    split = dict(tensors)
-    for name in [n for n in tensors if n.endswith('.qkv.bias')]:
-        query, _, value = split.pop(name).chunk(3)
-        stem = name.removesuffix('qkv.bias')
-        split[f'{stem}q_bias'], split[f'{stem}v_bias'] = query, value
-    return split
-
-
-def from_published(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """SIGMA's and VideoMAE's pretraining layout -> ours. A fine-tuned ViT keeps its names, with biases joined."""
-    if not any(name.startswith('encoder.') for name in tensors):
-        return join_qkv_bias(tensors)
-    return rename(join_qkv_bias(tensors), PUBLISHED_RULES)
-
-
-def to_published(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Ours -> SIGMA's and VideoMAE's pretraining layout."""
-    rules = (
-        (r'^decoder\.bridge\.', 'encoder_to_decoder.'),
-        (r'^decoder\.mask_token$', 'mask_token'),
-        (r'^sinkhorn_loss\.prototypes$', 'prototypes'),
-        (r'^projector\.layers\.', 'head.'),
-    )
-    return rename(split_qkv_bias(tensors), rules)
-
-
-def to_mmaction(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our encoder -> backbone of mmaction2's `VisionTransformer`."""
-    return rename(split_qkv_bias(encoder), MMACTION_RULES)
-
-
-def encoder_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder alone, in our layout, from a file in ours or the published layout, whole model or encoder."""
-    tensors = from_published(tensors)
-    for prefix in ('encoder.', 'backbone.'):
-        part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        if part:
-            return part
-    return tensors
+def misfits(module: nn.Module, tensors: dict[str, Tensor], may_lack: Iterable[str] = ()) -> list[str]:
+    """Why tensors do not fit a module, one phrase per kind of problem; empty if they fit. Arguments as above."""
+    own, name = module.state_dict(), type(module).__name__
+    extra = [k for k in tensors if k not in own]
+    missing = [k for k in own if k not in tensors and not k.startswith(tuple(may_lack))]
+    shapes = [k for k in tensors if k in own and own[k].shape != tensors[k].shape]
+    problems = []
+    if extra:
+        problems.append(
+            f'{len(extra)} {"key has" if len(extra) == 1 else "keys have"} no place in {name}, first {extra[0]}'
+        )
+    if missing:
+        problems.append(f'{len(missing)} of the keys of {name} are missing, first {missing[0]}')
+    if shapes:
+        first = shapes[0]
+        problems.append(f'{first} has shape {tuple(tensors[first].shape)}, but {name} needs {tuple(own[first].shape)}')
+    return problems

@@ -1,4 +1,4 @@
-"""Writing checkpoints so that a kill at any moment costs at most one interval, and loading encoders whole."""
+"""Hooks that write checkpoints, so that a kill at any moment costs at most one interval, and that load an encoder."""
 
 import hashlib
 import logging
@@ -14,15 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
-from sigma.checkpoints.files import (
-    load_strictly,
-    read_weights,
-    save_tensors,
-    save_training_state,
-    sha256_of_tensors,
-    write_atomically,
-)
-from sigma.checkpoints.layouts import Converted, from_ours, to_ours
+from sigma.checkpoints.encoder import load_encoder_weights
+from sigma.checkpoints.files import save_tensors, save_training_state, sha256_of_tensors, write_atomically
 from sigma.engine.optim import is_between_updates, precision_of
 from sigma.engine.preemption import Preempted, told_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
@@ -34,31 +27,30 @@ FILE_NAME = re.compile(r'iter_(\d+)\.safetensors')
 
 @HOOKS.register_module()
 class CheckpointHook(Hook):
-    """Writes the whole training state atomically; deletes the previous file only after the new one is whole.
+    """Writes the whole training state atomically, and deletes an old file only when the new one is complete.
 
     Args:
-        interval_epochs: Between checkpoints; the end of training always has one.
-        interval_iters: Additional checkpoints within epochs; None for none.
-        keep: Newest files that stay.
+        interval_epochs: Epochs between checkpoints; the end of training always writes one.
+        interval_iters: Also write one every so many steps (default: only at the end of epochs).
+        keep: How many of the newest files to keep.
 
-    A run that is told to end (`sigma.engine.preemption`) is saved after the step and raises `Preempted`. Where several
-    passes make one step of the optimizer, a checkpoint that falls among them is written after the last of them: what
-    they have added up is in none.
+    When a run is told to end (`sigma.engine.preemption`), the hook saves after the current step and raises `Preempted`.
+    With gradient accumulation it waits for the update: a checkpoint holds no partial gradients.
 
-    Files in the work directory: `iter_N.safetensors` (tensors; everything else is JSON in the header; nothing is
-    pickled), `last_checkpoint` (the newest file's path, what `--resume` reads), and after training
-    `encoder.safetensors`, the encoder's weights alone. Random states of every process are in the state.
+    Files in the work directory: `iter_N.safetensors` (tensors, the rest as JSON in the header; nothing is pickled),
+    `last_checkpoint` (path of the newest file, read by `--resume`), and after training `encoder.safetensors` (the
+    weights of the encoder alone). The state holds the random states of every process.
     """
 
     priority = 'LOWEST'
 
     def __init__(self, interval_epochs: int = 1, interval_iters: int | None = None, keep: int = 2) -> None:
         if keep < 1:
-            raise ValueError(f'CheckpointHook was asked to keep {keep} files; at least 1 must stay.')
+            raise ValueError(f'CheckpointHook was asked to keep {keep} files; it must keep at least 1.')
         if interval_epochs < 1 or (interval_iters is not None and interval_iters < 1):
             raise ValueError(
-                f'CheckpointHook was asked for a checkpoint every {interval_epochs} epochs and {interval_iters} steps; '
-                'both start at 1, and None is no checkpoint within epochs.'
+                f'CheckpointHook was given interval_epochs {interval_epochs} and interval_iters {interval_iters}; both '
+                'must be at least 1 (interval_iters may be None).'
             )
         self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
         self._random_state: dict | None = None
@@ -66,7 +58,7 @@ class CheckpointHook(Hook):
         self._told: signal.Signals | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Save within an epoch; its last step is left to `after_train_epoch`, when all schedulers have moved."""
+        """Save within an epoch. `after_train_epoch` saves its last step, when all schedulers have moved."""
         done = runner.iter + 1
         self._told = self._told or told_to_end(runner)
         at_interval = bool(self.interval_iters) and done % self.interval_iters == 0
@@ -81,7 +73,7 @@ class CheckpointHook(Hook):
         self._save_if_due(runner, runner.iter, epochs)
 
     def after_train(self, runner) -> None:
-        """Leave the encoder's weights for others to use."""
+        """Write the weights of the encoder for others to use."""
         model = _unwrapped(runner.model)
         if hasattr(model, 'encoder') and is_main_process():
             tensors = {k: v.clone() for k, v in model.encoder.state_dict().items()}
@@ -97,20 +89,20 @@ class CheckpointHook(Hook):
             runner.logger.info(f'Encoder weights: {path} (sha256 of tensors {header["sha256"]})')
 
     def _save_if_due(self, runner, num_iters: int, num_epochs: int) -> None:
-        """Save if that is due and no gradient is half added up; end a run that was told to, if steps are left."""
+        """Save if a checkpoint is due and no gradients are pending; then end the run if it was told to end early."""
         if not self._is_due or is_between_updates(runner.optim_wrapper, num_iters, runner.max_iters):
             return
         self.save(runner, num_iters, num_epochs)
         self._is_due = False
         if self._told is not None and num_iters < runner.max_iters:
-            barrier()  # nobody leaves while the first process still writes: a launcher would end it
+            barrier()  # if one process left now, a launcher would end the first one while it writes
             raise Preempted(
-                f'This run was told to end ({self._told.name}): the state after step {num_iters} of {runner.max_iters} '
-                'is saved; the same command with --resume goes on from it.'
+                f'This run was told to end ({self._told.name}). Its state after step {num_iters} of {runner.max_iters} '
+                'is saved; run the same command with --resume to continue.'
             )
 
     def save(self, runner, num_iters: int, num_epochs: int) -> None:
-        """Write the state after `num_iters` steps, then drop what is older than the newest `keep`."""
+        """Write the state after `num_iters` steps, then delete all but the newest `keep` files."""
         random_states = all_gather_object(random_state())
         state = {
             'meta': {
@@ -127,7 +119,7 @@ class CheckpointHook(Hook):
             'param_schedulers': _scheduler_states(runner.param_schedulers),
             'random': {str(rank): state for rank, state in enumerate(random_states)},
         }
-        runner.call_hook('before_save_checkpoint', checkpoint=state)  # may refuse: a state after a loss that is none
+        runner.call_hook('before_save_checkpoint', checkpoint=state)  # may refuse, after a loss that is NaN
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
@@ -137,12 +129,13 @@ class CheckpointHook(Hook):
             old.unlink()
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse what does not fit; give every process its random state back, where a training state is resumed."""
-        source, states = str(runner._load_from or f'The newest file of {runner.work_dir}'), checkpoint.get('random')
+        """Refuse a checkpoint that does not fit; on a resume, give every process its random state back."""
+        source = str(runner._load_from or f'The newest file of {runner.work_dir}')
+        states = checkpoint.get('random')
         if runner._resume and (states is None or 'iter' not in checkpoint.get('meta', {})):
             raise CheckpointError(
-                f'{source} holds weights and no training state, so nothing can be resumed from it; give an '
-                'iter_N.safetensors of the run, or start from these weights: --cfg-options load_from=FILE.'
+                f'{source} holds weights but no training state, so a run cannot be resumed from it; give an '
+                'iter_N.safetensors of the run, or start a new run from these weights: --cfg-options load_from=FILE.'
             )
         check_fits(_unwrapped(runner.model), checkpoint['state_dict'], source)
         if not runner._resume:
@@ -151,21 +144,21 @@ class CheckpointHook(Hook):
         check_going_on(runner, checkpoint, source)
         if len(states) != get_world_size() and is_main_process():
             print_log(
-                f'The checkpoint was written by {len(states)} process(es), this run has {get_world_size()}: it '
-                'goes on, but not bit for bit as an uninterrupted one.',
+                f'The checkpoint was written by {len(states)} process(es) and this run has {get_world_size()}: it '
+                'continues, but not bit for bit like an uninterrupted run.',
                 'current',
                 logging.WARNING,
             )
         self._random_state = states.get(str(get_rank()))
 
     def before_train(self, runner) -> None:
-        """Clear away what a kill left half-written."""
+        """Delete half-written files that a kill left behind."""
         if is_main_process():
             for temporary in Path(runner.work_dir).glob('.*.tmp'):
                 temporary.unlink(missing_ok=True)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Random states come last: building, seeding and starting a loader draw from them too."""
+        """Set the random states as late as possible: building, seeding and starting a loader draw from them too."""
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
@@ -178,75 +171,23 @@ class CheckpointHook(Hook):
 
 @HOOKS.register_module()
 class EncoderWeightsHook(Hook):
-    """Loads an encoder's checkpoint whole into `model.backbone` before training from the start.
+    """Loads the encoder of a checkpoint into `model.backbone` before a run starts from step 0.
 
-    Args:
-        checkpoint: File in our layout or the published one.
-        layout: Of the backbone: `sigma`, `mmaction` for mmaction2's VisionTransformer, or `plain` for any other whose
-            file has the backbone's own names.
-        drop: Prefixes of tensors that have no place under this protocol (the final norm of pretraining).
-        inner: Attribute path from the backbone to the module that takes the weights, for adapters.
-
-    Raises:
-        CheckpointError: if a tensor is left over or missing.
+    Arguments and errors as in `sigma.checkpoints.encoder.load_encoder_weights`.
     """
 
     def __init__(self, checkpoint: str, layout: str = 'sigma', drop: tuple[str, ...] = (), inner: str = '') -> None:
         self.checkpoint, self.layout, self.drop, self.inner = checkpoint, layout, tuple(drop), inner
 
     def before_train(self, runner) -> None:
-        """Load, unless training goes on from a checkpoint of its own."""
+        """Load, unless this run was resumed from its own checkpoint."""
         if runner.iter == 0:
-            load_encoder(_unwrapped(runner.model).backbone, self.checkpoint, self.layout, self.drop, self.inner)
-
-
-def load_encoder(backbone, checkpoint: str, layout: str = 'sigma', drop=(), inner: str = '') -> None:
-    """Load an encoder checkpoint whole into a backbone; arguments as in `EncoderWeightsHook`."""
-    if layout == 'plain':
-        tensors = {k: v for k, v in read_weights(checkpoint).tensors.items() if not k.startswith(tuple(drop))}
-        load_strictly(backbone.get_submodule(inner), tensors, checkpoint)
-        return
-    try:
-        converted = to_ours(read_weights(checkpoint).tensors)
-        module, may_lack = backbone.get_submodule(inner), ()
-        stray = _stray(converted, drop)
-        if stray:
-            raise CheckpointError(f'{len(stray)} keys have no place in {type(module).__name__}, first {stray[0]}')
-        positions = converted.encoder.pop('positions', None) if layout == 'sigma' else None
-        tensors, _ = from_ours(converted, layout)
-    except CheckpointError as error:
-        text = str(error)
-        raise CheckpointError(text if str(checkpoint) in text else f'{checkpoint} does not fit: {text}.') from None
-    if layout == 'mmaction':
-        may_lack = ('pos_embed', 'fc_norm.')  # its fixed positions, and a norm that a feature map does not pass
-    tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(drop))}
-    load_strictly(module, tensors, checkpoint, may_lack)
-    if positions is not None:
-        _set_positions(module, positions, checkpoint)
-
-
-def _stray(converted: Converted, drop) -> list[str]:
-    """Names that belong to an encoder and have no place in ours; what only pretraining or a classifier uses may go."""
-    if converted.rest:
-        return [name for name in converted.left_out if name.startswith('encoder.')]
-    known = ('cls_head.',) if converted.layout != 'mvd' else ('mask_token_', 'down_', 'decoder_', 'pos_embed_')
-    return [name for name in converted.left_out if not name.startswith((*known, *drop))]
-
-
-def _set_positions(module, positions: torch.Tensor, checkpoint: str) -> None:
-    """Positions (N, D) that travelled with the weights, in the place of the sinusoid."""
-    own = getattr(module, 'positions', None)
-    if own is None or own.shape != positions.shape:
-        raise CheckpointError(
-            f'{checkpoint} has positions of its own for {positions.shape[0]} tokens, and {type(module).__name__} takes '
-            f'{0 if own is None else own.shape[0]}; build it for the clips that the weights were trained on.'
-        )
-    own.copy_(positions)
-    module.fixed_length = True  # of a longer clip they say nothing
+            backbone = _unwrapped(runner.model).backbone
+            load_encoder_weights(backbone, self.checkpoint, self.layout, self.drop, self.inner)
 
 
 def random_state() -> dict:
-    """States of torch, numpy and random in this process, as tensors, numbers and strings."""
+    """The random states of torch, numpy and Python in this process, as tensors, numbers and strings."""
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     version, words, next_gauss = random.getstate()
     state = {
@@ -260,7 +201,7 @@ def random_state() -> dict:
 
 
 def set_random_state(state: dict) -> None:
-    """What `random_state` gave, given back."""
+    """Restore what `random_state` returned."""
     torch.set_rng_state(state['torch'].cpu())
     name, keys, position, has_gauss, gauss = state['numpy']
     np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from sigma.checkpoints.files import from_published, load_strictly, read_weights
+from sigma.checkpoints.files import load_strictly, read_weights
+from sigma.checkpoints.published import from_published
 from sigma.errors import DataError
 from sigma.figures.masks import drawn, read_pretraining, rows_of_frames
 from sigma.models import SIGMA

@@ -1,23 +1,24 @@
-"""Balanced assignment of samples to prototypes, and the loss in which each branch predicts the other's.
+"""Balanced assignment of samples to prototypes, and the loss in which each branch predicts the other's assignment.
 
 S samples on this process, K prototypes, B clips, M masked tokens, D feature width.
 
-Sinkhorn runs in its scaling form: with the kernel E = exp((scores - row maximum) / epsilon), the plan is
-diag(v) E diag(u) and only the two vectors are iterated, so the plan is never formed. Ten rounds read scores and
-kernel 22 times (tests/sigma/losses/test_sinkhorn_reads.py); on a CPU the two reads of a round fall on the same rows
-while its cache holds them. Everything is fp32 whatever the model's precision: at the published epsilon, fp16
-overflows and bf16 scores change up to 10 % of the assignments.
+Sinkhorn runs in its scaling form. With the kernel E = exp((scores - row maximum) / epsilon), the plan is
+diag(v) E diag(u). Only the two vectors are iterated, so the plan is never formed. Ten rounds read scores and kernel
+22 times (tests/sigma/losses/test_sinkhorn_reads.py). On a CPU, both reads of a round touch the same rows while they
+are in its cache. Everything is fp32, whatever the precision of the model: at the published epsilon, fp16 overflows,
+and bf16 scores change up to 10 % of the assignments.
+
+This module needs torch alone and registers nothing; sigma.models registers the losses for configs.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-
-from sigma.registry import MODELS
 
 
 def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
@@ -35,8 +36,8 @@ def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
     Raises:
         ValueError: if epsilon is not positive or there are no rounds.
 
-    Source: SwAV (arXiv:2006.09882), section 3.1. Row sums are reduced over processes in every round. Equal to the
-    published form, which exponentiates scores / epsilon outright and overflows below epsilon 0.0113.
+    Source: SwAV (arXiv:2006.09882), section 3.1. Row sums are reduced over processes in every round. The result equals
+    the published form, which exponentiates scores / epsilon directly and overflows below epsilon 0.0113.
     """
     with torch.no_grad():
         (kernel,), (u,), _ = _scale([scores], epsilon, num_iterations)
@@ -47,15 +48,15 @@ def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
 def hard_codes(
     scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
 ) -> list[Tensor]:
-    """Prototype of highest code for every sample of several score matrices, balanced each for itself.
+    """The prototype with the highest code for every sample, for several score matrices, each balanced on its own.
 
     Args:
-        scores: (S, K) matrices with the same K; they share one collective a round.
-        epsilon, num_iterations: as in `sinkhorn`.
-        workspace: (S, K) fp32 memory for the kernel of each matrix, free for other use afterwards; None takes new.
+        scores: (S, K) matrices with the same K; they share one collective per round.
+        epsilon, num_iterations: As in `sinkhorn`.
+        workspace: (S, K) fp32 scratch memory for the kernel of each matrix; allocated by default.
 
     Returns:
-        (S,) int64 for each matrix: argmax of scores / epsilon + log u, without forming the soft codes.
+        (S,) int64 per matrix: argmax of scores / epsilon + log u, without forming the soft codes.
     """
     return hard_codes_and_error(scores, epsilon, num_iterations, workspace)[0]
 
@@ -63,10 +64,10 @@ def hard_codes(
 def hard_codes_and_error(
     scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
 ) -> tuple[list[Tensor], Tensor]:
-    """As `hard_codes`, and how far from balanced the plans were: the row-mass error of each, (matrices,).
+    """Like `hard_codes`, and the row-mass error of each plan, (matrices,): how far from balanced it was.
 
-    That is the mean over prototypes of |K * mass - 1|, of the plan that the last round began with: it falls out of
-    the rounds without another reading of the scores. NaN with a single round, which has no plan before it.
+    This is the mean over prototypes of |K * mass - 1| for the plan before the last round, which needs no further read
+    of the scores. It is NaN if there is only one round.
     """
     with torch.no_grad():
         _, u, row_error = _scale(scores, epsilon, num_iterations, workspace)
@@ -74,21 +75,21 @@ def hard_codes_and_error(
 
 
 def _row_argmax(scores: Tensor, log_u: Tensor, epsilon: float) -> Tensor:
-    """(S,) argmax of scores / epsilon + log u; the sum is only formed for some rows at a time."""
+    """(S,) argmax of scores / epsilon + log u; the sum is formed for a few rows at a time."""
     rows = _row_chunks(scores)
-    # Used again by each: fresh memory is dear on a CPU.
+    # Reused for each chunk: fresh memory is expensive on a CPU.
     memory = torch.empty(min(rows[0].stop, len(scores)), scores.shape[1], device=scores.device)
     sums = (torch.add(log_u, scores[r], alpha=1 / epsilon, out=memory[: len(scores[r])]) for r in rows)
     return torch.cat([_first_largest(values) for values in sums])
 
 
 def _first_largest(values: Tensor) -> Tensor:
-    """(S,) number of the first largest value of each row (S, K); overwrites them on a CPU.
+    """(S,) index of the first largest value in each row of (S, K); overwrites the values on a CPU.
 
-    torch's argmax goes value by value there: 1.15 ms for 349 x 3,000 on one core, this 0.26.
+    torch's argmax is not vectorised there: 1.15 ms for 349 x 3,000 on one core, against 0.26 ms.
     """
     num_columns = values.shape[1]
-    if values.device.type != 'cpu' or num_columns > 2**24:  # fp32 counts to that exactly
+    if values.device.type != 'cpu' or num_columns > 2**24:  # fp32 holds integers exactly up to that
         return values.argmax(dim=1)
     falling = torch.arange(num_columns, 0, -1, dtype=values.dtype)
     is_largest = values.ge_(values.amax(dim=1, keepdim=True))  # 1 or 0; all 0 in a row with NaN
@@ -98,21 +99,21 @@ def _first_largest(values: Tensor) -> Tensor:
 def _scale(
     scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
 ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Kernels (S, K) and prototype vectors u (K,) after the rounds, one for each score matrix; row-mass errors."""
+    """Kernels (S, K) and prototype vectors u (K,) after the last round, per score matrix; and the row-mass errors."""
     if epsilon <= 0:
-        raise ValueError(f'Sinkhorn was asked for epsilon {epsilon}; it must be positive (published: 0.03, 0.05).')
+        raise ValueError(f'Sinkhorn was asked for epsilon {epsilon}; it must be positive (published: 0.03 and 0.05).')
     if num_iterations < 1:
         raise ValueError(f'Sinkhorn was asked for {num_iterations} rounds; at least 1 is needed (published: 10).')
     scores = [s.float() for s in scores]
     row_max = [s.amax(dim=1) for s in scores]
-    # new_full, not new_tensor: that one would copy the number from the host and wait for it
+    # new_full, not new_tensor, which would copy the number from the host and wait for it
     facts = torch.stack([m.max() for m in row_max] + [row_max[0].new_full((), len(row_max[0]))])
     facts = _all_reduce(facts, dist.ReduceOp.MAX)
     top, most_samples = facts[:-1], facts[-1]
-    # Any constant would do for the result, were it not that v grows by this factor in every round without it.
+    # Any constant gives the same result, but without it v grows by this factor in every round.
     num_samples = most_samples * (dist.get_world_size() if dist.is_initialized() else 1)
     tiny = torch.finfo(torch.float32).tiny
-    # Not ones: the row shift is absorbed only at convergence, and ten rounds are not enough for that.
+    # Not ones: the rounds absorb the row shift only at convergence, and ten are not enough.
     v = [torch.exp((m - t) / epsilon) for m, t in zip(row_max, top)]
     workspace = workspace or [torch.empty_like(s) for s in scores]
     started = [_kernel_and_mass(s, m, v_s, epsilon, out) for s, m, v_s, out in zip(scores, row_max, v, workspace)]
@@ -123,10 +124,10 @@ def _scale(
     for number in range(num_iterations):
         mass = _all_reduce(torch.stack(masses))  # (matrices, K)
         if number and number == num_iterations - 1:
-            row_error = (num_prototypes * u * mass - 1).abs().mean(dim=1)  # u of the round before
+            row_error = (num_prototypes * u * mass - 1).abs().mean(dim=1)  # u of the previous round
         # A prototype that no sample can reach has mass 0; the clamp keeps its scale finite instead of NaN.
         u = 1 / (num_prototypes * mass.clamp_min(tiny))
-        if number < num_iterations - 1:  # codes do not ask for the last v
+        if number < num_iterations - 1:  # codes do not need the last v
             masses = [_next_mass(e, u_k, num_samples, tiny) for e, u_k in zip(kernels, u)]
     return kernels, list(u), row_error
 
@@ -149,20 +150,20 @@ def _next_mass(kernel: Tensor, u: Tensor, num_samples: Tensor, tiny: float) -> T
     return mass
 
 
-CHUNK_VALUES = 2**20  # 4 MB of fp32: the second of two operations on the same rows finds them in a CPU's cache
+CHUNK_VALUES = 2**20  # 4 MB of fp32: a second operation on the same rows finds them in a CPU's cache
 
 
 def _row_chunks(matrix: Tensor) -> list[slice]:
-    """Rows that are worked on together: some at a time on a CPU, where fresh memory is dear; all of them on a GPU."""
+    """Rows that are processed together: a few at a time on a CPU, where fresh memory is expensive; all on a GPU."""
     step = max(1, CHUNK_VALUES // matrix.shape[1]) if matrix.device.type == 'cpu' else max(1, len(matrix))
     return [slice(start, start + step) for start in range(0, max(1, len(matrix)), step)]
 
 
 class _Scores(torch.autograd.Function):
-    """Scores (S, K) of features (S, D) and prototypes (K, D) in fp32; their gradients in the precision of the step.
+    """Scores (S, K) of features (S, D) and prototypes (K, D) in fp32, with gradients in the precision of the step.
 
-    Codes are chosen by the scores, and few bits would change them; a gradient decides nothing, and is rounded like
-    every other of the step. These are half of the products with S x K values, and the dearest where fp32 is slow.
+    The scores choose the codes, so a rounding error can change a code. A gradient decides nothing and may be rounded
+    like all others of the step. The gradients are half of the S x K products, and the slowest where fp32 is slow.
     """
 
     @staticmethod
@@ -184,20 +185,20 @@ class _Scores(torch.autograd.Function):
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Mean cross-entropy of scores / temperature against hard codes, whose gradient is formed along with it.
+    """Mean cross-entropy of scores / temperature against hard codes; the forward pass also computes the gradient.
 
-    Softmax and gradient take the place of the kernel in `workspace`: (S, K) matrices are what a step's memory is made
-    of, and torch's own function would make five more of them.
+    Softmax and gradient overwrite the kernel in `workspace` (S, K). Such matrices dominate the memory of a step, and
+    torch's own function would allocate five more. As usual, a second backward pass needs `retain_graph=True`.
     """
 
     @staticmethod
     def forward(ctx, scores: Tensor, codes: Tensor, temperature: float, workspace: Tensor) -> Tensor:
-        # Summed in double: in fp32 the sum over a batch rounds by more than processes may differ, 1e-6.
+        # Summed in double: in fp32, the sum over a batch rounds by more than 1e-6, all that processes may differ by.
         loss, needs_gradient = scores.new_zeros((), dtype=torch.float64), ctx.needs_input_grad[0]
         scale = 1 / (temperature * len(scores))
         for r in _row_chunks(scores):
             chosen, shift = codes[r, None], scores[r].amax(dim=1, keepdim=True) / -temperature
-            logits = torch.add(shift, scores[r], alpha=1 / temperature, out=workspace[r])  # 0 at most
+            logits = torch.add(shift, scores[r], alpha=1 / temperature, out=workspace[r])  # <= 0
             at_codes = logits.gather(1, chosen)
             exponentials = logits.exp_()  # once, for the sum and for the gradient
             sums = exponentials.sum(dim=1, keepdim=True)
@@ -205,16 +206,15 @@ class _CrossEntropy(torch.autograd.Function):
             if needs_gradient:  # (softmax - one_hot) / (temperature S)
                 exponentials *= scale / sums
                 exponentials.scatter_add_(1, chosen, sums.new_full((1, 1), -scale).expand(len(chosen), 1))
-        ctx.gradient = workspace if needs_gradient else None
+        if needs_gradient:
+            ctx.save_for_backward(workspace)
         return (loss / len(scores)).to(scores.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        if ctx.gradient is None:
-            raise RuntimeError("The Sinkhorn loss's gradient is formed once, and was used: call loss() again.")
-        gradient, ctx.gradient = ctx.gradient.mul_(grad), None
-        return gradient, None, None, None
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad, None, None, None  # not in place: a retained graph may be run again
 
 
 def _all_reduce(values: Tensor, op=dist.ReduceOp.SUM) -> Tensor:
@@ -223,21 +223,20 @@ def _all_reduce(values: Tensor, op=dist.ReduceOp.SUM) -> Tensor:
     return values
 
 
-@MODELS.register_module()
 class SinkhornLoss(nn.Module):
-    """Learnable prototypes and the symmetric cross-entropy of two branches over them.
+    """Learnable prototypes, and the symmetric cross-entropy of two branches over them.
 
     Args:
         num_prototypes: K. Published: 3000 (DINO targets), 4000 (MLP).
-        feature_dim: D, width of both branches' features.
+        feature_dim: D, feature width of both branches.
         epsilon: Sinkhorn smoothing. Published: 0.03 (SSv2 ViT-B with DINO), 0.05 elsewhere.
         num_iterations: Sinkhorn rounds. Published: 10.
         temperature: Divides the scores in the cross-entropy. Published: 0.1.
-        soft_codes: Predict the soft codes, as the paper writes, instead of their argmax, as the released code
-            does (our default).
+        soft_codes: Predict the soft codes, as in the paper. The default predicts their argmax, as the released code
+            does.
 
-    Source: SIGMA (arXiv:2407.15447), section 3, and its released code. Departures of that code from the paper,
-    which we follow: codes are hardened; prototypes get no gradient from the video branch.
+    Source: SIGMA (arXiv:2407.15447), section 3. Where its released code departs from the paper, we follow the code:
+    codes are hardened, and prototypes get no gradient from the video branch.
     """
 
     def __init__(
@@ -254,22 +253,24 @@ class SinkhornLoss(nn.Module):
         self.num_iterations = num_iterations
         self.temperature = temperature
         self.soft_codes = soft_codes
-        self.watch = None  # a function that is shown what passes, by name (sigma.CollapseHook)
+        # Called with the tensors of a step, by name, if set (sigma.CollapseHook).
+        self.watch: Callable[..., None] | None = None
         self.prototypes = nn.Parameter(torch.randn(num_prototypes, feature_dim))
 
     def forward(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Losses and health of one step.
+        """Losses and diagnostics of one step.
 
         Args:
             predictions: (B, M, D) of the video branch.
             targets: (B, M, D) of the projection branch.
 
         Returns:
-            `loss_target`, `loss_pred` (scalars; cross-entropy of each branch against the other's codes), and
-            without gradient `prototypes_used` (share of K chosen by at least one token of this process),
-            `code_entropy` (of the hard codes over log K), `agreement` (share of tokens with equal codes),
-            `feature_std` (of unit predictions, times sqrt(D): 1 when spread, 0 when collapsed),
-            `row_mass_error` (of Sinkhorn's plans, see `hard_codes_and_error`; the larger of the two branches').
+            `loss_target`, `loss_pred`: scalars, cross-entropy of each branch against the codes of the other.
+
+            Without gradient: `prototypes_used` (share of the K chosen by at least one token of this process),
+            `code_entropy` (of the hard codes, divided by log K), `agreement` (share of tokens with equal codes in both
+            branches), `feature_std` (of unit predictions, times sqrt(D): 1 if spread out, 0 if collapsed),
+            `row_mass_error` (see `hard_codes_and_error`; the larger one of the two branches).
         """
         device = predictions.device.type
         is_mixed = torch.is_autocast_enabled(device)
@@ -286,14 +287,13 @@ class SinkhornLoss(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(B*M, K) cosine scores of the video branch and of the projection branch, both in fp32.
 
-        `gradient_dtype` is what their backward pass multiplies in: fp32, or that of the step's autocast.
+        `gradient_dtype` is the precision of the products in their backward pass: fp32, or that of autocast.
         """
         if self.training:
-            with torch.no_grad():  # unit rows, in place, as published; a saved file may hold longer ones
+            with torch.no_grad():  # unit rows, in place, as published; a checkpoint may hold longer ones
                 self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
-            prototypes = self.prototypes
-        else:
-            prototypes = F.normalize(self.prototypes, dim=1)
+
+        prototypes = self.prototypes if self.training else F.normalize(self.prototypes, dim=1)
         predictions = F.normalize(predictions.flatten(0, 1), dim=1)
         targets = F.normalize(targets.flatten(0, 1), dim=1)
         return (
@@ -325,10 +325,10 @@ class SinkhornLoss(nn.Module):
 
 @torch.no_grad()
 def code_statistics(codes_pred: Tensor, codes_target: Tensor, num_prototypes: int) -> dict[str, Tensor]:
-    """Share of prototypes used, entropy of the use over log K, agreement of the branches, from (S,) hard codes."""
+    """`prototypes_used`, `code_entropy` and `agreement` (see `SinkhornLoss.forward`) from (S,) hard codes."""
     counts = torch.zeros(num_prototypes, device=codes_pred.device)
     ones = torch.ones(codes_target.numel(), device=codes_target.device)
-    counts = counts.index_add(0, codes_target, ones)  # not bincount: that one waits for the device
+    counts = counts.index_add(0, codes_target, ones)  # not bincount, which waits for the device
     share = counts / counts.sum()
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
     return {
@@ -340,6 +340,6 @@ def code_statistics(codes_pred: Tensor, codes_target: Tensor, num_prototypes: in
 
 @torch.no_grad()
 def feature_spread(features: Tensor) -> Tensor:
-    """Standard deviation of unit features (B, M, D), mean over channels, times sqrt(D)."""
+    """Standard deviation of unit-length features (B, M, D), averaged over channels, times sqrt(D)."""
     unit = F.normalize(features.detach().float().flatten(0, -2), dim=1)
     return unit.std(dim=0).mean() * unit.shape[1] ** 0.5

@@ -1,4 +1,4 @@
-"""Fills in the masked tokens: a shallow transformer over visible tokens and mask tokens.
+"""The decoder: a shallow transformer over visible tokens and mask tokens.
 
 B clips, V visible and M masked tokens, D encoder width, E output width.
 """
@@ -6,23 +6,26 @@ B clips, V visible and M masked tokens, D encoder width, E output width.
 import torch
 from torch import Tensor, nn
 
-from sigma.models.encoder import init_linear, make_blocks, sinusoid_positions
+from sigma.models.encoder import init_linear, make_blocks
+from sigma.positions import sinusoid_positions
 from sigma.registry import MODELS
 
 
 @MODELS.register_module()
 class MaskedDecoder(nn.Module):
-    """Predicts a vector for every masked token from the visible ones.
+    """Predicts a vector for every masked token.
 
     Args:
-        num_tokens: N of the encoder.
+        num_tokens: Tokens of a whole clip in the encoder.
         in_dims: D.
-        out_dims: E: 256 (SIGMA-MLP), the teacher's width (SIGMA-DINO), 1536 (pixels).
-        embed_dims, depth, num_heads: Size. Published: half the encoder's width, 4 blocks, half its heads.
+        out_dims: E: 256 (SIGMA-MLP), the width of the teacher (SIGMA-DINO), or 1536 (pixels).
+        embed_dims, depth, num_heads: Published: half the encoder's width, 4 blocks, half its heads.
 
-    Source: VideoMAE (arXiv:2203.12602), unchanged in SIGMA. Tokens are joined visible first, masked last; only the
-    masked ones pass the norm and the head.
+    Source: VideoMAE (arXiv:2203.12602), unchanged in SIGMA. Visible tokens come first, masked ones last; only the
+    masked ones go through the norm and the head.
     """
+
+    positions: Tensor  # (N, D)
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class MaskedDecoder(nn.Module):
         self.register_buffer('positions', sinusoid_positions(num_tokens, embed_dims), persistent=False)
 
     def forward(self, tokens: Tensor, visible: Tensor, masked: Tensor) -> Tensor:
-        """Encoder tokens (B, V, D) and both indices (B, V), (B, M) -> predictions (B, M, E)."""
+        """Encoder tokens (B, V, D), indices of visible (B, V) and masked (B, M) tokens -> predictions (B, M, E)."""
         known = self.bridge(tokens)
         known = known + self.positions[visible].to(known.dtype)
         unknown = self.mask_token + self.positions[masked]

@@ -1,8 +1,11 @@
-"""The video transformer: all tokens of a clip, or only those whose index is given.
+"""The video transformer, on all tokens of a clip or only on the visible ones.
 
 B clips, T frames, H and W pixels, T' H' W' tubelet grid, N = T'H'W' tokens (time, row, column), V visible tokens,
 D width, P values of one tubelet.
 """
+
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +13,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from sigma.models.attention import VideoAttention
+from sigma.positions import sinusoid_positions
 from sigma.registry import MODELS
 
 # Sizes of the published models (width, blocks, heads); `tiny` is ours, for CPUs and tests.
@@ -21,42 +25,27 @@ ARCHITECTURES = {
 }
 
 
-def sinusoid_positions(num_positions: int, width: int) -> Tensor:
-    """Fixed positions over the flattened tokens.
-
-    Returns:
-        (num_positions, width) fp32: angle p / 10000^(2 floor(j/2) / width), sine on even j, cosine on odd j.
-
-    Source: VideoMAE (arXiv:2203.12602); one flat axis, not factorised over time and space.
-    """
-    position = torch.arange(num_positions, dtype=torch.float64)[:, None]
-    channel = torch.arange(width, dtype=torch.float64)
-    angle = position / 10000 ** (2 * torch.div(channel, 2, rounding_mode='floor') / width)
-    table = torch.where(channel.long() % 2 == 0, angle.sin(), angle.cos())
-    return table.float()
-
-
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
-    """(B, N, D), (B, V) -> (B, V, D). Static shapes, no wait for the device, unlike a boolean mask."""
+    """(B, N, D), (B, V) -> (B, V, D). Unlike a boolean mask, static shapes and no wait for the device."""
     return torch.gather(tokens, 1, index[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
 def make_blocks(width: int, depth: int, num_heads: int, drop_path_rate: float = 0.0) -> nn.ModuleList:
-    """Pre-norm transformer blocks with VideoMAE's initialisation, drop path growing linearly with depth.
+    """Pre-norm transformer blocks with VideoMAE's initialisation; drop path grows linearly with depth.
 
-    The published attention has a bias on q and v and none on k. timm's has one on all three; we start k's at zero
-    and keep it there (softmax does not see a bias on k anyway).
+    The published attention has a bias on q and v but not on k; timm's has one on all three. We start k's bias at zero
+    and keep it there. (It cancels in the softmax anyway.)
     """
     rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
-    norm = lambda dim, **kwargs: nn.LayerNorm(dim, eps=1e-6, **kwargs)  # noqa: E731
-    blocks = nn.ModuleList(
+    norm: Any = partial(nn.LayerNorm, eps=1e-6)
+    blocks = [
         Block(width, num_heads, qkv_bias=True, drop_path=rate, norm_layer=norm, attn_layer=VideoAttention)
         for rate in rates
-    )
+    ]
     for block in blocks:
         block.apply(init_linear)
-        block.attn.qkv.bias.register_hook(_without_key_part)
-    return blocks
+        block.get_parameter('attn.qkv.bias').register_hook(_without_key_part)
+    return nn.ModuleList(blocks)
 
 
 def _without_key_part(grad: Tensor) -> Tensor:
@@ -65,7 +54,7 @@ def _without_key_part(grad: Tensor) -> Tensor:
 
 
 def init_linear(module: nn.Module) -> None:
-    """Xavier-uniform weights and zero biases for Linear; LayerNorm stays at 1 and 0."""
+    """Xavier-uniform weights and zero biases for Linear layers; LayerNorm keeps ones and zeros."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
@@ -73,7 +62,7 @@ def init_linear(module: nn.Module) -> None:
 
 
 class TubeletEmbedding(nn.Module):
-    """Linear map of each tubelet; weights in the shape of the published Conv3d with kernel = stride."""
+    """Linear map of each tubelet; its weights have the shape of the published Conv3d, where kernel = stride."""
 
     def __init__(self, width: int, tubelet: tuple[int, int, int]) -> None:
         super().__init__()
@@ -81,7 +70,7 @@ class TubeletEmbedding(nn.Module):
         self.proj = nn.Conv3d(3, width, kernel_size=tubelet, stride=tubelet)
 
     def forward(self, clip: Tensor, index: Tensor | None = None) -> Tensor:
-        """(B, 3, T, H, W) -> (B, N, D), or (B, V, D) where `index` (B, V) names the tokens wanted."""
+        """(B, 3, T, H, W) -> (B, N, D), or (B, V, D) of the tokens `index` (B, V)."""
         patches = tubelets(clip, self.tubelet)
         if index is not None:
             patches = gather_tokens(patches, index)
@@ -89,7 +78,7 @@ class TubeletEmbedding(nn.Module):
 
 
 def tubelets(clip: Tensor, tubelet: tuple[int, int, int]) -> Tensor:
-    """(B, C, T, H, W) -> (B, N, C * t * h * w), values ordered channel, time, row, column (as Conv3d weights)."""
+    """(B, C, T, H, W) -> (B, N, C * t * h * w), values ordered channel, time, row, column, as in Conv3d weights."""
     b, c, frames, height, width = clip.shape
     t, h, w = tubelet
     grid = clip.reshape(b, c, frames // t, t, height // h, h, width // w, w)
@@ -102,16 +91,22 @@ class VideoViT(nn.Module):
 
     Args:
         arch: `tiny`, `small`, `base`, `large`, or a dict with `embed_dims`, `depth`, `num_heads`.
-        image_size: Pixels of a side; a multiple of `patch_size`.
-        num_frames: Frames of a clip; a multiple of `tubelet_size`. Other clip lengths work too: positions are
-            the first of the flat axis.
+        image_size: Side length in pixels; a multiple of `patch_size`.
+        num_frames: Frames per clip; a multiple of `tubelet_size`. Other clip lengths work too: a shorter clip takes the
+            first positions, a longer one continues the sinusoid.
+        patch_size, tubelet_size: Side length in pixels and length in frames of a tubelet.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
-        final_norm: LayerNorm after the last block, as in pretraining. Fine-tuning with a mean over tokens drops
-            it and has a norm of its own in the head.
+        final_norm: LayerNorm after the last block, as in pretraining. Fine-tuning on the mean token drops it; its head
+            has its own norm.
 
-    Source: VideoMAE (arXiv:2203.12602); SIGMA uses it unchanged. Blocks are timm's, their
-    attention is that of sigma/models/attention.py.
+    Raises:
+        ValueError: if the architecture is unknown, or tubelets do not fill the clip.
+
+    Source: VideoMAE (arXiv:2203.12602); SIGMA uses it unchanged. The blocks are timm's with our choice of attention
+    kernel (sigma/models/attention.py).
     """
+
+    positions: Tensor  # (N, D)
 
     def __init__(
         self,
@@ -124,11 +119,11 @@ class VideoViT(nn.Module):
         final_norm: bool = True,
     ) -> None:
         super().__init__()
-        size = _architecture(arch)
+        size = architecture(arch)
         if image_size % patch_size or num_frames % tubelet_size:
             raise ValueError(
-                f'VideoViT was asked for {num_frames} frames of {image_size} pixels, which tubelets of '
-                f'{tubelet_size} frames x {patch_size} pixels do not fill; choose multiples of these.'
+                f'VideoViT was asked for {num_frames} frames of {image_size} pixels, but tubelets have {tubelet_size} '
+                f'frames of {patch_size} pixels; choose multiples of these.'
             )
         self.embed_dims = size['embed_dims']
         self.tubelet = (tubelet_size, patch_size, patch_size)
@@ -138,17 +133,18 @@ class VideoViT(nn.Module):
         self.norm = nn.LayerNorm(self.embed_dims, eps=1e-6) if final_norm else nn.Identity()
         positions = sinusoid_positions(self.num_tokens, self.embed_dims)
         self.register_buffer('positions', positions, persistent=False)
+        self.fixed_length = False  # True once weights brought their own positions, which cannot be extended
 
     @property
     def num_tokens(self) -> int:
-        """N of a clip of the declared shape."""
+        """Tokens of a clip of the declared shape."""
         return self.grid[0] * self.grid[1] * self.grid[2]
 
     def forward(self, clip: Tensor) -> Tensor:
         """Normalised clip (B, 3, T, H, W) float -> tokens (B, T', H', W', D).
 
         Raises:
-            ValueError: if the clip's sides differ from those declared, or frames do not fill tubelets.
+            ValueError: if height or width differ from those declared, or the frames do not fill tubelets.
         """
         frames, height, width = clip.shape[2:]
         grid = tuple(side // step for side, step in zip((frames, height, width), self.tubelet))
@@ -160,12 +156,12 @@ class VideoViT(nn.Module):
         return self.encode(clip).unflatten(1, grid)
 
     def encode(self, clip: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Tokens (B, N, D) of the whole clip, or (B, V, D) of the tokens `visible` (B, V) alone.
+        """Tokens (B, N, D) of the whole clip, or (B, V, D) computed from the tokens `visible` (B, V) alone.
 
-        Several masks of a clip, `visible` (B, R, V), give (B*R, V, D): each mask is a sequence of its own.
+        With R masks per clip, `visible` (B, R, V) gives (B*R, V, D): each mask is its own sequence.
 
         Raises:
-            ValueError: if tokens are named of a clip of another shape than declared: their numbers would be others.
+            ValueError: if `visible` is given and the clip has another shape than declared: token numbers would differ.
         """
         if visible is None:
             tokens = self.patch_embed(clip)
@@ -175,7 +171,7 @@ class VideoViT(nn.Module):
             if tuple(clip.shape[2:]) != declared:
                 raise ValueError(
                     f'VideoViT was given clips of {_shape(clip.shape[2:])} with a mask; it is built for '
-                    f'{_shape(declared)}. Let the pipeline give such clips, or set num_frames and image_size there.'
+                    f'{_shape(declared)}. Change the pipeline, or the num_frames and image_size of the encoder.'
                 )
             tokens = self.patch_embed(clip, visible.flatten(1)) + self.positions[visible.flatten(1)]
             tokens = tokens.reshape(-1, visible.shape[-1], self.embed_dims)
@@ -184,10 +180,10 @@ class VideoViT(nn.Module):
         return self.norm(tokens)
 
     def _positions(self, num_tokens: int) -> Tensor:
-        if num_tokens > self.positions.shape[0]:  # a longer clip than declared
-            if getattr(self, 'fixed_length', False):
+        if num_tokens > self.positions.shape[0]:  # the clip is longer than declared
+            if self.fixed_length:
                 raise ValueError(
-                    f'VideoViT was given {num_tokens} tokens; the positions that came with its weights are those of '
+                    f'VideoViT was given {num_tokens} tokens, but its weights brought positions for only '
                     f'{self.positions.shape[0]}.'
                 )
             return sinusoid_positions(num_tokens, self.embed_dims).to(self.positions.device)
@@ -198,7 +194,12 @@ def _shape(sides) -> str:
     return '{} frames of {}x{}'.format(*sides)
 
 
-def _architecture(arch: str | dict) -> dict:
+def architecture(arch: str | dict) -> dict:
+    """`embed_dims`, `depth` and `num_heads` of an architecture, by name or as given.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
     if isinstance(arch, dict):
         return arch
     if arch not in ARCHITECTURES:

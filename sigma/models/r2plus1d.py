@@ -7,12 +7,12 @@ from sigma.registry import MODELS
 
 @MODELS.register_module()
 class R2Plus1D18(nn.Module):
-    """torchvision's `r2plus1d_18` without its pooling and classifier. Names of tensors are torchvision's own.
+    """torchvision's `r2plus1d_18` without its pooling and classifier; tensors keep torchvision's names.
 
-    A clip of 32 frames of 112 x 112 gives 4 x 7 x 7 tokens of width 512; any clip gives
-    (ceil(T / 8), ceil(H / 16), ceil(W / 16)).
+    A clip of 32 frames of 112 x 112 pixels gives 4 x 7 x 7 tokens of width 512; in general
+    (ceil(T / 8), ceil(H / 16), ceil(W / 16)) tokens.
 
-    BatchNorm keeps running statistics in training, as in the published fine-tuning.
+    BatchNorm updates its running statistics in training, as in the published fine-tuning.
 
     Source: A Closer Look at Spatiotemporal Convolutions (arXiv:1711.11248).
     """

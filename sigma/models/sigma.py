@@ -9,10 +9,10 @@ from sigma.registry import MODELS
 
 
 class MaskedVideoModel(BaseModel):
-    """What SIGMA and VideoMAE share: encoder on visible tubelets, decoder for the masked ones, targets for those.
+    """What SIGMA and VideoMAE share: an encoder of visible tubelets, a decoder, and targets for the masked tubelets.
 
     Args:
-        encoder, decoder, projector: Configs. The decoder's `num_tokens`, `in_dims` and `out_dims` follow from the
+        encoder, decoder, projector: Configs. The `num_tokens`, `in_dims` and `out_dims` of the decoder follow from the
             other two.
         data_preprocessor: Config; its grid follows from the encoder.
     """
@@ -31,29 +31,29 @@ class MaskedVideoModel(BaseModel):
         self.decoder = MODELS.build(follows | dict(decoder))
 
     def init_weights(self) -> None:
-        """Parts are initialised when built; a loaded teacher must not be drawn anew."""
+        """Do nothing: parts initialise themselves when built, and a loaded teacher must keep its weights."""
 
     def forward(self, pixels: Tensor, clip: Tensor, visible: Tensor, masked: Tensor, mode: str = 'loss'):
-        """`loss`: dict of losses and diagnostics. `tensor`: tokens (B, T', H', W', D) of the whole clip."""
+        """In mode `loss`, a dict of losses and diagnostics; in mode `tensor`, tokens (B, T', H', W', D) of the clip."""
         if mode == 'tensor':
             return self.encoder(clip)
         if mode == 'loss':
             return self.loss(pixels, clip, visible, masked)
-        raise ValueError(f'{type(self).__name__} was called in mode {mode!r}; it has `loss` and `tensor`.')
+        raise ValueError(f'{type(self).__name__} has no mode {mode!r}; it has `loss` and `tensor`.')
 
     def predictions(self, clip: Tensor, visible: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder tokens (B, V, D) and what the decoder makes of the masked ones, (B, M, E).
+        """Encoder tokens (B, V, D) and the decoder's predictions for the masked tokens (B, M, E).
 
-        Several masks of a clip, (B, R, V) and (B, R, M), are sequences of their own: (B*R, V, D), (B*R, M, E).
+        With R masks per clip, (B, R, V) and (B, R, M), each mask is its own sequence: (B*R, V, D), (B*R, M, E).
         """
         tokens = self.encoder.encode(clip, visible)
         return tokens, self.decoder(tokens, visible.flatten(0, -2), masked.flatten(0, -2))
 
     def targets(self, pixels: Tensor, clip: Tensor, masked: Tensor) -> Tensor:
-        """What the masked tokens (B, M) are to be predicted as, (B, M, E), from one pass of the projector.
+        """Targets (B, M, E) of the masked tokens (B, M), from one pass of the projector.
 
-        Several masks of a clip, (B, R, M), share that pass: all tokens are projected once, then taken for each mask,
-        (B*R, M, E). A departure from SIGMA, which draws one mask a clip.
+        R masks per clip, (B, R, M), share that pass: all tokens are projected once, then picked for each mask,
+        (B*R, M, E). SIGMA itself draws one mask per clip.
         """
         if masked.dim() == 2:
             return self.projector(pixels, clip, masked)
@@ -62,8 +62,8 @@ class MaskedVideoModel(BaseModel):
         return gather_tokens(features, masked.flatten(1)).reshape(-1, masked.shape[-1], features.shape[-1])
 
     def loss(self, pixels: Tensor, clip: Tensor, visible: Tensor, masked: Tensor) -> dict[str, Tensor]:
-        """Losses of one batch; see the subclasses."""
-        raise AssertionError('a subclass says what its loss is')
+        """Losses of one batch; defined by the subclasses."""
+        raise NotImplementedError
 
 
 @MODELS.register_module()
@@ -71,9 +71,9 @@ class SIGMA(MaskedVideoModel):
     """Sinkhorn-guided masked video modelling.
 
     Args:
-        encoder, decoder, projector, data_preprocessor: as in `MaskedVideoModel`; the projector is `MLPProjector`
-            or `ImageProjector`.
-        loss: Config of `SinkhornLoss`, or of `FeatureL2` for the ablation; its `feature_dim` follows from the
+        encoder, decoder, projector, data_preprocessor: As in `MaskedVideoModel`; the projector is an `MLPProjector` or
+            an `ImageProjector`.
+        loss: Config of `SinkhornLoss`, or of `FeatureL2` for the ablation. Its `feature_dim` follows from the
             projector.
 
     Source: Salehi et al., ECCV 2024 (arXiv:2407.15447).
@@ -87,11 +87,12 @@ class SIGMA(MaskedVideoModel):
         """Symmetric cross-entropy of the two branches over the prototypes.
 
         Args:
-            pixels: (B, 3, T, H, W) in [0, 1].    clip: the same, normalised.
-            visible: (B, V) and masked: (B, M) token indices, or (B, R, V) and (B, R, M) of R masks a clip.
+            pixels: (B, 3, T, H, W) in [0, 1].
+            clip: The same, normalised.
+            visible, masked: (B, V) and (B, M) token indices, or (B, R, V) and (B, R, M) with R masks per clip.
 
         Returns:
-            As `SinkhornLoss.forward`; Sinkhorn balances the tokens of all masks together.
+            As `SinkhornLoss.forward`. Sinkhorn balances the tokens of all masks together.
         """
         _, predictions = self.predictions(clip, visible, masked)  # (B*R, M, E)
         return self.sinkhorn_loss(predictions, self.targets(pixels, clip, masked))

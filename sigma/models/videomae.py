@@ -11,10 +11,10 @@ from sigma.registry import MODELS
 
 @MODELS.register_module()
 class VideoMAE(MaskedVideoModel):
-    """Masked autoencoder of standardised pixels.
+    """Masked autoencoder that predicts standardised pixels.
 
     Args:
-        encoder, decoder, data_preprocessor: as in `MaskedVideoModel`.
+        encoder, decoder, data_preprocessor: As in `MaskedVideoModel`.
         projector: `PixelTargets` by default.
 
     Source: Tong et al., NeurIPS 2022 (arXiv:2203.12602).
@@ -27,7 +27,7 @@ class VideoMAE(MaskedVideoModel):
         """Mean squared error over the values of the masked tubelets.
 
         Returns:
-            `loss_pixels` (scalar; 1.0 is what predicting zero gives) and `feature_std` of the visible tokens.
+            `loss_pixels` (scalar; predicting zero gives 1.0) and `feature_std` of the visible tokens.
         """
         tokens, predictions = self.predictions(clip, visible, masked)  # (B*R, V, D), (B*R, M, P)
         with torch.no_grad():

@@ -12,7 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sigma.checkpoints import files as checkpoints
-from sigma.checkpoints.files import read_weights_apart, to_mmaction, to_published
+from sigma.checkpoints.files import read_weights_apart
+from sigma.checkpoints.mmaction import to_mmaction
+from sigma.checkpoints.published import to_published
 from sigma.errors import CheckpointError
 from tests.conftest import assert_one_sentence, call_main
 from tests.sigma.checkpoints.test_checkpoints import Hostile

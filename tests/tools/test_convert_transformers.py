@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sigma.engine.checkpoint import load_encoder
+from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.models import VideoMAE, VideoViT
 from tests.conftest import call_main
 from tests.sigma.checkpoints.test_layouts import moved
@@ -115,7 +115,7 @@ def test_what_they_save_is_ours(kind, pooled, tmp_path, capsys):
     done = call_main(convert.main, capsys, source, out)
     assert done.returncode == 0, done.stderr
     vit = VideoViT(TINY, image_size=64, num_frames=4, final_norm=not pooled).eval()
-    load_encoder(vit, str(out))
+    load_encoder_weights(vit, str(out))
     clip = torch.randn(2, 3, 4, 64, 64)
     theirs = getattr(model, 'videomae', model)(clip.transpose(1, 2)).last_hidden_state
     torch.testing.assert_close(vit.encode(clip), theirs, atol=1e-5, rtol=1e-5)

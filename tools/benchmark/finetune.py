@@ -81,7 +81,7 @@ def build(args: argparse.Namespace, sides: tuple[str, ...] = SIDES) -> dict:
     import torch
 
     import eval.registry  # noqa: F401 - mends what is broken below mmaction2
-    from sigma.checkpoints.files import to_mmaction
+    from sigma.checkpoints.mmaction import to_mmaction
     from sigma.models import VideoViT
     from sigma.models.encoder import ARCHITECTURES
 

@@ -13,16 +13,14 @@ from torch import nn
 
 from sigma.checkpoints import files as checkpoints
 from sigma.checkpoints.files import (
-    encoder_tensors,
-    from_published,
     load_strictly,
     read_training_state,
     read_weights,
     save_tensors,
     save_training_state,
     sha256_of_tensors,
-    to_published,
 )
+from sigma.checkpoints.published import from_published, to_published
 from sigma.errors import CheckpointError
 from tests.sigma.models.test_models import tiny_sigma
 
@@ -91,7 +89,7 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, recwarn):
         ('inside.pth', {'model': {'w': torch.ones(1)}, 'x': Hostile(target)}),
     ):
         torch.save(content, tmp_path / name)
-        with pytest.raises(CheckpointError, match='refused without running it'):
+        with pytest.raises(CheckpointError, match='without running it'):
             read_weights(tmp_path / name)
     (tmp_path / 'old.pkl').write_bytes(pickle.dumps(Hostile(target)))
     with pytest.raises(CheckpointError):
@@ -154,10 +152,10 @@ def test_a_header_that_is_not_ours_is_one_sentence(tmp_path, header):
 def test_loading_names_the_first_keys_that_do_not_fit():
     module = nn.Linear(3, 2)
     with pytest.raises(
-        CheckpointError, match=r'2 keys have no place in Linear, first x.*lacks 1 of its keys there, first bias'
+        CheckpointError, match=r'f.pth .*2 keys .* Linear, first x.*1 of .* Linear .*missing, first bias'
     ):
         load_strictly(module, {'weight': torch.ones(2, 3), 'x': torch.ones(1), 'y': torch.ones(1)}, 'f.pth')
-    with pytest.raises(CheckpointError, match=r'weight is \(5, 3\), wanted \(2, 3\)'):
+    with pytest.raises(CheckpointError, match=r'weight .*\(5, 3\).*\(2, 3\)'):
         load_strictly(module, {'weight': torch.ones(5, 3), 'bias': torch.ones(2)}, 'f.pth')
 
 
@@ -171,15 +169,6 @@ def test_published_layout_round_trips_with_nothing_missing_or_left_over():
     assert set(back) == set(model.state_dict())
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(back[name], tensor)
-
-
-def test_the_encoder_is_found_in_a_whole_model_of_either_layout():
-    model = tiny_sigma()
-    wanted = model.encoder.state_dict()
-    for tensors in (model.state_dict(), to_published(model.state_dict()), wanted):
-        found = encoder_tensors(dict(tensors))
-        assert set(found) == set(wanted)
-        torch.testing.assert_close(found['blocks.0.attn.qkv.bias'], wanted['blocks.0.attn.qkv.bias'])
 
 
 def test_hash_of_tensors_changes_with_one_bit():

@@ -6,12 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sigma.checkpoints.files import to_mmaction, to_published
-from sigma.checkpoints.layouts import from_hf, from_ours, hf_config, inflate, layout_of, to_hf, to_ours, to_timm
-from sigma.engine.checkpoint import load_encoder
+from sigma.checkpoints.encoder import load_encoder_weights
+from sigma.checkpoints.hf import from_hf, hf_config, to_hf
+from sigma.checkpoints.image import inflate, to_timm
+from sigma.checkpoints.layouts import from_ours, layout_of, to_ours
+from sigma.checkpoints.mmaction import to_mmaction
+from sigma.checkpoints.published import to_published
 from sigma.errors import CheckpointError
 from sigma.models import VideoViT
-from sigma.models.encoder import sinusoid_positions
+from sigma.positions import sinusoid_positions
 from tests.sigma.models.test_models import TINY, tiny_sigma, tiny_vit
 
 
@@ -87,7 +90,7 @@ def test_transformers_layout_comes_back_equal_bare_and_whole():
 def test_transformers_files_that_lost_their_biases_are_refused():
     tensors, _ = to_hf(to_ours(tiny_vit().state_dict()))
     lost = {name: tensor for name, tensor in tensors.items() if not name.endswith('_bias')}
-    with pytest.raises(CheckpointError, match='4 of 4 biases of q and v are absent'):
+    with pytest.raises(CheckpointError, match='4 of 4 biases'):
         to_ours(lost)
     renamed = {
         n.replace('q_bias', 'query.bias').replace('v_bias', 'value.bias'): t for n, t in tensors.items()
@@ -105,11 +108,11 @@ def test_config_beside_transformers_weights():
     assert config['decoder_num_attention_heads'] == 2
     assert config['use_mean_pooling'] is False
     json.dumps(config)
-    with pytest.raises(CheckpointError, match='width 32 is no published size: --decoder-heads'):
+    with pytest.raises(CheckpointError, match='width 32 .*--decoder-heads'):
         hf_config(to_ours(tiny_sigma().state_dict()), **sizes)  # a guess would give other predictions, and no error
-    with pytest.raises(CheckpointError, match='--decoder-heads 3 does not divide the width 32'):
+    with pytest.raises(CheckpointError, match='--decoder-heads 3 .*width 32'):
         hf_config(to_ours(tiny_sigma().state_dict()), **sizes, decoder_heads=3)
-    with pytest.raises(CheckpointError, match='width 48 is no published size'):
+    with pytest.raises(CheckpointError, match='width 48 .*--heads'):
         hf_config(to_ours(tiny_vit().state_dict()))
 
 
@@ -127,7 +130,7 @@ def test_tensors_that_fit_no_layout_are_one_sentence(layout, more):
         tensors = {'embeddings.patch_embeddings.projection.weight': torch.zeros(4, 3, 2, 16, 16)} | biases | more
     else:
         tensors = {'patch_embed.proj.weight': torch.zeros(4, 3, 2, 16, 16)} | more
-    with pytest.raises(CheckpointError, match=f'that of the layout {layout}, and other tensors are not'):
+    with pytest.raises(CheckpointError, match=f'layout {layout}'):
         to_ours(tensors)
 
 
@@ -149,15 +152,15 @@ def test_mvd_brings_its_own_positions(tmp_path):
     torch.testing.assert_close(converted.encoder['positions'], positions)
     save_file({k: v.clone() for k, v in tensors.items()}, tmp_path / 'mvd.safetensors')
     loaded = tiny_vit()
-    load_encoder(loaded, str(tmp_path / 'mvd.safetensors'))
+    load_encoder_weights(loaded, str(tmp_path / 'mvd.safetensors'))
     by_hand = moved(tiny_vit())
     by_hand.load_state_dict(vit.state_dict())
     by_hand.positions.copy_(positions)
     torch.testing.assert_close(loaded.eval().encode(clip), by_hand.encode(clip), atol=1e-6, rtol=1e-6)
-    with pytest.raises(ValueError, match='given 16 tokens; the positions .* those of 8'):
+    with pytest.raises(ValueError, match='16 tokens.* 8'):
         loaded(torch.randn(1, 3, 8, 32, 32))
-    with pytest.raises(CheckpointError, match='for 8 tokens, and VideoViT takes 16'):
-        load_encoder(VideoViT(TINY, 32, 8), str(tmp_path / 'mvd.safetensors'))
+    with pytest.raises(CheckpointError, match='8 tokens.*VideoViT has 16'):
+        load_encoder_weights(VideoViT(TINY, 32, 8), str(tmp_path / 'mvd.safetensors'))
     with pytest.raises(CheckpointError, match='positions of its own'):
         from_ours(converted, 'hf')
     with pytest.raises(CheckpointError, match='positions of its own'):
@@ -222,7 +225,7 @@ def test_class_and_register_tokens_have_no_place_and_are_named():
     assert sorted(converted.left_out) == ['cls_token', 'reg_token']
     assert converted.encoder['positions'].shape == (8, 48)
     torch.testing.assert_close(converted.encoder['positions'][:4], converted.encoder['positions'][4:])
-    with pytest.raises(CheckpointError, match='give --inflate FRAMES'):
+    with pytest.raises(CheckpointError, match='--inflate FRAMES'):
         to_ours(model.state_dict())
     for frames in (3, 0, -2):
         with pytest.raises(CheckpointError, match=f'multiple of 2 .found {frames}'):
@@ -235,7 +238,7 @@ def test_positions_of_a_square_image_are_found_beside_those_of_other_tokens():
     found = inflate(state, 4)['positions']
     torch.testing.assert_close(found, state['pos_embed'][0, 5:].repeat(2, 1))
     state['pos_embed'] = torch.randn(1, 22, 48)
-    with pytest.raises(CheckpointError, match='22 positions are those of no square image, with or without 5'):
+    with pytest.raises(CheckpointError, match='22 positions .* 5 '):
         inflate(state, 4)
 
 
@@ -282,12 +285,10 @@ def test_a_decoder_with_gaps_is_refused_where_it_would_be_written():
 
 def test_shapes_of_another_architecture_are_refused():
     gated = tiny_vit().state_dict() | {'blocks.0.mlp.fc2.weight': torch.zeros(48, 96)}
-    with pytest.raises(
-        CheckpointError, match=r'blocks.0.mlp.fc2.weight is \(48, 96\), and \(48, 192\) in a .* plain MLP'
-    ):
+    with pytest.raises(CheckpointError, match=r'blocks.0.mlp.fc2.weight .*\(48, 96\).* \(48, 192\)'):
         to_ours(gated)
     wider = tiny_vit().state_dict() | {'blocks.1.attn.qkv.weight': torch.zeros(100, 48)}
-    with pytest.raises(CheckpointError, match=r'blocks.1.attn.qkv.weight is \(100, 48\), and \(144, 48\)'):
+    with pytest.raises(CheckpointError, match=r'blocks.1.attn.qkv.weight .*\(100, 48\).* \(144, 48\)'):
         to_ours(wider)
 
 
@@ -328,10 +329,10 @@ def test_unknown_and_incomplete_files_are_refused(tmp_path):
 
     stray = tiny_vit().state_dict() | {'blocks.0.attn.gate': torch.ones(3)}
     save_file(stray, tmp_path / 'x.safetensors')
-    with pytest.raises(CheckpointError, match=r'x.safetensors does not fit: 1 keys .* VideoViT, first blocks.0.attn.g'):
-        load_encoder(tiny_vit(), str(tmp_path / 'x.safetensors'))
+    with pytest.raises(CheckpointError, match=r'x.safetensors .* 1 .* keys .*, first blocks.0.attn.g'):
+        load_encoder_weights(tiny_vit(), str(tmp_path / 'x.safetensors'))
     tuned = tiny_vit(final_norm=False).state_dict() | {'head.weight': torch.ones(2, 48)}
     save_file(tuned, tmp_path / 'tuned.safetensors')
     with pytest.raises(CheckpointError, match='first head.weight'):
-        load_encoder(tiny_vit(final_norm=False), str(tmp_path / 'tuned.safetensors'))
-    load_encoder(tiny_vit(final_norm=False), str(tmp_path / 'tuned.safetensors'), drop=('head.',))
+        load_encoder_weights(tiny_vit(final_norm=False), str(tmp_path / 'tuned.safetensors'))
+    load_encoder_weights(tiny_vit(final_norm=False), str(tmp_path / 'tuned.safetensors'), drop=('head.',))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.checkpoints.files import save_tensors
-from sigma.engine.checkpoint import load_encoder
 from sigma.errors import CheckpointError
 from sigma.models import FeatureMapTokens, R2Plus1D18
 
@@ -20,7 +20,7 @@ def reference():
 def test_r2plus1d_gives_the_feature_map_of_torchvision_as_tokens(reference, tmp_path):
     path = save_tensors(tmp_path / 'torchvision.safetensors', reference.state_dict(), {})
     ours = R2Plus1D18().eval()
-    load_encoder(ours, str(path), layout='plain', drop=('fc.',))
+    load_encoder_weights(ours, str(path), layout='plain', drop=('fc.',))
     clip = torch.randn(2, 3, 8, 48, 48)
     with torch.no_grad():
         tokens = ours(clip)
@@ -32,7 +32,7 @@ def test_r2plus1d_gives_the_feature_map_of_torchvision_as_tokens(reference, tmp_
 def test_a_classifier_that_is_not_dropped_is_named(reference, tmp_path):
     path = save_tensors(tmp_path / 'torchvision.safetensors', reference.state_dict(), {})
     with pytest.raises(CheckpointError, match='fc'):
-        load_encoder(R2Plus1D18(), str(path), layout='plain')
+        load_encoder_weights(R2Plus1D18(), str(path), layout='plain')
 
 
 def test_r2plus1d_tokens_of_the_published_clip():
@@ -53,5 +53,5 @@ def test_batch_norm_moves_in_training_and_stands_still_in_testing():
 
 def test_what_is_no_feature_map_is_named():
     backbone = {'type': 'mmaction.VisionTransformer', 'img_size': 32, 'embed_dims': 32, 'depth': 1, 'num_heads': 2}
-    with pytest.raises(ValueError, match=r'VisionTransformer gave \(1, 32\)'):
+    with pytest.raises(ValueError, match=r'VisionTransformer .*\(1, 32\).*return_feat_map'):
         FeatureMapTokens(backbone, 32)(torch.zeros(1, 3, 16, 32, 32))

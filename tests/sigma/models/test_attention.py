@@ -5,15 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sigma.models import ImageProjector, attention
-from sigma.models.attention import Attention, MatrixAttention, VideoAttention, attend, is_fused
+from sigma.models import ImageProjector, cpu_kernels
+from sigma.models.attention import Attention, VideoAttention, attend
+from sigma.models.cpu_kernels import MatrixAttention, is_matrix_faster
 
 HEADS, TOKENS, WIDTH = 3, 20, 8
 
 
 @pytest.fixture(autouse=True)
 def on_a_processor_for_bf16(monkeypatch):
-    monkeypatch.setattr(attention, 'MATRIX_IN_BF16', True)
+    monkeypatch.setattr(cpu_kernels, 'HAS_MATRIX', True)
 
 
 def query_key_value(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -37,7 +38,7 @@ def plainly(query, key, value):
 
 @pytest.mark.parametrize('heads_at_once', [1, 4, 6])  # of 6; 4 leave 2 for the second turn
 def test_the_matrix_gives_the_formulas_numbers_and_gradients(monkeypatch, heads_at_once):
-    monkeypatch.setattr(attention, 'MATRIX_VALUES', heads_at_once * TOKENS**2)
+    monkeypatch.setattr(cpu_kernels, 'MATRIX_VALUES', heads_at_once * TOKENS**2)
     inputs = query_key_value()
     for ours, known in zip(with_gradients(MatrixAttention.apply, inputs), with_gradients(plainly, inputs)):
         torch.testing.assert_close(ours, known, rtol=1e-5, atol=1e-6)
@@ -65,12 +66,12 @@ def test_in_bf16_the_matrix_is_as_near_to_fp32_as_fused_attention():
     ],
 )
 def test_where_attention_is_fused(device, dtype, num_tokens, fused):
-    assert is_fused(device, dtype, num_tokens) == fused
+    assert is_matrix_faster(device, dtype, num_tokens) != fused
 
 
 def test_without_instructions_for_bf16_attention_stays_fused(monkeypatch):
-    monkeypatch.setattr(attention, 'MATRIX_IN_BF16', False)
-    assert is_fused('cpu', torch.bfloat16, 160)
+    monkeypatch.setattr(cpu_kernels, 'HAS_MATRIX', False)
+    assert not is_matrix_faster('cpu', torch.bfloat16, 160)
 
 
 def test_each_way_runs_where_it_is_meant(monkeypatch):

@@ -1,16 +1,19 @@
-"""Laid out weights give what the layers gave before, follow their parameters, and change no name."""
+"""The optional kernels agree with torch's own, follow their parameters, change no name, and can be switched off."""
 
 import copy
+import importlib.util
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from sigma.models import packed  # before timm: mends what is broken below us
-from sigma.models.packed import PackedLinear, pack_linears
+from sigma.models import cpu_kernels  # before timm: it fixes what torchvision lacks
+from sigma.models.cpu_kernels import PackedLinear, pack_linears
 
-needs_packed = pytest.mark.skipif(not packed.HAS_PACKED, reason='this processor has no products in bf16')
+needs_packed = pytest.mark.skipif(not cpu_kernels.HAS_PACKED, reason='this processor has no products in bf16')
 
 
 def encoder(name: str = 'vit_tiny_patch16_224', **options) -> nn.Module:
@@ -110,3 +113,65 @@ def test_where_a_gradient_is_wanted_or_blocks_are_compiled_it_is_torchs_own(call
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         layer(torch.randn(3, 16))
     assert calls == []
+
+
+# --- the switch ---
+
+
+@pytest.fixture
+def switched_on_again():
+    yield
+    cpu_kernels.use_cpu_kernels(True)
+
+
+@needs_packed
+def test_switched_off_it_is_torchs_own_and_the_numbers_agree(calls, switched_on_again):
+    from sigma.models import ImageProjector
+
+    torch.manual_seed(0)
+    projector = ImageProjector('vit_tiny_patch16_224', grid=(1, 4, 4), image_size=64, random_weights=True)
+    clip = torch.randn(2, 3, 2, 64, 64)
+    exact = projector.features(clip)
+    with torch.autocast('cpu', torch.bfloat16):
+        fast = projector.features(clip).float()
+        num_calls = len(calls)
+        cpu_kernels.use_cpu_kernels(False)
+        own = projector.features(clip).float()
+    assert num_calls == len(calls) == 48
+    error, own_error = ((x - exact).norm() / exact.norm() for x in (fast, own))
+    assert 0 < error < 1.2 * own_error < 0.02
+
+
+def test_with_and_without_the_kernels_attention_agrees(monkeypatch, switched_on_again):
+    from sigma.models.attention import attend
+
+    monkeypatch.setattr(cpu_kernels, 'HAS_MATRIX', True)
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, 20, 8).bfloat16().requires_grad_() for _ in range(3)]
+    found = []
+    for enabled in (True, False):
+        cpu_kernels.use_cpu_kernels(enabled)
+        assert cpu_kernels.is_matrix_faster('cpu', torch.bfloat16, 20) == enabled
+        out = attend(*inputs)
+        found.append([x.float() for x in (out.detach(), *torch.autograd.grad(out.square().sum(), inputs))])
+    for ours, own in zip(*found):
+        assert (ours - own).norm() / own.norm() < 0.02
+
+
+@pytest.mark.parametrize(('value', 'enabled'), [('0', False), ('1', True), (None, True)])
+def test_the_environment_variable_switches_them_off(monkeypatch, value, enabled):
+    monkeypatch.delenv('SIGMA_CPU_KERNELS', raising=False)
+    if value is not None:
+        monkeypatch.setenv('SIGMA_CPU_KERNELS', value)
+    spec = importlib.util.spec_from_file_location('fresh_cpu_kernels', cpu_kernels.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    fresh.HAS_MATRIX = True
+    assert fresh.is_matrix_faster('cpu', torch.bfloat16, 20) == enabled
+
+
+def test_nothing_else_calls_private_operators_of_torch():
+    private = re.compile(r'torch\._[a-z]|torch\.ops\.\w+\._|torch\._C')
+    root = Path(__file__).resolve().parents[3] / 'sigma'
+    found = [str(path.relative_to(root)) for path in root.rglob('*.py') if private.search(path.read_text())]
+    assert found == ['models/cpu_kernels.py']
