@@ -1,14 +1,14 @@
-"""Imports what cells need, then forks one for every order. `eval/matrix/executors/forks.py` starts it and speaks
-with it.
+"""Server that imports what cells need once, then forks a process for each cell. Internal: the matrix starts it
+(`eval/matrix/executors/forks.py`).
 
 python eval/serve_cells.py FILE_DESCRIPTOR MODULE ...
 
-Orders come by standard input, a line of JSON each (`eval.matrix.executors.forks.Order`). Answers go to the file
-descriptor: [number, process, null] when a fork starts, [number, process, exit status] when it ends, minus the signal
-that ended it. It ends with its input, or with the matrix that started it, and its forks with it. A fork is this very
-program going on as `eval/run_cell.py`: it has no parent's loop to come back to.
+Orders arrive on standard input, one line of JSON each (`eval.matrix.executors.forks.Order`). Answers go to the file
+descriptor: [number, pid, null] when a fork starts, [number, pid, exit status] when it ends. The exit status is minus
+the number of the signal that ended it. The server ends when its input closes or the matrix dies, and its forks end
+with it. A fork leaves the server's loop and goes on as `eval/run_cell.py`.
 
-Nothing here may touch a GPU before the fork. Where an import does so all the same, the fork starts a new program.
+Nothing here may use a GPU before the fork. If an import does, the fork starts a new Python instead.
 """
 
 import atexit
@@ -21,41 +21,44 @@ import select
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 
 def main() -> int:
-    """Serve; in a fork, be a cell."""
+    """Serve until the input closes; in a fork, run the cell."""
     from eval import run_cell
 
     run_cell.die_with_parent()
     answers, *modules = sys.argv[1:]
     preload(modules)
     order = serve(int(answers))
-    return 0 if order is None else leave(be_a_cell(order))
+    if order is not None:
+        leave(be_a_cell(order))
+    return 0
 
 
 def preload(modules: list[str]) -> None:
-    """Import; what fails is imported again by the cell that needs it, and its log says why it cannot be."""
+    """Import modules. A failure is ignored: the cell that needs the module imports it again and logs the reason."""
     from eval import run_cell
 
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    run_cell.git_state()  # of the code as it is read now, and not of what lies here when a cell ends
+    run_cell.git_state()  # cached now: the commit of the code that was imported, even if files change later
     gc.collect()
-    gc.freeze()  # the collector of a fork leaves what is shared where it is
+    gc.freeze()  # the garbage collector of a fork then leaves the shared memory pages alone
 
 
 def serve(answers: int) -> dict | None:
-    """Fork for orders until the input ends; None then, and in a fork its order."""
+    """Fork for each order until the input closes. Returns None in the server, and its order in a fork."""
     wake, woken = os.pipe()
     for end in (wake, woken):
         os.set_blocking(end, False)
     interrupt = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the matrix decides what becomes of cells
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the matrix stops the cells
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-    running: dict[int, int] = {}  # number of a fork -> its process
+    running: dict[int, int] = {}  # number of a fork -> its pid
     parent, rest = os.getpid(), b''
     while True:
         ready, _, _ = select.select([0, wake], [], [])
@@ -86,7 +89,7 @@ def serve(answers: int) -> dict | None:
 
 
 def tell_ended(running: dict[int, int], answers: int) -> None:
-    """Answer for every fork that has ended."""
+    """Send the exit status of every fork that has ended."""
     for number, pid in list(running.items()):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -94,13 +97,13 @@ def tell_ended(running: dict[int, int], answers: int) -> None:
             tell(answers, number, pid, os.waitstatus_to_exitcode(status))
 
 
-def tell(answers: int, *what) -> None:
-    """One line, whole."""
+def tell(answers: int, *what: int | None) -> None:
+    """Send one answer as a whole line."""
     os.write(answers, json.dumps(what).encode() + b'\n')
 
 
 def be_a_cell(order: dict) -> int:
-    """In a fork: output to the cell's log, its device, and then what `eval/run_cell.py` does; the exit status."""
+    """In a fork: set log, device and arguments, then run `eval/run_cell.py`. Returns its exit status."""
     from eval import run_cell
 
     os.chdir(order['cwd'])
@@ -120,9 +123,9 @@ def be_a_cell(order: dict) -> int:
     return run_cell.guarded()
 
 
-def leave(status: int) -> None:
-    """End a fork as `multiprocessing` ends its own: without taking apart, object by object, what was imported."""
-    threading._shutdown()
+def leave(status: int) -> NoReturn:
+    """End a fork the way `multiprocessing` does, without the slow teardown of every imported module."""
+    threading._shutdown()  # type: ignore[attr-defined]  # private, but what multiprocessing calls
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -130,7 +133,7 @@ def leave(status: int) -> None:
 
 
 def gpu_is_lost() -> bool:
-    """Whether this fork cannot use a GPU, since its parent has."""
+    """Whether this fork cannot use a GPU because the server has already used one."""
     torch = sys.modules.get('torch')
     return torch is not None and torch.cuda._is_in_bad_fork()
 

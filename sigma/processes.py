@@ -1,4 +1,7 @@
-"""Work in several processes, and the progress bar beside it. Standard library and rich alone."""
+"""A pool of processes, and a progress bar. Needs only the standard library and rich.
+
+Why not a library's pool: docs/design.md, "Libraries that were tried".
+"""
 
 import multiprocessing
 import os
@@ -14,30 +17,35 @@ from multiprocessing import connection
 
 @dataclass(frozen=True)
 class ProcessDied:
-    """Stands for a result when a job's process died: killed, or crashed in a library."""
+    """The result of a job whose process died: it was killed, or a library crashed."""
 
-    exit_code: int  # negative: the signal that ended it
+    exit_code: int  # negative: minus the signal that ended it
 
 
-_READY = 'ready'  # a worker's first word
+_READY = 'ready'  # the first message of every worker
 
 
 def num_cpus() -> int:
-    """CPUs this process may use."""
+    """Number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def in_processes(function: Callable, jobs: Iterable, workers: int | None = None) -> Iterator[tuple]:
-    """Call `function(job)` for every job in separate processes, and yield (job, result) as they finish.
+    """Call `function(job)` for every job in worker processes. Yields (job, result) pairs as jobs finish.
 
-    A process that dies takes no other job with it. Its job is tried once more; if that dies too, the result is a
-    ProcessDied. An exception in `function` ends the run and is raised here.
+    A worker that dies takes no other job with it. Its own job is tried once more. If that attempt dies too, the result
+    is a ProcessDied. Closing the iterator, or Ctrl-C, ends all workers.
 
     Args:
-        function: Importable by name; it and the jobs are pickled.
-        workers: Processes; None takes one a CPU at hand.
+        function: Must be importable by name. The function, the jobs and the results are pickled.
+        jobs: One argument each.
+        workers: Number of processes (default: one per CPU, at most one per job).
+
+    Raises:
+        Exception: whatever `function` raises. The run ends there.
+        RuntimeError: if no worker can start, e.g. because the main script is read from standard input.
     """
-    context = multiprocessing.get_context('spawn')  # clean of the parent's threads and locks
+    context = multiprocessing.get_context('spawn')  # a fork would inherit the parent's threads and locks
     waiting = deque((job, 0) for job in jobs)
     workers = max(1, min(workers or num_cpus(), len(waiting)))
     crew, idle, busy, any_ready = {}, [], {}, False
@@ -56,8 +64,8 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
                     del busy[pipe]
                     if not any_ready:
                         raise RuntimeError(
-                            f'worker processes do not start (exit code {exit_code}): the main script must be a file, '
-                            "its own calls under if __name__ == '__main__'"
+                            f'Worker processes cannot start (exit code {exit_code}). The main script must be a file '
+                            "that makes its own calls under if __name__ == '__main__'."
                         ) from None
                     if num_deaths:
                         yield job, ProcessDied(exit_code)
@@ -95,13 +103,13 @@ def _dismiss(pipe, process) -> int:
 
 
 def _send(pipe, job) -> None:
-    with suppress(OSError):  # it died while idle: the reading end says so next
+    with suppress(OSError):  # the worker died while idle: the next read reports it
         pipe.send(job)
 
 
 def _serve(function: Callable, pipe) -> None:
-    """A worker's life: take a job, answer (is_error, result), until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    """Main loop of a worker: receive a job, send (is_error, result), until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the workers
     pipe.send(_READY)
     while True:
         try:
@@ -117,10 +125,15 @@ def _serve(function: Callable, pipe) -> None:
 
 @contextmanager
 def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[[], None]]:
-    """A bar on stderr with the time left; where stderr is no terminal, a plain line every ten seconds.
+    """Show progress on stderr with the time left: a bar in a terminal, else a plain line every ten seconds.
+
+    Args:
+        text: What is being done.
+        total: Number of steps.
+        show: False shows nothing.
 
     Yields:
-        A function to be called after each of the `total` steps.
+        A function to call after each step.
     """
     if not show or total == 0:
         yield lambda: None

@@ -1,8 +1,10 @@
 """The arrows of DESIGN.md, drawn from the code."""
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,92 @@ def test_a_protocol_does_not_wait_for_the_imports_of_the_others():
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['eval.protocols.finetune']"
+
+
+# --- all arrows between modules: no circle, and not many between the rooms of eval -----
+
+MOST_ARROWS = 40
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Name -> file of every module of ours."""
+    found = {}
+    for path in sorted(path for top in ('sigma', 'eval', 'tools') for path in (root / top).rglob('*.py')):
+        parts = path.relative_to(root).with_suffix('').parts
+        found['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return found
+
+
+def nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, functions included; not what stands under `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith('TYPE_CHECKING'):
+            children: list[ast.AST] = list(node.orelse)
+        else:
+            children = [node]
+        for child in children:
+            yield child
+            yield from nodes_that_run(child)
+
+
+def arrows(found: dict[str, Path]) -> dict[str, set[str]]:
+    """Module -> those of the given modules that it imports anywhere.
+
+    A package that Python runs on the way to one of its modules is no arrow.
+    """
+    drawn = {}
+    for name, path in found.items():
+        named = set()
+        package = name if path.name == '__init__.py' else name.rpartition('.')[0]
+        for node in nodes_that_run(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+                base = '.'.join([*above, *filter(None, [node.module])])
+                # `from eval.matrix.executors import forks` names a module, `from eval.records import Record` a class.
+                whole = {f'{base}.{alias.name}' for alias in node.names}
+                named |= {one if one in found else base for one in whole}
+        drawn[name] = (named & set(found)) - {name}
+    return drawn
+
+
+def circle(drawn: dict[str, set[str]]) -> list[str]:
+    """Modules of one circle, each imported by the next; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(drawn).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_two_modules_import_each_other_even_through_others():
+    assert not circle(arrows(modules(ROOT)))
+
+
+def test_few_arrows_between_the_rooms_of_eval():
+    def room(module: str) -> str:
+        return '.'.join(module.split('.')[:2])
+
+    drawn = {(room(a), room(b)) for a, others in arrows(modules(ROOT)).items() for b in others}
+    between = sorted((a, b) for a, b in drawn if a != b and a.startswith('eval.') and b.startswith('eval.'))
+    print(f'{len(between)} arrows between the rooms of eval (at most {MOST_ARROWS}):')
+    print('\n'.join(f'  {a} -> {b}' for a, b in between))
+    assert len(between) <= MOST_ARROWS
+
+
+@pytest.mark.parametrize(
+    ('last', 'expected'),
+    [
+        ('def late():\n    from eval import a\n', {'eval.a', 'eval.b', 'eval.c'}),
+        ('def late():\n    from .a import x\n', {'eval.a', 'eval.b', 'eval.c'}),
+        ('from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import eval.a\n', set()),
+        ('import eval\n', set()),  # the package itself imports none of them
+    ],
+)
+def test_a_circle_is_found_wherever_the_import_stands(tmp_path, last, expected):
+    texts = {'__init__': '', 'a': 'from eval.b import x\n', 'b': 'import eval.c\n', 'c': last}
+    (tmp_path / 'eval').mkdir()
+    for name, text in texts.items():
+        (tmp_path / 'eval' / f'{name}.py').write_text(text)
+    assert set(circle(arrows(modules(tmp_path)))) == expected

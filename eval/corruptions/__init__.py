@@ -9,7 +9,7 @@ One file a family; the constants stand at the head of each function, with their 
 
 from eval.corruptions import block, blur, camera, codec, digital, mixed, noise, temporal, weather  # noqa: F401 - enters
 from eval.corruptions.codec import reencode
-from eval.corruptions.registry import (
+from eval.corruptions.corruption import (
     CORRUPTIONS,
     FAMILIES,
     SUITES,

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from eval.corruptions.blur import motion_blurred
-from eval.corruptions.registry import Draws, register
+from eval.corruptions.corruption import Draws, register
 
 TAL_C = 'THUMOS14-C, Alvin-Zeng/temporal-robustness-benchmark, extract_corrupted_feature_code'
 LENGTHS = (0.01, 0.05, 0.10)

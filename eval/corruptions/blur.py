@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from eval.corruptions.corruption import Draws, register
 from eval.corruptions.noise import IMAGENET_C
-from eval.corruptions.registry import Draws, register
 
 
 def gaussian_blurred(picture: np.ndarray, sigma: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from eval.corruptions.registry import Draws, register
+from eval.corruptions.corruption import Draws, register
 
 UCF_P = 'UCF101-P, Maddy12/ActionRecognitionRobustnessEval, core/video_perturb.py'
 

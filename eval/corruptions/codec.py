@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from eval.corruptions.registry import Draws, check_frames, register
+from eval.corruptions.corruption import Draws, check_frames, register
 from eval.corruptions.weather import KINETICS_C
 
 CODING_FPS = 25

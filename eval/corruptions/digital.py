@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import fft
 
+from eval.corruptions.corruption import Draws, register
 from eval.corruptions.noise import IMAGENET_C
-from eval.corruptions.registry import Draws, register
 
 
 @register(

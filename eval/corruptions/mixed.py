@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.corruptions.camera import UCF_P
-from eval.corruptions.registry import CORRUPTIONS, Corruption, Draws, register
+from eval.corruptions.corruption import CORRUPTIONS, Corruption, Draws, register
 
 SUITE = 'ucf-p'
 SPATIAL_TRAINED = ('speckle_noise', 'gaussian_noise', 'random_rotation')

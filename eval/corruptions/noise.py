@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
-from eval.corruptions.registry import Draws, register, to_bytes
+from eval.corruptions.corruption import Draws, register, to_bytes
 
 IMAGENET_C = 'ImageNet-C, hendrycks/robustness, corruptions.py'
 POISSON_BITS = 14  # a table of 256 x 16384 bytes a level; with 16 bits it would leave the cache

@@ -7,7 +7,7 @@ from functools import wraps
 import numpy as np
 
 from eval.corruptions.camera import UCF_P
-from eval.corruptions.registry import CORRUPTIONS, Draws, register, register_order
+from eval.corruptions.corruption import CORRUPTIONS, Draws, register, register_order
 
 OURS = 'no published setting; levels are ours'
 KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_mini_kinetics_c.py'

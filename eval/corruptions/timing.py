@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from eval.corruptions.registry import CORRUPTIONS, get_corruption
+from eval.corruptions.corruption import CORRUPTIONS, get_corruption
 
 
 def sample_frames(num_frames: int, height: int, width: int | None = None) -> np.ndarray:

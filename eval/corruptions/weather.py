@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from eval.corruptions.blur import gaussian_blurred, motion_blurred, zoomed
+from eval.corruptions.corruption import Draws, register, to_bytes
 from eval.corruptions.noise import IMAGENET_C
-from eval.corruptions.registry import Draws, register, to_bytes
 
 KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_mini_ssv2_c.py'
 PLASMA_SIDE = 256

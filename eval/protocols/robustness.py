@@ -49,7 +49,7 @@ from eval.cells import claims
 from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.machine import num_workers
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
-from eval.corruptions.registry import LEAST_SIDE
+from eval.corruptions.corruption import LEAST_SIDE
 from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
 from eval.features.clips import build_encoder
 from eval.features.views import describe_sampling

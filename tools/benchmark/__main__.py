@@ -1,4 +1,4 @@
-"""Speed and memory against what others would use. A sub-command a question; each prints both sides and their ratio.
+"""Speed and memory of our code against what others would use. One sub-command per question.
 
     python -m tools.benchmark finetune [--arch base] [--frames 16] [--size 224] [--batch 8] [--steps 10] [--device cuda]
     python -m tools.benchmark corruptions [--size 256] [--frames 16] [--names fog rain]
@@ -9,17 +9,17 @@
     python -m tools.benchmark matrix [--kind light|torch|finetune] [--cells 6] [--no-forks]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
-`TimeSformerHead` with the same weights, on the same batch, neither with gradient checkpointing. Steps of the two
-alternate, so that what else the machine does falls on both. Memory is measured in a process of its own for each:
-the allocator's peak on a GPU, the resident peak of the process on a CPU (its imports included, and beside it without
-them). Goals on a GPU, ViT-B 16x224: at most 0.8 of the time and 0.6 of the memory.
+`TimeSformerHead`, with the same weights on the same batch, both without gradient checkpointing. Steps of the two
+alternate, so that other load on the machine falls on both. Memory is measured in a separate process per side: the
+allocator's peak on a GPU, the peak of resident memory on a CPU, with and without imports. Goals on a GPU, ViT-B 16x224:
+at most 0.8 of the time and 0.6 of the memory.
 
-`corruptions`: milliseconds that a frame takes on one core, over all severities. Goals: none above 15, median at most 3.
-`pretrain`: our pretraining step against the same step written plainly, and operations a second against the peak;
-`sinkhorn`: the codes alone (tools/benchmark/pretrain.py). `input`: clips a second and core of a config's pipeline by
-decoder, what bounds its training, and the remedy (tools/benchmark/input.py). `localization`: extraction of sliding
-clips, the metric, and the memory of the head (tools/benchmark/localization.py). `matrix`: what a cell costs beyond its
-own work (tools/benchmark/matrix.py); goal: at most 1 s.
+`corruptions`: ms per frame on one core, over all severities. Goals: at most 15 for each, median at most 3.
+`pretrain`: our pretraining step against a plain version of it, and the share of the device's peak.
+`sinkhorn`: only the Sinkhorn codes.
+`input`: clips per second and core of a config, by decoder; what limits its training; the remedy.
+`localization`: extraction of sliding clips, the metric, and the memory of the head.
+`matrix`: overhead of a cell. Goal: at most 1 s.
 """
 
 import argparse
@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, return the exit status."""
+    """Measure and print. Returns the exit status."""
     args = parse(argv)
     try:
         args.run(args)
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     from tools.benchmark.corruptions import add_corruptions
     from tools.benchmark.finetune import add_finetune
     from tools.benchmark.input import add_input

@@ -3,40 +3,45 @@
 import argparse
 import gc
 import json
-import os
 import statistics
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-from tools.benchmark.common import BenchmarkError, resident_bytes
+from tools.benchmark.common import (
+    BenchmarkError,
+    add_device,
+    check_counts,
+    choose_device,
+    device_name,
+    held_bytes,
+    memory_in_own_process,
+    peak_bytes,
+    timed_in_turn,
+)
 
-MAIN = Path(__file__).with_name('__main__.py')
 NUM_CLASSES = 174  # of Something-Something v2
 TIME_GOAL, MEMORY_GOAL = 0.8, 0.6
 SIDES = ('ours', 'mmaction2')
+SETTINGS = ('arch', 'frames', 'size', 'batch', 'device', 'precision')
 
 
 def add_finetune(commands) -> None:
-    """The sub-command."""
-    finetune = commands.add_parser('finetune', help='a fine-tuning step against mmaction2')
-    finetune.add_argument('--arch', default='base', help='tiny, small, base or large')
-    finetune.add_argument('--frames', type=int, default=16)
-    finetune.add_argument('--size', type=int, default=224, help='pixels of a side')
-    finetune.add_argument('--batch', type=int, default=8)
-    finetune.add_argument('--steps', type=int, default=10, help='timed steps of each')
-    finetune.add_argument('--device', choices=('cuda', 'cpu'), help='default: cuda where there is one')
-    finetune.add_argument('--precision', choices=('fp32', 'bf16'), help='default: bf16 on cuda, fp32 on a cpu')
-    finetune.add_argument('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
-    finetune.set_defaults(run=run)
+    """Add the sub-command `finetune`."""
+    parser = commands.add_parser('finetune', help="one fine-tuning step against mmaction2's")
+    add = parser.add_argument
+    add('--arch', default='base', help='size of the ViT: tiny, small, base or large')
+    add('--frames', type=int, default=16, help='frames per clip')
+    add('--size', type=int, default=224, help='height and width of a frame, in pixels')
+    add('--batch', type=int, default=8, help='clips per step')
+    add('--steps', type=int, default=10, help='timed steps per side')
+    add_device(add)
+    add('--precision', choices=('fp32', 'bf16'), help='default: bf16 on cuda, fp32 on cpu')
+    add('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure and print; or, in a process of its own, the memory of one side."""
-    import torch
-
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    """Measure and print. With --memory-of, print only the memory of one side, as JSON."""
+    check_counts(args, 'batch', 'steps')
+    choose_device(args)
     args.precision = args.precision or ('bf16' if args.device == 'cuda' else 'fp32')
     if args.memory_of:
         print(json.dumps(memory_of(args, args.memory_of)))
@@ -45,30 +50,25 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> dict:
-    """Seconds a step and bytes of both sides, and the largest difference of their logits."""
-    import torch
+    """Measure both sides.
 
-    for name in ('batch', 'steps'):
-        if getattr(args, name) < 1:
-            raise BenchmarkError(f'--{name} {getattr(args, name)} was asked; at least 1 is needed.')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise BenchmarkError('--device cuda was asked, but torch finds no GPU; take --device cpu.')
+    Returns:
+        `seconds`: side -> median seconds per step; `memory`: side -> what `memory_of` returns; `difference`: largest
+        difference between the logits of the two.
+    """
     models, batch = build(args), make_batch(args)
     difference = largest_difference(models, batch)
-    steps = {side: Step(model, batch, args) for side, model in models.items()}
-    seconds = {side: [] for side in SIDES}
-    for number in range(-2, args.steps):  # two to warm up
-        for side in SIDES if number % 2 else SIDES[::-1]:
-            taken = steps[side].timed()
-            if number >= 0:
-                seconds[side].append(taken)
+    steps = {side: Step(models[side], batch, args) for side in SIDES}
+    seconds, _ = timed_in_turn(steps, args.steps, args.device)
     del models, steps, batch
     gc.collect()
     if args.device == 'cuda':
+        import torch
+
         torch.cuda.empty_cache()
     return {
         'seconds': {side: statistics.median(values) for side, values in seconds.items()},
-        'memory': {side: memory_in_its_own_process(args, side) for side in SIDES},
+        'memory': {side: memory_in_own_process('finetune', side, args, SETTINGS) for side in SIDES},
         'difference': difference,
     }
 
@@ -77,10 +77,10 @@ def compare(args: argparse.Namespace) -> dict:
 
 
 def build(args: argparse.Namespace, sides: tuple[str, ...] = SIDES) -> dict:
-    """Both models with the same weights, by side."""
+    """side -> model on the device, in training mode; both have the same weights."""
     import torch
 
-    import eval.registry  # noqa: F401 - mends what is broken below mmaction2
+    import eval.registry  # noqa: F401 - patches what mmaction2 needs
     from sigma.checkpoints.mmaction import to_mmaction
     from sigma.models import VideoViT
     from sigma.models.encoder import ARCHITECTURES
@@ -116,7 +116,7 @@ def _our_head(width: int):
 
 
 def make_batch(args: argparse.Namespace) -> tuple:
-    """A normalised clip (B, 3, T, H, W) of noise and its labels."""
+    """Clips of noise (B, 3, T, H, W), float32, and labels (B,)."""
     import torch
 
     torch.manual_seed(1)
@@ -125,7 +125,7 @@ def make_batch(args: argparse.Namespace) -> tuple:
 
 
 def largest_difference(models: dict, batch: tuple) -> float:
-    """Between the logits of both sides, in fp32."""
+    """Largest absolute difference between the logits of both sides, in fp32."""
     import torch
 
     with torch.no_grad():
@@ -134,24 +134,17 @@ def largest_difference(models: dict, batch: tuple) -> float:
 
 
 class Step:
-    """A training step of one side."""
+    """A training step of one side: forward, backward, AdamW."""
 
     def __init__(self, model, batch: tuple, args: argparse.Namespace) -> None:
         import torch
 
-        self.model, self.batch, self.device = model, batch, args.device
+        self.model, self.batch = model, batch
         self.autocast = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == 'bf16')
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
 
-    def timed(self) -> float:
-        """Seconds of a step, until the device has done it."""
-        begun = time.perf_counter()
-        self()
-        self._wait()
-        return time.perf_counter() - begun
-
     def __call__(self) -> None:
-        """Forward, backward, optimizer."""
+        """Take one step."""
         import torch.nn.functional as F
 
         clip, labels = self.batch
@@ -161,55 +154,29 @@ class Step:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _wait(self) -> None:
-        if self.device == 'cuda':
-            import torch
-
-            torch.cuda.synchronize()
-
 
 # --- memory -----
 
 
-def memory_in_its_own_process(args: argparse.Namespace, side: str) -> dict[str, int]:
-    """`memory_of` in a fresh process, where nothing else has been."""
-    command = [sys.executable, str(MAIN.resolve()), 'finetune', '--memory-of', side]
-    for name in ('arch', 'frames', 'size', 'batch', 'device', 'precision'):
-        command += [f'--{name}', str(getattr(args, name))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}, out of memory?']
-        raise BenchmarkError(f'the memory of {side} could not be measured: {words[-1]}')
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 def memory_of(args: argparse.Namespace, side: str) -> dict[str, int]:
-    """Peak bytes of two steps of one side (`peak`), and what the process held before its model was built (`before`)."""
-    import torch
-
-    build(argparse.Namespace(**vars(args) | {'arch': 'tiny', 'frames': 2, 'size': 16}), (side,))  # imports all
+    """Bytes held at most during two steps of one side (`peak`), and before its model was built (`before`)."""
+    build(argparse.Namespace(**vars(args) | {'arch': 'tiny', 'frames': 2, 'size': 16}), (side,))  # imports everything
     gc.collect()
-    before = resident_bytes('VmRSS') if args.device == 'cpu' else torch.cuda.memory_allocated()
+    before = held_bytes(args.device)
     step = Step(build(args, (side,))[side], make_batch(args), args)
-    for _ in range(2):  # the optimizer's moments are there from the second on
+    for _ in range(2):  # the optimizer allocates its moments in the first
         step()
-    return {
-        'peak': resident_bytes('VmHWM') if args.device == 'cpu' else torch.cuda.max_memory_allocated(),
-        'before': before,
-    }
+    return {'peak': peak_bytes(args.device), 'before': before}
 
 
 # --- printing -----
 
 
 def print_report(args: argparse.Namespace, found: dict) -> None:
-    """Both sides, then ours divided by theirs."""
-    import torch
-
-    device = torch.cuda.get_device_name() if args.device == 'cuda' else f'cpu, {torch.get_num_threads()} threads'
+    """Print both sides, then ours divided by theirs."""
     print(
         f'fine-tuning step, ViT {args.arch}, {args.frames} frames of {args.size}x{args.size}, batch {args.batch}, '
-        f'{args.precision}, {device}, torch {torch.__version__}, median of {args.steps} steps'
+        f'{args.precision}, {device_name(args.device)}, median of {args.steps} steps'
     )
     seconds, memory = found['seconds'], found['memory']
     for side in SIDES:

@@ -1,9 +1,8 @@
-"""`python -m tools.benchmark input`: clips a second and core of a pretraining config by decoder, and what bounds the
-training.
+"""`python -m tools.benchmark input`: how fast each decoder feeds a pretraining config, and what limits the training.
 
-Each clip goes through the config's own pipeline in this process, on one core and without a cache, as in one worker of
-the loader; time is kept apart for decoding, for cropping and resizing, and for the rest. What the device could take is
-given (`--device-clips`, from `python -m tools.benchmark pretrain`) or follows from the operations of a clip
+Each clip goes through the config's pipeline in this process, on one core and without a cache, like in one worker of the
+loader. Time is split into decoding, cropping and resizing, and the rest. How many clips the device takes is given by
+`--device-clips` (measure it with `python -m tools.benchmark pretrain`), or estimated from the operations of a clip
 (sigma/flops.py).
 """
 
@@ -12,6 +11,9 @@ import math
 import os
 import time
 from collections.abc import Callable
+from typing import Any
+
+from tools.benchmark.common import BenchmarkError, option
 
 DECODING = ('OpenVideo', 'DecodeFrames', 'DecodeFramesAndVectors')
 RESIZING = ('MultiScaleCrop', 'ResizeSquare')
@@ -19,20 +21,20 @@ PARTS = ('decode', 'resize', 'other')
 
 
 def add_input(commands) -> None:
-    """Options of `input`."""
-    parser = commands.add_parser('input', help='clips a second and core of a config, and what bounds its training')
+    """Add the sub-command `input`."""
+    parser = commands.add_parser('input', help='clips per second and core of a config, and what limits its training')
     add = parser.add_argument
-    add('configs', nargs='+', metavar='CONFIG', help='of a pretraining')
-    add('--card', help="dataset card to read instead of the config's (a name or a path)")
-    add('--decoders', nargs='+', choices=('decord', 'pyav'), default=['decord', 'pyav'])
-    add('--clips', type=int, default=32, help='clips of each decoder')
-    add('--cores', type=int, help='for the loaders of one device (default: those this process may use)')
-    add('--device-clips', type=float, help='clips a second that the device takes (default: by formula, on an H100)')
+    add('configs', nargs='+', metavar='CONFIG', help='pretraining configs')
+    add('--card', help="dataset card to read instead of the config's: a name or a path")
+    add('--decoders', nargs='+', choices=('decord', 'pyav'), default=['decord', 'pyav'], help='default: both')
+    add('--clips', type=int, default=32, help='clips to read per decoder')
+    add('--cores', type=int, help='CPU cores for the loaders of one device (default: all that this process may use)')
+    add('--device-clips', type=float, help='clips per second that the device takes (default: estimated for an H100)')
     parser.set_defaults(run=run_input, device=None, precision=None)
 
 
 def run_input(args: argparse.Namespace) -> None:
-    """Print, for each config, the rate of each decoder and what bounds it."""
+    """Print, for each config, the rate of each decoder and what limits the training."""
     from sigma.data.cards import read_config
     from sigma.models import SIGMA  # noqa: F401 - registers what configs name
     from sigma.processes import num_cpus
@@ -40,14 +42,14 @@ def run_input(args: argparse.Namespace) -> None:
     for name in ('clips', 'cores', 'device_clips'):
         value = getattr(args, name)
         if value is not None and value <= 0:
-            raise ValueError(f'--{name.replace("_", "-")} {value:g} was asked; it must be positive.')
+            raise BenchmarkError(f'{option(name)} {value:g} was asked for; it must be positive.')
     cores = args.cores or num_cpus()
     for path in args.configs:
         try:
             config = read_config(path)
             dataset = config.train_dataloader.dataset
         except (OSError, AttributeError) as error:
-            raise ValueError(f'{path} cannot be read as a pretraining config: {error}') from None
+            raise BenchmarkError(f'{path} cannot be read as a pretraining config: {error}') from None
         wanted, reason = (args.device_clips, 'as given') if args.device_clips else device_rate(config)
         print(f'{path}: {cores} cores for one device, which takes {wanted:.0f} clips/s ({reason})')
         rates = {}
@@ -62,16 +64,16 @@ def run_input(args: argparse.Namespace) -> None:
 
 
 def device_rate(config) -> tuple[float, str]:
-    """Clips a second of an H100 by the operations of a clip, and the words for where that comes from."""
+    """Estimated clips per second of an H100, and a phrase that says how it was estimated."""
     from sigma.flops import EXPECTED_SHARE, H100_TFLOPS, config_flops
 
     flops = sum(config_flops(config).values())
-    share = f'{flops / 1e9:.0f} GFLOP a clip, {EXPECTED_SHARE:.0%} of the peak of an H100'
+    share = f'{flops / 1e9:.0f} GFLOP per clip, {EXPECTED_SHARE:.0%} of the peak of an H100'
     return EXPECTED_SHARE * H100_TFLOPS * 1e12 / flops, share
 
 
 class Timed:
-    """A transform that adds up the seconds spent in it."""
+    """A transform that adds the seconds spent in it to `seconds[part]`."""
 
     def __init__(self, transform: Callable, part: str, seconds: dict[str, float]) -> None:
         self.transform, self.part, self.seconds = transform, part, seconds
@@ -85,11 +87,11 @@ class Timed:
 
 
 def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> dict:
-    """Run clips of a dataset's config through its pipeline with one decoder.
+    """Run clips of a dataset config through its pipeline with one decoder.
 
     Returns:
-        `clips`: how many; `seconds`: of `decode`, `resize` and `other`; `failures`: videos that could not be decoded
-        (others took their place, and the time for both counts).
+        `clips`: their number; `seconds`: part -> seconds, for `decode`, `resize` and `other`; `failures`: videos that
+        could not be decoded. Others replaced them, and the time of both counts.
     """
     import cv2
     import torch
@@ -97,13 +99,13 @@ def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> di
     from sigma.data.clips import VideoClips
 
     seconds = dict.fromkeys(PARTS, 0.0)
-    steps = timed_steps(dataset['pipeline'], decoder, seconds)
+    steps: list[Any] = timed_steps(dataset['pipeline'], decoder, seconds)
     clips = VideoClips(card or dataset['card'], steps, dataset.get('split', 'train'))
     threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     try:
-        clips[0, 0]  # libraries are loaded by the first
+        clips[0, 0]  # the first clip loads the libraries
         seconds.update(dict.fromkeys(PARTS, 0.0))
         begun = time.perf_counter()
         samples = [clips[1 + number // len(clips), number % len(clips)]['failures'] for number in range(num_clips)]
@@ -117,7 +119,7 @@ def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> di
 
 
 def timed_steps(pipeline: list[dict], decoder: str, seconds: dict[str, float]) -> list[Timed]:
-    """The transforms of a pipeline, built with this decoder and without a cache, each with its time kept."""
+    """Build the transforms of a pipeline with this decoder and without a cache, each wrapped in `Timed`."""
     from sigma.registry import TRANSFORMS
 
     steps = []
@@ -132,61 +134,63 @@ def timed_steps(pipeline: list[dict], decoder: str, seconds: dict[str, float]) -
 
 
 def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -> tuple[str, str]:
-    """What bounds a training, and the remedy.
+    """What limits the training, and what to do about it.
 
     Args:
-        seconds: Of each part.    rate: Clips a second and core.
-        cores: For the loaders of one device.    wanted: Clips a second that the device takes.
+        seconds: part -> seconds.
+        rate: Clips per second and core.
+        cores: CPU cores for the loaders of one device.
+        wanted: Clips per second that the device takes.
 
     Returns:
         `compute`, `decode`, `resize` or `other`, and a sentence.
     """
     workers = math.ceil(wanted / rate)
     if rate * cores >= wanted:
-        return 'compute', f'the input keeps up with {workers} workers a device; nothing is gained by faster reading.'
+        return 'compute', f'the input keeps up with {workers} workers per device; faster reading gains nothing.'
     bound = max(PARTS, key=lambda part: seconds[part])
-    more = f'{workers} cores a device would do'
+    more = f'{workers} cores per device would be enough'
     reencode = '`tools/prepare.py reencode SRC --out DIR --short-side 256 --gop 12`'
-    fewer = "several masks a clip (sigma.TubeMask's num_masks) decode each clip once for all of them"
+    fewer = 'use several masks per clip (num_masks of sigma.TubeMask), which decodes each clip only once'
     remedies = {
-        'decode': f'{more}; before that re-encode with a small GOP: {reencode}, or as a JPEG cache where the '
-        f'disk is large: `--codec jpeg` in the place of `--gop 12`; {fewer}.',
-        'resize': f'{more}; before that re-encode to a short side near the crop: {reencode}; {fewer}.',
-        'other': f'{more}; masks along optical flow are the dear part where the config draws them: those of the '
-        "stream's motion vectors (motion='codec') or of tubes cost next to nothing.",
+        'decode': f'{more}. Better, re-encode with a small GOP: {reencode}; or, if the disk is large, to a JPEG '
+        f'cache: `--codec jpeg` instead of `--gop 12`; or {fewer}.',
+        'resize': f'{more}. Better, re-encode to a short side near the crop: {reencode}; or {fewer}.',
+        'other': f"{more}. If the config draws masks along optical flow, use the codec's motion vectors "
+        "(motion='codec') or tube masks, which cost next to nothing.",
     }
     return bound, remedies[bound]
 
 
 def other_decoder(rates: dict[str, float], present: str, at: int) -> str:
-    """A line on a decoder by which these files are read a quarter faster than by the config's, or nothing.
+    """A line about a decoder that reads these files at least 25 % faster than the config's, or an empty string.
 
     Args:
-        rates: Clips a second and core by decoder.
-        present: The config's.
-        at: Where its pipeline opens the video.
+        rates: decoder -> clips per second and core.
+        present: The decoder of the config.
+        at: Index of the pipeline step that opens the video.
     """
     best = max(rates, key=rates.__getitem__)
     if present not in rates or rates[best] < 1.25 * rates[present]:
         return ''
     return (
-        f'  these files are read {rates[best] / rates[present]:.1f} times as fast by {best} as by {present}, which the '
-        f'config names: --cfg-options train_dataloader.dataset.pipeline.{at}.decoder={best}\n'
+        f'  {best} reads these files {rates[best] / rates[present]:.1f} times as fast as {present}, the decoder of the '
+        f'config; to change it: --cfg-options train_dataloader.dataset.pipeline.{at}.decoder={best}\n'
     )
 
 
 def print_input(decoder: str, found: dict, cores: int, wanted: float, num_workers: int) -> None:
-    """A decoder's rate and shares, then the verdict."""
+    """Print the rate of a decoder and the shares of its parts, then the verdict."""
     seconds = found['seconds']
     whole = sum(seconds.values())
     rate = found['clips'] / whole
     shares = ', '.join(f'{part} {seconds[part] / whole:.0%}' for part in PARTS)
-    print(f'  {decoder:<7} {rate:8.1f} clips/s a core ({found["clips"]} clips: {shares})')
+    print(f'  {decoder:<7} {rate:8.1f} clips/s per core ({found["clips"]} clips: {shares})')
     if found['failures']:
         print(f'          {len(found["failures"])} videos not decoded, first {found["failures"][0]}')
     bound, remedy = verdict(seconds, rate, cores, wanted)
     print(f'          {bound}-bound: {remedy}')
     if bound == 'compute' and num_workers < math.ceil(wanted / rate):
-        print(f'          the config has num_workers={num_workers}: raise it.')
+        print(f'          the config has num_workers={num_workers}, which is too few.')
     elif num_workers > (os.cpu_count() or 1):
-        print(f'          the config has num_workers={num_workers} on a machine of {os.cpu_count()} cores.')
+        print(f'          the config has num_workers={num_workers} but this machine has {os.cpu_count()} cores.')

@@ -16,15 +16,14 @@ reading.
 import argparse
 import itertools
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from tools.benchmark.common import check_counts, memory_in_own_process, resident_bytes
 
 PARTS = ('extraction', 'metric', 'head')
 SPEED_GOAL, DECODED_GOAL, SECONDS_GOAL, GIGABYTES_GOAL = 3.0, 1.1, 30.0, 4.0
@@ -59,9 +58,7 @@ def add_localization(commands) -> None:
 def run_localization(args: argparse.Namespace) -> None:
     """Measure the parts that were asked for, and print them."""
     counts = ('seconds', 'frames', 'stride', 'step', 'size', 'encoded', 'metric_videos', 'proposals', 'videos')
-    for name in (*counts, 'length', 'width', 'head_steps'):
-        if getattr(args, name) < 1:
-            raise ValueError(f'--{name.replace("_", "-")} {getattr(args, name)} was asked; at least 1 is needed.')
+    check_counts(args, *counts, 'length', 'width', 'head_steps')
     if args.scratch and not Path(args.scratch).is_dir():
         raise ValueError(f"--scratch '{args.scratch}' is no folder.")
     if args.memory_of:
@@ -241,20 +238,8 @@ def draw(num_videos: int, num_proposals: int, num_classes: int = 200) -> tuple[n
 def print_head(args: argparse.Namespace, folder: Path) -> None:
     """Write features as the store has them; train in a process of its own, and print what it held."""
     write_features(args, folder)
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name('__main__.py')),
-        'localization',
-        '--memory-of',
-        str(folder),
-    ]
-    for name in ('videos', 'length', 'width', 'head_steps'):
-        command += [f'--{name.replace("_", "-")}', str(getattr(args, name))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}, out of memory?']
-        raise ValueError(f'the memory of the head could not be measured: {words[-1]}')
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    sizes = ('videos', 'length', 'width', 'head_steps')
+    found = memory_in_own_process('localization', str(folder), args, sizes, 'the head')
     on_disk = args.videos * args.length * args.width * 2 / 1e9
     print(
         f'head: localization_thumos14 on {args.videos} videos of {args.length} steps, width {args.width} '
@@ -291,7 +276,6 @@ def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
     from eval.models.actionformer import ActionFormer
     from eval.protocols.localization import fit_head, sequence_of
     from sigma.data.cards import CONFIG_ROOT, read_card
-    from tools.benchmark.common import resident_bytes
 
     recipe = read_card(CONFIG_ROOT / 'recipes' / 'localization_thumos14.py', 'recipe')
     view = DenseView(num_frames=16, stride_frames=1, step_frames=4, size=224)

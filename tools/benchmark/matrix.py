@@ -1,9 +1,9 @@
 """`python -m tools.benchmark matrix`: what a cell of the matrix costs beyond its own work.
 
-Cells that do nothing, or one step of fine-tuning on a few rendered clips, run one after the other. Each notes when its
-process started and when its protocol's `run` began and ended. From the end of one cell's work to the begin of the next
-one's goes what the matrix adds: the record, the end of a process, the look of the matrix for it, the start of another
-with its imports, its claim, its cards. The same command is then timed with nothing left to do: plan and table.
+Cells that do nothing, or take one step of fine-tuning on a few rendered clips, run one after the other. Each notes when
+its process started and when its protocol's `run` began and ended. The overhead of a cell is the time from the end of
+one `run` to the begin of the next: writing the record, ending the process, noticing that, starting the next process
+with its imports, its claim and its cards. The same command then runs again with nothing left to do but plan and table.
 """
 
 import json
@@ -16,15 +16,17 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tools.benchmark.common import BenchmarkError
+
 ROOT = Path(__file__).resolve().parents[2]
 GOAL_SECONDS = 1.0
 KINDS = {
-    'light': 'without work, numpy alone',
-    'torch': 'without work, all imported that fine-tuning imports',
+    'light': 'without work, importing only numpy',
+    'torch': 'without work, importing all that fine-tuning imports',
     'finetune': 'of one step of fine-tuning and 10 test clips',
 }
 
-# A user's own protocol, as `--import` takes it.
+# A user's protocol, to be named by --import.
 PROTOCOL = """
 import importlib, json, os, time
 import numpy as np
@@ -77,7 +79,7 @@ SUITES['marked'] = (Entry('marked', {dataset!r}, os.path.join(HERE, 'recipe.py')
 
 
 class Marks(NamedTuple):
-    """Of one cell, seconds since boot: its process started, its work began, its work ended."""
+    """Three instants of a cell, in seconds since boot: its process started, its work began, its work ended."""
 
     started: float
     begun: float
@@ -85,18 +87,20 @@ class Marks(NamedTuple):
 
 
 def add_matrix(commands) -> None:
-    """Options of `matrix`."""
+    """Add the sub-command `matrix`."""
     parser = commands.add_parser('matrix', help='what a cell costs beyond its own work')
     parser.add_argument('--kind', choices=tuple(KINDS), default='torch', help='what a cell does')
-    parser.add_argument('--cells', type=int, default=6, help='one after the other')
-    parser.add_argument('--no-forks', action='store_true', help='start each cell anew')
+    parser.add_argument('--cells', type=int, default=6, help='number of cells, run one after the other')
+    parser.add_argument(
+        '--no-forks', action='store_true', help='start each cell as a new Python process instead of a fork'
+    )
     parser.set_defaults(run=run_matrix)
 
 
 def run_matrix(args) -> None:
-    """Run the matrix twice, and print what its cells cost."""
+    """Run the matrix twice and print the overhead of its cells."""
     if args.cells < 2:
-        raise ValueError(f'--cells {args.cells} was asked; between two cells lies what is measured.')
+        raise BenchmarkError(f'--cells {args.cells} was asked for; overhead is measured between two cells, so take 2.')
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         command = make(home, args.kind, args.cells, args.no_forks)
@@ -108,7 +112,7 @@ def run_matrix(args) -> None:
 
 
 def make(home: Path, kind: str, num_cells: int, no_forks: bool) -> list[str]:
-    """Cards and protocol in a folder; the command that measures them."""
+    """Write cards and a protocol to a folder. Returns the command that measures them."""
     (home / 'encoder.py').write_text('encoder = dict(backbone={}, embed_dims=1, clip={}, checkpoint=None)\n')
     (home / 'recipe.py').write_text("recipe = dict(protocol='marked')\n")
     dataset, encoder = str(home), str(home / 'encoder.py')
@@ -126,7 +130,7 @@ def make(home: Path, kind: str, num_cells: int, no_forks: bool) -> list[str]:
 
 
 def write_dataset(home: Path) -> None:
-    """A card of four files that nobody decodes."""
+    """Write a dataset card of four files that are never decoded."""
     videos = [f'{number}.mp4' for number in range(4)]
     index = [json.dumps({'version': 1, 'root': '.'})]
     for video in videos:
@@ -141,7 +145,7 @@ def write_dataset(home: Path) -> None:
 
 
 def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds of a command that must end well: by the clock, and of the processors."""
+    """Run a command that must succeed. Returns its seconds by the clock and its processor seconds."""
     begun, used = time.perf_counter(), os.times()
     call(command)
     now = os.times()
@@ -150,10 +154,10 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 
 def call(command: list[str]) -> None:
-    """Run it at the root of the project.
+    """Run a command in the root folder of the project.
 
     Raises:
-        ValueError: with its last words, if it fails.
+        BenchmarkError: with the last line of its stderr if it fails.
     """
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     done = subprocess.run(
@@ -161,12 +165,14 @@ def call(command: list[str]) -> None:
     )
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']
-        raise ValueError(f'{Path(command[1]).name} could not be measured: {words[-1]}')
+        raise BenchmarkError(f'{Path(command[1]).name} could not be measured: {words[-1]}')
 
 
 def overheads(marks: list[Marks]) -> tuple[list[float], list[float]]:
-    """Of every cell but the first: seconds from the start of its process to its work, and from the end of the work
-    before it to that start.
+    """Overhead of every cell but the first, in seconds and in two parts.
+
+    Returns:
+        From the start of its process to its work, and from the end of the previous cell's work to that start.
     """
     marks = sorted(marks, key=lambda cell: cell.begun)
     before = [cell.begun - cell.started for cell in marks[1:]]
@@ -175,20 +181,20 @@ def overheads(marks: list[Marks]) -> tuple[list[float], list[float]]:
 
 
 def print_matrix(args, marks: list[Marks], reported: list[float], whole: tuple, again: tuple) -> None:
-    """Seconds a cell, in their parts; `whole` and `again` as `timed` gives them."""
+    """Print the seconds per cell and their parts; `whole` and `again` come from `timed`."""
     before, between = overheads(marks)
     each = [sum(pair) for pair in zip(before, between)]
     work = statistics.median(cell.ended - cell.begun for cell in marks)
-    how = 'each started anew' if args.no_forks else 'forks of one process'
+    how = 'each a new process' if args.no_forks else 'forks of one process'
     load = f'{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}'
     print(f'{args.cells} cells {KINDS[args.kind]}, one after the other, {how}; {load}')
     print(
-        f'  a cell beyond its work   {statistics.median(each):6.2f} s (goal {GOAL_SECONDS:g}), worst {max(each):.2f}; '
-        f'{statistics.median(before):.2f} from the start of its process, {statistics.median(between):.2f} until that'
+        f'  overhead of a cell       {statistics.median(each):6.2f} s (goal {GOAL_SECONDS:g}), worst {max(each):.2f}; '
+        f'{statistics.median(before):.2f} after the start of its process, {statistics.median(between):.2f} before it'
     )
     print(f'  its work                 {work:6.2f} s; its record says {statistics.median(reported):.2f} s')
-    print(f'  the whole command        {whole[0]:6.2f} s; with nothing left to do, plan and table, {again[0]:.2f} s')
+    print(f'  the whole command        {whole[0]:6.2f} s; with nothing left to do (plan and table) {again[0]:.2f} s')
     print(
-        f'  of the processors        {(whole[1] - again[1]) / args.cells:6.2f} s a cell, its work and what is imported '
-        'once included'
+        f'  processor time           {(whole[1] - again[1]) / args.cells:6.2f} s per cell, including its work and its '
+        'share of the imports'
     )

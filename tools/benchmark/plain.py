@@ -1,12 +1,14 @@
-"""SIGMA's step written plainly, for `python -m tools.benchmark pretrain` to measure ours against.
+"""A plain version of SIGMA's pretraining step, which `python -m tools.benchmark pretrain` compares ours with.
 
-As the method is usually written down, in the order of the paper: a convolution embeds all tokens, boolean masks take
-some, attention forms its matrix, the image encoder runs in fp32 beside autocast, Sinkhorn forms the plan and scales it
-row by row and column by column. Nothing is done twice and nothing is done slowly on purpose. Numbers and weights are
-those of our model; the tests hold both to the same losses and gradients.
+It follows the paper: a convolution embeds all tokens, boolean masks select some, attention forms its full matrix, the
+image encoder runs in fp32 outside autocast, and Sinkhorn forms the plan and scales its rows and columns in turn.
+Nothing is computed twice or slowly on purpose. Weights and results equal those of our model: tests compare losses and
+gradients.
 
-B clips, N tokens, V visible and M masked, D width, E width of the targets, S = B M, K prototypes.
+B clips, N tokens, V visible and M masked, D width, E width of the targets, S = B M samples, K prototypes.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,10 @@ from sigma.models import SIGMA, ImageProjector
 
 
 class PlainSIGMA(nn.Module):
-    """Forward pass and loss on the modules of a `SIGMA`, which it takes over."""
+    """Forward pass and loss on the modules of a `SIGMA`, which it shares."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: SIGMA) -> None:
         super().__init__()
@@ -30,7 +35,7 @@ class PlainSIGMA(nn.Module):
         return self.loss(self.predictions(clip, mask), self.targets(clip, mask))
 
     def predictions(self, clip: Tensor, mask: Tensor) -> Tensor:
-        """(B, M, E) of the video branch."""
+        """Output of the video branch, (B, M, E)."""
         encoder, decoder, batch = self.encoder, self.decoder, len(clip)
         tokens = encoder.patch_embed.proj(clip).flatten(2).transpose(1, 2)  # (B, N, D)
         tokens = tokens + encoder.positions
@@ -48,7 +53,7 @@ class PlainSIGMA(nn.Module):
         return decoder.head(decoder.norm(joined[:, -unknown.shape[1] :]))
 
     def targets(self, clip: Tensor, mask: Tensor) -> Tensor:
-        """(B, M, E) of the projection branch."""
+        """Output of the projection branch, (B, M, E)."""
         if isinstance(self.projector, ImageProjector):
             return self.image_features(clip, mask)
         t, h, w = self.projector.targets.tubelet
@@ -61,7 +66,7 @@ class PlainSIGMA(nn.Module):
 
     @torch.no_grad()
     def image_features(self, clip: Tensor, mask: Tensor) -> Tensor:
-        """Patch tokens (B, M, E) of the first frame of every tubelet, standardised over all tokens of a clip."""
+        """(B, M, E) patch tokens of each tubelet's first frame, standardised over all tokens of a clip."""
         teacher, batch = self.projector.encoder, len(clip)
         frames = clip[:, :, :: self.projector.tubelet_size].transpose(1, 2).flatten(0, 1)
         with torch.autocast(clip.device.type, enabled=False):
@@ -72,7 +77,7 @@ class PlainSIGMA(nn.Module):
         return features[mask].reshape(batch, -1, features.shape[-1])
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of each branch against the other's codes, in fp32."""
+        """Sum of the cross-entropies of each branch against the codes of the other, in fp32."""
         settings = self.sinkhorn_loss
         with torch.autocast(predictions.device.type, enabled=False):
             with torch.no_grad():
@@ -88,8 +93,8 @@ class PlainSIGMA(nn.Module):
             )
 
 
-def transformer_block(block: nn.Module, tokens: Tensor) -> Tensor:
-    """A pre-norm block (B, N, D) -> (B, N, D) whose attention forms its matrix (B, heads, N, N)."""
+def transformer_block(block: Any, tokens: Tensor) -> Tensor:
+    """Pre-norm block, (B, N, D) -> (B, N, D). Attention forms its matrix (B, heads, N, N)."""
     attention, (b, n, width) = block.attn, tokens.shape
     qkv = attention.qkv(block.norm1(tokens)).reshape(b, n, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
     query, key, value = qkv[0] * attention.scale, qkv[1], qkv[2]
@@ -100,7 +105,7 @@ def transformer_block(block: nn.Module, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def plain_codes(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
-    """(S, K) scores -> (S,) codes: the plan is formed, then its rows and columns are scaled in turn."""
+    """(S, K) scores -> (S,) codes. Forms the plan and scales its rows and columns in turn."""
     plan = torch.exp(scores / epsilon).T  # (K, S)
     plan /= plan.sum()
     for _ in range(num_iterations):

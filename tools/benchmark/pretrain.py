@@ -1,107 +1,98 @@
-"""`python -m tools.benchmark pretrain` and `sinkhorn`: our pretraining step against the same step written plainly.
+"""`python -m tools.benchmark pretrain` and `sinkhorn`: our pretraining step against a plain version of the same step.
 
-Both start from the same weights. Ours begins at uint8 clips and includes their normalisation; the plain one
-(tools/benchmark/plain.py) is given normalised clips and boolean masks. Steps of the two alternate in one run, so that
-what else the machine does falls on both. On a CPU the processor time of a step is taken too: what waits for others has
-none, so that its ratio holds on a busy machine (with one thread; several wait for one another in it). Peak memory is
-that of a process of its own for each.
+Both sides start from the same weights. Ours takes uint8 clips and includes their normalisation. The plain one
+(tools/benchmark/plain.py) is given normalised clips and boolean masks. Steps of the two alternate, so that other load
+on the machine falls on both. On a CPU the report also gives processor time, which excludes waiting: its ratio holds on
+a busy machine, as long as there is one thread (several threads wait for one another and count it). Peak memory is
+measured in a separate process per side.
 
-Each side has a precision of its own. On a CPU the plain step runs in fp32, as it does for whoever writes it down and
-starts it, and ours in bf16, as `tools/train.py --amp` does; `--plain-precision bf16` gives the plain one autocast too
-(its image encoder stays in fp32, as released). On a GPU both run in bf16.
+Each side has its own precision. On a GPU both run in bf16. On a CPU ours runs in bf16, as with `tools/train.py --amp`,
+and the plain one in fp32, the default of anyone who writes it down. `--plain-precision bf16` gives the plain one
+autocast too; its image encoder stays in fp32, as released.
 
-The report ends with what arithmetic allows: both sides multiply nearly the same matrices, so that a step of products
-alone, at the rate that this machine multiplies large matrices in each precision, has a ratio of its own. A ratio below
-it was gained on what is no product; a goal below it needs more than that.
+The report ends with a bound. Both sides multiply nearly the same matrices. A step of these products alone, at the rate
+at which this machine multiplies large matrices, would have a ratio of its own. A measured ratio below that bound comes
+from everything other than matrix products.
 """
 
 import argparse
 import copy
 import gc
 import json
-import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+
+from tools.benchmark.common import (
+    add_device,
+    check_counts,
+    choose_device,
+    device_name,
+    held_bytes,
+    memory_in_own_process,
+    peak_bytes,
+    timed_in_turn,
+)
 
 SIDES = ('ours', 'plain')
 PRECISIONS = ('fp32', 'bf16')
 GOALS = {('cpu', 'mlp'): 0.5, ('cpu', 'dino'): 0.33, ('cuda', 'mlp'): 0.33, ('cuda', 'dino'): 0.33}
-# Published settings of each variant: width of the decoder and its heads follow the encoder, K and E the targets.
+# Published settings. Decoder width and number of heads follow the encoder; K and E follow the targets.
 DECODERS = {'tiny': (64, 2), 'small': (192, 3), 'base': (384, 6), 'large': (512, 8)}
 NUM_PROTOTYPES = {'mlp': 4000, 'dino': 3000}
 TEACHERS = {'tiny': 'vit_tiny_patch16_224', 'small': 'vit_small_patch16_224.dino', 'base': 'vit_base_patch16_224.dino'}
-# Dense bf16 TFLOP/s by the data sheets; of other devices the share of the peak is not said.
+# Dense bf16 TFLOP/s from the data sheets. For other devices no share of the peak is printed.
 PEAK_TFLOPS = {'H100': 990, 'H200': 990, 'A100': 312}
 SINKHORN_GOAL = 3.0
-
-
-class BenchmarkError(ValueError):
-    """What cannot be measured here; one sentence for the user."""
+SETTINGS = (
+    *('variant', 'arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'device', 'precision'),
+    *('plain_precision', 'compile'),
+)
 
 
 # --- the command line -----
 
 
 def add_pretrain(commands) -> None:
-    """Options of `pretrain`."""
-    parser = commands.add_parser('pretrain', help='a pretraining step against the same step written plainly')
+    """Add the sub-command `pretrain`."""
+    parser = commands.add_parser('pretrain', help='one pretraining step against a plain version of it')
     add = parser.add_argument
-    add('--variant', choices=('mlp', 'dino'), default='mlp', help='projector: MLP, or a frozen image encoder')
-    add('--arch', default='base', choices=list(DECODERS), help='of the encoder')
-    add('--teacher', default='base', choices=list(TEACHERS), help='size of the image encoder (random weights)')
-    add('--frames', type=int, default=16)
-    add('--size', type=int, default=224, help='pixels of a side')
-    add('--batch', type=int, default=8, help='clips a step')
-    add('--prototypes', type=int, help='K (default: 4000 for mlp, 3000 for dino)')
-    add('--steps', type=int, default=10, help='timed steps of each')
+    add('--variant', choices=('mlp', 'dino'), default='mlp', help='projector: an MLP or a frozen image encoder')
+    add('--arch', default='base', choices=list(DECODERS), help='size of the video encoder')
+    add('--teacher', default='base', choices=list(TEACHERS), help='size of the image encoder, with random weights')
+    add('--frames', type=int, default=16, help='frames per clip')
+    add('--size', type=int, default=224, help='height and width of a frame, in pixels')
+    add('--batch', type=int, default=8, help='clips per step')
+    add('--prototypes', type=int, help='number of prototypes K (default: 4000 for mlp, 3000 for dino)')
+    add('--steps', type=int, default=10, help='timed steps per side')
     add('--compile', action='store_true', help='torch.compile our blocks, as tools/train.py does')
-    _add_device(add)
-    add('--precision', choices=PRECISIONS, default='bf16', help='of our step')
-    add('--plain-precision', choices=PRECISIONS, help='of the plain step (default: fp32 on a cpu, bf16 on cuda)')
+    add_device(add)
+    add('--precision', choices=PRECISIONS, default='bf16', help='precision of our step')
+    add('--plain-precision', choices=PRECISIONS, help='of the plain step (default: fp32 on cpu, bf16 on cuda)')
     add('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
     parser.set_defaults(run=run_pretrain)
 
 
 def add_sinkhorn(commands) -> None:
-    """Options of `sinkhorn`."""
-    parser = commands.add_parser('sinkhorn', help='Sinkhorn alone against the form with an explicit plan')
+    """Add the sub-command `sinkhorn`."""
+    parser = commands.add_parser('sinkhorn', help='only Sinkhorn, against the form with an explicit plan')
     add = parser.add_argument
-    add('--samples', type=int, default=56_320, help='S: 1408 masked tokens of 40 clips')
-    add('--prototypes', type=int, default=3000, help='K')
-    add('--iterations', type=int, default=10)
-    add('--steps', type=int, default=3, help='timed runs of each')
-    _add_device(add)
-    add('--precision', choices=('fp32',), default='fp32', help='Sinkhorn has no other')
+    add('--samples', type=int, default=56_320, help='number of samples S (default: 1408 masked tokens of 40 clips)')
+    add('--prototypes', type=int, default=3000, help='number of prototypes K')
+    add('--iterations', type=int, default=10, help='Sinkhorn iterations')
+    add('--steps', type=int, default=3, help='timed runs per side')
+    add_device(add)
+    add('--precision', choices=('fp32',), default='fp32', help='Sinkhorn always runs in fp32')
     parser.set_defaults(run=run_sinkhorn)
-
-
-def _add_device(add: Callable) -> None:
-    add('--device', choices=('cuda', 'cpu'), help='default: cuda where there is one')
-
-
-def check(args: argparse.Namespace, *names: str) -> None:
-    """Refuse counts below 1 and a GPU that is not there."""
-    import torch
-
-    for name in names:
-        if getattr(args, name) < 1:
-            raise BenchmarkError(f'--{name} {getattr(args, name)} was asked; at least 1 is needed.')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise BenchmarkError('--device cuda was asked, but torch finds no GPU; take --device cpu.')
 
 
 # --- the step -----
 
 
 def run_pretrain(args: argparse.Namespace) -> None:
-    """Measure both sides and print the report."""
+    """Measure both sides and print the report. With --memory-of, print only the memory of one side, as JSON."""
     args.prototypes = NUM_PROTOTYPES[args.variant] if args.prototypes is None else args.prototypes
+    choose_device(args)
     args.plain_precision = args.plain_precision or ('bf16' if args.device == 'cuda' else 'fp32')
-    check(args, 'batch', 'steps', 'prototypes')
+    check_counts(args, 'batch', 'steps', 'prototypes')
     if args.memory_of:
         print(json.dumps(memory_of(args, args.memory_of)))
     else:
@@ -109,7 +100,13 @@ def run_pretrain(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> dict:
-    """Seconds a step and bytes of both sides, operations of a clip by part, this machine's rates, the first losses."""
+    """Measure both sides.
+
+    Returns:
+        `seconds`, `processor`: side -> one value per step; `memory`: side -> what `memory_of` returns; `flops`: part ->
+        operations per clip; `rates`: precision -> operations per second of this machine; `losses`: side -> loss of the
+        first step.
+    """
     import torch
 
     model, data = build(args), make_batch(args)
@@ -126,34 +123,14 @@ def compare(args: argparse.Namespace) -> dict:
         'rates': {precision: product_rate(args.device, precision) for precision in PRECISIONS},
         'seconds': seconds,
         'processor': processor,
-        'memory': {side: memory_in_its_own_process(args, side) for side in SIDES},
+        'memory': {side: memory_in_own_process('pretrain', side, args, SETTINGS) for side in SIDES},
         'flops': parts,
         'losses': first,
     }
 
 
-def timed_in_turn(
-    steps: dict[str, Callable[[], None]], count: int, device: str, num_warmups: int = 2
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Seconds of `count` calls of each, and their processor time; in turn and in changing order, after some others."""
-    import torch
-
-    seconds: dict[str, list[float]] = {side: [] for side in steps}
-    processor: dict[str, list[float]] = {side: [] for side in steps}
-    for number in range(-num_warmups, count):
-        for side in list(steps) if number % 2 else reversed(list(steps)):
-            begun, begun_processor = time.perf_counter(), time.process_time()
-            steps[side]()
-            if device == 'cuda':
-                torch.cuda.synchronize()
-            if number >= 0:
-                seconds[side].append(time.perf_counter() - begun)
-                processor[side].append(time.process_time() - begun_processor)
-    return seconds, processor
-
-
 def build(args: argparse.Namespace):
-    """The `SIGMA` of the arguments, random weights from a fixed seed, on the device."""
+    """The `SIGMA` that the arguments describe, on the device, with random weights from a fixed seed."""
     import torch
 
     from sigma.models import SIGMA, VideoViT
@@ -181,7 +158,7 @@ def build(args: argparse.Namespace):
 
 
 def make_batch(args: argparse.Namespace) -> dict:
-    """uint8 clips of noise on the device, and the published share of visible tubes, as a loader gives them."""
+    """A batch as a loader gives it, on the device: uint8 clips of noise, and visible tubes (a tenth, as published)."""
     import torch
 
     from sigma.data.masking import num_visible_cells
@@ -196,7 +173,7 @@ def make_batch(args: argparse.Namespace) -> dict:
 
 
 def count_flops(model, data: dict) -> dict[str, float]:
-    """Operations of our step for one clip by part, by the formula of sigma/flops.py."""
+    """part -> operations of our step per clip, by the formula of sigma/flops.py."""
     from sigma.flops import pretraining_flops
 
     batch = model.data_preprocessor(data)
@@ -204,15 +181,18 @@ def count_flops(model, data: dict) -> dict[str, float]:
 
 
 def by_precision(parts: dict[str, float], side: str, args: argparse.Namespace) -> dict[str, float]:
-    """Operations of a side's step for one clip, those in fp32 and those in bf16.
+    """precision -> operations per clip of a side's step.
 
-    Scores are in fp32 on both sides; their gradients too on the plain one. That one embeds all tokens, and its image
-    encoder is in fp32.
+    Both sides compute scores in fp32. The plain one also computes their gradients in fp32, embeds all tokens, and runs
+    its image encoder in fp32.
+
+    Args:
+        parts: Operations of our step, from `count_flops`.
     """
     parts, precision = dict(parts), args.precision if side == 'ours' else args.plain_precision
     done = dict.fromkeys(PRECISIONS, 0.0)
     scores = parts.pop('prototypes')
-    # Two products of five are scores where the targets are learnt, of four where they are not (sigma/flops.py).
+    # Two of five products are scores if the targets are learnt, two of four if not (sigma/flops.py).
     in_fp32 = scores if side == 'plain' else scores * 2 / (5 if args.variant == 'mlp' else 4)
     done['fp32'] += in_fp32
     parts['gradients of scores'] = scores - in_fp32
@@ -226,7 +206,7 @@ def by_precision(parts: dict[str, float], side: str, args: argparse.Namespace) -
 
 
 def num_tokens(args: argparse.Namespace) -> tuple[int, int]:
-    """All tokens of a clip, and the visible ones."""
+    """Number of tokens of a clip, and of its visible tokens."""
     from sigma.data.masking import num_visible_cells
 
     side, slots = args.size // 16, args.frames // 2
@@ -234,7 +214,7 @@ def num_tokens(args: argparse.Namespace) -> tuple[int, int]:
 
 
 def product_rate(device: str, precision: str) -> float:
-    """Operations a second of a product of large square matrices, the best of five; on a CPU, of processor time."""
+    """Operations per second of a product of large square matrices, best of five. On a CPU, per processor second."""
     import torch
 
     dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16}[precision]
@@ -245,12 +225,12 @@ def product_rate(device: str, precision: str) -> float:
 
 
 def make_step(side: str, model, data: dict, args: argparse.Namespace) -> 'Step':
-    """The training step of a side; it takes the model over."""
+    """The training step of a side. It changes the model it is given."""
     return (OurStep if side == 'ours' else PlainStep)(model, data, args)
 
 
 class Step:
-    """Forward, backward, AdamW on one batch."""
+    """Forward, backward and AdamW on one batch."""
 
     def __init__(self, model, data: dict, device: str, precision: str) -> None:
         import torch
@@ -260,22 +240,22 @@ class Step:
         self.optimizer = self.make_optimizer()
 
     def make_optimizer(self):
-        """The side's AdamW."""
-        raise AssertionError('a side says which')
+        """AdamW of this side."""
+        raise NotImplementedError
 
     def loss(self):
         """Loss of the batch, a scalar with gradient."""
-        raise AssertionError('a side says how')
+        raise NotImplementedError
 
     def __call__(self) -> None:
-        """One step."""
+        """Take one step."""
         self.loss().backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
 
 class OurStep(Step):
-    """As the trainer does it: `ParamGroups` builds the optimizer, the preprocessor takes uint8."""
+    """The step of the trainer: `ParamGroups` builds the optimizer, the preprocessor takes uint8 clips."""
 
     def __init__(self, model, data: dict, args: argparse.Namespace) -> None:
         super().__init__(model, data, args.device, args.precision)
@@ -286,21 +266,21 @@ class OurStep(Step):
                 block.compile()
 
     def make_optimizer(self):
-        """Through the trainer's own constructor, so that what it sets is measured."""
+        """Built by the trainer's own constructor, so that its settings are measured too."""
         from sigma.engine.optim import ParamGroups
 
         config = {'optimizer': {'type': 'AdamW', 'lr': 1e-5, 'betas': (0.9, 0.95), 'weight_decay': 0.05}}
         return ParamGroups(config)(self.model).optimizer
 
     def loss(self):
-        """The sum that is trained on."""
+        """Sum of both cross-entropies."""
         with self.autocast:
             losses = self.model(**self.model.data_preprocessor(self.data), mode='loss')
         return losses['loss_target'] + losses['loss_pred']
 
 
 class PlainStep(Step):
-    """Written plainly, with torch's AdamW as it comes."""
+    """The plain version, with torch's default AdamW."""
 
     def __init__(self, model, data: dict, args: argparse.Namespace) -> None:
         import torch
@@ -315,59 +295,38 @@ class PlainStep(Step):
         super().__init__(PlainSIGMA(model), data, args.device, args.plain_precision)
 
     def make_optimizer(self):
-        """AdamW with one learning rate; which parameters decay costs no time."""
+        """AdamW with one parameter group; more groups would cost no time."""
         import torch
 
         return torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-5, betas=(0.9, 0.95))
 
     def loss(self):
-        """The sum that is trained on."""
+        """Sum of both cross-entropies."""
         with self.autocast:
             return self.model(self.clip, self.mask)
 
 
 # --- memory -----
 
-SETTINGS = ('variant', 'arch', 'teacher', 'frames', 'size', 'batch', 'prototypes', 'device', 'precision')
-SETTINGS += ('plain_precision',)
-
-
-def memory_in_its_own_process(args: argparse.Namespace, side: str) -> dict[str, int]:
-    """`memory_of` in a fresh process, where nothing else has been."""
-    command = [sys.executable, str(Path(__file__).with_name('__main__.py')), 'pretrain', '--memory-of', side]
-    for name in SETTINGS:
-        command += [f'--{name.replace("_", "-")}', str(getattr(args, name))]
-    command += ['--compile'] if args.compile else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}, out of memory?']
-        raise BenchmarkError(f'the memory of {side} could not be measured: {words[-1]}')
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
 
 def memory_of(args: argparse.Namespace, side: str) -> dict[str, int]:
-    """Peak bytes of two steps of one side (`peak`), and what the process held before its model was built (`before`)."""
-    import torch
-
-    from tools.benchmark.common import resident_bytes
-
+    """Bytes held at most during two steps of one side (`peak`), and before its model was built (`before`)."""
     small = {'arch': 'tiny', 'teacher': 'tiny', 'frames': 2, 'size': 64, 'batch': 1, 'prototypes': 8, 'compile': False}
     small_args = argparse.Namespace(**vars(args) | small)
-    make_step(side, build(small_args), make_batch(small_args), small_args)()  # imports all
+    make_step(side, build(small_args), make_batch(small_args), small_args)()  # imports everything
     gc.collect()
-    before = resident_bytes('VmRSS') if args.device == 'cpu' else torch.cuda.memory_allocated()
+    before = held_bytes(args.device)
     step = make_step(side, build(args), make_batch(args), args)
-    for _ in range(2):  # the optimizer's moments are there from the second on
+    for _ in range(2):  # the optimizer allocates its moments in the first
         step()
-    peak = resident_bytes('VmHWM') if args.device == 'cpu' else torch.cuda.max_memory_allocated()
-    return {'peak': peak, 'before': before}
+    return {'peak': peak_bytes(args.device), 'before': before}
 
 
 # --- printing -----
 
 
 def print_pretrain(args: argparse.Namespace, found: dict) -> None:
-    """Both sides, their ratio, and operations a second against the device's peak where it is known."""
+    """Print both sides, their ratio, and the share of the device's peak if that is known."""
     name = device_name(args.device)
     what = 'SIGMA-MLP' if args.variant == 'mlp' else f'SIGMA-DINO (image encoder {args.teacher}, random weights)'
     print(
@@ -402,7 +361,7 @@ def print_pretrain(args: argparse.Namespace, found: dict) -> None:
 
 
 def print_products(args: argparse.Namespace, found: dict, seconds: dict[str, float]) -> None:
-    """What a step of products alone would take on each side, and how far the steps are from it."""
+    """Print how long the matrix products alone would take on each side, and their share of the measured step."""
     rates, alone = found['rates'], {}
     for side in SIDES:
         done = by_precision(found['flops'], side, args)
@@ -417,31 +376,24 @@ def print_products(args: argparse.Namespace, found: dict, seconds: dict[str, flo
     )
 
 
-def device_name(device: str) -> str:
-    """What it ran on, with torch's version."""
-    import torch
-
-    name = torch.cuda.get_device_name() if device == 'cuda' else f'cpu, {torch.get_num_threads()} threads'
-    return f'{name}, torch {torch.__version__}'
-
-
 # --- Sinkhorn alone -----
 
 
 def run_sinkhorn(args: argparse.Namespace) -> None:
-    """Codes of one score matrix, both forms in turn."""
+    """Time both forms on one score matrix and print the report."""
     import torch
     import torch.nn.functional as F
 
     from sigma.losses.sinkhorn import hard_codes
     from tools.benchmark.plain import plain_codes
 
-    check(args, 'samples', 'prototypes', 'iterations', 'steps')
+    check_counts(args, 'samples', 'prototypes', 'iterations', 'steps')
+    choose_device(args)
     generator = torch.Generator().manual_seed(0)
     unit = [F.normalize(torch.randn(n, 64, generator=generator), dim=1) for n in (args.samples, args.prototypes)]
     scores = (unit[0] @ unit[1].T).to(args.device)
-    workspace = [torch.empty_like(scores)]  # in a step it becomes the gradient of the scores
-    codes = {}
+    workspace = [torch.empty_like(scores)]  # in training it becomes the gradient of the scores
+    codes: dict[str, torch.Tensor] = {}
     forms = {
         'ours': lambda: codes.update(ours=hard_codes([scores], 0.05, args.iterations, workspace)[0]),
         'plain': lambda: codes.update(plain=plain_codes(scores, 0.05, args.iterations)),

@@ -1,7 +1,8 @@
-"""Cells as forks of one process that has imported what they need, which spares each of them the seconds of that.
+"""Cells as forks of one server that has already imported what they need, which saves each cell seconds of imports.
 
-`eval/serve_cells.py` is that process: it imports, then forks for every line of JSON that it is sent, and says when a
-fork starts and how it ends. A cell still is a process of its own, with its log, its device, and its own end.
+The server is `eval/serve_cells.py`. It forks when it is sent a line of JSON, and reports when a fork starts and how it
+ends. Each cell is still a process of its own, with its own log, device and exit status. Why not the forkserver of
+`multiprocessing`: docs/design.md, "Libraries that were tried".
 """
 
 import contextlib
@@ -22,13 +23,12 @@ from eval.matrix.executors.job import Job, Running, arguments_of, environment_of
 
 LOG = logging.getLogger(__name__)
 SERVE_CELLS = Path(__file__).resolve().parents[2] / 'serve_cells.py'
-POSSIBLE = sys.platform == 'linux'  # elsewhere a fork would not hear that its matrix is gone
+POSSIBLE = sys.platform == 'linux'  # other systems do not signal a fork whose parent died
 STEP_SECONDS = 0.005
 
-
-# What cells that use torch import beyond the modules of their protocols, most of it when they build what configs name.
+# Modules that cells with torch import besides their protocol, most of them while building what configs name.
 WITH_TORCH = (
-    'torch._dynamo',  # the first step of an optimizer imports it
+    'torch._dynamo',  # imported by the first step of an optimizer
     'eval.models.evaluator',
     'eval.models',
     'sigma.engine',
@@ -44,9 +44,9 @@ WITH_TORCH = (
 
 
 def modules_of(protocols: Sequence) -> list[str]:
-    """Modules that the cells of these protocols, one each, need; none for a single cell, which may as well import.
+    """Modules to preload for cells of these protocols (one protocol per cell); none for a single cell.
 
-    A user's own protocol is imported by the cell alone, since its file may be another by the next one.
+    User protocols are not preloaded: their files may change between cells.
     """
     if len(protocols) < 2:
         return []
@@ -58,14 +58,14 @@ def modules_of(protocols: Sequence) -> list[str]:
 
 @dataclass(frozen=True)
 class Order:
-    """A line to the server.
+    """One line to the server.
 
     Attributes:
-        number: Of the fork that it is about, given by who asks.
-        signal: To be sent to a fork that runs; None starts one, with what follows.
-        arguments: Of `eval/run_cell.py`.
-        log, cwd, device: As of `eval.matrix.executors.job.start`.
-        matrix: Number of the process that asks.
+        number: Which fork it is about. The sender numbers them.
+        signal: Signal to send to a running fork; None starts a fork with the attributes below.
+        arguments: Command line of `eval/run_cell.py`.
+        log, cwd, device: As in `eval.matrix.executors.job.start`.
+        matrix: Pid of the sender.
     """
 
     number: int
@@ -78,19 +78,19 @@ class Order:
 
 
 class Forks:
-    """The server, started at once; it imports while cells are sent to it already.
+    """The server and its forks. It starts at once and takes cells while it still imports.
 
     Args:
-        modules: What cells need; one that cannot be imported is left to the cell, whose log then says why.
-        cores: Share of the machine of each cell.
+        modules: Modules to preload. If one cannot be imported, the cell that needs it fails and logs the reason.
+        cores: CPU cores per cell.
     """
 
     def __init__(self, modules: Iterable[str], cores: int) -> None:
         self._replies, write = os.pipe()
         os.set_blocking(self._replies, False)
-        # By NVML: the other way to look for a GPU would keep forks from using it.
+        # Look for GPUs through NVML: the CUDA runtime would keep forks from using them.
         environment = environment_of(cores) | {'PYTORCH_NVML_BASED_CUDA_CHECK': '1'}
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - its last words, should it die
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - stderr of the server, quoted if it dies
         self._server = subprocess.Popen(
             [sys.executable, str(SERVE_CELLS), str(write), *modules],
             stdin=subprocess.PIPE,
@@ -100,28 +100,31 @@ class Forks:
             pass_fds=[write],
         )
         os.close(write)
-        self._rest, self._forks, self.gone, self._ending = b'', {}, False, False
+        assert self._server.stdin is not None
+        self._orders = self._server.stdin
+        self._forks: dict[int, Fork] = {}
+        self._rest, self.gone, self._ending = b'', False, False
 
     def start(self, job: Job, device: str | None = None) -> Running:
-        """As `eval.matrix.executors.job.start`."""
+        """Start a cell; see `eval.matrix.executors.job.start`."""
         size, fork = log_bytes(job), Fork(self, len(self._forks))
         self._forks[fork.number] = fork
-        open(job.log, 'ab').close()  # it is read even where nothing is forked that would write it
+        open(job.log, 'ab').close()  # it is read even if the server dies before the fork
         begun = time.perf_counter()
         order = Order(fork.number, None, tuple(arguments_of(job)), str(job.log), job.cwd, device, os.getpid())
         self.send(order)
         return Running(job, fork, begun, size)
 
     def send(self, order: Order) -> None:
-        """Tell the server; nothing where it is gone."""
+        """Send an order; it is dropped if the server is gone."""
         try:
-            self._server.stdin.write(json.dumps(asdict(order)).encode() + b'\n')
-            self._server.stdin.flush()
+            self._orders.write(json.dumps(asdict(order)).encode() + b'\n')
+            self._orders.flush()
         except OSError:
             self.listen()
 
     def listen(self) -> None:
-        """Take in what the server has said. Where it is gone, its forks were told to end with it (`Fork.poll`)."""
+        """Read the server's answers. If it is gone, the kernel has signalled its forks to end (see `Fork.poll`)."""
         while not self.gone:
             try:
                 said = os.read(self._replies, 65536)
@@ -131,16 +134,16 @@ class Forks:
                 self.gone = True
                 os.close(self._replies)
                 with contextlib.suppress(OSError):
-                    self._server.stdin.close()
+                    self._orders.close()
                 status = self._server.wait()
                 if not self._ending:
                     how = f'by {signal.Signals(-status).name}' if status < 0 else f'with exit status {status}'
-                    said = last_line(self._said)
+                    words = last_line(self._said)
                     LOG.warning(
-                        'The process that cells are forked from ended %s%s: those that ran are stopped, the others '
-                        'start anew; where it comes again, use --no-forks.',
+                        'The process that cells are forked from ended %s%s. Running cells are stopped, the others '
+                        'start as processes of their own. If this happens again, use --no-forks.',
                         how,
-                        f' ({said})' if said else '',
+                        f' ({words})' if words else '',
                     )
                 self._said.close()
                 return
@@ -150,7 +153,7 @@ class Forks:
                 self._forks[number].told(pid, returncode)
 
     def close(self) -> None:
-        """End the server, and with it what still runs."""
+        """End the server and the forks that still run."""
         self._ending = True
         if not self.gone:
             self._server.terminate()
@@ -160,14 +163,17 @@ class Forks:
 
 
 class Fork:
-    """A cell's process; see `eval.matrix.executors.job.Process`. One that ended and has no `pid` never started."""
+    """A cell's process; see `eval.matrix.executors.job.Process`. If it ended without a `pid`, it never started."""
 
     def __init__(self, forks: Forks, number: int) -> None:
-        self.number, self.pid, self.returncode = number, None, None
-        self._forks, self._start_time = forks, None
+        self.number = number
+        self.pid: int | None = None
+        self.returncode: int | None = None
+        self._forks = forks
+        self._start_time: str | None = None
 
     def told(self, pid: int, returncode: int | None) -> None:
-        """What the server says of it."""
+        """Take in an answer of the server."""
         if self.pid is None:
             self._start_time = claims.start_time(pid)
         self.pid, self.returncode = pid, returncode
@@ -175,24 +181,24 @@ class Fork:
     def poll(self) -> int | None:
         self._forks.listen()
         if self.returncode is None and self._forks.gone and not self._outlives_server():
-            self.returncode = -signal.SIGTERM  # the kernel's, when its parent was gone
+            self.returncode = -signal.SIGTERM  # from the kernel, because its parent died
         return self.returncode
 
     def _outlives_server(self) -> bool:
-        """Whether it has not ended yet, though nobody is left who would tell: until then its cell is not free."""
+        """Whether it still runs after its server died. Its cell stays taken until it ends."""
         return self.pid is not None and claims.runs(self.pid, self._start_time)
 
     def wait(self, timeout: float | None = None) -> int:
-        end = None if timeout is None else time.monotonic() + timeout
-        while self.poll() is None:
-            if end is not None and time.monotonic() > end:
+        begun = time.monotonic()
+        while (returncode := self.poll()) is None:
+            if timeout is not None and time.monotonic() > begun + timeout:
                 raise subprocess.TimeoutExpired(f'fork {self.number}', timeout)
             time.sleep(STEP_SECONDS)
-        return self.returncode
+        return returncode
 
     def terminate(self) -> None:
         if self.poll() is None and self.pid is None:
-            self._forks.close()  # it still imports, and would not hear for seconds
+            self._forks.close()  # the server still imports and would not read an order for seconds
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -201,8 +207,8 @@ class Fork:
     def _signal(self, number: signal.Signals) -> None:
         if self.poll() is not None:
             return
-        # Sent by its parent: to another process that was given its number meanwhile, nothing is sent.
+        # The parent sends it, so it can never reach another process that was given the same pid.
         self._forks.send(Order(self.number, int(number)))
-        if self._forks.gone and self._outlives_server():
+        if self._forks.gone and self.pid is not None and self._outlives_server():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)

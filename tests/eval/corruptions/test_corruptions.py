@@ -30,7 +30,7 @@ from eval.corruptions import (
     to_working_size,
     weather,
 )
-from eval.corruptions.registry import FAMILIES, Draws
+from eval.corruptions.corruption import FAMILIES, Draws
 from eval.corruptions.timing import sample_frames
 from tests.conftest import ROOT
 

@@ -1,4 +1,4 @@
-"""Cells as forks of one process: the same cells, whatever becomes of that process, of a cell, or of who waits."""
+"""Cells as forks of one server give the same results, even if the server, a cell or the matrix dies."""
 
 import json
 import os
@@ -21,12 +21,12 @@ from tests.eval import tiny_matrix as tiny
 LOW, HIGH = 'a_tiny_tiny_low_s0', 'a_tiny_tiny_high_s0'
 LIGHT = ('eval.cells.cell', 'eval.metrics')
 
-pytestmark = pytest.mark.skipif(not module.POSSIBLE, reason='cells are forked on Linux alone')
+pytestmark = pytest.mark.skipif(not module.POSSIBLE, reason='cells are forked only on Linux')
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Cards of the tiny matrix, known to this process and to those that it starts."""
+    """Cards of the tiny matrix, for this process and those it starts."""
     made = tiny.make(tmp_path / 'home', num_encoders=1)
     for name, value in tiny.environment(made).items():
         monkeypatch.setenv(name, value)
@@ -48,7 +48,7 @@ def score(job) -> float:
     return read_record(job.record).score['value']
 
 
-def test_forks_are_processes_of_their_own_and_give_the_numbers_of_fresh_ones(home):
+def test_forks_are_separate_processes_with_the_same_scores_as_fresh_ones(home):
     tiny.order(home, **{LOW: ('tell', 0), HIGH: ('tell', 0)})
     jobs, fresh = tiny.jobs_of(home, home / 'work'), tiny.jobs_of(home, home / 'fresh')
     backend = Local(2, LIGHT)
@@ -69,7 +69,7 @@ def test_forks_are_processes_of_their_own_and_give_the_numbers_of_fresh_ones(hom
 
 
 @pytest.mark.slow
-def test_how_a_fork_ends_tells_what_became_of_its_cell(home):
+def test_exit_status_of_a_fork_decides_the_state_of_its_cell(home):
     low, high = tiny.jobs_of(home, home / 'work')
     for order, state, words in (
         (('raise', 'no luck'), 'failed', 'cell: no luck'),
@@ -84,7 +84,7 @@ def test_how_a_fork_ends_tells_what_became_of_its_cell(home):
         Path(low.folder, 'failed.json').unlink(missing_ok=True)
 
 
-def test_where_a_gpu_cannot_be_used_after_a_fork_the_cell_starts_a_new_program(home):
+def test_a_cell_starts_a_new_program_if_the_server_has_used_a_gpu(home):
     tiny.order(home, **{LOW: ('tell', 0)})
     ends = run(tiny.jobs_of(home, home / 'work'), Local(1, ['tests.eval.unusable_gpu']))
     assert [end.state for end in ends] == ['done', 'done']
@@ -93,13 +93,13 @@ def test_where_a_gpu_cannot_be_used_after_a_fork_the_cell_starts_a_new_program(h
 
 
 @pytest.mark.slow
-def test_a_module_that_cannot_be_imported_is_the_cells_to_complain_of(home):
+def test_a_module_that_cannot_be_preloaded_stops_no_cell(home):
     ends = run(tiny.jobs_of(home, home / 'work'), Local(1, ['eval.nothing_of_this_name', *LIGHT]))
     assert [end.state for end in ends] == ['done', 'done']
 
 
 class AsSoonAs(Watcher):
-    """Does something once, when a condition holds."""
+    """Runs an action once, as soon as a condition holds."""
 
     def __init__(self, condition, action) -> None:
         self.condition, self.action, self.done = condition, action, False
@@ -110,7 +110,7 @@ class AsSoonAs(Watcher):
             self.action()
 
 
-def test_without_their_server_running_cells_are_stopped_and_the_others_start_anew(home, caplog):
+def test_if_the_server_dies_running_cells_stop_and_the_others_start_as_processes(home, caplog):
     tiny.order(home, **{LOW: ('sleep once', 60)})
     low, high = tiny.jobs_of(home, home / 'work')
     backend = Local(1, LIGHT)
@@ -130,11 +130,11 @@ def test_a_server_that_dies_while_it_imports_costs_no_cell(home, monkeypatch, ca
     assert [end.state for end in run(tiny.jobs_of(home, home / 'work'), backend)] == ['done', 'done']
     assert sorted(tiny.ran(home)) == sorted([LOW, HIGH])
     assert backend.forks.gone
-    assert 'ended with exit status 3 (no luck): those' in caplog.text
+    assert 'exit status 3 (no luck)' in caplog.text
 
 
 def test_a_fork_that_outlives_its_server_keeps_its_cell_until_it_ends(home, caplog):
-    tiny.order(home, **{LOW: ('deaf', 2)})  # it does not hear that its server is gone, and goes on to its record
+    tiny.order(home, **{LOW: ('deaf', 2)})  # it ignores SIGTERM after its server died, and goes on to its record
     low, high = tiny.jobs_of(home, home / 'work')
     backend, states = Local(1, LIGHT), []
 
@@ -145,7 +145,7 @@ def test_a_fork_that_outlives_its_server_keeps_its_cell_until_it_ends(home, capl
                 states.append((claims.holder(low.folder) is not None, HIGH in tiny.ran(home)))
 
     def kill_server() -> None:
-        time.sleep(0.3)  # the cell notes that it runs, and is deaf a moment later
+        time.sleep(0.3)  # the cell notes that it runs, and ignores SIGTERM a moment later
         os.kill(backend.forks._server.pid, signal.SIGKILL)
 
     ends = run([low, high], backend, Looks(lambda: tiny.ran(home) == [LOW], kill_server))
@@ -163,7 +163,7 @@ def interrupt() -> None:
 
 @pytest.mark.parametrize('what', ['sleep', 'deaf'])
 def test_an_interrupt_ends_forks_and_server(home, what, monkeypatch, caplog):
-    if what == 'deaf':  # it takes the ten seconds that a cell has
+    if what == 'deaf':  # without this it takes the ten seconds that a cell is given
         monkeypatch.setattr(module.Fork, 'terminate', lambda fork: None)
         wait = module.Fork.wait
         monkeypatch.setattr(module.Fork, 'wait', lambda fork, timeout=None: wait(fork, timeout and 0.2))
@@ -197,13 +197,13 @@ def test_a_server_ends_with_its_matrix(home):
     wait_for(lambda: tiny.ran(home) == [LOW])
     backend.ended()
     server, (running, _) = backend.forks._server, backend.running[0]
-    server.stdin.close()  # as when the matrix is gone
+    server.stdin.close()  # as if the matrix had died
     wait_for(lambda: server.poll() is not None, 10)
     wait_for(lambda: not claims.runs(running.process.pid), 10)
     backend.stop()
 
 
-def test_what_is_imported_for_which_cells():
+def test_modules_to_preload_depend_on_the_protocols():
     class Light(Protocol):
         name, uses_torch = 'of_a_user', False
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import pytest
 from sigma.data.index import VideoInfo, build_index, load_index, read_strictly
 from sigma.data.lists import list_sha256, read_list, write_list
 from sigma.errors import DataError
-from sigma.processes import ProcessDied, in_processes
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
 
@@ -202,46 +199,6 @@ def test_an_interrupted_run_goes_on(tmp_path):
     assert {path: video.frames for path, video in index.items()} == {'a.mp4': 999, 'b.mp4': 5}
     assert not partial.exists()
     assert load_index(out).videos == index.videos
-
-
-def die_on_three(job: int) -> int:
-    if job == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job * job
-
-
-def die_once(job: Path) -> str:
-    if not job.exists():
-        job.touch()
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return 'done'
-
-
-def refuse(job: int) -> None:
-    raise DataError(f'job {job} cannot be done')
-
-
-def test_a_worker_that_dies_takes_no_other_job_with_it():
-    results = dict(in_processes(die_on_three, range(8), workers=2))
-    assert results.pop(3) == ProcessDied(-signal.SIGKILL)
-    assert results == {job: job * job for job in range(8) if job != 3}
-
-
-def test_a_job_whose_process_died_is_tried_once_more(tmp_path):
-    assert list(in_processes(die_once, [tmp_path / 'mark'], workers=1)) == [(tmp_path / 'mark', 'done')]
-
-
-def test_an_exception_in_a_worker_is_raised_here():
-    with pytest.raises(DataError, match='job 7 cannot be done'):
-        list(in_processes(refuse, [7], workers=1))
-
-
-def test_a_run_that_is_left_early_ends_its_workers():
-    started = time.monotonic()
-    results = in_processes(time.sleep, [0, 60, 60], workers=2)
-    assert next(results) == (0, None)
-    results.close()
-    assert time.monotonic() - started < 30
 
 
 def test_a_video_that_killed_its_decoder_is_read_again_next_time(tmp_path):

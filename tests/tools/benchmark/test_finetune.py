@@ -1,4 +1,7 @@
-"""The benchmark compares the same function on both sides, and says what it cannot measure. Times are not tested."""
+"""The fine-tuning benchmark compares the same function on both sides and refuses what it cannot measure.
+
+No test depends on measured times.
+"""
 
 import argparse
 import re
@@ -49,8 +52,8 @@ MEMORY = {
 }
 
 
-def test_it_prints_both_sides_and_the_ratio_of_what_it_printed(capsys, monkeypatch):
-    monkeypatch.setattr(finetune, 'memory_in_its_own_process', lambda args, side: MEMORY[side])
+def test_the_report_has_both_sides_and_their_ratio(capsys, monkeypatch):
+    monkeypatch.setattr(finetune, 'memory_in_own_process', lambda command, side, *_: MEMORY[side])
     done = call_main(benchmark.main, capsys, *TINY)
     assert done.returncode == 0, done.stderr
     rows = re.findall(r'(ours|mmaction2) +([\d.]+) s +(\d+) MiB +(\d+) MiB without imports', done.stdout)
@@ -58,7 +61,7 @@ def test_it_prints_both_sides_and_the_ratio_of_what_it_printed(capsys, monkeypat
     assert [row[2:] for row in rows] == [('600', '200'), ('800', '400')]
     time = re.search(r'ratio: time ([\d.]+) ', done.stdout)[1]
     assert 'memory 0.75 (goal 0.6), memory without imports 0.50' in done.stdout
-    # printed seconds have three digits, of steps of some milliseconds
+    # Steps take milliseconds, and seconds are printed with three digits.
     assert float(time) == pytest.approx(float(rows[0][1]) / float(rows[1][1]), rel=0.2)
     assert '4 frames of 32x32, batch 2, fp32' in done.stdout
 
@@ -72,21 +75,22 @@ def test_it_prints_both_sides_and_the_ratio_of_what_it_printed(capsys, monkeypat
         (('--arch', 'huge'), ("'huge'", 'base')),
     ],
 )
-def test_what_cannot_be_measured_is_one_sentence(capsys, change, words):
+def test_an_impossible_request_is_refused_in_one_sentence(capsys, change, words):
     assert_one_sentence(call_main(benchmark.main, capsys, *TINY, *change), *words)
 
 
 @pytest.mark.slow
-def test_memory_is_what_a_process_of_its_own_held():
-    found = finetune.memory_in_its_own_process(arguments(size=64, frames=16, batch=4), 'ours')
+def test_memory_is_measured_in_a_process_of_its_own():
+    args = arguments(size=64, frames=16, batch=4)
+    found = common.memory_in_own_process('finetune', 'ours', args, finetune.SETTINGS)
     assert found['peak'] > found['before'] + 4 * 3 * 16 * 64 * 64 * 4  # the batch at least
     assert found['before'] > 2**20
 
 
 @pytest.mark.slow
-def test_a_side_that_fails_in_its_process_is_named():
+def test_the_side_whose_process_fails_is_named():
     with pytest.raises(common.BenchmarkError, match='the memory of ours could not be measured: .*33 pixels'):
-        finetune.memory_in_its_own_process(arguments(size=33), 'ours')
+        common.memory_in_own_process('finetune', 'ours', arguments(size=33), finetune.SETTINGS)
 
 
 def test_corruptions_are_timed_one_by_one(capsys):

@@ -1,4 +1,4 @@
-"""Where the time of reading goes, and the verdict for figures whose answer is known."""
+"""Time is split by part, and the verdict is right for known figures."""
 
 import re
 import time
@@ -29,7 +29,7 @@ def test_the_verdict(seconds, rate, cores, wanted, bound, word):
     assert word in remedy
 
 
-def test_time_is_kept_by_part_and_without_a_cache():
+def test_time_is_split_by_part_and_no_cache_is_used():
     seconds = dict.fromkeys(reading.PARTS, 0.0)
     pipeline = [
         {'type': 'sigma.OpenVideo', 'decoder': 'decord'},
@@ -49,16 +49,16 @@ def test_time_is_kept_by_part_and_without_a_cache():
     assert seconds['decode'] == 0
 
 
-def test_the_command_reads_a_config_by_both_decoders(capsys, toy):
+def test_the_command_reads_a_config_with_both_decoders(capsys, toy):
     done = call_main(benchmark.main, capsys, 'input', DEMO, '--card', toy, '--clips', 3, '--cores', 2)
     assert done.returncode == 0, done.stderr
     rows = re.findall(
-        r'(decord|pyav) +([\d.]+) clips/s a core \(3 clips: decode (\d+)%, resize (\d+)%, other (\d+)%', done.stdout
+        r'(decord|pyav) +([\d.]+) clips/s per core \(3 clips: decode (\d+)%, resize (\d+)%, other (\d+)%', done.stdout
     )
     assert [row[0] for row in rows] == ['decord', 'pyav']
     for row in rows:
         assert 98 <= sum(map(int, row[2:])) <= 102
-        assert int(row[2]) > 20  # video is decoded anew for each clip
+        assert int(row[2]) > 20  # the video is decoded again for each clip
     assert 'of the peak of an H100' in done.stdout
     done = call_main(
         benchmark.main,
@@ -106,11 +106,11 @@ def test_bad_input_is_one_sentence(capsys, arguments, words):
     assert_one_sentence(call_main(benchmark.main, capsys, 'input', *arguments), *words)
 
 
-def test_the_faster_decoder_is_named_where_the_config_has_the_other():
+def test_the_faster_decoder_is_named_if_the_config_uses_the_other():
     rates = {'decord': 4.0, 'pyav': 10.0}
     said = reading.other_decoder(rates, 'decord', 0)
-    assert '2.5 times as fast by pyav as by decord' in said
+    assert 'pyav reads these files 2.5 times as fast as decord' in said
     assert 'pipeline.0.decoder=pyav' in said
     assert not reading.other_decoder(rates, 'pyav', 0)
     assert not reading.other_decoder({'decord': 9.0, 'pyav': 10.0}, 'decord', 0)
-    assert not reading.other_decoder({'pyav': 10.0}, 'decord', 0)  # the config's was not measured
+    assert not reading.other_decoder({'pyav': 10.0}, 'decord', 0)  # the decoder of the config was not measured
