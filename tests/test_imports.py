@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.registry'}
+BASE = {'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry'}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),
     'sigma.files': set(),
+    'sigma.configs': set(),
     'sigma.processes': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
