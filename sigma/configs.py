@@ -161,7 +161,7 @@ def _without_templates(text: str) -> str:
 
 
 def _filled_in(text: str, path: Path, base: dict[str, Any]) -> str:
-    files = {'fileDirname': path.parent, 'fileBasename': path.name, 'fileBasenameNoExtension': path.stem}
+    files = {'fileDirname': path.parent.as_posix(), 'fileBasename': path.name, 'fileBasenameNoExtension': path.stem}
 
     def fill(found: re.Match) -> str:
         name, default = found.groups()
@@ -171,7 +171,7 @@ def _filled_in(text: str, path: Path, base: dict[str, Any]) -> str:
                 raise DataError(f'{path} needs the environment variable {name[1:]}, which is not set.')
             return value
         if name in files:
-            return files[name].as_posix() if name == 'fileDirname' else str(files[name])
+            return files[name]
         try:
             return repr(_looked_up(base, name.removeprefix('_base_.').split('.')))
         except (KeyError, TypeError):

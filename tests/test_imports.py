@@ -34,7 +34,10 @@ ALLOWED = {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
         *('eval.registry', 'eval.report.sweeps', 'sigma'),
     },
-    'eval.matrix': {'eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'sigma'},
+    'eval.matrix': {
+        *('eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'eval.models', 'eval.report'),
+        *('eval.run_cell', 'sigma'),
+    },
 }
 
 

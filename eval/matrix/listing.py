@@ -36,7 +36,7 @@ def _suites() -> dict[str, str]:
     """Cards, and what a module given to `--import` has added."""
     from eval.matrix.suites import SUITES
 
-    added = {name: 'Added by --import.' for name in SUITES}
+    added = dict.fromkeys(SUITES, 'Added by --import.')
     return added | _cards('suites')()
 
 

@@ -120,8 +120,8 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
         having = ', '.join(suite for suite, members in SUITES.items() if any(entry.shots for entry in members))
         raise DataError(f'--shots: the suite {name} has no entry with clips per class; these do: {having}.')
     if datasets:
-        shapes = dict.fromkeys((e.protocol, e.recipe, e.shots, e.examples) for e in entries)
-        entries = [Entry(p, dataset, *rest) for dataset in datasets for p, *rest in shapes]
+        shapes = dict.fromkeys(replace(entry, dataset='') for entry in entries)
+        entries = [replace(shape, dataset=dataset) for dataset in datasets for shape in shapes]
     if shots:
         entries = [
             replace(entry, shots=number) if entry.shots else entry
