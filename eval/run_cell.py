@@ -79,7 +79,7 @@ def resolve(args: argparse.Namespace):
 
 def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
     """What was planned is not what lies here now."""
-    from eval.matrix.executors.job import CHANGED
+    from eval.cells.claims import CHANGED
 
     print(
         f'{resolved.name}: weights, lists or settings changed since the plan was made '

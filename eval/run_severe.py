@@ -22,10 +22,16 @@ from pathlib import Path
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--suite', required=True, help='list of protocol x dataset, see eval/matrix/suites.py')
-    parser.add_argument('--encoders', nargs='+', required=True, metavar='NAME[@CHECKPOINT]')
+    parser.add_argument(
+        '--list',
+        metavar='KIND',
+        help='print every name with a sentence and exit: suites, encoders, datasets, recipes, protocols, corruptions '
+        'or figures',
+    )
+    parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
+    parser.add_argument('--encoders', nargs='+', metavar='NAME[@CHECKPOINT]')
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0])
-    parser.add_argument('--work-dir', required=True, help='records, features and logs go here')
+    parser.add_argument('--work-dir', help='records, features and logs go here')
     parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
     parser.add_argument(
         '--shots', nargs='+', type=positive, help="clips a class in the place of the suite's own few-shot"
@@ -47,7 +53,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--allow-partial', action='store_true', help='count rows below 99 %% of the videos in means and verdicts'
     )
     add_executor_args(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    needed = {'--suite': args.suite, '--encoders': args.encoders, '--work-dir': args.work_dir}
+    if lacking := [name for name, value in needed.items() if value is None and args.list is None]:
+        parser.error(f'the following arguments are required: {", ".join(lacking)}')
+    return args
 
 
 def add_executor_args(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +122,8 @@ def seed(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
+    if args.list is not None:
+        return print_list(args)
     from eval.matrix.executors.job import job_of
     from eval.matrix.executors.schedule import run
     from eval.matrix.live import Progress, print_plan
@@ -147,6 +159,18 @@ def main(argv: list[str] | None = None) -> int:
         print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
         return 1
     return print_unfinished(found, results)
+
+
+def print_list(args: argparse.Namespace) -> int:
+    """What `--list` asks for, with what `--import` adds; the exit status."""
+    from eval.matrix.listing import listing
+
+    if args.imports:
+        from eval.protocols import import_protocols
+
+        import_protocols([str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports])
+    print(listing(args.list))
+    return 0
 
 
 def make_plan(args: argparse.Namespace):

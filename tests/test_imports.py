@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.registry'}
+BASE = {'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry'}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),
     'sigma.files': set(),
+    'sigma.configs': set(),
     'sigma.processes': set(),
     'sigma.positions': set(),
     'sigma.losses': set(),
@@ -36,7 +37,10 @@ ALLOWED = {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
         *('eval.registry', 'eval.report.sweeps', 'sigma'),
     },
-    'eval.matrix': {'eval.records', 'eval.cells', 'eval.protocols', 'sigma'},
+    'eval.matrix': {
+        *('eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'eval.models', 'eval.report'),
+        *('eval.run_cell', 'sigma'),
+    },
 }
 
 

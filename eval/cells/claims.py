@@ -27,6 +27,7 @@ from pathlib import Path
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 ELSEWHERE = 75  # exit status of a cell that another process holds: EX_TEMPFAIL, "try again later"
+CHANGED = 76  # exit status of a cell whose weights, lists or settings changed since the plan was made
 FILE = 'claim.json'
 
 

@@ -66,6 +66,7 @@ def plan(
     seeds: Sequence[int],
     work_dir: str | Path,
     retry_failed: bool = False,
+    cards: Cards | None = None,
 ) -> Plan:
     """Every cell, by column, then encoder, then seed; nothing is written.
 
@@ -73,11 +74,12 @@ def plan(
 
     Args:
         retry_failed: Count failed cells among those to run.
+        cards: What knows the cards; by default they are read from files.
 
     Raises:
         DataError: if there is no such protocol.
     """
-    cards, found = Cards(), Plan()
+    cards, found = cards or Cards(), Plan()
     for entry in entries:
         get_protocol(entry.protocol)
     broken = _broken_cards(cards, entries, encoders, found)

@@ -1,17 +1,26 @@
-"""Suites: lists of protocol x dataset."""
+"""Suites: lists of protocol x dataset, one card each in `mmaction_configs/suites`."""
 
-from dataclasses import dataclass, replace
+from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sigma.configs import card_names, find_card, read_plain
 from sigma.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One column of a suite: a protocol on a dataset, on all training clips or on a few of each class.
+    """One column of a suite: a protocol on a dataset, on all training clips or on a few.
 
-    `recipe` may leave `{family}` open, which the encoder's card fills in (`vit`, `r2plus1d`). `shots` are clips a
-    class; `examples` a number in all, of which every class gives its share rounded up (`eval.protocols.subsets`), as
-    SEVERE draws its 1000 clips.
+    Attributes:
+        recipe: Name or path of a recipe. `{family}` in it stands for the family on the encoder's card (`vit`,
+            `r2plus1d`).
+        shots: Training clips per class.
+        examples: Training clips in total. Each class gets its share, rounded up (`eval.protocols.subsets`), as SEVERE
+            draws its 1000 clips.
     """
 
     protocol: str
@@ -21,180 +30,98 @@ class Entry:
     examples: int | None = None
 
 
-# SEVERE (ECCV 2022), its eight experiments; their mean is declared in eval/report/summaries.py.
-_SEVERE = (
-    # domain shift
-    Entry('finetune', 'ssv2', 'finetune_{family}_ssv2'),
-    Entry('finetune', 'gym99', 'finetune_{family}_ucf101'),
-    # sample efficiency
-    Entry('finetune', 'ucf101', 'finetune_{family}_ucf101', examples=1000),
-    Entry('finetune', 'gym99', 'finetune_{family}_ucf101', examples=1000),
-    # action granularity
-    Entry('finetune', 'gym_fx_s1', 'finetune_{family}_gym_parts'),
-    Entry('finetune', 'gym_ub_s1', 'finetune_{family}_gym_parts'),
-    # task shift; the head of counting is ours
-    Entry('repetition', 'ucfrep', 'repetition'),
-    Entry('multi_label', 'charades', 'multi_label_{family}'),
-)
-_LADDER = (1000, 2000, 4000, 8000)
-_GROUNDS = ('places365', 'vqgan', 'stripe')
-_SCUBA = [(base, ground) for base in ('ucf101', 'hmdb51') for ground in _GROUNDS]
+class Suites(MutableMapping[str, tuple[Entry, ...]]):
+    """Entries of every suite by name: the cards, and what a user's module adds.
 
-SUITES: dict[str, tuple[Entry, ...]] = {
-    'severe': _SEVERE,
-    # The same with SEVERE's own way of counting, cycle localisation.
-    'severe_cycles': (*_SEVERE[:6], Entry('repetition_cycles', 'ucfrep', 'repetition_cycles'), _SEVERE[7]),
-    # What SEVERE's code and SEVERE++ measure besides.
-    'severe_plus': (
-        Entry('finetune', 'ucf101', 'finetune_{family}_ucf101'),
-        Entry('finetune', 'hmdb51', 'finetune_{family}_ucf101'),
-        Entry('finetune', 'diving48', 'finetune_{family}_ucf101'),
-        Entry('finetune', 'ntu60', 'finetune_{family}_ntu60'),
-        Entry('finetune', 'gym288', 'finetune_{family}_ucf101'),
-        Entry('finetune', 'gym_vault', 'finetune_{family}_gym_parts'),
-        Entry('finetune', 'gym_floor', 'finetune_{family}_gym_parts'),
-        *(Entry('finetune', 'ucf101', 'finetune_{family}_ucf101', examples=number) for number in _LADDER),
-        *(Entry('finetune', 'gym99', 'finetune_{family}_ucf101', examples=number) for number in _LADDER),
-        Entry('finetune', 'gym99', 'finetune_{family}_ucf101'),
-        Entry('arrow_of_time', 'ucf101', 'arrow_of_time_{family}'),
-    ),
-    # SEVERE++'s ladder on its four datasets, from 1000 clips to all of them.
-    'severe_ladder': tuple(
-        Entry('finetune', dataset, f'finetune_{{family}}_{recipe}', examples=number)
-        for dataset, recipe in (('ucf101', 'ucf101'), ('ntu60', 'ntu60'), ('gym99', 'ucf101'), ('ssv2', 'ssv2'))
-        for number in (*_LADDER, None)
-    ),
-    # The eight on rendered videos: what each asks, in minutes on two cores. They stand for no published number.
-    'severe_toy': (
-        Entry('finetune', 'toy_shift', 'finetune_demo'),
-        Entry('finetune', 'toy_shift_hard', 'finetune_demo'),
-        Entry('finetune', 'toy', 'finetune_demo', examples=100),
-        Entry('finetune', 'toy_shift', 'finetune_demo', examples=100),
-        Entry('finetune', 'toy_rhythms', 'finetune_demo'),
-        Entry('finetune', 'toy_speeds', 'finetune_demo'),
-        Entry('repetition_frozen', 'toy_repetition', 'repetition_frozen_demo'),
-        Entry('multi_label', 'toy_two_movers', 'multi_label_demo'),
-    ),
-    # Actions found in time on frozen features, class-aware. `localization_external` and `localization_bmn_external`
-    # (another model's video-level scores name the classes) need a file of the user's: eval/protocols/localization.py.
-    'localization': (
-        Entry('localization', 'thumos14', 'localization_thumos14'),
-        Entry('localization', 'activitynet', 'localization_activitynet'),
-        Entry('localization_bmn', 'activitynet', 'localization_bmn_activitynet'),
-    ),
-    'localization_toy': (
-        Entry('localization', 'toy_localization', 'localization_demo'),
-        Entry('localization_bmn', 'toy_localization', 'localization_bmn_demo'),
-    ),
-    # Shows that the whole line works, on the rendered dataset and two cores.
-    'demo': (
-        Entry('finetune', 'toy', 'finetune_demo', shots=10),
-        Entry('frozen_linear', 'toy', 'frozen_demo'),
-    ),
-    # The same at the budget of docs/small-scale.md; and on the second domain.
-    'small_scale': (
-        Entry('finetune', 'toy', 'finetune_small', shots=10),
-        Entry('frozen_linear', 'toy', 'frozen_demo'),
-    ),
-    'small_shift': (
-        Entry('finetune', 'toy_shift', 'finetune_small', shots=10),
-        Entry('frozen_linear', 'toy_shift', 'frozen_demo'),
-    ),
-    # A user's own data at published sizes: give it with --datasets.
-    'own': (
-        Entry('finetune', 'toy', 'finetune_vit'),
-        Entry('frozen_linear', 'toy', 'frozen_default'),
-    ),
-    # Trained cells on corrupted test videos (eval/protocols/robustness.py); those that are listed first train them.
-    'robustness': (
-        Entry('finetune', 'ucf101', 'finetune_{family}_ucf101'),
-        Entry('finetune', 'ssv2', 'finetune_{family}_ssv2'),
-        Entry('robustness_ucf-p', 'ucf101', 'robustness_ucf_p'),
-        Entry('robustness_imagenet-c', 'ucf101', 'robustness_imagenet_c'),
-        Entry('robustness_kinetics-c', 'ucf101', 'robustness_kinetics_c'),
-        Entry('robustness_ssv2-c', 'ssv2', 'robustness_ssv2_c'),
-    ),
-    'robustness_k400': (Entry('robustness_kinetics-c', 'k400', 'robustness_kinetics_c_k400'),),
-    'robustness_frozen': (
-        Entry('robustness_ucf-p_frozen', 'ucf101', 'robustness_ucf_p_frozen'),
-        Entry('robustness_kinetics-c_frozen', 'ucf101', 'robustness_kinetics_c_frozen'),
-        Entry('robustness_ssv2-c_frozen', 'ssv2', 'robustness_ssv2_c_frozen'),
-    ),
-    'robustness_toy': (
-        Entry('finetune', 'toy', 'finetune_demo'),
-        Entry('frozen_linear', 'toy', 'frozen_demo'),
-        Entry('robustness', 'toy', 'robustness_toy'),
-        Entry('robustness_frozen', 'toy', 'robustness_toy_frozen'),
-    ),
-    # Trained cells on altered or mimed test videos, for those who have them (eval/protocols/out_of_context.py).
-    'out_of_context': (
-        *(Entry('out_of_context', f'scuba_{base}_{ground}', 'out_of_context') for base, ground in _SCUBA),
-        *(Entry('out_of_context', f'hat_ucf101_{kind}', 'out_of_context') for kind in ('background', 'human')),
-    ),
-    'out_of_context_k400': (
-        Entry('out_of_context', 'mimetics', 'out_of_context_k400'),
-        *(Entry('out_of_context', f'scuba_k400_{ground}', 'out_of_context_k400') for ground in _GROUNDS),
-        *(Entry('out_of_context', f'hat_k400_{kind}', 'out_of_context_k400') for kind in ('background', 'human')),
-    ),
-    'out_of_context_frozen': (
-        *(Entry('out_of_context_frozen', f'scuba_{base}_{ground}', 'out_of_context_frozen') for base, ground in _SCUBA),
-    ),
-    # Trained heads on videos whose actions are damaged in the middle (eval/protocols/localization_robustness.py).
-    'robustness_localization': (
-        Entry('localization', 'thumos14', 'localization_thumos14'),
-        Entry('localization_robustness', 'thumos14', 'localization_robustness'),
-        Entry('localization', 'activitynet', 'localization_activitynet'),
-        Entry('localization_robustness', 'activitynet', 'localization_robustness_activitynet'),
-    ),
-    'robustness_localization_toy': (
-        Entry('localization', 'toy_localization', 'localization_demo'),
-        Entry('localization_robustness', 'toy_localization', 'localization_robustness_toy'),
-    ),
-    # Small real footage that a user has prepared: give it with --datasets.
-    'robustness_small_real': (
-        Entry('finetune', 'toy', 'finetune_small'),
-        Entry('frozen_linear', 'toy', 'frozen_demo'),
-        Entry('robustness', 'toy', 'robustness_small'),
-        Entry('robustness_frozen', 'toy', 'robustness_small_frozen'),
-    ),
-    # What labels alone teach, and that appearance alone teaches nothing.
-    'controls': (
-        Entry('finetune', 'toy', 'labels_alone'),
-        Entry('finetune', 'toy', 'labels_alone_shuffled'),
-        Entry('finetune', 'toy', 'labels_alone_single'),
-    ),
-    # Features of `toy`, for tools/toy_motion.py.
-    'frozen_toy': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
-    # Counting on real videos that a user has prepared: give them with --datasets.
-    'counting_real': (
-        Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva_frozen'),
-        Entry('repetition_cycles', 'toy_repetition', 'repetition_cycles_quva'),
-        Entry('repetition_frozen', 'toy_repetition', 'repetition_frozen_demo'),
-    ),
-    # Small real footage that a user has prepared: give it with --datasets.
-    'frozen_real': (Entry('frozen_linear', 'toy', 'frozen_demo'),),
-    'small_real': (
-        Entry('finetune', 'toy', 'finetune_small'),
-        Entry('frozen_linear', 'toy', 'frozen_demo'),
-    ),
-}
+    A path of a suite card works as a name. A module given to `--import` may add a suite that needs Python:
 
-
-def suite_entries(name: str, datasets: list[str] | None = None, shots: list[int] | None = None) -> list[Entry]:
-    """Entries of a suite; `datasets` puts others in the place of its own, `shots` others in the place of its few-shot.
+        from eval.matrix.suites import SUITES, Entry
+        SUITES['mine'] = (Entry('frozen_linear', 'ucf101', 'frozen_default'),)
 
     Raises:
-        DataError: if there is no such suite, with the nearest name, or it has nothing few-shot for `shots`.
+        DataError: one sentence, if a card cannot be read or an entry does not fit.
+        KeyError: if there is no such suite.
+    """
+
+    def __init__(self) -> None:
+        self._added: dict[str, tuple[Entry, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[Entry, ...]:
+        if name in self._added:
+            return self._added[name]
+        if name not in card_names('suites') and not (Path(name).suffix == '.py' and Path(name).is_file()):
+            raise KeyError(name)
+        return read_suite(find_card('suites', name))
+
+    def __setitem__(self, name: str, entries: Iterable[Entry]) -> None:
+        self._added[name] = tuple(entries)
+
+    def __delitem__(self, name: str) -> None:
+        del self._added[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*card_names('suites'), *self._added]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+SUITES = Suites()
+_FIELDS = tuple(field.name for field in fields(Entry))
+_COUNTS = ('shots', 'examples')
+
+
+def read_suite(path: str | Path) -> tuple[Entry, ...]:
+    """Entries of a suite card, in order.
+
+    Raises:
+        DataError: one sentence, if the card cannot be read, has no entries, or an entry does not fit.
+    """
+    entries = read_plain(path).get('entries')
+    if not isinstance(entries, (list, tuple)) or not entries:
+        raise DataError(f'{path} has no `entries`, a list of dict(protocol=..., dataset=..., recipe=...).')
+    return tuple(_entry(path, number, entry) for number, entry in enumerate(entries, start=1))
+
+
+def _entry(path: str | Path, number: int, entry: Any) -> Entry:
+    where = f'{path}, entry {number}'
+    if not isinstance(entry, dict):
+        raise DataError(f'{where} is {entry!r}; write dict(protocol=..., dataset=..., recipe=...).')
+    for key in entry:
+        if key not in _FIELDS:
+            raise DataError(f'{where}: {did_you_mean("key", str(key), _FIELDS)}.')
+    if lacking := [key for key in _FIELDS if key not in _COUNTS and not isinstance(entry.get(key), str)]:
+        raise DataError(f'{where} lacks {", ".join(lacking)} (text).')
+    for key in _COUNTS:
+        value = entry.get(key)
+        if value is not None and (type(value) is not int or value < 1):
+            raise DataError(f'{where}: {key} is {value!r}; it is a number of clips, at least 1.')
+    return Entry(**entry)
+
+
+def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Sequence[int] | None = None) -> list[Entry]:
+    """Entries of a suite.
+
+    Args:
+        name: Name of a suite, or path of a suite card.
+        datasets: Use these instead of the suite's own.
+        shots: Clips per class, instead of those of the suite's few-shot entries.
+
+    Raises:
+        DataError: if there is no such suite (with the nearest name), its card does not fit, or `shots` is given and
+            the suite has no few-shot entry.
     """
     if name not in SUITES:
-        raise DataError(did_you_mean('suite', name, SUITES))
+        if Path(name).suffix == '.py' or len(Path(name).parts) > 1:
+            raise DataError(f'The suite {name!r} is not there.')
+        raise DataError(f'{did_you_mean("suite", name, SUITES)}; or give the path of a suite card.')
     entries = list(SUITES[name])
     if shots and not any(entry.shots for entry in entries):
         having = ', '.join(suite for suite, members in SUITES.items() if any(entry.shots for entry in members))
-        raise DataError(f'--shots: the suite {name} takes no clips a class; these do: {having}.')
+        raise DataError(f'--shots: the suite {name} has no entry with clips per class; these do: {having}.')
     if datasets:
-        shapes = dict.fromkeys((e.protocol, e.recipe, e.shots, e.examples) for e in entries)
-        entries = [Entry(p, dataset, *rest) for dataset in datasets for p, *rest in shapes]
+        shapes = dict.fromkeys(replace(entry, dataset='') for entry in entries)
+        entries = [replace(shape, dataset=dataset) for dataset in datasets for shape in shapes]
     if shots:
         entries = [
             replace(entry, shots=number) if entry.shots else entry

@@ -1,49 +1,60 @@
-"""Means over columns of a suite that are reported as one number. Standard library alone, as figures need it."""
+"""Means over columns of a suite that are reported as one number, read from the suite cards. Needs no torch."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sigma.configs import card_names, find_card, read_plain
+from sigma.errors import DataError
+
+Columns = tuple[tuple[str, str, str | None], ...]
 
 
 class Summary(NamedTuple):
     """A plain mean of columns, in percent; an error that is a ratio enters as 100 (1 - error)."""
 
     name: str
-    columns: tuple[tuple[str, str, str | None], ...]  # (protocol, dataset, kind of subset or None for all clips)
+    columns: Columns  # (protocol, dataset, kind of subset or None for all clips)
 
 
-def _severe(counting: str) -> Summary:
-    """SEVERE (ECCV 2022): two experiments for each of four factors. Its in-domain reference, UCF101, is not of them."""
-    return Summary(
-        'mean of 8',
-        (
-            ('finetune', 'ssv2', None),  # domain shift
-            ('finetune', 'gym99', None),
-            ('finetune', 'ucf101', '1000_examples'),  # sample efficiency
-            ('finetune', 'gym99', '1000_examples'),
-            ('finetune', 'gym_fx_s1', None),  # action granularity
-            ('finetune', 'gym_ub_s1', None),
-            (counting, 'ucfrep', None),  # task shift
-            ('multi_label', 'charades', None),
-        ),
-    )
+class Summaries(Mapping[str, Summary]):
+    """Summary of every suite that has one, by the suite's name; a path of a suite card works as a name too.
+
+    A card's `summary` has a `name`, and `columns` where the mean is not over all columns of the suite:
+    (protocol, dataset, subset) as in a record, such as ('finetune', 'ucf101', '1000_examples').
+    """
+
+    def __getitem__(self, suite: str) -> Summary:
+        try:
+            path = find_card('suites', suite)
+        except DataError:
+            raise KeyError(suite) from None
+        card = read_plain(path)
+        if 'summary' not in card:
+            raise KeyError(suite)
+        try:
+            columns = card['summary'].get('columns') or map(_column, card['entries'])
+            found = dict.fromkeys((protocol, dataset, subset) for protocol, dataset, subset in columns)
+            return Summary(str(card['summary']['name']), tuple(found))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f'{path}: `summary` needs a name, and columns of (protocol, dataset, subset) if it is not over all '
+                f'columns; found {card["summary"]!r} ({type(error).__name__}: {error}).'
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in card_names('suites') if self.get(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-SUMMARIES: dict[str, Summary] = {
-    'severe': _severe('repetition'),
-    'severe_cycles': _severe('repetition_cycles'),
-    # Its eight forms on rendered videos.
-    'severe_toy': Summary(
-        'mean of 8',
-        (
-            ('finetune', 'toy_shift', None),
-            ('finetune', 'toy_shift_hard', None),
-            ('finetune', 'toy', '100_examples'),
-            ('finetune', 'toy_shift', '100_examples'),
-            ('finetune', 'toy_rhythms', None),
-            ('finetune', 'toy_speeds', None),
-            ('repetition_frozen', 'toy_repetition', None),
-            ('multi_label', 'toy_two_movers', None),
-        ),
-    ),
-}
+def _column(entry: dict[str, Any]) -> tuple[str, str, str | None]:
+    """The column that an entry of a suite fills."""
+    subset = f'{entry["shots"]}_a_class' if entry.get('shots') else None
+    subset = f'{entry["examples"]}_examples' if entry.get('examples') else subset
+    return entry['protocol'], entry['dataset'], subset
+
+
+SUMMARIES = Summaries()

@@ -1,7 +1,6 @@
 """Cards: one small config file each for a dataset or an encoder, found by name or by path."""
 
 import contextlib
-import difflib
 import hashlib
 import json
 import logging
@@ -11,40 +10,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from sigma.configs import CONFIG_ROOT, find_card
 from sigma.data.index import load_index
 from sigma.data.lists import Label, list_sha256, read_list
 from sigma.errors import DataError
 
-CONFIG_ROOT = Path(__file__).resolve().parents[2] / 'mmaction_configs'
-
-
-def find_card(kind: str, name: str) -> Path:
-    """Path of a card.
-
-    Args:
-        kind: Folder under `mmaction_configs`: `datasets`, `encoders`, `recipes`.
-        name: File name without ending, or a path to a file (or to a folder that `tools/prepare.py` wrote).
-
-    Raises:
-        DataError: naming the nearest known names.
-    """
-    path = Path(name)
-    if path.suffix == '.py' and path.is_file():
-        return path.resolve()
-    if kind == 'datasets' and (path / 'dataset.py').is_file():
-        return (path / 'dataset.py').resolve()
-    known = {p.stem: p for p in sorted((CONFIG_ROOT / kind).glob('*.py'))}
-    if name in known:
-        return known[name]
-    if len(path.parts) > 1:
-        found = 'holds no dataset.py' if path.is_dir() else 'is not there'
-        advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
-        raise DataError(f'The {kind.removesuffix("s")} {name!r} {found}{advice}.')
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f' Did you mean {near[0]!r}?' if near else ''
-    raise DataError(
-        f'Unknown {kind.removesuffix("s")} {name!r}.{meant} Known: {", ".join(known)}; or give the path of a card.'
-    )
+__all__ = ['CONFIG_ROOT', 'DatasetCard', 'find_card', 'load_dataset_card', 'read_card', 'read_config', 'silent_up_to']
 
 
 @contextlib.contextmanager

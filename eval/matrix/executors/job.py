@@ -20,11 +20,11 @@ from typing import BinaryIO, Protocol
 
 from eval.cells import claims
 from eval.cells.cell import ResolvedCell
+from eval.cells.claims import CHANGED
 from eval.records import RecordError, read_record
 from sigma.files import write_atomic
 
 RUN_CELL = Path(__file__).resolve().parents[2] / 'run_cell.py'
-CHANGED = 76  # exit status of a cell whose weights, lists or settings are no longer those of the plan
 
 # Someone asked the process to end: the cell is not at fault, and goes on with the next run.
 STOPS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}

@@ -1,0 +1,19 @@
+"""What SEVERE's code and SEVERE++ measure in addition to the eight: more datasets, more clips, the arrow of time."""
+
+_ucf101 = dict(protocol='finetune', recipe='finetune_{family}_ucf101')
+_gym_parts = dict(protocol='finetune', recipe='finetune_{family}_gym_parts')
+_ladder = (1000, 2000, 4000, 8000)
+
+entries = [
+    dict(_ucf101, dataset='ucf101'),
+    dict(_ucf101, dataset='hmdb51'),
+    dict(_ucf101, dataset='diving48'),
+    dict(protocol='finetune', dataset='ntu60', recipe='finetune_{family}_ntu60'),
+    dict(_ucf101, dataset='gym288'),
+    dict(_gym_parts, dataset='gym_vault'),
+    dict(_gym_parts, dataset='gym_floor'),
+    *[dict(_ucf101, dataset='ucf101', examples=number) for number in _ladder],
+    *[dict(_ucf101, dataset='gym99', examples=number) for number in _ladder],
+    dict(_ucf101, dataset='gym99'),
+    dict(protocol='arrow_of_time', dataset='ucf101', recipe='arrow_of_time_{family}'),
+]

@@ -1,0 +1,193 @@
+"""Config files: where they are, how one is found by name, and a light reader for plain ones.
+
+MMEngine's `Config.fromfile` takes seconds to import, since it brings torch. Suite cards, listings and the report need
+neither, so `read_plain` reads files that only assign values: dicts, lists, strings, numbers and comprehensions, with
+`_base_`. Cards that name modules or need MMEngine's whole language go through `sigma.data.cards.read_card`.
+
+Standard library alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sigma.errors import DataError, did_you_mean
+
+CONFIG_ROOT = Path(__file__).resolve().parents[1] / 'mmaction_configs'
+
+# What a plain file may call. There is no `open` and no `__import__`.
+_BUILTINS = {
+    function.__name__: function
+    for function in (
+        *(dict, list, tuple, set, frozenset, str, int, float, bool),
+        *(range, zip, enumerate, sorted, reversed, len, min, max, sum, abs, round, any, all),
+    )
+}
+_TEMPLATE = re.compile(r'\{\{\s*(\$?[\w.]+)(?::([^}]*))?\s*\}\}')
+
+
+def card_names(kind: str) -> list[str]:
+    """Names of the cards of a kind (a folder under `mmaction_configs`, such as `suites`), sorted."""
+    return sorted(path.stem for path in (CONFIG_ROOT / kind).glob('*.py'))
+
+
+def find_card(kind: str, name: str) -> Path:
+    """Path of a card.
+
+    Args:
+        kind: Folder under `mmaction_configs`: `datasets`, `encoders`, `recipes`, `suites`.
+        name: File name without `.py`, or the path of a file. For datasets also a folder that `tools/prepare.py` wrote.
+
+    Raises:
+        DataError: naming the nearest known name.
+    """
+    path, one = Path(name), kind.removesuffix('s')
+    if path.suffix == '.py' and path.is_file():
+        return path.resolve()
+    if kind == 'datasets' and (path / 'dataset.py').is_file():
+        return (path / 'dataset.py').resolve()
+    known = card_names(kind)
+    if str(name) in known:
+        return CONFIG_ROOT / kind / f'{name}.py'
+    if len(path.parts) > 1 or path.suffix == '.py':
+        found = 'holds no dataset.py' if path.is_dir() else 'is not there'
+        advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
+        raise DataError(f'The {one} {str(name)!r} {found}{advice}.')
+    raise DataError(f'{did_you_mean(one, str(name), known)}; or give the path of a card.')
+
+
+def sentence_of(path: str | Path) -> str:
+    """First sentence of a file's docstring on one line; empty if it has none. Nothing is run.
+
+    Raises:
+        DataError: if the file is not Python.
+    """
+    return first_sentence(ast.get_docstring(_parse(Path(path), _read(Path(path)))))
+
+
+def first_sentence(docstring: str | None) -> str:
+    """First line of a docstring, and the lines after it if the first does not end a sentence."""
+    words = ' '.join((docstring or '').strip().partition('\n\n')[0].split())
+    first = (docstring or '').strip().partition('\n')[0].strip()
+    if first.endswith(('.', ':')) or first == words:
+        return first
+    end = re.search(r'\.(?= [A-Z`(]|$)', words)
+    return words[: end.end()] if end else words
+
+
+def read_plain(path: str | Path) -> dict[str, Any]:
+    """Names that a plain config file assigns, merged over its `_base_`; names with a leading underscore are left out.
+
+    `_base_` merges as in MMEngine: dicts merge key by key, anything else is replaced, and `_delete_=True` in a dict
+    drops what the base had. `{{_base_.name}}`, `{{$VARIABLE:default}}` and `{{fileDirname}}` are filled in.
+
+    Raises:
+        DataError: one sentence on a file that is absent, is not Python, imports something, or fails when it runs.
+    """
+    return _values(Path(path).resolve(), ())
+
+
+def _values(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path in above:
+        raise DataError(f'{path} is its own _base_, by way of {above[-1].name}.')
+    text = _read(path)
+    names = _bases(_parse(path, _without_templates(text)), path)
+    base: dict[str, Any] = {}
+    for name in names:
+        more = _values((path.parent / name).resolve(), (*above, path))
+        if twice := sorted(base.keys() & more.keys()):
+            raise DataError(f'{path}: two of its _base_ files set {", ".join(twice)}; one may.')
+        base |= more
+    tree = _parse(path, _filled_in(text, path, base))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            raise DataError(f'{path}, line {node.lineno}: a card imports nothing; it only states values.')
+    namespace: dict[str, Any] = {'__builtins__': _BUILTINS}
+    try:
+        exec(compile(tree, str(path), 'exec'), namespace)
+    except Exception as error:  # whatever a user's file does
+        raise DataError(f'{path} cannot be read as a card: {type(error).__name__}: {error}.') from None
+    own = {name: value for name, value in namespace.items() if not name.startswith('_')}
+    return merged(base, own)
+
+
+def merged(base: dict, changes: dict) -> dict:
+    """`base` with `changes` over it, as MMEngine merges `_base_` files."""
+    result = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            value = dict(value)
+            keep = not value.pop('_delete_', False) and isinstance(result.get(key), dict)
+            value = merged(result[key] if keep else {}, value)
+        result[key] = value
+    return result
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f'{path} cannot be read: {getattr(error, "strerror", None) or error}.') from None
+
+
+def _parse(path: Path, text: str) -> ast.Module:
+    try:
+        return ast.parse(text, str(path))
+    except (SyntaxError, ValueError) as error:
+        where = f', line {error.lineno}' if isinstance(error, SyntaxError) else ''
+        raise DataError(f'{path}{where}: not valid Python: {getattr(error, "msg", error)}.') from None
+
+
+def _bases(tree: ast.Module, path: Path) -> list[str]:
+    """Names under `_base_`, which has to be written out."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == '_base_' for t in node.targets):
+            try:
+                found = ast.literal_eval(node.value)
+            except ValueError:
+                raise DataError(f'{path}, line {node.lineno}: _base_ is a file name or a list of file names.') from None
+            return [found] if isinstance(found, str) else list(found)
+    return []
+
+
+def _without_templates(text: str) -> str:
+    """The text with a name for every template, so that it parses before its bases are read."""
+    return _TEMPLATE.sub('_template_', text)
+
+
+def _filled_in(text: str, path: Path, base: dict[str, Any]) -> str:
+    files = {'fileDirname': path.parent.as_posix(), 'fileBasename': path.name, 'fileBasenameNoExtension': path.stem}
+
+    def fill(found: re.Match) -> str:
+        name, default = found.groups()
+        if name.startswith('$'):
+            value = os.environ.get(name[1:], default)
+            if value is None:
+                raise DataError(f'{path} needs the environment variable {name[1:]}, which is not set.')
+            return value
+        if name in files:
+            return files[name]
+        try:
+            return repr(_looked_up(base, name.removeprefix('_base_.').split('.')))
+        except (KeyError, TypeError):
+            raise DataError(f'{path} asks for {found[0]}, which its _base_ does not set.') from None
+
+    return _TEMPLATE.sub(fill, text)
+
+
+def _looked_up(values: Any, names: list[str]) -> Any:
+    for name in names:
+        values = values[name]
+    return values
+
+
+def walk_sentences(folder: Path) -> Iterator[tuple[str, str]]:
+    """(name, first sentence) of every Python file of a folder, sorted; those that begin with `_` are left out."""
+    for path in sorted(folder.glob('*.py')):
+        if not path.name.startswith('_'):
+            yield path.stem, sentence_of(path)
