@@ -31,7 +31,7 @@ ALLOWED = {
     'eval.corruptions': {'eval.records', 'eval.features', 'eval.cells', 'sigma'},
     'eval.protocols': {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
-        *('eval.registry', 'eval.report.sweeps', 'sigma'),
+        *('eval.registry', 'sigma'),
     },
     'eval.matrix': {'eval.records', 'eval.cells', 'eval.protocols', 'sigma'},
 }

@@ -8,7 +8,7 @@
 
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
-`--published` sets the numbers of papers beside ours (eval/report/published), `--summary` adds a mean over columns
+`--published` sets the numbers of papers beside ours (eval/report/papers), `--summary` adds a mean over columns
 (eval/report/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the
 predictions beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit
 status 2, with nothing written.
@@ -25,7 +25,7 @@ from typing import NoReturn
 
 from eval.records import Record, RecordError, read_records
 from eval.report.figures import FigureError, figure_names, load_figure, save_figure
-from eval.report.published import published_tables, read_published
+from eval.report.papers import paper_tables, read_paper
 from eval.report.summaries import SUMMARIES, Summary
 from eval.report.table import format_table, select, table_csv
 from sigma.errors import did_you_mean
@@ -55,7 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'rows of papers beside them: {", ".join(published_tables())}',
+        help=f'rows of papers beside them: {", ".join(paper_tables())}',
     )
     parser.add_argument('--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}')
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='pretraining: work directories of trainings')
@@ -154,7 +154,7 @@ def read_all(args: argparse.Namespace, summary: Summary | None) -> list[Record]:
     """Records of all work directories, then those of papers."""
     ours = [record for root in args.records for record in read_records(root)]
     wanted = summary.columns if summary else ()
-    return ours + [record for table in args.published for record in read_published(table, wanted)]
+    return ours + [record for table in args.published for record in read_paper(table, wanted)]
 
 
 def load_summary(name: str | None) -> Summary | None:

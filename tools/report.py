@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from eval.records import Record, RecordError, read_records
 from eval.report.figures import FigureError, load_figure, render
-from eval.report.published import read_published
+from eval.report.papers import read_paper
 from eval.report.summaries import SUMMARIES, Summary
 from eval.report.sweeps import is_sweep
 from eval.report.sweeps import report as robustness_text
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         summary = SUMMARIES[args.summary] if args.summary else None
         wanted = summary.columns if summary else ()
         ours = [record for root in args.records for record in read_records(root)]
-        records = select(ours + [record for table in args.published for record in read_published(table, wanted)])
+        records = select(ours + [record for table in args.published for record in read_paper(table, wanted)])
         body = ''.join(sections(records, args.runs, args.baseline, args.allow_partial, summary))
         path = write_atomic(args.out, PAGE.format(title=html.escape(args.title), body=body).encode())
     except (RecordError, FigureError, ValueError) as error:

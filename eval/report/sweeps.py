@@ -11,12 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.metrics import load_predictions
-from eval.metrics.robustness import ranks
-from eval.records import Record, RecordError
+from eval.metrics.corrupted import ranks
+from eval.records import TRAINED_WITH, Record, RecordError
 from eval.report.statistics import Difference, paired_difference
 from eval.report.table import columns, select
-
-TRAINED_WITH = 'training pipeline contains'  # how a record's note begins that a corruption was trained with
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from eval.metrics import METRICS, Metric, Predictions, load_predictions
-from eval.metrics.registry import DIGITS, UNIFORM
+from eval.metrics.metric import DIGITS, UNIFORM
 from eval.records import (
     MIN_COVERAGE_PERCENT,
     Record,

@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
-from eval.metrics.registry import UNIFORM
+from eval.metrics.metric import UNIFORM
 from eval.records import Record
 from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
 from eval.report.summaries import Summary

@@ -16,8 +16,8 @@ from eval.corruptions.timing import sample_frames
 from eval.features.dense import DenseView, frames_of, resized
 from eval.matrix.suites import SUITES
 from eval.metrics import get_metric, load_predictions, score_predictions
+from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import RULES, pack_segments
-from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.protocols import get_protocol, localization_robustness, robustness
 from eval.records import read_record, read_records
 from eval.report.figures import load_figure

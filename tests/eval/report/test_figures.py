@@ -13,7 +13,7 @@ from eval.metrics import write_predictions
 from eval.records import RecordError, predictions_path, read_records, write_record
 from eval.report.figures import FigureError, colours, figure_names, load_figure, render, save_figure
 from eval.report.figures.bars import draw
-from eval.report.published import read_published
+from eval.report.papers import read_paper
 from eval.report.summaries import SUMMARIES
 from eval.report.table import select
 
@@ -177,7 +177,7 @@ def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
 
 
 def test_published_rows_and_their_mean():
-    few = select(read_published('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
+    few = select(read_paper('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
     figure = draw(few, summary=SUMMARIES['severe'])
     groups = {label.get_text().splitlines()[0]: axes for axes in figure.axes for label in axes.get_xticklabels()}
     assert set(groups) == {'finetune', 'multi label', 'mean of 8', 'repetition'}

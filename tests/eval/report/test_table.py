@@ -12,7 +12,7 @@ from eval.metrics import METRICS, score_predictions, write_predictions
 from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
 from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
-from eval.report.published import read_published
+from eval.report.papers import read_paper
 from eval.report.summaries import Summary
 from eval.report.table import columns, format_table, results_table, rows, select, table_csv
 from eval.report.verdicts import verdict
@@ -253,7 +253,7 @@ def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
     (found,) = verdict(records)
     assert found.difference.low > 0
     assert found.sentence.startswith('localization_external / activitynet: b beat random by ')
-    published = read_published('localization') + read_published('severepp_tasks')
+    published = read_paper('localization') + read_paper('severepp_tasks')
     beside = select([*records, *published], protocols=['localization_external'], datasets=['activitynet'])
     text = format_table(beside)
     assert 'ActionFormer_TSP (published, localization)' in text

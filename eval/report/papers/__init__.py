@@ -21,12 +21,12 @@ FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'locali
 PROVENANCE = ('paper', 'paper image', 'third party', 'tables of a repository')
 
 
-def published_tables() -> dict[str, str]:
+def paper_tables() -> dict[str, str]:
     """Name of each table -> the paper it is from, in the order of the files."""
     return {name: table['source'] for name, table in _tables().items()}
 
 
-def read_published(table: str, wanted: tuple = ()) -> list[Record]:
+def read_paper(table: str, wanted: tuple = ()) -> list[Record]:
     """The numbers of a table as records (`published` true), row by row.
 
     Counts stand in the column of our own head, or of cycle localisation where that is among the `wanted` columns
