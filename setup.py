@@ -27,6 +27,7 @@ setup(
     package_data={
         'tools': ['*.sh'],
         'mmaction_configs': ['annotations/*', 'annotations/*/*'],
+        'eval.report': ['*.j2'],
         'eval.report.papers': ['*.json'],
     },
     install_requires=requirements('runtime'),

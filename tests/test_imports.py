@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.registry'}
+BASE = {'sigma.errors', 'sigma.files', 'sigma.registry', 'sigma.text'}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),

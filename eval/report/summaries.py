@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from eval.records import RecordError
+from sigma.errors import did_you_mean
+
 
 class Summary(NamedTuple):
     """A plain mean of columns, in percent; an error that is a ratio enters as 100 (1 - error)."""
@@ -47,3 +50,14 @@ SUMMARIES: dict[str, Summary] = {
         ),
     ),
 }
+
+
+def get_summary(name: str) -> Summary:
+    """The summary of that name.
+
+    Raises:
+        RecordError: if there is none (with the nearest name).
+    """
+    if name not in SUMMARIES:
+        raise RecordError(did_you_mean('summary', name, SUMMARIES))
+    return SUMMARIES[name]
