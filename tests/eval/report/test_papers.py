@@ -7,7 +7,7 @@ import pytest
 from eval.records import RecordError, read_record, write_record
 from eval.report.papers import PROVENANCE, _tables, paper_tables, published_means, read_paper
 from eval.report.summaries import SUMMARIES
-from eval.report.table import columns, format_table, select
+from eval.report.table import select
 from tests.conftest import SHARED
 
 SPEC = SHARED / 'specs' / 'severe.md'
@@ -48,13 +48,13 @@ def test_records_are_whole(name, tmp_path):
         assert read_record(write_record(record, tmp_path)) == record
     assert all(record.published and record.encoder['source'] for record in records)
     assert _tables()[name]['provenance'] in PROVENANCE
-    assert len(columns(records)) == len(_tables()[name]['columns'])
+    assert len(Table(records).columns) == len(_tables()[name]['columns'])
 
 
 @pytest.mark.parametrize('name', ['severe', 'sigma_severe', 'severepp'])
 def test_counts_stand_beside_those_of_cycle_localisation_too(name):
     density, cycles = (
-        columns(read_paper(name, SUMMARIES[suite].columns), summary=SUMMARIES[suite])
+        Table(read_paper(name, SUMMARIES[suite].columns), summary=SUMMARIES[suite])
         for suite in ('severe', 'severe_cycles')
     )
     assert [column.protocol for column in cycles if column.dataset == 'ucfrep'] == ['repetition_cycles']
@@ -68,7 +68,7 @@ def test_counts_stand_beside_those_of_cycle_localisation_too(name):
 def test_means_of_eight(name):
     """As printed; the columns are rounded to 0.1 each, so a mean of theirs may be off by just under 0.1."""
     printed = published_means(name)
-    mean = columns(read_paper(name), summary=SUMMARIES['severe'])[-1]
+    mean = Table(read_paper(name), summary=SUMMARIES['severe']).columns[-1]
     assert mean.name == 'mean of 8'
     found = {row.removesuffix(' (published)'): cell.interval.mean for row, cell in mean.cells.items()}
     assert set(found) == {encoder for encoder, value in printed.items() if value is not None}
@@ -92,7 +92,7 @@ def test_the_mean_by_hand():
         'higher_is_better': False,
     }
     by_hand = (59.5 + 62.3 + 83.9 + 18.5 + 35.4 + 55.1 + 100 * (1 - 0.421) + 35.5) / 8
-    mean = columns(read_paper('sigma_severe'), summary=SUMMARIES['severe'])[-1]
+    mean = Table(read_paper('sigma_severe'), summary=SUMMARIES['severe']).columns[-1]
     assert mean.cells['SVT (published)'].interval.mean == pytest.approx(by_hand)
 
 
@@ -172,7 +172,7 @@ def test_not_frozen_and_named_by_others_stand_in_other_columns():
 
 def test_they_stand_beside_each_other():
     both = read_paper('severe') + read_paper('sigma_severe')
-    text = format_table(select(both, datasets=['ucfrep'], protocols=['repetition']))
+    text = formats.text(Table(select(both, datasets=['ucfrep'], protocols=['repetition'])))
     assert 'CtP (published, severe)                   0.178' in text
     assert 'SIGMA-MLP (published, sigma_severe)       0.178' in text
     assert 'published: SEVERE (ECCV 2022), table 4; SIGMA (arXiv:2407.15447), its table of SEVERE; TrackMAE' in text
@@ -181,7 +181,7 @@ def test_they_stand_beside_each_other():
 
 def test_another_metric_of_the_same_column_is_refused():
     with pytest.raises(RecordError, match=r"score\.metric: 'top1' in .*; 'mean_class' in"):
-        columns(read_paper('severe') + read_paper('severepp_granularity'))
+        Table(read_paper('severe') + read_paper('severepp_granularity'))
 
 
 def test_unknown_table():
