@@ -27,7 +27,8 @@ setup(
     package_data={
         'tools': ['*.sh'],
         'mmaction_configs': ['annotations/*', 'annotations/*/*'],
-        'eval.report.published': ['*.json'],
+        'eval.report': ['*.j2'],
+        'eval.report.papers': ['*.json'],
     },
     install_requires=requirements('runtime'),
     extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},

@@ -2,7 +2,7 @@
 
     <work_dir>/records/<encoder>/<protocol>-v<version>/
         <cell name>.json             the record
-        <cell name>.predictions.npz  the scores of each video (eval/metrics.py)
+        <cell name>.predictions.npz  the scores of each video (eval/metrics)
         <cell name>.config.py        the resolved config
 
 Predictions and config are written first and the record last, so a record that is there says that its cell is
@@ -27,6 +27,8 @@ from sigma.files import write_atomic
 
 SCHEMA_VERSION = 1
 MIN_COVERAGE_PERCENT = 99.0
+# A note of a record that starts like this says that training used a transform like a tested corruption.
+TRAINED_WITH = 'training pipeline contains'
 
 # key -> (types, what it holds). Where None is among the types the key may be absent. A published number
 # (`published` true) may also lack what is in the sections PUBLISHED_LACKS, since papers seldom say it.
@@ -35,7 +37,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'cell.id': ((str,), 'identity_hash(identity), 64 hex digits'),
     'cell.name': ((str,), '<encoder>_<protocol>_<dataset>[_<shots>][_<recipe>]_s<seed>; also the file name'),
     'identity': ((dict,), 'all that decides the number, as it was hashed'),
-    'score.metric': ((str,), 'name of the primary metric, such as top1 (eval/metrics.py)'),
+    'score.metric': ((str,), 'name of the primary metric, such as top1 (eval/metrics)'),
     'score.value': ((float,), 'the score, not rounded'),
     'score.unit': ((str,), 'percent (0 to 100), or ratio'),
     'score.higher_is_better': ((bool,), 'direction of the metric'),

@@ -315,12 +315,13 @@ def refuse_equal_names(planned: list) -> None:
 
 
 def print_results(planned: list, args: argparse.Namespace) -> None:
-    """Table and verdicts of this matrix's records, printed and left in the work directory."""
+    """Print the table and the comparisons of these cells' records, and write them to the work directory."""
     from eval.records import RecordError, read_record
+    from eval.report.formats import csv, markdown, text
     from eval.report.summaries import SUMMARIES
     from eval.report.sweeps import is_sweep, report
-    from eval.report.table import BASELINE, columns, format_table, rows, select, table_csv
-    from eval.report.verdicts import verdict
+    from eval.report.table import BASELINE, Table, select
+    from eval.report.verdicts import comparison
     from sigma.files import write_atomic
 
     records = []
@@ -333,28 +334,22 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     if not records:
         print('no records yet, so no table')
         return
-    records = select(records)
-    # The mean of a suite is of its own columns.
+    # A suite's mean is over its own columns, so other datasets or shots have none.
     summary = None if args.datasets or args.shots else SUMMARIES.get(args.suite)
-    rules = {'allow_partial': args.allow_partial, 'summary': summary}
-    print(format_table(records, **rules))
+    table = Table(select(records), allow_partial=args.allow_partial, summary=summary)
+    print(text(table))
+    # The baseline is asked for as on the command line, such as a path; rows bear the names of the cards.
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
-    baseline = names.get(args.baseline, args.baseline or BASELINE)
-    known = rows(columns(records, args.allow_partial))
-    if baseline in known:
-        for found in verdict(records, baseline=baseline, allow_partial=args.allow_partial):
-            print(found.sentence)
-    elif several := [row for row in known if row.startswith(f'{baseline} [')]:  # one for each recipe
-        print(f'nothing is compared: no row is {baseline} alone; --baseline takes one of: {", ".join(several)}')
-    elif args.baseline is not None:
-        print(f'nothing is compared: no row is {baseline}; the rows are: {", ".join(known)}')
+    baseline = names.get(args.baseline, args.baseline)
+    for sentence in comparison(table, baseline):
+        print(sentence)
     folder = Path(args.work_dir)
-    write_atomic(folder / 'table.md', format_table(records, style='markdown', **rules).encode())
-    write_atomic(folder / 'table.csv', table_csv(records, **rules).encode())
+    write_atomic(folder / 'table.md', markdown(table))
+    write_atomic(folder / 'table.csv', csv(table))
     if any(map(is_sweep, records)):
-        text = report(records, baseline, args.allow_partial)
-        print(text)
-        write_atomic(folder / 'robustness.txt', text.encode())
+        robustness = report(table, baseline or BASELINE)
+        print(robustness)
+        write_atomic(folder / 'robustness.txt', robustness)
     print(f'records: {folder / "records"}; table: {folder / "table.md"}, {folder / "table.csv"}')
 
 

@@ -8,7 +8,7 @@
 
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
-`--published` sets the numbers of papers beside ours (eval/report/published), `--summary` adds a mean over columns
+`--published` sets the numbers of papers beside ours (eval/report/papers), `--summary` adds a mean over columns
 (eval/report/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the
 predictions beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit
 status 2, with nothing written.
@@ -23,12 +23,10 @@ import argparse
 import sys
 from typing import NoReturn
 
-from eval.records import Record, RecordError, read_records
-from eval.report.figures import FigureError, figure_names, load_figure, save_figure
-from eval.report.published import published_tables, read_published
-from eval.report.summaries import SUMMARIES, Summary
-from eval.report.table import format_table, select, table_csv
-from sigma.errors import did_you_mean
+from eval.report.figures import figure_names, load_figure, save_figure
+from eval.report.papers import paper_tables
+from eval.report.summaries import SUMMARIES, get_summary
+from sigma.errors import SigmaError
 
 FROM_VIDEO = 'corruption_sheet'
 # Figures of the trainer -> options that each needs.
@@ -55,7 +53,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'rows of papers beside them: {", ".join(published_tables())}',
+        help=f'rows of papers beside them: {", ".join(paper_tables())}',
     )
     parser.add_argument('--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}')
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='pretraining: work directories of trainings')
@@ -98,19 +96,29 @@ def main(argv: list[str] | None = None) -> int:
         return draw_of_trainer(args)
     if args.video:
         return draw_video(args)
+    from eval.report.formats import FORMATS
+    from eval.report.table import Table
+
     try:
-        draw, summary = load_figure(args.figure), load_summary(args.summary)
-        records = select(read_all(args, summary), args.encoders, args.protocols, args.datasets)
+        draw = load_figure(args.figure)
+        table = Table.read(
+            args.records,
+            args.published,
+            encoders=args.encoders,
+            protocols=args.protocols,
+            datasets=args.datasets,
+            allow_partial=args.allow_partial,
+            summary=get_summary(args.summary) if args.summary else None,
+        )
         if args.table:
-            print(table_of(records, args.table, args.allow_partial, summary), end='')
-        figure = draw(records, allow_partial=args.allow_partial, summary=summary) if args.out else None
-        paths = save_figure(figure, args.out) if figure else []
-    except (RecordError, FigureError) as error:
+            print(FORMATS[args.table](table), end='')
+        paths = save_figure(draw(table), args.out) if args.out else []
+    except SigmaError as error:
         return complain(str(error))
     except OSError as error:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     for path in paths:
-        print(f'{path}: {args.figure} from {len(records)} records')
+        print(f'{path}: {args.figure} from {len(table.records)} records')
     return 0
 
 
@@ -148,31 +156,6 @@ def draw_of_trainer(args: argparse.Namespace) -> int:
     for path in paths:
         print(f'{path}: {args.figure}')
     return 0
-
-
-def read_all(args: argparse.Namespace, summary: Summary | None) -> list[Record]:
-    """Records of all work directories, then those of papers."""
-    ours = [record for root in args.records for record in read_records(root)]
-    wanted = summary.columns if summary else ()
-    return ours + [record for table in args.published for record in read_published(table, wanted)]
-
-
-def load_summary(name: str | None) -> Summary | None:
-    """The mean of that name.
-
-    Raises:
-        RecordError: if there is none, with the nearest name.
-    """
-    if name is not None and name not in SUMMARIES:
-        raise RecordError(did_you_mean('summary', name, SUMMARIES))
-    return SUMMARIES[name] if name else None
-
-
-def table_of(records: list[Record], style: str, allow_partial: bool, summary: Summary | None) -> str:
-    """The table as text, markdown or CSV."""
-    if style == 'csv':
-        return table_csv(records, allow_partial, summary)
-    return format_table(records, style, allow_partial, summary)
 
 
 def complain(sentence: str) -> int:

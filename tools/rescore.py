@@ -29,6 +29,7 @@ from eval.metrics import (
 )
 from eval.records import Record, RecordError, predictions_path, read_records
 from sigma.files import sha256_file, write_atomic
+from sigma.text import align
 
 # A metric of a user's own protocol: there is nothing here to compute it with.
 UNKNOWN = 'not a metric of eval/metrics'
@@ -141,9 +142,7 @@ def print_lines(lines: list[Line], num_records: int) -> None:
     """The lines as a table, the labels of reproduction metrics below it, and a count."""
     grid = [('record', 'metric', 'stored', 'recomputed', '')]
     grid += [(x.record, x.metric, _text(x.stored), _text(x.recomputed), x.state) for x in lines]
-    widths = [max(len(row[i]) for row in grid) for i in range(4)]
-    for row in grid:
-        print('  '.join([*(text.ljust(width) for text, width in zip(row, widths)), row[4]]).rstrip())
+    print(align(grid))
     for name in dict.fromkeys(line.metric for line in lines if line.metric in METRICS):
         if not METRICS[name].stored:
             print(f'{name}: {METRICS[name].label}')

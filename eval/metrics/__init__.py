@@ -4,6 +4,7 @@ classification, multi_label, repetition, localization -> registry (METRICS) -> p
 """
 
 from eval.metrics.classification import mean_class_accuracy, mean_class_prefix, top_k_accuracy, top_k_correct
+from eval.metrics.metric import METRICS, Metric, get_metric, other_metrics, score_predictions
 from eval.metrics.multi_label import average_precision, mean_average_precision, num_classes_counted
 from eval.metrics.predictions import (
     RESCORE_TOLERANCE,
@@ -13,7 +14,6 @@ from eval.metrics.predictions import (
     rescore_tolerance,
     write_predictions,
 )
-from eval.metrics.registry import METRICS, Metric, get_metric, other_metrics, score_predictions
 from eval.metrics.repetition import count_errors, rounded_counts
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.metrics.classification import refuse_infinite
 from eval.metrics.localization import check_segments
-from eval.metrics.registry import METRICS, get_metric, score_predictions
+from eval.metrics.metric import METRICS, get_metric, score_predictions
 from eval.records import Record, RecordError, predictions_path
 from sigma.files import sha256_file, write_atomic
 

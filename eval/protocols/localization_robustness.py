@@ -18,7 +18,7 @@ Each video is read once, and only clips that see a damaged frame pass the encode
 so that a sweep that was killed goes on.
 
 The record: predicted segments of every column with its number, their names under `columns` in the config
-(`eval/metrics/localization_robustness.py`); `score` is the mean mAP over corruptions and severities.
+(`eval/metrics/corrupted_localization.py`); `score` is the mean mAP over corruptions and severities.
 
 Versions: 1 (2026-11-22).
 """
@@ -42,8 +42,8 @@ from eval.corruptions.shown_dense import (
 )
 from eval.features.dense import DenseFeatures, dense_key, dense_path
 from eval.metrics import get_metric
+from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
-from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
 from eval.protocols.base import Outcome, Protocol

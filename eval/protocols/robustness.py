@@ -24,7 +24,7 @@ so no score depends on its neighbours in a batch, on workers, or on what a kill 
 where a corruption needs neighbouring frames.
 
 The record: predictions are (N, K) shares right (0 or 1), a column for clean and for each corruption and severity
-(`eval/metrics/robustness.py`), their names under `columns` in the config; `score` is mPC. A codec's clean baseline,
+(`eval/metrics/corrupted.py`), their names under `columns` in the config; `score` is mPC. A codec's clean baseline,
 coded and decoded without damage, is a column (`reencoded`) outside the mean.
 
 Versions: 1 (2026-11-22).
@@ -56,8 +56,7 @@ from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.frozen import probabilities
-from eval.records import RecordError, identity_hash, read_record
-from eval.report.sweeps import TRAINED_WITH
+from eval.records import TRAINED_WITH, RecordError, identity_hash, read_record
 from sigma.checkpoints.files import load_strictly, read_weights
 from sigma.engine.checkpoint import CheckpointHook
 from sigma.errors import DataError

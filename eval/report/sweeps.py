@@ -1,29 +1,30 @@
-"""Sweeps over corruptions side by side: every cell, ranks, and paired differences between two encoders. No torch.
+"""Sweeps over corruptions: every cell, ranks, and paired differences between encoders. No torch.
 
-records -> sweeps() -> report(), eval.report.figures.severity_curves, eval.report.figures.robustness_heatmap
+Table -> sweeps() -> report(), eval.report.figures.severity_curves, eval.report.figures.robustness_heatmap
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from eval.metrics import load_predictions
-from eval.metrics.robustness import ranks
-from eval.records import Record, RecordError
+from eval.metrics import Predictions
+from eval.metrics.corrupted import ranks
+from eval.records import TRAINED_WITH, Record, RecordError
 from eval.report.statistics import Difference, paired_difference
-from eval.report.table import columns, select
-
-TRAINED_WITH = 'training pipeline contains'  # how a record's note begins that a corruption was trained with
+from eval.report.table import BASELINE, Column, Table, TableCell
+from sigma.text import align
 
 
 @dataclass
 class Sweep:
-    """What encoders reached in one column of the table: protocol and dataset.
+    """What encoders reached under corruptions in one column of the table.
 
-    Shape letters: S seeds, N videos, K columns of a record (clean, cells, diagnostics).
+    Shape letters: S seeds, N videos, K columns of a record (clean, cells, diagnostics). A cell is one corruption at one
+    severity; a diagnostic is a corruption that enters no mean.
     """
 
     name: str
@@ -33,10 +34,10 @@ class Sweep:
     scores: dict[str, np.ndarray]  # row -> (S, K) percent
     seeds: dict[str, list[int]]
     num_videos: int  # that all rows scored
-    partial: bool  # a corruption of the suite could not run, so that the mean is another figure
+    partial: bool  # a corruption of the suite could not run, so the mean gets another name
     notes: list[str]
     score_name: str = 'top-1'
-    # row -> (S, N, K) shares right, of the videos that all rows scored; None where a score is no mean over videos
+    # row -> (S, N, K) shares right, of the videos that all rows scored; None if the score is no mean over videos
     correct: dict[str, np.ndarray] | None = None
 
     @property
@@ -46,50 +47,55 @@ class Sweep:
         return f'{mean} of those that ran' if self.partial else mean
 
     def accuracy(self, row: str) -> dict[str, float]:
-        """Score of every column, percent, mean over seeds."""
+        """Column -> score in percent, mean over seeds."""
         return dict(zip(self.columns, self.scores[row].mean(axis=0, dtype=np.float64).tolist()))
 
     def cells(self, corruption: str) -> list[str]:
-        """Its columns, by severity."""
+        """Columns of a corruption, by severity."""
         return [f'{corruption}-{severity}' for severity in self.severities]
 
     def per_video(self, row: str, corruption: str | None = None) -> list[np.ndarray]:
-        """A seed: (N,) share of the severities of a corruption, or of all cells of the mean, that are right."""
+        """One (N,) array per seed: share of the severities of a corruption, or of all cells, that are right.
+
+        Raises:
+            ValueError: if the score is no mean over videos.
+        """
+        if self.correct is None:
+            raise ValueError(f'{self.name}: {self.score_name} is no mean over videos')
         names = [cell for name in ([corruption] if corruption else self.corruptions) for cell in self.cells(name)]
         where = [self.columns.index(name) for name in names]
         return [seed[:, where].mean(axis=1, dtype=np.float64) for seed in self.correct[row]]
 
     def of_corruption(self, row: str, corruption: str | None = None) -> float:
-        """Score over the severities of a corruption, or over all cells of the mean; percent."""
+        """Mean score over the severities of a corruption, or over all cells; percent."""
         accuracy = self.accuracy(row)
         names = [corruption] if corruption else self.corruptions
         return float(np.mean([accuracy[cell] for name in names for cell in self.cells(name)]))
 
     def summary(self, row: str) -> dict[str, float]:
-        """Clean, mPC, rPC, gamma-a, gamma-r and the worst cell; relative ones only where clean is not 0."""
+        """clean, mPC, rPC, gamma-a, gamma-r and the worst cell; rPC and gamma-r only if clean is not 0."""
         accuracy, mpc = self.accuracy(row), self.of_corruption(row)
         clean = accuracy['clean']
         found = {'clean': clean, 'mPC': mpc}
         if clean:
             found |= {'rPC': 100 * mpc / clean, 'gamma-r': mpc / clean}
-        worst = min(accuracy[cell] for name in self.corruptions for cell in self.cells(name))
-        return found | {'gamma-a': 1 - (clean - mpc) / 100, 'worst cell': worst}
+        return found | {'gamma-a': 1 - (clean - mpc) / 100, 'worst cell': accuracy[self.worst(row)]}
 
     def worst(self, row: str) -> str:
-        """Name of the cell with the lowest top-1."""
+        """Name of the cell with the lowest score."""
         accuracy = self.accuracy(row)
         return min((cell for name in self.corruptions for cell in self.cells(name)), key=accuracy.__getitem__)
 
     def ranks(self, corruption: str | None = None) -> dict[str, int]:
-        """Rank of each row under a corruption (mean over severities), or over all; 1 is the best.
+        """Row -> rank under a corruption (mean over severities), or over all; 1 is the best.
 
-        Compared to a millionth of a point, so that equal shares rank equal whatever the order of their sum.
+        Scores are rounded to a millionth of a point, so equal shares get equal ranks in whatever order they were added.
         """
-        found = ranks([round(self.of_corruption(row, corruption), 6) for row in self.scores])
+        found = ranks(np.array([round(self.of_corruption(row, corruption), 6) for row in self.scores]))
         return dict(zip(self.scores, found.tolist()))
 
     def difference(self, row: str, other: str, corruption: str | None = None) -> Difference:
-        """Points by which a row is better than another, by a bootstrap over the videos that both saw."""
+        """Points by which a row is better than another, by a paired bootstrap over the videos that both scored."""
         return paired_difference(
             self.per_video(row, corruption),
             self.per_video(other, corruption),
@@ -98,54 +104,61 @@ class Sweep:
 
 
 def is_sweep(record: Record) -> bool:
-    """Whether a record holds a sweep over corruptions, of whole videos or of actions in them."""
+    """Whether a record holds a sweep over corruptions, of whole videos or of the actions in them."""
     metric = record.score['metric']
     return (metric in ('mpc', 'mpc_available') or metric.startswith('corrupted_map')) and not record.published
 
 
-def sweeps(records: Iterable[Record], allow_partial: bool = False) -> list[Sweep]:
-    """A sweep for each protocol and dataset, rows in the order of the records.
+def holds_sweep(column: Column) -> bool:
+    """Whether a column of the table holds sweeps over corruptions."""
+    return any(is_sweep(record) for cell in column.cells.values() for record in cell.records)
+
+
+def sweeps(table: Table) -> list[Sweep]:
+    """One sweep for each column that holds some, rows in the order of the table.
 
     Raises:
-        RecordError: if no record holds one, records do not compare, or predictions are not beside one.
+        RecordError: if no column holds one, records have different corruptions, or predictions are missing.
     """
-    kept = [record for record in records if is_sweep(record)]
+    kept = [column for column in table.measured if holds_sweep(column)]
     if not kept:
         raise RecordError('no record holds a sweep over corruptions; run eval/run_severe.py --suite robustness_toy')
-    return [_sweep(column) for column in columns(select(kept), allow_partial)]
+    return [_sweep(table, column) for column in kept]
 
 
-def _sweep(column) -> Sweep:
-    config = next(iter(column.cells.values())).records[0].identity['config']
-    for cell in column.cells.values():
+def _sweep(table: Table, column: Column) -> Sweep:
+    cells = {row: cell for row, cell in column.cells.items() if not cell.published}
+    config = next(iter(cells.values())).records[0].identity['config']
+    for cell in cells.values():
         for record in cell.records:
             if record.identity['config']['columns'] != config['columns']:
                 raise RecordError(f'{record.path}: has other columns than the records beside it; draw them apart')
     notes = [f'{name} could not run here and is in no mean: {why}' for name, why in config['unavailable'].items()]
-    for row, cell in column.cells.items():
+    for row, cell in cells.items():
         told = dict.fromkeys(note for record in cell.records for note in record.notes if note.startswith(TRAINED_WITH))
         notes += [f'{row}: {note}' for note in told]
-    what = _of_videos if column.metric.startswith('mpc') else _of_actions
+    videos = column.metric.startswith('mpc')
+    found = _of_videos(cells, table.predictions) if videos else _of_actions(cells, config['columns'])
     return Sweep(
         name=column.name,
         columns=config['columns'],
         severities=config['severities'],
         corruptions=list(config['corruptions']),
-        seeds={row: [record.seed for record in cell.records] for row, cell in column.cells.items()},
+        seeds={row: [record.seed or 0 for record in cell.records] for row, cell in cells.items()},
         partial=bool(config['unavailable']),
         notes=notes,
-        **what(column, config['columns']),
+        **found,
     )
 
 
-def _of_videos(column, _names: list[str]) -> dict:
+def _of_videos(cells: dict[str, TableCell], predictions_of: Callable[[Record], Predictions | None]) -> dict[str, Any]:
     """Scores from what was right in each video that all rows scored."""
-    stored = {}
-    for row, cell in column.cells.items():
-        stored[row] = [load_predictions(record) for record in cell.records]
-        for record, predictions in zip(cell.records, stored[row]):
-            if predictions is None:
+    stored: dict[str, list[Predictions]] = {}
+    for row, cell in cells.items():
+        for record in cell.records:
+            if (predictions := predictions_of(record)) is None:
                 raise RecordError(f'{record.path}: its predictions are not beside it; run the cell again')
+            stored.setdefault(row, []).append(predictions)
     everywhere = sorted(set.intersection(*(set(p.video.tolist()) for seeds in stored.values() for p in seeds)))
     correct = {
         row: np.stack([p.scores[np.searchsorted(p.video, everywhere)] for p in seeds]) for row, seeds in stored.items()
@@ -154,37 +167,50 @@ def _of_videos(column, _names: list[str]) -> dict:
     return {'scores': scores, 'num_videos': len(everywhere), 'correct': correct}
 
 
-def _of_actions(column, names: list[str]) -> dict:
-    """mAP of every column as the records hold it; each row's own videos, as mAP is no mean over videos."""
+def _of_actions(cells: dict[str, TableCell], names: list[str]) -> dict[str, Any]:
+    """mAP of every column as the records hold it, over each row's own videos: mAP is no mean over videos."""
     scores = {
         row: np.array([[r.score['others'][name] for name in ('clean_map', *names[1:])] for r in cell.records])
-        for row, cell in column.cells.items()
+        for row, cell in cells.items()
     }
-    fewest = min(record.dataset['num_scored'] for cell in column.cells.values() for record in cell.records)
+    fewest = min(record.dataset['num_scored'] for cell in cells.values() for record in cell.records)
     return {'scores': scores, 'num_videos': fewest, 'score_name': 'mAP'}
 
 
-def report(records: Iterable[Record], baseline: str = 'random', allow_partial: bool = False) -> str:
-    """Clean, the mean and its kin, every corruption with ranks, diagnostics as differences, paired comparisons.
+def report(table: Table, baseline: str = BASELINE) -> str:
+    """All sweeps as text: clean, the means, each corruption with ranks, diagnostics, and paired comparisons.
 
-    Of damaged actions also every cell, and no paired comparisons, as mAP is no mean over videos.
+    For actions it lists every cell too, and has no paired comparisons, since mAP is no mean over videos.
     """
-    return '\n\n'.join(_text(sweep, baseline) for sweep in sweeps(records, allow_partial)) + '\n'
+    return '\n\n'.join(_text(sweep, baseline) for sweep in sweeps(table)) + '\n'
 
 
 def _text(sweep: Sweep, baseline: str) -> str:
+    lines = [f'{sweep.name}: {sweep.score_name} in percent, {sweep.num_videos} videos', align(_grid(sweep))]
+    severities = ' '.join(map(str, sweep.severities))
+    besides = f': severities {severities}; below them, in no mean'
+    if sweep.correct is None:
+        besides = '; below each, by severity'
+    lines.append(
+        f'corruptions: mean over severities (rank){besides}: {sweep.score_name} (difference to clean); rPC and '
+        'gamma-r divide by the clean score, so a weak encoder scores high there'
+    )
+    return '\n'.join([*lines, *sweep.notes, *_comparisons(sweep, baseline)])
+
+
+def _grid(sweep: Sweep) -> list[list[str]]:
+    """A line for each figure, a column for each row of the table."""
     names = list(sweep.scores)
-    lines = [['', *names]]
     summaries = {row: sweep.summary(row) for row in names}
-    # Another figure has another name.
-    part = ' of those that ran' if sweep.partial else ''
+    accuracy = {row: sweep.accuracy(row) for row in names}
+    lines = [['', *names]]
     for key in ('clean', 'mPC', 'rPC', 'gamma-a', 'gamma-r'):
         digits = 3 if key.startswith('gamma') else 1
-        name = key if key == 'clean' else sweep.mean_name if key == 'mPC' else key + part
-        found = (f'{summaries[r][key]:.{digits}f}' if key in summaries[r] else 'clean is 0' for r in names)
-        lines.append([name, *found])
+        name = key if key == 'clean' else sweep.mean_name if key == 'mPC' else key + _of_part(sweep)
+        lines.append(
+            [name, *(f'{summaries[r][key]:.{digits}f}' if key in summaries[r] else 'clean is 0' for r in names)]
+        )
     lines.append(['worst cell', *(f'{summaries[r]["worst cell"]:.1f} {sweep.worst(r)}' for r in names)])
-    accuracy = {row: sweep.accuracy(row) for row in names}
 
     def with_differences(label: str, column: str) -> list[str]:
         found = [accuracy[row] for row in names]
@@ -200,26 +226,24 @@ def _text(sweep: Sweep, baseline: str) -> str:
         if sweep.correct is None:
             lines += [with_differences(f'  {s}', cell) for s, cell in zip(sweep.severities, sweep.cells(corruption))]
     counted = {'clean', *(cell for name in sweep.corruptions for cell in sweep.cells(name))}
-    lines += [with_differences(name, name) for name in sweep.columns if name not in counted]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [f'{sweep.name}: {sweep.score_name} in percent, {sweep.num_videos} videos']
-    text += ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    severities = ' '.join(map(str, sweep.severities))
-    besides = f': severities {severities}; below them, in no mean'
-    if sweep.correct is None:
-        besides = '; below each, by severity'
-    text.append(
-        f'corruptions: mean over severities (rank){besides}: {sweep.score_name} (difference to clean); rPC and '
-        'gamma-r divide by the clean score, so a weak encoder scores high there'
-    )
-    text += sweep.notes
-    if baseline in names and sweep.correct is not None:
-        for row in (row for row in names if row != baseline):
-            for corruption in (None, *sweep.corruptions):
-                found = sweep.difference(row, baseline, corruption)
-                text.append(
-                    f'{row} - {baseline}, {corruption or "mPC" + part}: {found.difference:+.1f} '
-                    f'[{found.low:.1f}, {found.high:.1f}]'
-                )
-        text.append('differences: points, 95 %, paired bootstrap over videos, not corrected for their number')
-    return '\n'.join(text)
+    return lines + [with_differences(name, name) for name in sweep.columns if name not in counted]
+
+
+def _of_part(sweep: Sweep) -> str:
+    """Ending of the names of means when some corruptions could not run."""
+    return ' of those that ran' if sweep.partial else ''
+
+
+def _comparisons(sweep: Sweep, baseline: str) -> list[str]:
+    """Each row against the baseline, over all cells and by corruption."""
+    if baseline not in sweep.scores or sweep.correct is None:
+        return []
+    lines = []
+    for row in (row for row in sweep.scores if row != baseline):
+        for corruption in (None, *sweep.corruptions):
+            found = sweep.difference(row, baseline, corruption)
+            lines.append(
+                f'{row} - {baseline}, {corruption or "mPC" + _of_part(sweep)}: {found.difference:+.1f} '
+                f'[{found.low:.1f}, {found.high:.1f}]'
+            )
+    return [*lines, 'differences: points, 95 %, paired bootstrap over videos, not corrected for their number']

@@ -1,54 +1,70 @@
-"""Who beat whom: each encoder against a baseline, paired over the videos that both scored. No torch."""
+"""Which encoder beat the baseline, by paired differences over the videos that both scored. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from eval.metrics import METRICS, Predictions, load_predictions
-from eval.records import Record, RecordError
+from eval.metrics import METRICS, Predictions
+from eval.records import RecordError
 from eval.report.statistics import Difference, bootstrap_difference, paired_difference
-from eval.report.table import BASELINE, Column, TableCell, columns, gives_shares, rows, scorers, shares
+from eval.report.table import BASELINE, Column, Table, TableCell, gives_shares, scorers, shares
 from sigma.errors import did_you_mean
 
 
 class Verdict(NamedTuple):
-    """How an encoder stands to the baseline in one column; `difference` is None where it cannot be told."""
+    """How an encoder compares with the baseline in one column."""
 
     column: str
     row: str
-    difference: Difference | None  # positive is better than the baseline, whatever the metric's direction
+    difference: Difference | None  # positive: better than the baseline, whatever the metric's direction; None: unknown
     sentence: str
 
 
-def verdict(records: Iterable[Record], baseline: str = BASELINE, allow_partial: bool = False) -> list[Verdict]:
-    """Whether each encoder beat the baseline, by the paired difference on the videos that both scored.
+def verdicts(table: Table, baseline: str = BASELINE) -> list[Verdict]:
+    """Compares each measured row of each column with the baseline.
 
     Raises:
-        RecordError: as `columns`, or if no record is of the baseline.
+        RecordError: if no row is the baseline (with the nearest one).
     """
-    table = columns(records, allow_partial)
-    if baseline not in rows(table):
-        raise RecordError(did_you_mean('baseline', baseline, rows(table)))
+    if baseline not in table.rows:
+        raise RecordError(did_you_mean('baseline', baseline, table.rows))
     found = []
-    for column in table:
+    for column in table.measured:
         for row in [row for row, cell in column.cells.items() if row != baseline and not cell.published]:
-            difference = _difference(column, column.cells[row], column.cells.get(baseline))
+            difference = _difference(table, column, column.cells[row], column.cells.get(baseline))
             found.append(Verdict(column.name, row, difference, _sentence(column, row, baseline, difference)))
     return found
 
 
-def _difference(column: Column, cell: TableCell, base: TableCell | None) -> Difference | None:
+def comparison(table: Table, baseline: str | None) -> list[str]:
+    """The sentences of all verdicts, or one that says why nothing is compared.
+
+    Args:
+        table: The table.
+        baseline: A row; None means random weights if they are there, else no comparison and no sentence.
+    """
+    name, rows = baseline or BASELINE, table.rows
+    if name in rows:
+        return [found.sentence for found in verdicts(table, name)]
+    if recipes := [row for row in rows if row.startswith(f'{name} [')]:
+        return [f'nothing is compared: no row is {name} alone; --baseline takes one of: {", ".join(recipes)}']
+    return [f'nothing is compared: no row is {name}; the rows are: {", ".join(rows)}'] if baseline else []
+
+
+def _difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | None:
     metric = METRICS.get(column.metric)
     if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
         return None
     if cell.left_out or base.left_out:
         return None
-    sides = [[load_predictions(record) for record in side.records] for side in (cell, base)]
-    if any(p is None for side in sides for p in side):
-        return None
+    sides: list[list[Predictions]] = []
+    for side in (cell, base):
+        stored = [table.predictions(record) for record in side.records]
+        sides.append([predictions for predictions in stored if predictions is not None])
+        if len(sides[-1]) < len(stored):
+            return None
     common = sorted(set.intersection(*(set(p.video.tolist()) for side in sides for p in side)))
     if not common:
         return None

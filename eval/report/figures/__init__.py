@@ -1,9 +1,9 @@
-"""Figures drawn from records alone; one file a figure, found by walking this folder. No torch.
+"""Figures of results: one file per figure, found by walking this folder. No torch.
 
-Each file has `draw(records, allow_partial=False, summary=None) -> Figure`, whose docstring begins with a
-sentence on what it shows. It draws the records in the order given (`eval.report.table.select`) and refuses unlike ones
-(`eval.report.table.columns`). `with style():` gives every figure the same type, `colours` gives an encoder the same
-colour in each.
+Each file has `draw(table) -> Figure`, whose docstring starts with a sentence on what the figure shows; it draws the
+columns and rows of an `eval.report.table.Table` in their order. `corruption_sheet` alone is drawn from a video. Draw
+inside `with style():` so that all figures look alike, and take colours from `colours`, so that an encoder has the same
+colour in all of them. Matplotlib is imported when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.figure import Figure
-
-from sigma.errors import did_you_mean
+from sigma.errors import SigmaError, did_you_mean
 from sigma.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAPER_WIDTH_INCHES = 7.0  # both columns of a two-column page
 COLUMN_WIDTH_INCHES = 3.4
 
-# Okabe and Ito's colours: told apart with any colour vision. Grey is kept for random weights.
+# Okabe and Ito's colours, which people with any colour vision can tell apart. Grey is reserved for random weights.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442')
 BASELINE_COLOUR = '#9A9A9A'
 
-# ending -> what to leave out of the file, so that the same figure gives the same bytes
+# ending -> metadata to leave out of the file, so that the same figure gives the same bytes
 FORMATS = {
     '.png': {'Software': None},
     '.svg': {'Date': None, 'Creator': None},
@@ -36,8 +37,8 @@ FORMATS = {
 }
 
 
-class FigureError(ValueError):
-    """A figure that is not known or cannot be written; the message is a sentence for the user."""
+class FigureError(SigmaError):
+    """A figure that is unknown, or that cannot be drawn or written."""
 
 
 def figure_names() -> list[str]:
@@ -50,7 +51,7 @@ def load_figure(name: str) -> Callable[..., Figure]:
     """The `draw` of a figure.
 
     Raises:
-        FigureError: if there is none of that name (with the nearest one).
+        FigureError: if no figure has that name (with the nearest one).
     """
     if name not in figure_names():
         raise FigureError(did_you_mean('figure', name, figure_names()))
@@ -58,7 +59,9 @@ def load_figure(name: str) -> Callable[..., Figure]:
 
 
 def style() -> AbstractContextManager:
-    """Context in which figures are drawn and written: type of 7 to 8 points at paper width, no frame."""
+    """Context to draw and write figures in: text of 7 to 8 points at paper width, no frame."""
+    import matplotlib
+
     return matplotlib.rc_context(
         {
             **{key: value for key, value in matplotlib.rcParamsDefault.items() if key != 'backend'},
@@ -83,17 +86,17 @@ def style() -> AbstractContextManager:
 
 
 def colours(rows: Sequence[str], baseline: str = 'random') -> dict[str, tuple[str, str]]:
-    """Colour and hatch of each row of a table; hatches begin where the colours are used up."""
-    learnt = [row for row in rows if row != baseline]
+    """Colour and hatch of each row of a table; hatches start when the colours run out."""
+    trained = [row for row in rows if row != baseline]
     hatches = ('', '////', '....', 'xxxx')
     given = {
-        row: (PALETTE[i % len(PALETTE)], hatches[i // len(PALETTE) % len(hatches)]) for i, row in enumerate(learnt)
+        row: (PALETTE[i % len(PALETTE)], hatches[i // len(PALETTE) % len(hatches)]) for i, row in enumerate(trained)
     }
     return {row: given.get(row, (BASELINE_COLOUR, '')) for row in rows}
 
 
 def render(figure: Figure, ending: str) -> bytes:
-    """The figure as a file of that ending (.png, .svg, .pdf); the same figure gives the same bytes."""
+    """Bytes of the figure as a file with that ending (.png, .svg, .pdf); the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format=ending.removeprefix('.'), metadata=FORMATS[ending])
@@ -101,10 +104,10 @@ def render(figure: Figure, ending: str) -> bytes:
 
 
 def save_figure(figure: Figure, out: str | Path) -> list[Path]:
-    """Writes a figure; without an ending as PNG and as SVG. Each file whole or not at all; returns the paths.
+    """Writes a figure, each file whole or not at all; returns the paths. Without an ending it writes PNG and SVG.
 
     Raises:
-        FigureError: on an ending that is not one of `FORMATS`, or if the place cannot be written.
+        FigureError: if the ending is not one of `FORMATS`, or the file cannot be written.
     """
     out = Path(out)
     if out.suffix and out.suffix not in FORMATS:

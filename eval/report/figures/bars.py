@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from matplotlib.axes import Axes
@@ -15,22 +15,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
-from eval.metrics.registry import UNIFORM
-from eval.records import Record
+from eval.metrics.metric import UNIFORM
 from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
-from eval.report.summaries import Summary
-from eval.report.table import (
-    INCOMPLETE,
-    LEFT_OUT,
-    Column,
-    TableCell,
-    chance_note,
-    columns,
-    partial_notes,
-    published_notes,
-    rows,
-    summary_notes,
-)
+from eval.report.notes import chance_note, partial_notes, published_notes, summary_notes
+from eval.report.table import INCOMPLETE, LEFT_OUT, Column, Table, TableCell
 
 # Sizes in inches; the x axis is in inches too, so that what fits is known before it is drawn.
 MIN_SLOT, MAX_SLOT = 0.30, 0.46  # a bar with its value above it
@@ -41,26 +29,18 @@ AXES_HEIGHT = 2.0
 INK = '#222222'
 
 
-def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
+def draw(table: Table) -> Figure:
     """How each encoder scores in each protocol and dataset: mean, 95 % interval, single seeds, and chance.
 
     A group is a column of the results table, a bar an encoder. Whiskers cover the seeds and the choice of
     test videos (eval.report.statistics.interval). A star marks a bar whose runs did not score all videos; a note below
     says how many. A pale bar with an exclamation mark scored so few that it counts in no mean. Metrics of other
     units than percent stand on lines of their own, with their own scale.
-
-    Args:
-        records: In the order wanted (`eval.report.table.select`).
-        allow_partial, summary: As in `eval.report.table.columns`.
-
-    Raises:
-        RecordError: if records of a group do not compare.
     """
-    table = columns(records, allow_partial, summary)
-    names = rows(table)
+    names = table.rows
     groups_per_line, pitch, slot = _fit(table, len(names))
     by_unit: dict[str, list[Column]] = {}
-    for column in table:
+    for column in table.columns:
         by_unit.setdefault(column.unit, []).append(column)
     lines = [
         alike[i : i + groups_per_line] for alike in by_unit.values() for i in range(0, len(alike), groups_per_line)
@@ -80,21 +60,21 @@ def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summar
         legend_lines = _legend(figure, table, names, look, width)
         note = '\n'.join(_notes(table, int((width - 0.1) / CHARACTER)))
         figure.supxlabel(note, fontsize=6.5, x=0.01, ha='left', color='#444444', linespacing=1.25)
-        labels = max(len(_tick_label(column, table).splitlines()) for column in table)
+        labels = max(len(_tick_label(column, table).splitlines()) for column in table.columns)
         text_lines = len(lines) * labels + legend_lines + note.count('\n') + 1
         figure.set_figheight(len(lines) * AXES_HEIGHT + 0.15 * text_lines + 0.15)
     return figure
 
 
-def _fit(table: Sequence[Column], num_rows: int) -> tuple[int, float, float]:
+def _fit(table: Table, num_rows: int) -> tuple[int, float, float]:
     """Groups on a line, width of a group with its gap, width of a bar's slot; inches."""
-    label = max(_width(text) for column in table for text in _tick_label(column, table).splitlines())
+    label = max(_width(text) for column in table.columns for text in _tick_label(column, table).splitlines())
     room = PAPER_WIDTH_INCHES - MARGIN
     slot = min(MIN_SLOT, (room - GAP) / num_rows)
     pitch = max(num_rows * slot + GAP, label + 0.1)
     # As even as it goes: 4 and 4 rather than 7 and 1.
-    num_lines = math.ceil(len(table) / max(1, int(room / pitch)))
-    per_line = math.ceil(len(table) / num_lines)
+    num_lines = math.ceil(len(table.columns) / max(1, int(room / pitch)))
+    per_line = math.ceil(len(table.columns) / num_lines)
     pitch = min(room / per_line, max(num_rows * MAX_SLOT + GAP, label + 0.1))
     return per_line, pitch, min(MAX_SLOT, (pitch - GAP) / num_rows)
 
@@ -172,21 +152,21 @@ def _draw_bar(axes: Axes, column: Column, cell: TableCell, look: tuple[str, str]
     )
 
 
-def _dress(axes: Axes, table: Sequence[Column]) -> None:
-    """Scale and labels of one line of groups; all lines of one unit, which is that of `table`, share the scale."""
+def _dress(axes: Axes, alike: Sequence[Column]) -> None:
+    """Scale and labels of one line of groups; `alike` are all columns of its unit, which share the scale."""
     axes.tick_params(axis='x', length=0)
-    cells = [cell for column in table for cell in column.cells.values()]
+    cells = [cell for column in alike for cell in column.cells.values()]
     tops = [max([cell.interval.mean, *cell.scores, *_known(cell.interval.high)]) for cell in cells]
-    highest = max([0.0, *tops, *(column.chance or 0 for column in table)])  # a summary may have no bar
-    percent = table[0].unit == 'percent'
+    highest = max([0.0, *tops, *(column.chance or 0 for column in alike)])  # a summary may have no bar
+    percent = alike[0].unit == 'percent'
     top = max(1.1 * highest, 1 if percent else 0.01)
     axes.set_ylim(0, top)
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, highest)
     # Room for the values above the bars, without a tick that no accuracy can reach.
     axes.set_yticks([tick for tick in ticks if tick <= (100 if percent and highest <= 100 else top)])
     axes.grid(axis='y', color='#DDDDDD', linewidth=0.5)
-    metrics = {column.metric_label for column in table if not column.is_summary}
-    unit = '%' if percent else table[0].unit
+    metrics = {column.metric_label for column in alike if not column.is_summary}
+    unit = '%' if percent else alike[0].unit
     axes.set_ylabel((metrics.pop() if len(metrics) == 1 else 'score') + f' ({unit})')
 
 
@@ -194,14 +174,14 @@ def _known(value: float) -> list[float]:
     return [] if math.isnan(value) else [value]
 
 
-def _tick_label(column: Column, table: Sequence[Column]) -> str:
+def _tick_label(column: Column, table: Table) -> str:
     """What a group is, on as many lines in every group."""
     text = [column.protocol.replace('_', ' '), column.dataset]
-    if any(other.subset for other in table):
+    if any(other.subset for other in table.columns):
         text.append('' if column.is_summary else (column.subset or 'all clips').replace('_', ' '))
-    if len({other.metric for other in table if not other.is_summary}) > 1:
+    if len({other.metric for other in table.measured}) > 1:
         text.append('' if column.is_summary else column.metric_label)
-    if not all(other.higher_is_better for other in table):
+    if not all(other.higher_is_better for other in table.columns):
         text.append('' if column.higher_is_better else '(lower is better)')
     counts = sorted({cell.interval.num_videos for cell in column.cells.values()} - {0})
     text.append(f'{_range(counts)} test videos' if counts else '')
@@ -212,18 +192,17 @@ def _range(values: Sequence[int]) -> str:
     return f'{min(values)}' if min(values) == max(values) else f'{min(values)}–{max(values)}'
 
 
-def _legend(figure: Figure, table: Sequence[Column], names: list[str], look: dict, width: float) -> int:
+def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: float) -> int:
     """Draws the legend above all axes; returns its number of lines."""
     handles, labels = [], []
     same = len(set(_num_seeds(table))) <= 1
     for name in names:
         colour, hatch = look[name]
         handles.append(Patch(facecolor=colour, hatch=hatch, edgecolor='white', linewidth=0))
-        measured = [column for column in table if not column.is_summary]
-        seeds = [len(column.cells[name].records) for column in measured if name in column.cells]
-        published = all(column.cells[name].published for column in table if name in column.cells)
+        seeds = [len(column.cells[name].records) for column in table.measured if name in column.cells]
+        published = all(column.cells[name].published for column in table.columns if name in column.cells)
         labels.append(name if published or same else f'{name} (n={_range(seeds)})')
-    if any(column.chance is not None for column in table):
+    if any(column.chance is not None for column in table.columns):
         handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (4, 2))))
         labels.append('chance')
     per_line = len(labels)
@@ -247,13 +226,12 @@ def _entry_width(label: str) -> float:
     return _width(label) + 0.38  # its patch and the space around
 
 
-def _num_seeds(table: Sequence[Column]) -> list[int]:
+def _num_seeds(table: Table) -> list[int]:
     """Seeds of each bar that was measured here."""
-    measured = [column for column in table if not column.is_summary]
-    return [len(cell.records) for column in measured for cell in column.cells.values() if not cell.published]
+    return [len(cell.records) for cell in table.cells if not cell.published]
 
 
-def _notes(table: Sequence[Column], num_characters: int) -> list[str]:
+def _notes(table: Table, num_characters: int) -> list[str]:
     seeds, notes = _num_seeds(table), []
     if seeds and max(seeds) > 1:
         num = f'{seeds[0]}' if len(set(seeds)) == 1 else 'n'

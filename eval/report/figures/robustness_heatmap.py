@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from matplotlib.figure import Figure
 
-from eval.records import Record
 from eval.report.figures import PAPER_WIDTH_INCHES, style
-from eval.report.summaries import Summary
 from eval.report.sweeps import Sweep, sweeps
+from eval.report.table import Table
 
 ROW_HEIGHT = 0.16  # inches
 
 
-def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
+def draw(table: Table) -> Figure:
     """Top-1 or mAP in every cell of a sweep: a block an encoder, a row a corruption, a column a severity.
 
     The first column is the clean accuracy, the same in all rows of an encoder; the last one the mean over severities
     with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best.
 
-    Args:
-        records: In the order wanted; those that hold no sweep are passed over.
-        allow_partial: As in `eval.report.table.columns`.
-        summary: Has no meaning here.
+    Other columns of the table are passed over.
 
     Raises:
-        RecordError: if no record holds a sweep, or records of a column do not compare.
+        RecordError: if no column holds a sweep.
     """
-    found = sweeps(records, allow_partial)
+    found = sweeps(table)
     most = max(len(sweep.scores) for sweep in found)
     heights = [len(sweep.corruptions) * ROW_HEIGHT + 0.55 for sweep in found]
     with style():

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from matplotlib.figure import Figure
 
-from eval.records import Record
 from eval.report.figures import PAPER_WIDTH_INCHES, colours, style
-from eval.report.summaries import Summary
 from eval.report.sweeps import Sweep, sweeps
+from eval.report.table import Table
 
 PANELS_A_LINE = 6
 PANEL_HEIGHT = 1.15  # inches
 
 
-def draw(records: Iterable[Record], allow_partial: bool = False, summary: Summary | None = None) -> Figure:
+def draw(table: Table) -> Figure:
     """How accuracy falls with the severity of each corruption, from the clean videos (severity 0) on.
 
     Severities stand at equal distances; what they mean is the corruption's own (eval/corruptions). Where a published
     scale does not rise in damage, the line shows it. Shades are the range over seeds.
 
-    Args:
-        records: In the order wanted; those that hold no sweep are passed over.
-        allow_partial: As in `eval.report.table.columns`.
-        summary: Has no meaning here.
+    Other columns of the table are passed over.
 
     Raises:
-        RecordError: if no record holds a sweep, or records of a column do not compare.
+        RecordError: if no column holds a sweep.
     """
-    found = sweeps(records, allow_partial)
+    found = sweeps(table)
     names = list(dict.fromkeys(row for sweep in found for row in sweep.scores))
     look = colours(names)
     lines = [math.ceil(len(sweep.corruptions) / PANELS_A_LINE) for sweep in found]

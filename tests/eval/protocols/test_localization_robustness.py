@@ -16,12 +16,13 @@ from eval.corruptions.timing import sample_frames
 from eval.features.dense import DenseView, frames_of, resized
 from eval.matrix.suites import SUITES
 from eval.metrics import get_metric, load_predictions, score_predictions
+from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import RULES, pack_segments
-from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.protocols import get_protocol, localization_robustness, robustness
 from eval.records import read_record, read_records
 from eval.report.figures import load_figure
 from eval.report.sweeps import is_sweep, report
+from eval.report.table import Table
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
 from sigma.errors import DataError, DecodeError
 from tests.conftest import run_tool
@@ -360,7 +361,7 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
     assert is_sweep(record)
     values = {'clean_map': 40.0, f'{NAMES[0]}-1': 30, f'{NAMES[0]}-3': 20, f'{NAMES[1]}-1': 40, f'{NAMES[1]}-3': 10}
     record.score['others'] |= values
-    text = report([record])
+    text = report(Table([record]))
     rows = {line.split('  ')[0]: line.split()[-2:] for line in text.splitlines()}
     assert ': mAP in percent, 3 videos' in text
     assert rows['clean'][-1] == '40.0'
@@ -371,14 +372,14 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
     assert '10.0 (-30.0)' in text
     assert text.index('\nclean') < text.index('\nrPC')
     assert 'paired' not in text
-    figure = load_figure('severity_curves')([record])
+    figure = load_figure('severity_curves')(Table([record]))
     first = next(axes for part in figure.subfigs for axes in part.axes if axes.get_visible())
     assert first.lines[0].get_xdata().tolist() == [0, 1, 3]
     assert first.lines[0].get_ydata().tolist() == pytest.approx([40, 30, 20])
-    (axes,) = load_figure('robustness_heatmap')([record]).subfigs[0].axes
+    (axes,) = load_figure('robustness_heatmap')(Table([record])).subfigs[0].axes
     assert axes.get_title().endswith('clean 40.0, mean damaged mAP 25.0')
     record.score['others']['clean_map'] = 0.0
-    assert 'clean is 0' in report([record])
+    assert 'clean is 0' in report(Table([record]))
 
 
 @pytest.mark.slow

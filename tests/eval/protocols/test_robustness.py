@@ -16,8 +16,8 @@ from eval.cells.cell import Cell, ResolvedCell
 from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, one
 from eval.matrix.suites import SUITES
+from eval.metrics import corrupted as figures
 from eval.metrics import load_predictions, score_predictions
-from eval.metrics import robustness as figures
 from eval.protocols import get_protocol, robustness
 from eval.records import read_record
 from sigma.data.cards import CONFIG_ROOT

@@ -13,9 +13,9 @@ from eval.metrics import write_predictions
 from eval.records import RecordError, predictions_path, read_records, write_record
 from eval.report.figures import FigureError, colours, figure_names, load_figure, render, save_figure
 from eval.report.figures.bars import draw
-from eval.report.published import read_published
+from eval.report.papers import read_paper
 from eval.report.summaries import SUMMARIES
-from eval.report.table import select
+from eval.report.table import Table, select
 
 COMMITTED = Path(__file__).parents[2] / 'data' / 'records'
 sys.path.insert(0, str(COMMITTED))
@@ -27,7 +27,7 @@ OTHER = ('severity_curves', 'robustness_heatmap', 'corruption_sheet')
 
 @pytest.mark.parametrize('name', sorted(set(figure_names()) - set(OTHER)))
 def test_every_figure_draws_the_committed_records_twice_alike(name):
-    figures = [load_figure(name)(select(read_records(COMMITTED))) for _ in range(2)]
+    figures = [load_figure(name)(Table(select(read_records(COMMITTED)))) for _ in range(2)]
     assert load_figure(name).__doc__.strip()
     for ending, start in [('.png', b'\x89PNG'), ('.svg', b'<?xml'), ('.pdf', b'%PDF')]:
         first, second = (render(figure, ending) for figure in figures)
@@ -43,7 +43,7 @@ def test_unknown_figure():
 
 
 def test_endings(tmp_path):
-    figure = draw(select(read_records(COMMITTED)))
+    figure = draw(Table(select(read_records(COMMITTED))))
     assert [path.name for path in save_figure(figure, tmp_path / 'new' / 'bars')] == ['bars.png', 'bars.svg']
     assert [path.name for path in save_figure(figure, tmp_path / 'one.svg')] == ['one.svg']
     with pytest.raises(FigureError, match=r'ends in \.jpg; give \.png'):
@@ -71,7 +71,7 @@ def test_bars_stand_at_the_scores(tmp_path):
         for dataset in ('toy', 'toy_shift')
         for encoder, accuracy in [('random', 30), ('sigma_mlp_toy', 60)]
     ]
-    figure = draw(select(read_records(tmp_path)))
+    figure = draw(Table(select(read_records(tmp_path))))
     (axes,) = figure.axes
     assert [bar.get_height() for bar in axes.patches] == wanted
     assert values_above(axes) == [f'{value:.1f}' for value in wanted]
@@ -91,7 +91,7 @@ def test_bars_stand_at_the_scores(tmp_path):
 
 
 def test_bars_say_what_is_missing_unscored_and_how_many_seeds():
-    figure = draw(select(read_records(COMMITTED)))
+    figure = draw(Table(select(read_records(COMMITTED))))
     (axes,) = figure.axes
     assert values_above(axes).count('missing') == 3
     assert sum(text.endswith('*') for text in values_above(axes)) == 1
@@ -108,7 +108,7 @@ def test_no_text_lies_on_another(num_encoders, num_datasets):
         for j in range(num_datasets)
         for seed in range(2)
     ]
-    figure = draw(records)
+    figure = draw(Table(records))
     assert figure.get_figwidth() <= 7.0
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -125,13 +125,13 @@ def test_bars_refuse_unlike_records():
     other = make_record('b')
     other.protocol['version'] = 2
     with pytest.raises(RecordError, match=r'protocol\.version'):
-        draw([make_record('a'), other])
+        draw(Table([make_record('a'), other]))
 
 
 def test_other_metrics_and_units_are_named():
     error = make_record('a', metric='count_error', dataset='reps', value=140.0)
     error.score.update(unit='percent', higher_is_better=False)
-    (axes,) = draw([make_record('a', value=40.0), error]).axes
+    (axes,) = draw(Table([make_record('a', value=40.0), error])).axes
     assert axes.get_ylabel() == 'score (%)'
     assert 'count error\n(lower is better)' in axes.get_xticklabels()[1].get_text()
     assert values_above(axes) == ['40.0', '140.0']
@@ -140,7 +140,9 @@ def test_other_metrics_and_units_are_named():
 def test_ratios_stand_on_a_scale_of_their_own():
     error = make_record('a', metric='count_error', dataset='reps', value=0.178)
     error.score.update(unit='ratio', higher_is_better=False)
-    percents, ratios = draw([make_record('a', value=40.0), make_record('a', dataset='b', value=60.0), error]).axes
+    percents, ratios = draw(
+        Table([make_record('a', value=40.0), make_record('a', dataset='b', value=60.0), error])
+    ).axes
     assert (percents.get_ylabel(), ratios.get_ylabel()) == ('top-1 accuracy (%)', 'count error (ratio)')
     assert [bar.get_height() for bar in ratios.patches] == [0.178]
     assert values_above(ratios) == ['0.178']
@@ -153,17 +155,17 @@ def test_a_figure_says_what_chance_is_where_it_is_no_guess(tmp_path):
     record = make_record('a', metric='count_error', dataset='reps', num_listed=2, num_classes=1, value=0.125)
     record.score.update(unit='ratio', higher_is_better=False)
     write_predictions(predictions_path(write_record(record, tmp_path)), ['x', 'y'], [4, 10], [[5.2], [9.6]])
-    figure = draw(read_records(tmp_path))
+    figure = draw(Table(read_records(tmp_path)))
     assert 'Chance: the best single count for all videos' in figure._supxlabel.get_text().replace('\n', ' ')
     # Always 10: 1.5 too much for the first; always 4: 0.6 too little for the second, so the mean is 0.3.
     dashes = [line for line in figure.axes[0].collections if line.get_linestyle() != [(0, None)]]
     assert dashes[0].get_segments()[0][:, 1] == pytest.approx([0.3, 0.3])
-    assert 'Chance' not in draw([make_record(value=40.0)])._supxlabel.get_text()
+    assert 'Chance' not in draw(Table([make_record(value=40.0)]))._supxlabel.get_text()
 
 
 def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
     records = [make_record('a', value=40.0), make_record('b', value=60.0, num_unscored=2)]
-    figure = draw(records)
+    figure = draw(Table(records))
     (axes,) = figure.axes
     assert [bar.get_alpha() for bar in axes.patches] == [None, 0.4]
     assert values_above(axes) == ['40.0', '60.0!']
@@ -171,14 +173,14 @@ def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
     assert (
         '! Too few videos scored, in no mean: b in finetune / toy 2 of 100 (seed 0) unscored, first test/0098' in note
     )
-    (axes,) = draw(records, allow_partial=True).axes
+    (axes,) = draw(Table(records, allow_partial=True)).axes
     assert [bar.get_alpha() for bar in axes.patches] == [None, None]
     assert values_above(axes) == ['40.0', '60.0*']
 
 
 def test_published_rows_and_their_mean():
-    few = select(read_published('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
-    figure = draw(few, summary=SUMMARIES['severe'])
+    few = select(read_paper('severepp'), encoders=['Supervised-R2plus1D', 'MGM', 'MoCo'])
+    figure = draw(Table(few, summary=SUMMARIES['severe']))
     groups = {label.get_text().splitlines()[0]: axes for axes in figure.axes for label in axes.get_xticklabels()}
     assert set(groups) == {'finetune', 'multi label', 'mean of 8', 'repetition'}
     assert 'no mean' in values_above(groups['mean of 8'])  # MGM

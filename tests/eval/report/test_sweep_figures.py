@@ -12,6 +12,7 @@ from eval.metrics.predictions import Predictions
 from eval.records import RecordError, identity_hash, predictions_path, read_records, record_path, write_record
 from eval.report.figures import FigureError, corruption_sheet, load_figure, render
 from eval.report.sweeps import report, sweeps
+from eval.report.table import Table
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / 'tests' / 'data' / 'records'))
@@ -44,7 +45,7 @@ def both(tmp_path):
 
 
 def test_numbers_of_a_sweep(both):
-    (sweep,) = sweeps(both)
+    (sweep,) = sweeps(Table(both))
     assert sweep.accuracy('random') == dict(zip(COLUMNS, (40, 30, 20, 20, 10, 40)))
     assert sweep.of_corruption('sigma_mlp_toy', 'fog') == 70
     found = sweep.summary('sigma_mlp_toy')  # clean 80; cells 80, 60, 20, 0
@@ -55,7 +56,7 @@ def test_numbers_of_a_sweep(both):
 
 
 def test_a_paired_difference_has_the_sign_and_size_of_the_means(both):
-    (sweep,) = sweeps(both)
+    (sweep,) = sweeps(Table(both))
     found = sweep.difference('sigma_mlp_toy', 'random', 'fog')
     assert found.difference == pytest.approx(70 - 25)
     assert 0 < found.low < 45 < found.high
@@ -76,36 +77,36 @@ def test_videos_that_one_row_lacks_are_in_no_comparison(tmp_path):
             record.score['value'] = 100 * 16 / (4 * 19)
             record.dataset |= {'num_scored': 19, 'unscored': [{'video': '19.mp4', 'reason': 'no moov'}]}
             write_record(record, tmp_path)
-    (sweep,) = sweeps(read_records(tmp_path), allow_partial=True)
+    (sweep,) = sweeps(Table(read_records(tmp_path), allow_partial=True))
     assert {row: correct.shape for row, correct in sweep.correct.items()} == dict.fromkeys(RIGHT, (1, 19, 6))
 
 
 def test_the_report_sets_the_clean_accuracy_beside_every_relative_figure(both):
-    lines = {line.split('  ')[0]: line.split()[1:] for line in report(both).splitlines()}
+    lines = {line.split('  ')[0]: line.split()[1:] for line in report(Table(both)).splitlines()}
     assert lines['clean'] == ['40.0', '80.0']
     assert lines['rPC'] == ['50.0', '50.0']
     assert lines['fog'] == ['25.0', '(2):', '30.0', '20.0', '70.0', '(1):', '80.0', '60.0']  # every cell
-    assert '(rank): severities 1 5; below them, in no mean' in report(both)
+    assert '(rank): severities 1 5; below them, in no mean' in report(Table(both))
     assert lines['clip_reverse-1'] == ['40.0', '(+0.0)', '50.0', '(-30.0)']
-    text = report(both)
+    text = report(Table(both))
     assert text.index('\nclean') < text.index('\nrPC')
     assert 'sigma_mlp_toy - random, contrast: -5.0 [' in text
 
 
 def test_no_relative_figure_without_a_clean_one_to_divide_by(tmp_path):
     add_sweep(tmp_path, right=(0, 6, 4, 4, 2, 8))
-    lines = report(read_records(tmp_path)).splitlines()
+    lines = report(Table(read_records(tmp_path))).splitlines()
     assert [line.split('  ')[-1].strip() for line in lines if line.startswith(('rPC', 'gamma-r'))] == ['clean is 0'] * 2
 
 
 def test_a_partial_mean_has_another_name(tmp_path):
     add_sweep(tmp_path, metric='mpc_available', unavailable={'h265_crf': 'no encoder'})
-    text = report(read_records(tmp_path))
+    text = report(Table(read_records(tmp_path)))
     assert 'mPC of those that ran' in text
     assert 'h265_crf could not run here and is in no mean: no encoder' in text
     add_sweep(tmp_path, 'sigma_mlp_toy')
     with pytest.raises(RecordError, match='differ in score.metric'):
-        report(read_records(tmp_path))
+        report(Table(read_records(tmp_path)))
 
 
 def test_what_was_trained_with_is_told_of_its_row(tmp_path):
@@ -113,23 +114,23 @@ def test_what_was_trained_with_is_told_of_its_row(tmp_path):
     (record,) = read_records(tmp_path)
     record.notes.append('training pipeline contains sigma.RandAugment, which resembles what is tested: contrast')
     write_record(record, tmp_path)
-    text = report(read_records(tmp_path))
+    text = report(Table(read_records(tmp_path)))
     assert '\nrandom: training pipeline contains sigma.RandAugment' in text
     assert 'of those that ran' not in text
 
 
 def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
     with pytest.raises(RecordError, match='no record holds a sweep'):
-        sweeps(read_records(ROOT / 'tests' / 'data' / 'records'))
+        sweeps(Table(read_records(ROOT / 'tests' / 'data' / 'records')))
     add_sweep(tmp_path)
     add_sweep(tmp_path, 'sigma_mlp_toy', columns=['clean', 'rain-1', *COLUMNS[2:]])
     with pytest.raises(RecordError, match='has other columns'):
-        sweeps(read_records(tmp_path))
+        sweeps(Table(read_records(tmp_path)))
     alone = tmp_path / 'alone'
     add_sweep(alone)
     predictions_path(record_path(alone, 'random', 'robustness', 1, 'random_robustness_toy_s0')).unlink()
     with pytest.raises(RecordError, match='predictions are not beside it'):
-        sweeps(read_records(alone))
+        sweeps(Table(read_records(alone)))
 
 
 # --- figures -----
@@ -137,12 +138,12 @@ def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
 
 @pytest.mark.parametrize('name', ['severity_curves', 'robustness_heatmap'])
 def test_figures_of_sweeps_draw_twice_alike(both, name):
-    first, second = (render(load_figure(name)(both), '.png') for _ in range(2))
+    first, second = (render(load_figure(name)(Table(both)), '.png') for _ in range(2))
     assert first == second
 
 
 def test_curves_run_from_clean_through_the_severities(both):
-    figure = load_figure('severity_curves')(both)
+    figure = load_figure('severity_curves')(Table(both))
     fog, contrast = (axes for part in figure.subfigs for axes in part.axes if axes.get_visible())
     lines = {line.get_label(): line for line in fog.lines}
     assert lines['sigma_mlp_toy'].get_xdata().tolist() == [0, 1, 5]
@@ -155,7 +156,7 @@ def test_curves_run_from_clean_through_the_severities(both):
 
 
 def test_the_map_holds_every_cell_with_ranks(both):
-    figure = load_figure('robustness_heatmap')(both)
+    figure = load_figure('robustness_heatmap')(Table(both))
     first, second = figure.subfigs[0].axes
     assert second.images[0].get_array().tolist() == [[80, 80, 60, 70], [80, 20, 0, 10]]
     assert [text.get_text() for text in first.texts] == ['40', '30', '20', '25 (2)', '40', '20', '10', '15 (1)']

@@ -12,10 +12,11 @@ from eval.metrics import METRICS, score_predictions, write_predictions
 from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
 from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
-from eval.report.published import read_published
+from eval.report import formats
+from eval.report.papers import read_paper
 from eval.report.summaries import Summary
-from eval.report.table import columns, format_table, results_table, rows, select, table_csv
-from eval.report.verdicts import verdict
+from eval.report.table import Table, select
+from eval.report.verdicts import verdicts
 from sigma.files import sha256_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'data' / 'records'))
@@ -36,13 +37,12 @@ def add_exact(root, num_right, num=100, encoder='random', **kinds):
 def test_a_cell_by_hand(tmp_path):
     for seed, num_right in enumerate((40, 50, 66)):
         add_exact(tmp_path, num_right, seed=seed)
-    table = results_table(read_records(tmp_path))
-    mean, low, high, n, coverage = table.loc['random', 'finetune / toy']
-    assert (mean, n, coverage) == (52, 3, 100)
+    (line,) = formats.frame(Table(read_records(tmp_path))).to_dict('records')
+    assert (line['encoder'], line['mean'], line['n'], line['coverage']) == ('random', 52, 3, 100)
     of_seeds = stats.t.ppf(0.975, 2) * np.std([40, 50, 66], ddof=1) / np.sqrt(3)
     share = np.repeat([1, 2 / 3, 1 / 3, 0], [40, 10, 16, 34])  # right by all, two, one and none of the seeds
     of_videos = 196 * share.std() / 10
-    assert (high - low) / 2 == pytest.approx(np.hypot(of_seeds, of_videos), rel=0.02)
+    assert (line['high'] - line['low']) / 2 == pytest.approx(np.hypot(of_seeds, of_videos), rel=0.02)
 
 
 def test_text_markdown_and_csv(tmp_path):
@@ -50,7 +50,7 @@ def test_text_markdown_and_csv(tmp_path):
     add_exact(tmp_path, 66, encoder='sigma_mlp_toy')
     add_exact(tmp_path, 99, num=100, encoder='sigma_mlp_toy', subset='5_a_class')
     records = select(read_records(tmp_path))
-    assert format_table(records).splitlines() == [
+    assert formats.text(Table(records)).splitlines() == [
         'encoder        finetune / toy / 5_a_class  finetune / toy',
         '-' * 64,
         'random         missing                     40.0 [30.9, 49.8] n=1',
@@ -60,25 +60,23 @@ def test_text_markdown_and_csv(tmp_path):
         'top-1 accuracy in percent, mean over n seeds [95 % interval]; chance: a uniform guess',
         'n=1: the interval speaks of the test videos alone, not of other seeds',
     ]
-    markdown = format_table(records, style='markdown').splitlines()
+    markdown = formats.markdown(Table(records)).splitlines()
     assert markdown[3] == '| sigma_mlp_toy | 99.0 [94.6, 99.8] n=1      | **66.0** [56.3, 74.5] n=1 |'
-    lines = table_csv(records).splitlines()
+    lines = formats.csv(Table(records)).splitlines()
     assert lines[0].startswith('encoder,protocol,dataset,subset,metric,unit,mean,low,high,n,coverage,num_videos,chance')
     assert len(lines) == 4
     assert lines[2].startswith('random,finetune,toy,all,top1,percent,40.0000,30.9401,49.7997,1,100.0000,100,10.0000')
-    with pytest.raises(ValueError, match="Did you mean 'markdown'"):
-        format_table(records, style='markdwn')
 
 
 def test_unscored_videos_are_marked_and_counted(tmp_path):
     add_record(tmp_path, num_unscored=1)
     add_record(tmp_path, encoder='sigma_mlp_toy')
     records = read_records(tmp_path)
-    text = format_table(records)
+    text = formats.text(Table(records))
     assert '* [' in text.splitlines()[2]
     assert '* [' not in text.splitlines()[3]
     assert '* videos were left unscored: random in finetune / toy 1 of 100 (seed 0)' in text
-    assert '\\* videos were left' in format_table(records, style='markdown')
+    assert '\\* videos were left' in formats.markdown(Table(records))
 
 
 def test_below_the_threshold_a_row_is_marked_and_left_out(tmp_path):
@@ -91,68 +89,68 @@ def test_below_the_threshold_a_row_is_marked_and_left_out(tmp_path):
     partial.dataset.update(num_listed=100, unscored=lacking)
     write_record(partial, tmp_path)
     records = select(read_records(tmp_path))
-    (column,) = columns(records)
+    (column,) = Table(records).columns
     assert [(row, cell.left_out) for row, cell in column.cells.items()] == [
         ('random', False),
         ('b', False),
         ('partial', True),
     ]
     assert column.best == 40
-    lines = format_table(records, style='markdown').splitlines()
+    lines = formats.markdown(Table(records)).splitlines()
     assert lines[2].startswith('| random  | **40.0** [')
     assert lines[4].startswith('| partial | 100.0! [')
     note = (
         '! under 99 % of the videos were scored, so that it is left out of means, best and verdicts (--allow-partial '
         'takes it in): partial in finetune / toy 2 of 100 (seed 0) unscored, first 0098.mp4: no such file'
     )
-    assert note in format_table(records).splitlines()
-    said = [found.sentence for found in verdict(records)]
+    assert note in formats.text(Table(records)).splitlines()
+    said = [found.sentence for found in verdicts(Table(records))]
     assert said[0].startswith('finetune / toy: b fell below random by 10.0 points [')
     assert said[1] == 'finetune / toy: partial against random is left out, since partial scored too few videos'
-    assert results_table(records).loc['partial', ('finetune / toy', 'coverage')] == 98
-    assert [line.split(',')[-1] for line in table_csv(records).splitlines()[1:]] == ['True', 'True', 'False']
+    assert column.cells['partial'].coverage == 98
+    assert [line.split(',')[-1] for line in formats.csv(Table(records)).splitlines()[1:]] == ['True', 'True', 'False']
     # When told, it counts like any other.
-    text = format_table(records, style='markdown', allow_partial=True)
+    text = formats.markdown(Table(records, allow_partial=True))
     assert '| **100.0**\\* [' in text
     assert '! under' not in text
     assert '\\* videos were left unscored: partial in finetune / toy 2 of 100 (seed 0)' in text
-    assert 'partial beat random' in verdict(records, allow_partial=True)[1].sentence
+    assert 'partial beat random' in verdicts(Table(records, allow_partial=True))[1].sentence
 
 
 def test_unlike_records_share_no_column(tmp_path):
     add_record(tmp_path)
     add_record(tmp_path, encoder='sigma_mlp_toy', changes={'protocol.version': 2})
     with pytest.raises(RecordError, match=r'protocol\.version: 1 in random_finetune_toy_s0; 2 in sigma_mlp_toy'):
-        results_table(read_records(tmp_path))
-    assert len(columns(select(read_records(tmp_path), encoders=['random']))) == 1
+        Table(read_records(tmp_path))
+    assert len(Table(select(read_records(tmp_path), encoders=['random'])).columns) == 1
 
 
 def test_two_weights_under_one_name_are_refused(tmp_path):
     add_record(tmp_path, encoder='sigma_mlp_toy')
     add_record(tmp_path, encoder='sigma_mlp_toy', seed=1, changes={'encoder.sha256': 'f' * 64})
     with pytest.raises(RecordError, match=r'several weights, by encoder\.sha256'):
-        columns(read_records(tmp_path))
+        Table(read_records(tmp_path))
 
 
 def test_the_same_cell_twice(tmp_path):
     for root in ('a', 'b'):
         add_exact(tmp_path / root, 40)
     both = read_records(tmp_path / 'a') + read_records(tmp_path / 'b')
-    assert len(columns(both)[0].cells['random'].records) == 1
+    assert len(Table(both).columns[0].cells['random'].records) == 1
     both[1].score['value'] = 41.0
     with pytest.raises(RecordError, match=r'the same cell .* scored 40.00 in .*a/records.* and 41.00 in .*b/records'):
-        columns(both)
+        Table(both)
     other = make_record(value=40.0)
     other.cell['id'] = 'another'
     with pytest.raises(RecordError, match='has seed 0 twice'):
-        columns([both[0], other])
+        Table([both[0], other])
 
 
 def test_recipes_of_one_encoder_are_rows_of_their_own(tmp_path):
     default, changed = make_record(value=50.0), make_record(value=50.0)
     changed.recipe['name'], changed.cell['id'] = 'lr1e-3', 'another'
     records = [default, changed, make_record(value=50.0, protocol='frozen_linear')]
-    assert rows(columns(records)) == ['random', 'random [lr1e-3]']
+    assert Table(records).rows == ['random', 'random [lr1e-3]']
 
 
 def test_predictions_must_be_those_of_the_record(tmp_path):
@@ -161,16 +159,16 @@ def test_predictions_must_be_those_of_the_record(tmp_path):
     record.predictions_sha256 = 'f' * 64
     write_record(record, tmp_path)
     with pytest.raises(RecordError, match='not the predictions that its record was written with'):
-        columns(read_records(tmp_path))
+        Table(read_records(tmp_path))
     record.predictions_sha256, record.score['value'] = None, 43.0
     write_record(record, tmp_path)
     with pytest.raises(RecordError, match=r'gives top1 40.000, its record says 43.000'):
-        columns(read_records(tmp_path))
+        Table(read_records(tmp_path))
     path.write_bytes(b'cut')
     with pytest.raises(RecordError, match='no predictions to be read'):
-        columns(read_records(tmp_path))
+        Table(read_records(tmp_path))
     path.unlink()
-    found = columns(read_records(tmp_path))[0].cells['random'].interval
+    found = Table(read_records(tmp_path)).columns[0].cells['random'].interval
     assert (found.mean, found.how) == (43, 'test videos only (one seed), from scores alone')
 
 
@@ -179,21 +177,21 @@ def test_predictions_that_were_lost_are_told(tmp_path):
         add_exact(tmp_path, 40),
         'predictions are no longer beside the record, so that intervals are coarser: ',
     )
-    assert said not in format_table(read_records(tmp_path))
+    assert said not in formats.text(Table(read_records(tmp_path)))
     path = predictions_path(record.path)
     record.predictions_sha256 = sha256_file(path)
     write_record(record, tmp_path)
-    assert said not in format_table(read_records(tmp_path))
+    assert said not in formats.text(Table(read_records(tmp_path)))
     path.unlink()
-    assert f'{said}random in finetune / toy\n' in format_table(read_records(tmp_path))
+    assert f'{said}random in finetune / toy\n' in formats.text(Table(read_records(tmp_path)))
 
 
 def test_a_metric_that_is_no_mean_over_videos(tmp_path):
     records = [make_record(metric='mean_ap', value=value, seed=seed) for seed, value in enumerate((10.0, 12.0, 17.0))]
-    column = columns(records)[0]
+    column = Table(records).columns[0]
     assert column.cells['random'].interval.how == 'seeds only'
     assert (column.chance, column.metric_label) == (None, 'mean ap')
-    assert format_table(records[:1]).splitlines()[2:4] == ['random   10.0 n=1', 'chance   -']
+    assert formats.text(Table(records[:1])).splitlines()[2:4] == ['random   10.0 n=1', 'chance   -']
 
 
 def add_counts(root, spread, encoder='random', seed=0, num=60, **kinds):
@@ -245,17 +243,17 @@ def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
         add_segments(tmp_path, 1.5, seed=seed)
         ours = add_segments(tmp_path, 0.8, encoder='b', seed=seed)
     records = read_records(tmp_path)
-    (column,) = columns(records)
+    (column,) = Table(records).columns
     cell = column.cells['b'].interval
     assert cell.how == '3 seeds and test videos, bootstrap'
     assert 0 < cell.low < cell.mean < cell.high < 100
     assert cell.mean == pytest.approx(np.mean([r.score['value'] for r in records if r.encoder['name'] == 'b']))
-    (found,) = verdict(records)
+    (found,) = verdicts(Table(records))
     assert found.difference.low > 0
     assert found.sentence.startswith('localization_external / activitynet: b beat random by ')
-    published = read_published('localization') + read_published('severepp_tasks')
+    published = read_paper('localization') + read_paper('severepp_tasks')
     beside = select([*records, *published], protocols=['localization_external'], datasets=['activitynet'])
-    text = format_table(beside)
+    text = formats.text(Table(beside))
     assert 'ActionFormer_TSP (published, localization)' in text
     assert 'SIGMA-DINO (published, severepp_tasks)' in text
     assert 'head and feature settings are not verified' in text
@@ -273,16 +271,16 @@ def test_ratios_and_percents_in_one_table(tmp_path):
     add_several(tmp_path, 0.5)
     several = add_several(tmp_path, 1.5, encoder='b')
     records = select(read_records(tmp_path))
-    lines = format_table(records, style='markdown').splitlines()
+    lines = formats.markdown(Table(records)).splitlines()
     assert [part.strip() for part in lines[2].split('|')][1:-1] == ['metric', 'top-1 accuracy', 'mAP', 'count error']
-    column = columns(records)[2]
+    column = Table(records).columns[2]
     cell = column.cells['b'].interval
     assert f'**{b.score["value"]:.3f}** [{cell.low:.3f}, {cell.high:.3f}] n=1' in lines[4]  # the lowest is best
     assert f'| {random.score["value"]:.3f} [' in lines[3]
     assert 0 < cell.low < cell.mean < cell.high
     assert cell.how == 'test videos only (one seed), bootstrap'
     chance = best_constant_error(np.arange(60) % 8 + 2)
-    prevalence = columns(records)[1].chance
+    prevalence = Table(records).columns[1].chance
     assert [part.strip() for part in lines[5].split('|')][1:-1] == [
         'chance',
         '10.0',
@@ -295,9 +293,9 @@ def test_ratios_and_percents_in_one_table(tmp_path):
         'uniform guess, of mAP the mean share of positive videos, as of a random order, of count error the best single '
         'count for all videos, chosen on the test counts themselves'
     )
-    csv = table_csv(records).splitlines()
+    csv = formats.csv(Table(records)).splitlines()
     assert csv[6].startswith(f'b,repetition,reps,all,count_error,ratio,{b.score["value"]:.4f},')
-    assert results_table(records).loc['b', ('multi_label / movers', 'mean')] == pytest.approx(several.score['value'])
+    assert Table(records).columns[1].cells['b'].interval.mean == pytest.approx(several.score['value'])
 
 
 def test_verdicts_on_errors_and_map(tmp_path):
@@ -307,15 +305,15 @@ def test_verdicts_on_errors_and_map(tmp_path):
         add_several(tmp_path, 0.0, seed=seed)
         add_several(tmp_path, 3.0, encoder='b', seed=seed)
     records = select(read_records(tmp_path))
-    mean_ap, errors = verdict(records)
-    table = results_table(records)
-    wanted = table.loc['random', ('repetition / reps', 'mean')] - table.loc['b', ('repetition / reps', 'mean')]
+    mean_ap, errors = verdicts(Table(records))
+    cells = Table(records).columns[1].cells
+    wanted = cells['random'].interval.mean - cells['b'].interval.mean
     assert errors.difference.difference == pytest.approx(wanted)  # positive, though b is the lower
     assert errors.sentence.startswith(f'repetition / reps: b beat random by {wanted:.3f} in count error [0.')
     assert mean_ap.sentence.startswith('multi_label / movers: b beat random by ')
     assert ' points [' in mean_ap.sentence
     assert 'with the spread of seeds' in mean_ap.difference.how
-    worse = verdict(records, baseline='b')[1].sentence
+    worse = verdicts(Table(records), 'b')[1].sentence
     assert worse.startswith(f'repetition / reps: random fell below b by {wanted:.3f} in count error [')
 
 
@@ -326,7 +324,7 @@ def test_the_mean_of_a_suite(tmp_path):
         add_several(tmp_path, num_right / 40, encoder=encoder)
     add_exact(tmp_path, 50, dataset='toy_shift')  # not of the suite
     records = select(read_records(tmp_path))
-    table = columns(records, summary=THREE)
+    table = Table(records, summary=THREE).columns
     assert [column.name for column in table] == [
         'finetune / toy_shift',
         'repetition / reps',
@@ -346,16 +344,15 @@ def test_the_mean_of_a_suite(tmp_path):
     )
     assert (found.mean - found.low, found.high - found.mean) == pytest.approx((low, high))
     assert found.how == 'independent errors of 3'
-    text = format_table(records, summary=THREE)
+    text = formats.text(Table(records, summary=THREE))
     assert f'{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}] n=1\n' in text
     assert 'mean of 3: percent, an error as 100 (1 - error); its interval takes the errors' in text
     assert mean.best == found.mean
-    last = table_csv(records, summary=THREE).splitlines()[-1]
+    last = formats.csv(Table(records, summary=THREE)).splitlines()[-1]
     assert last.startswith(
         f'b,mean of 3,,,mean,percent,{found.mean:.4f},{found.low:.4f},{found.high:.4f},1,100.0000,0,,'
     )
-    assert results_table(records, summary=THREE).loc['b', ('mean of 3', 'mean')] == pytest.approx(found.mean)
-    assert {found.column for found in verdict(records)} == {column.name for column in (reps, toy, movers)}
+    assert {found.column for found in verdicts(Table(records))} == {column.name for column in (reps, toy, movers)}
 
 
 def test_no_mean_where_a_column_is_lacking(tmp_path):
@@ -372,21 +369,21 @@ def test_no_mean_where_a_column_is_lacking(tmp_path):
     add_counts(tmp_path, 1, encoder='c')
     add_several(tmp_path, 1, encoder='c')
     records = select(read_records(tmp_path))
-    lines = format_table(records, summary=THREE).splitlines()
+    lines = formats.text(Table(records, summary=THREE)).splitlines()
     assert [line.split()[-1] for line in lines[3:6]] == ['-', 'n=1', '-']
     assert 'no mean of 3 without multi_label / movers: random' in lines
     assert 'no mean of 3 without finetune / toy: c' in lines
-    assert math.isnan(results_table(records, summary=THREE).loc['random', ('mean of 3', 'mean')])
-    last = table_csv(records, summary=THREE).splitlines()[-1].split(',')
+    assert list(Table(records, summary=THREE).columns[-1].cells) == ['b']
+    last = formats.csv(Table(records, summary=THREE)).splitlines()[-1].split(',')
     assert (last[0], last[1], last[6]) == ('c', 'mean of 3', '')
     assert last[-2:] == ['lacks finetune / toy', 'False']
-    told = columns(records, allow_partial=True, summary=THREE)[-1]
+    told = Table(records, allow_partial=True, summary=THREE).columns[-1]
     assert list(told.cells) == ['b', 'c']
     assert told.cells['c'].mark == '*'
     # A column that no record has at all.
     more = Summary('mean of 4', (*THREE.columns, ('finetune', 'absent', None)))
-    assert columns(records, summary=more)[-1].cells == {}
-    assert columns(records, summary=more)[-1].lacks['b'] == ['finetune / absent']
+    assert Table(records, summary=more).columns[-1].cells == {}
+    assert Table(records, summary=more).columns[-1].lacks['b'] == ['finetune / absent']
 
 
 def test_seeds_of_a_mean(tmp_path):
@@ -394,8 +391,8 @@ def test_seeds_of_a_mean(tmp_path):
         add_exact(tmp_path, 40 + seed, seed=seed)
     add_counts(tmp_path, 1)
     two = Summary('mean of 2', THREE.columns[:2])
-    assert columns(read_records(tmp_path), summary=two)[-1].cells['random'].num_seeds == '1-2'
-    assert format_table(read_records(tmp_path), summary=two).splitlines()[3].endswith('n=1-2')
+    assert Table(read_records(tmp_path), summary=two).columns[-1].cells['random'].num_seeds == '1-2'
+    assert formats.text(Table(read_records(tmp_path), summary=two)).splitlines()[3].endswith('n=1-2')
 
 
 def test_a_mean_without_an_interval_where_a_column_has_none(tmp_path):
@@ -403,7 +400,7 @@ def test_a_mean_without_an_interval_where_a_column_has_none(tmp_path):
     error = make_record(protocol='repetition', dataset='reps', metric='count_error', value=0.2)  # no predictions
     error.score.update(unit='ratio', higher_is_better=False)
     two = Summary('mean of 2', THREE.columns[:2])
-    found = columns([*read_records(tmp_path), error], summary=two)[-1].cells['random'].interval
+    found = Table([*read_records(tmp_path), error], summary=two).columns[-1].cells['random'].interval
     assert found.mean == pytest.approx((40 + 80) / 2)
     assert math.isnan(found.low)
     assert found.how == 'none: a column has no interval'
@@ -413,14 +410,14 @@ def test_what_has_no_place_in_a_mean():
     odd = make_record(value=3.0, metric='frames_per_second')
     odd.score['unit'] = 'Hz'
     with pytest.raises(RecordError, match='finetune / toy cannot enter a mean: frames_per_second in Hz, higher is'):
-        columns([odd], summary=Summary('m', (('finetune', 'toy', None),)))
+        Table([odd], summary=Summary('m', (('finetune', 'toy', None),)))
 
 
 def test_metrics_without_an_interval_over_videos(tmp_path):
     records = [make_record(metric='count_error_std', value=value, seed=i) for i, value in enumerate((0.1, 0.2))]
-    assert columns(records)[0].cells['random'].interval.how == 'seeds only'
+    assert Table(records).columns[0].cells['random'].interval.how == 'seeds only'
     record = make_record(metric='count_error', value=0.2)  # no predictions are stored
-    assert columns([record])[0].cells['random'].interval.how == 'none: one seed of this metric'
+    assert Table([record]).columns[0].cells['random'].interval.how == 'none: one seed of this metric'
 
 
 def test_published_numbers_stand_beside_ours(tmp_path):
@@ -430,9 +427,9 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     theirs.identity['source'] = 'table 1'
     theirs.cell = {'id': identity_hash(theirs.identity), 'name': 'sigma_published'}
     write_record(theirs, tmp_path)
-    text = format_table(read_records(tmp_path))
+    text = formats.text(Table(read_records(tmp_path)))
     assert 'sigma (published)  84.1\n' in text
-    assert math.isnan(results_table(read_records(tmp_path)).loc['sigma (published)', ('finetune / toy', 'low')])
+    assert math.isnan(Table(read_records(tmp_path)).columns[0].cells['sigma (published)'].interval.low)
 
 
 def test_order(tmp_path):
@@ -446,17 +443,17 @@ def test_order(tmp_path):
             ('finetune', 'toy', '5_a_class'),
         ]
     ]
-    table = columns(select(made))
-    assert [column.name for column in table] == [
+    table = Table(select(made))
+    assert [column.name for column in table.columns] == [
         'finetune / toy / 5_a_class',
         'finetune / toy / 10_a_class',
         'finetune / toy',
         'frozen_linear / toy',
     ]
-    assert rows(table) == ['random', 'a', 'b']
-    table = columns(select(made, encoders=['b', 'random'], protocols=['frozen_linear', 'finetune']))
-    assert rows(table) == ['b', 'random']
-    assert [column.protocol for column in table] == ['frozen_linear', 'finetune', 'finetune', 'finetune']
+    assert table.rows == ['random', 'a', 'b']
+    table = Table(select(made, encoders=['b', 'random'], protocols=['frozen_linear', 'finetune']))
+    assert table.rows == ['b', 'random']
+    assert [column.protocol for column in table.columns] == ['frozen_linear', 'finetune', 'finetune', 'finetune']
     with pytest.raises(RecordError, match="Unknown protocol 'finetun'. Did you mean 'finetune'"):
         select(made, protocols=['finetun'])
     with pytest.raises(RecordError, match='none of 2 records'):
@@ -469,23 +466,23 @@ def test_verdicts(tmp_path):
         add_exact(tmp_path, 50, encoder='better', seed=seed)
         add_exact(tmp_path, 31, encoder='level', seed=seed)
         add_exact(tmp_path, 10, encoder='worse', seed=seed)
-    found = {v.row: v for v in verdict(read_records(tmp_path))}
+    found = {v.row: v for v in verdicts(Table(read_records(tmp_path)))}
     assert list(found) == ['better', 'level', 'worse']
     assert found['better'].sentence.startswith('finetune / toy: better beat random by 20.0 points [1')
     assert found['level'].sentence == 'finetune / toy: level is no better than random weights: +1.0 [0.0, 3.0]'
     assert found['worse'].sentence.startswith('finetune / toy: worse fell below random by 20.0 points [1')
     assert found['better'].difference.difference == pytest.approx(20)
-    over = {v.row: v.sentence for v in verdict(read_records(tmp_path), baseline='level')}
+    over = {v.row: v.sentence for v in verdicts(Table(read_records(tmp_path)), 'level')}
     assert over['random'] == 'finetune / toy: random is no better than level: -1.0 [-3.0, 0.0]'
     with pytest.raises(RecordError, match="Unknown baseline 'randm'. Did you mean 'random'"):
-        verdict(read_records(tmp_path), baseline='randm')
+        verdicts(Table(read_records(tmp_path)), 'randm')
 
 
 def test_verdicts_say_what_they_lack(tmp_path):
     add_exact(tmp_path, 30)
     add_exact(tmp_path, 60, encoder='a')
     add_exact(tmp_path, 60, encoder='a', dataset='toy_shift')
-    first, second = verdict(read_records(tmp_path))
+    first, second = verdicts(Table(read_records(tmp_path)))
     assert first.sentence.endswith('(with a single seed the spread of seeds is unknown)')
     assert second.difference is None
     assert second.sentence.startswith('finetune / toy_shift: a and random lack stored predictions')
@@ -494,13 +491,13 @@ def test_verdicts_say_what_they_lack(tmp_path):
 def test_verdicts_use_the_videos_that_both_scored(tmp_path):
     add_record(tmp_path, accuracy=30)
     add_record(tmp_path, accuracy=60, encoder='a', num_unscored=1)
-    assert verdict(read_records(tmp_path))[0].difference.num_videos == 99
+    assert verdicts(Table(read_records(tmp_path)))[0].difference.num_videos == 99
 
 
 def test_what_chance_is_is_said_for_each_kind(tmp_path):
     add_counts(tmp_path, 1)
     constant = 'the best single count for all videos, chosen on the test counts themselves'
-    assert f'; chance: {constant}\n' in format_table(read_records(tmp_path))
+    assert f'; chance: {constant}\n' in formats.text(Table(read_records(tmp_path)))
     add_exact(tmp_path, 40)
-    text = format_table(select(read_records(tmp_path), protocols=['repetition', 'finetune']))
+    text = formats.text(Table(select(read_records(tmp_path), protocols=['repetition', 'finetune'])))
     assert f'; chance: a uniform guess, of count error {constant}\n' in text

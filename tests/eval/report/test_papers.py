@@ -5,9 +5,9 @@ import re
 import pytest
 
 from eval.records import RecordError, read_record, write_record
-from eval.report.published import PROVENANCE, _tables, published_means, published_tables, read_published
+from eval.report.papers import PROVENANCE, _tables, paper_tables, published_means, read_paper
 from eval.report.summaries import SUMMARIES
-from eval.report.table import columns, format_table, select
+from eval.report.table import select
 from tests.conftest import SHARED
 
 SPEC = SHARED / 'specs' / 'severe.md'
@@ -31,36 +31,36 @@ LOCALIZATION = ('localization', 'localization_adapters', 'localization_proposals
 
 
 def test_every_table_is_as_large_as_the_paper_has_it():
-    assert {*SIZES, 'sigma_finetune'} == set(published_tables())
+    assert {*SIZES, 'sigma_finetune'} == set(paper_tables())
     for name, (num_rows, num_columns, empty) in SIZES.items():
         table = _tables()[name]
         assert (len(table['rows']), len(table['columns'])) == (num_rows, num_columns)
-        assert len(read_published(name)) == num_rows * num_columns - empty
-    assert len(read_published('sigma_finetune')) == 6 + 11 + 9 + 5 + 4  # SSv2 twice, K400, SMILE, TrackMAE
+        assert len(read_paper(name)) == num_rows * num_columns - empty
+    assert len(read_paper('sigma_finetune')) == 6 + 11 + 9 + 5 + 4  # SSv2 twice, K400, SMILE, TrackMAE
 
 
-@pytest.mark.parametrize('name', published_tables())
+@pytest.mark.parametrize('name', paper_tables())
 def test_records_are_whole(name, tmp_path):
-    records = read_published(name)
+    records = read_paper(name)
     assert len({record.cell['id'] for record in records}) == len(records)
     assert len({record.name for record in records}) == len(records)
     for record in records[:12]:
         assert read_record(write_record(record, tmp_path)) == record
     assert all(record.published and record.encoder['source'] for record in records)
     assert _tables()[name]['provenance'] in PROVENANCE
-    assert len(columns(records)) == len(_tables()[name]['columns'])
+    assert len(Table(records).columns) == len(_tables()[name]['columns'])
 
 
 @pytest.mark.parametrize('name', ['severe', 'sigma_severe', 'severepp'])
 def test_counts_stand_beside_those_of_cycle_localisation_too(name):
     density, cycles = (
-        columns(read_published(name, SUMMARIES[suite].columns), summary=SUMMARIES[suite])
+        Table(read_paper(name, SUMMARIES[suite].columns), summary=SUMMARIES[suite])
         for suite in ('severe', 'severe_cycles')
     )
     assert [column.protocol for column in cycles if column.dataset == 'ucfrep'] == ['repetition_cycles']
     means = [{row: cell.interval.mean for row, cell in table[-1].cells.items()} for table in (density, cycles)]
     assert means[0] == means[1] != {}
-    notes = {note for record in read_published(name, SUMMARIES['severe_cycles'].columns) for note in record.notes}
+    notes = {note for record in read_paper(name, SUMMARIES['severe_cycles'].columns) for note in record.notes}
     assert not any('another head' in note for note in notes)
 
 
@@ -68,7 +68,7 @@ def test_counts_stand_beside_those_of_cycle_localisation_too(name):
 def test_means_of_eight(name):
     """As printed; the columns are rounded to 0.1 each, so a mean of theirs may be off by just under 0.1."""
     printed = published_means(name)
-    mean = columns(read_published(name), summary=SUMMARIES['severe'])[-1]
+    mean = Table(read_paper(name), summary=SUMMARIES['severe']).columns[-1]
     assert mean.name == 'mean of 8'
     found = {row.removesuffix(' (published)'): cell.interval.mean for row, cell in mean.cells.items()}
     assert set(found) == {encoder for encoder, value in printed.items() if value is not None}
@@ -83,7 +83,7 @@ def test_means_of_eight(name):
 
 
 def test_the_mean_by_hand():
-    record = {r.dataset['name'] + (r.get('subset.name') or ''): r for r in read_published('sigma_severe')[:8]}
+    record = {r.dataset['name'] + (r.get('subset.name') or ''): r for r in read_paper('sigma_severe')[:8]}
     assert record['ucfrep'].encoder['name'] == 'SVT'
     assert record['ucfrep'].score == {
         'metric': 'count_error',
@@ -92,7 +92,7 @@ def test_the_mean_by_hand():
         'higher_is_better': False,
     }
     by_hand = (59.5 + 62.3 + 83.9 + 18.5 + 35.4 + 55.1 + 100 * (1 - 0.421) + 35.5) / 8
-    mean = columns(read_published('sigma_severe'), summary=SUMMARIES['severe'])[-1]
+    mean = Table(read_paper('sigma_severe'), summary=SUMMARIES['severe']).columns[-1]
     assert mean.cells['SVT (published)'].interval.mean == pytest.approx(by_hand)
 
 
@@ -106,7 +106,7 @@ def section_of(number: str) -> str:
     return re.search(rf'^## {re.escape(number)} .*?(?=^##? )', SPEC.read_text(), re.S | re.M)[0]
 
 
-@pytest.mark.parametrize('name', [name for name in published_tables() if name not in LOCALIZATION])
+@pytest.mark.parametrize('name', [name for name in paper_tables() if name not in LOCALIZATION])
 def test_no_number_was_lost_or_changed_on_the_way(name):
     table = _tables()[name]
     section = section_of(table['section'])
@@ -127,20 +127,20 @@ def test_no_number_of_localization_was_lost_or_changed_on_the_way():
     printed = [number for line in lines for number in numbers(line)]
     for threshold in (0.5, 0.75, 0.95):
         printed.remove(threshold)
-    ours = [record for name in LOCALIZATION for record in read_published(name)]
+    ours = [record for name in LOCALIZATION for record in read_paper(name)]
     at_thresholds = next(r.score['others'] for r in ours if r.encoder['name'] == 'ActionFormer_TSP')
-    recalls = [v for r in read_published('localization_proposals') for v in r.score['others'].values()]
+    recalls = [v for r in read_paper('localization_proposals') for v in r.score['others'].values()]
     values = [*(r.score['value'] for r in ours), *at_thresholds.values(), *recalls]
     values.remove(37.7)
     assert sorted(values) == sorted(printed)
     assert 37.7 in numbers(section_of('3.1').replace('*', ''))
-    assert 37.8 in {r.score['value'] for r in read_published('severepp_tasks') if r.encoder['name'] == 'SIGMA-DINO'}
+    assert 37.8 in {r.score['value'] for r in read_paper('severepp_tasks') if r.encoder['name'] == 'SIGMA-DINO'}
 
 
 def test_average_maps_of_thumos_are_the_mean_of_their_thresholds():
     names, found = [f'map_{n}' for n in (30, 40, 50, 60, 70)], 0
     for name in LOCALIZATION[:2]:
-        for record in read_published(name):
+        for record in read_paper(name):
             others = record.score.get('others') or {}
             if record.dataset['name'] == 'thumos14':
                 assert sum(others[n] for n in names) / 5 == pytest.approx(record.score['value'], abs=0.006), record.name
@@ -153,9 +153,7 @@ def test_average_maps_of_thumos_are_the_mean_of_their_thresholds():
 def test_what_is_not_verified_is_said_of_sigmas_number():
     for table in ('localization', 'severepp_tasks'):
         one = next(
-            r
-            for r in read_published(table)
-            if r.encoder['name'].startswith('SIGMA') and r.dataset['name'] == 'activitynet'
+            r for r in read_paper(table) if r.encoder['name'].startswith('SIGMA') and r.dataset['name'] == 'activitynet'
         )
         assert (one.protocol['name'], one.score['metric']) == ('localization_external', 'map_50_95')
         said = ' '.join(one.notes)
@@ -164,17 +162,17 @@ def test_what_is_not_verified_is_said_of_sigmas_number():
 
 
 def test_not_frozen_and_named_by_others_stand_in_other_columns():
-    of = {(r.encoder['name'], r.dataset['name']): r.protocol['name'] for r in read_published('localization')}
+    of = {(r.encoder['name'], r.dataset['name']): r.protocol['name'] for r in read_paper('localization')}
     assert of['ActionFormer_TSP', 'activitynet'] == 'localization_external'
     assert of['ActionFormer_I3D', 'thumos14'] == 'localization'  # class-aware
     assert of['BMN_TSN', 'activitynet'] == of['BMN_I3D', 'thumos14'] == 'localization_bmn_external'
-    adapters = {r.protocol['name'] for r in read_published('localization_adapters')}
+    adapters = {r.protocol['name'] for r in read_paper('localization_adapters')}
     assert adapters == {'localization_adapters', 'localization_adapters_external'}
 
 
 def test_they_stand_beside_each_other():
-    both = read_published('severe') + read_published('sigma_severe')
-    text = format_table(select(both, datasets=['ucfrep'], protocols=['repetition']))
+    both = read_paper('severe') + read_paper('sigma_severe')
+    text = formats.text(Table(select(both, datasets=['ucfrep'], protocols=['repetition'])))
     assert 'CtP (published, severe)                   0.178' in text
     assert 'SIGMA-MLP (published, sigma_severe)       0.178' in text
     assert 'published: SEVERE (ECCV 2022), table 4; SIGMA (arXiv:2407.15447), its table of SEVERE; TrackMAE' in text
@@ -183,9 +181,9 @@ def test_they_stand_beside_each_other():
 
 def test_another_metric_of_the_same_column_is_refused():
     with pytest.raises(RecordError, match=r"score\.metric: 'top1' in .*; 'mean_class' in"):
-        columns(read_published('severe') + read_published('severepp_granularity'))
+        Table(read_paper('severe') + read_paper('severepp_granularity'))
 
 
 def test_unknown_table():
     with pytest.raises(RecordError, match="Unknown published table 'sigma_sever'. Did you mean 'sigma_severe'"):
-        read_published('sigma_sever')
+        read_paper('sigma_sever')

@@ -17,16 +17,13 @@ from sigma.errors import did_you_mean
 
 FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'localization')]
 
-# How the numbers came here. `third party` is a transcription by others of a paper that was not at hand.
-PROVENANCE = ('paper', 'paper image', 'third party', 'tables of a repository')
 
-
-def published_tables() -> dict[str, str]:
+def paper_tables() -> dict[str, str]:
     """Name of each table -> the paper it is from, in the order of the files."""
     return {name: table['source'] for name, table in _tables().items()}
 
 
-def read_published(table: str, wanted: tuple = ()) -> list[Record]:
+def read_paper(table: str, wanted: tuple = ()) -> list[Record]:
     """The numbers of a table as records (`published` true), row by row.
 
     Counts stand in the column of our own head, or of cycle localisation where that is among the `wanted` columns
@@ -48,11 +45,6 @@ def read_published(table: str, wanted: tuple = ()) -> list[Record]:
         for number, value in zip(range(len(found['columns'])), row['values'], strict=True)
         if value is not None
     ]
-
-
-def published_means(table: str) -> dict[str, float | None]:
-    """Encoder -> mean as the table has it, rounded to 0.1; `mean_is` of the file says who computed it."""
-    return {row['encoder']: row['mean'] for row in _tables()[table]['rows'] if 'mean' in row}
 
 
 @lru_cache(maxsize=1)

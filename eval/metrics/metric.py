@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import eval.metrics.classification as classification  # not from the package, which imports this file
+import eval.metrics.corrupted as corrupted
+import eval.metrics.corrupted_localization as corrupted_localization
 import eval.metrics.localization as localization
-import eval.metrics.localization_robustness as damaged
 import eval.metrics.multi_label as multi_label
 import eval.metrics.repetition as repetition
-import eval.metrics.robustness as robustness
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
 from sigma.errors import did_you_mean
@@ -189,21 +189,21 @@ _ALL = (
 
 
 def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
-    """Metrics of a sweep over corruptions (eval/metrics/robustness.py), over all of a suite or under another name."""
+    """Metrics of a sweep over corruptions (eval/metrics/corrupted.py), over all of a suite or under another name."""
     task = f'robustness{ending}'
     return (
         Metric(
             f'mpc{ending}',
             f'mean corrupted top-1 (mPC){words}',
             task,
-            robustness.mean_corrupted,
-            per_video=robustness.corrupted_shares,
+            corrupted.mean_corrupted,
+            per_video=corrupted.corrupted_shares,
             chance=_uniform,
         ),
-        Metric(f'rpc{ending}', f'mPC as percent of clean{words}', task, robustness.relative_corrupted),
-        Metric(f'gamma_a{ending}', f'gamma-a{words}', task, robustness.absolute_robustness, unit='ratio'),
-        Metric(f'gamma_r{ending}', f'gamma-r{words}', task, robustness.relative_robustness, unit='ratio'),
-        Metric(f'worst_cell{ending}', f'worst corruption{words}', task, robustness.worst_cell),
+        Metric(f'rpc{ending}', f'mPC as percent of clean{words}', task, corrupted.relative_corrupted),
+        Metric(f'gamma_a{ending}', f'gamma-a{words}', task, corrupted.absolute_robustness, unit='ratio'),
+        Metric(f'gamma_r{ending}', f'gamma-r{words}', task, corrupted.relative_robustness, unit='ratio'),
+        Metric(f'worst_cell{ending}', f'worst corruption{words}', task, corrupted.worst_cell),
     )
 
 
@@ -211,14 +211,12 @@ def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
 _CORRUPTED = (
     *_of_corruptions(),
     *_of_corruptions('_available', ', of the corruptions that ran'),
-    Metric(
-        'clean_top1', 'top-1, not corrupted', 'robustness', robustness.clean_accuracy, stored=False, chance=_uniform
-    ),
+    Metric('clean_top1', 'top-1, not corrupted', 'robustness', corrupted.clean_accuracy, stored=False, chance=_uniform),
 )
 
 
 def _of_damage(name: str, words: str, tiou: tuple[float, ...]) -> tuple[Metric, ...]:
-    """Metrics of a sweep over damaged actions (eval/metrics/localization_robustness.py)."""
+    """Metrics of a sweep over damaged actions (eval/metrics/corrupted_localization.py)."""
 
     def over(function: Callable) -> Callable:
         return lambda scores, labels: function(scores, labels, tiou)
@@ -229,12 +227,17 @@ def _of_damage(name: str, words: str, tiou: tuple[float, ...]) -> tuple[Metric, 
             f'corrupted_{name}',
             f'mean corrupted {words}',
             task,
-            over(damaged.mean_corrupted),
-            resampled=over(damaged.resampled_mean_corrupted),
+            over(corrupted_localization.mean_corrupted),
+            resampled=over(corrupted_localization.resampled_mean_corrupted),
         ),
-        Metric(f'clean_{name}', f'{words}, not corrupted', task, over(damaged.clean)),
-        Metric(f'rpc_{name}', f'mean corrupted {words}, as percent of clean', task, over(damaged.relative_corrupted)),
-        Metric(f'worst_{name}', f'{words} under the worst corruption', task, over(damaged.worst)),
+        Metric(f'clean_{name}', f'{words}, not corrupted', task, over(corrupted_localization.clean)),
+        Metric(
+            f'rpc_{name}',
+            f'mean corrupted {words}, as percent of clean',
+            task,
+            over(corrupted_localization.relative_corrupted),
+        ),
+        Metric(f'worst_{name}', f'{words} under the worst corruption', task, over(corrupted_localization.worst)),
     )
 
 

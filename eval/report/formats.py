@@ -1,0 +1,118 @@
+"""The table as text, Markdown, CSV and a pandas frame."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from eval.report.notes import footnotes
+from eval.report.table import Column, Table, TableCell
+from sigma.text import align
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Entry(NamedTuple):
+    """One entry as shown: `83.2`, `*`, ` [80.1, 86.0] n=3`; most have `value` alone."""
+
+    value: str
+    mark: str = ''
+    rest: str = ''
+    best: bool = False  # of its column
+
+    def text(self) -> str:
+        """For a terminal."""
+        return f'{self.value}{self.mark}{self.rest}'
+
+    def markdown(self) -> str:
+        """For Markdown: the best of a column in bold."""
+        value = f'**{self.value}**' if self.best else self.value
+        return f'{value}{_escaped(self.mark)}{self.rest}'
+
+
+def grid(table: Table) -> list[list[Entry]]:
+    """Lines of entries: the header, the metrics where columns have different ones, the rows, and chance."""
+    lines = [['encoder', *(column.name for column in table.columns)]]
+    if len({column.metric_label for column in table.measured}) > 1:
+        lines.append(['metric', *(column.metric_label for column in table.columns)])
+    entries = [[Entry(text) for text in line] for line in lines]
+    entries += [[Entry(row), *(_entry(column, row) for column in table.columns)] for row in table.rows]
+    chance = [column.text(column.chance) if column.chance is not None else '-' for column in table.columns]
+    return [*entries, [Entry('chance'), *map(Entry, chance)]]
+
+
+def _entry(column: Column, row: str) -> Entry:
+    cell = column.cells.get(row)
+    if cell is None:
+        return Entry('-' if column.is_summary else 'missing')
+    mean, low, high = cell.interval[:3]
+    rest = '' if math.isnan(low) else f' [{column.text(low)}, {column.text(high)}]'
+    rest += '' if cell.published else f' n={cell.num_seeds}'
+    return Entry(column.text(mean), cell.mark, rest, best=mean == column.best and not cell.left_out)
+
+
+def text(table: Table) -> str:
+    """For a terminal: `83.2 [80.1, 86.0] n=3`, a row of chance, and the notes below."""
+    lines = [[entry.text() for entry in line] for line in grid(table)]
+    return '\n'.join([align(lines, rule=True), '', *footnotes(table)]).rstrip() + '\n'
+
+
+def markdown(table: Table) -> str:
+    """As `text`, as Markdown, with the best of each column in bold."""
+    lines = [[entry.markdown() for entry in line] for line in grid(table)]
+    notes = [f'{_escaped(note)}\n' for note in footnotes(table)]
+    return '\n'.join([align(lines, markdown=True), '', *notes]).rstrip() + '\n'
+
+
+def csv(table: Table) -> str:
+    """`frame` as CSV with four digits, for a spreadsheet or another program."""
+    return frame(table).to_csv(index=False, float_format='%.4f', lineterminator='\n')
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """The table in long form: one line for each row and column.
+
+    Columns: encoder, protocol, dataset, subset, metric, unit; mean, low and high (95 %) in that unit; n (seeds),
+    coverage (percent), num_videos, chance; `interval`, how it was computed; `in_means`, False where too few videos were
+    scored. A row that has no mean over a suite says in `interval` what it lacks.
+    """
+    import pandas as pd
+
+    lines = [
+        {**_where(column, row), **_numbers(cell), 'num_videos': cell.interval.num_videos}
+        | {'chance': column.chance, 'interval': cell.interval.how, 'in_means': not cell.left_out}
+        for column in table.columns
+        for row, cell in column.cells.items()
+    ]
+    lines += [
+        # n and num_videos are given too: a gap would turn columns of whole numbers into floats.
+        _where(column, row) | {'n': 0, 'num_videos': 0, 'interval': f'lacks {"; ".join(names)}', 'in_means': False}
+        for column in table.columns
+        for row, names in column.lacks.items()
+    ]
+    return pd.DataFrame(lines)
+
+
+def _where(column: Column, row: str) -> dict[str, object]:
+    return {
+        'encoder': row,
+        'protocol': column.protocol,
+        'dataset': column.dataset,
+        'subset': column.subset or ('' if column.is_summary else 'all'),
+        'metric': column.metric,
+        'unit': column.unit,
+    }
+
+
+def _numbers(cell: TableCell) -> dict[str, object]:
+    mean, low, high, num_seeds, *_ = cell.interval
+    return {'mean': mean, 'low': low, 'high': high, 'n': num_seeds, 'coverage': cell.coverage}
+
+
+def _escaped(text: str) -> str:
+    return text.replace('*', '\\*')
+
+
+# Names of `--table` -> how the table is written.
+FORMATS = {'text': text, 'markdown': markdown, 'csv': csv}

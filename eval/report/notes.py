@@ -1,0 +1,108 @@
+"""What a reader should know below a table or figure: units, chance, missing videos, sources of published numbers."""
+
+from __future__ import annotations
+
+from eval.metrics import METRICS
+from eval.metrics.metric import UNIFORM
+from eval.records import MIN_COVERAGE_PERCENT, predictions_path
+from eval.report.table import INCOMPLETE, LEFT_OUT, Table
+
+
+def footnotes(table: Table) -> list[str]:
+    """All notes of a table, a sentence or two each."""
+    cells = table.cells
+    how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
+    chance = chance_note(table)
+    notes = [f'{_units(table)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    if lost := lost_predictions(table):
+        notes.append(f'predictions are no longer beside the record, so that intervals are coarser: {"; ".join(lost)}')
+    if any(len(cell.records) == 1 and not cell.published for cell in cells):
+        notes.append('n=1: the interval speaks of the test videos alone, not of other seeds')
+    if incomplete := partial_notes(table, left_out=False):
+        notes.append(f'{INCOMPLETE} videos were left unscored: ' + '; '.join(incomplete))
+    if left_out := partial_notes(table, left_out=True):
+        notes.append(
+            f'{LEFT_OUT} under {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so that it is left out of '
+            f'means, best and verdicts (--allow-partial takes it in): {"; ".join(left_out)}'
+        )
+    return notes + summary_notes(table) + published_notes(table)
+
+
+def _units(table: Table) -> str:
+    """'top-1 accuracy in percent'; 'scores in percent, count error as a ratio (lower is better)'."""
+    others = dict.fromkeys(
+        f'{c.metric_label} {"in percent" if c.unit == "percent" else f"as a {c.unit}"}'
+        + ('' if c.higher_is_better else ' (lower is better)')
+        for c in table.measured
+        if c.unit != 'percent' or not c.higher_is_better
+    )
+    plain = dict.fromkeys(c.metric_label for c in table.measured if c.unit == 'percent' and c.higher_is_better)
+    label = [f'{next(iter(plain)) if len(plain) == 1 else "scores"} in percent'] if plain else []
+    return ', '.join([*label, *others])
+
+
+def chance_note(table: Table) -> str:
+    """What chance is in these columns: 'a uniform guess', and what else it is for metrics other than accuracy."""
+    found: dict[str, str] = {}
+    for column in table.measured:
+        if column.chance is not None:
+            found.setdefault(METRICS[column.metric].chance_label, column.metric_label)
+    plain = [text for text in found if text == UNIFORM or len(found) == 1]
+    return ', '.join(plain + [f'of {label} {text}' for text, label in found.items() if text not in plain])
+
+
+def partial_notes(table: Table, left_out: bool) -> list[str]:
+    """For each cell with unscored videos, how many: 'a in finetune / toy 1 of 200 (seed 0)'.
+
+    Args:
+        table: The table.
+        left_out: True for the cells that are in no mean, with the reason of their first video; False for the others.
+    """
+    notes = []
+    for column in table.measured:
+        for row, cell in column.cells.items():
+            if cell.left_out != left_out:
+                continue
+            lacking = [record for record in cell.records if record.get('dataset.unscored')]
+            each = [f'{len(r.dataset["unscored"])} of {r.dataset["num_listed"]} (seed {r.seed})' for r in lacking]
+            if each:
+                first = lacking[0].dataset['unscored'][0]
+                why = f', first {first["video"]}: {first["reason"]}' if left_out else ''
+                unscored = ' unscored' if left_out else ''
+                notes.append(f'{row} in {column.name} {", ".join(each)}{unscored}{why}')
+    return notes
+
+
+def lost_predictions(table: Table) -> list[str]:
+    """Cells whose record was written with predictions that are gone now: 'a in finetune / toy'."""
+    return [
+        f'{row} in {column.name}'
+        for column in table.measured
+        for row, cell in column.cells.items()
+        if any(r.path and r.predictions_sha256 and not predictions_path(r.path).exists() for r in cell.records)
+    ]
+
+
+def summary_notes(table: Table) -> list[str]:
+    """What a mean is made of, and what rows without one lack."""
+    notes = []
+    for mean in (column for column in table.columns if column.is_summary):
+        notes.append(
+            f'{mean.name}: percent, an error as 100 (1 - error); its interval takes the errors of the columns for '
+            'independent'
+        )
+        by_lack: dict[tuple[str, ...], list[str]] = {}
+        for row, names in mean.lacks.items():
+            by_lack.setdefault(tuple(names), []).append(row)
+        for missing, rows in by_lack.items():
+            which = ', '.join(rows[:3]) + (f' and {len(rows) - 3} more' if len(rows) > 3 else '')
+            notes.append(f'no {mean.name} without {"; ".join(missing)}: {which}')
+    return notes
+
+
+def published_notes(table: Table) -> list[str]:
+    """Where published numbers come from, and what to keep in mind when comparing with them."""
+    records = [record for cell in table.cells if cell.published for record in cell.records]
+    sources = dict.fromkeys(record.encoder['source'] for record in records)
+    said = dict.fromkeys(note for record in records for note in record.notes)
+    return [f'published: {"; ".join(sources)}', *said] if records else []

@@ -1,0 +1,49 @@
+"""Aligned columns of text, for a terminal or a Markdown page. Rich alone, which is imported on first use."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+
+def align(lines: Sequence[Sequence[str]], *, rule: bool = False, markdown: bool = False) -> str:
+    """Lines of cells as left-aligned columns, two spaces apart; no line ends in spaces.
+
+    Args:
+        lines: Cells as they should appear; each line has the same number of cells.
+        rule: Draws a line of dashes below the first line.
+        markdown: Gives a Markdown table instead, whose first line is the header. Escape `|` and `*` yourself.
+
+    Returns:
+        The lines joined by newlines, without a newline at the end.
+
+    Raises:
+        ValueError: if lines differ in their number of cells.
+    """
+    if len({len(line) for line in lines}) > 1:
+        raise ValueError(f'lines have {sorted({len(line) for line in lines})} cells; all need the same number')
+    from rich.box import MARKDOWN, Box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # A box is eight lines of (left, middle, divider, right); the third is the rule below the header.
+    dashes = Box('    \n    \n -- \n    \n    \n    \n    \n    \n')
+    table = Table(
+        box=MARKDOWN if markdown else dashes,
+        show_header=rule or markdown,
+        show_edge=markdown,
+        pad_edge=markdown,
+        padding=(0, 1) if markdown else (0, 1, 0, 0),
+    )
+    header, body = (lines[:1], lines[1:]) if rule or markdown else ([], lines)
+    for number in range(len(lines[0]) if lines else 0):
+        heading = Text(header[0][number]) if header else ''
+        table.add_column(heading, no_wrap=True, overflow='ignore')
+    for line in body:
+        table.add_row(*map(Text, line))
+    console = Console(file=io.StringIO(), width=1_000_000, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table, crop=False)
+    drawn = [line.rstrip() for line in capture.get().splitlines()]
+    return '\n'.join(drawn[1:-1] if markdown else drawn)  # Markdown has no line above the header or below the last
