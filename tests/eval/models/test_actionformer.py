@@ -9,7 +9,7 @@ import torch
 from eval.metrics.localization import mean_average_precision, pack_segments
 from eval.models.actionformer import ActionFormer, assign, distance_iou_loss, focal_loss, local_attention
 from eval.models.segments import fuse, soft_nms, suppress, vote
-from eval.protocols.localization import Grid, Sequence, cut_out, detect, fit_head, pad
+from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_head, pad
 
 TRAINING = {
     'epochs': 25,
@@ -147,7 +147,7 @@ def actions(number, seed):
             values[label, start : start + length] += 1.5
             rows.append([start - 0.5, start + length - 0.5, label])
         grid = Grid(0.2, 0.4)
-        sequences.append(Sequence(f'v{video}', torch.from_numpy(values).half(), grid, 48 * 0.4))
+        sequences.append(FeatureSequence(f'v{video}', torch.from_numpy(values).half(), grid, 48 * 0.4))
         targets.append(torch.tensor(rows, dtype=torch.float32))
     return sequences, targets
 
@@ -166,28 +166,6 @@ def test_a_trained_head_finds_actions_and_an_untrained_one_does_not():
     trained = fit_head(head, sequences, targets, CONFIG, seed=0)
     assert before < 20
     assert score(trained, *tests) > 80
-
-
-def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
-    from eval.protocols import localization
-
-    data, config = actions(4, 0), CONFIG | {'training': TRAINING | {'epochs': 3, 'batch_size': 2}}
-    whole = fit_head(small(), *data, config, seed=0, state=tmp_path / 'whole.pt')
-    assert not (tmp_path / 'whole.pt').exists()
-    keep = localization.keep
-
-    def killed(path, parts, epoch):
-        keep(path, parts, epoch)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(localization, 'keep', killed)
-    with pytest.raises(KeyboardInterrupt):
-        fit_head(small(), *data, config, seed=0, state=tmp_path / 'state.pt')
-    monkeypatch.setattr(localization, 'keep', keep)
-    resumed = fit_head(small(), *data, config, seed=0, state=tmp_path / 'state.pt')
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_window_without_a_middle_is_refused():
