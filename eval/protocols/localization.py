@@ -3,11 +3,11 @@
 Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends.
 """
 
-import copy
 import json
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,11 +21,19 @@ from eval.models.actionformer import ActionFormer
 from eval.models.segments import fuse, suppress
 from eval.models.truth import Truth, check_rules, read_truth
 from eval.protocols.base import Outcome, Protocol
-from eval.protocols.repetition import keep, restore
+from eval.protocols.training import (
+    discard,
+    epoch_seeds,
+    epochs_done,
+    save_head,
+    state_path,
+    train_network,
+    warmup_cosine,
+)
 from sigma.errors import DataError
 from sigma.files import sha256_file
 
-HEAD = 'head.pt'  # in a cell's folder, the trained head
+HEAD = 'head.safetensors'  # in a cell's folder: the trained head
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,8 @@ class Localization(Protocol):
         unscored = [one for one in unscored if one['video'] not in blocked]
         if not train or not test:
             raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
-        head = self._fit(resolved, train, truths['train'].segments, resolved.folder(work_dir) / 'state.pt')
+        state = state_path(resolved, work_dir)
+        head = self._fit(resolved, train, truths['train'].segments, state)
         classify = self._external(resolved)
         videos, found = [], []
         for one in test:
@@ -122,6 +131,7 @@ class Localization(Protocol):
             videos.append(one.video)
             sequence = sequence_of(one, view, config['length'], config['standardise'])
             found.append(self._detect(head, sequence, config, scores))
+        discard(state)
         num_empty = sum(len(truths['train'].segments[one.video]) == 0 for one in train)
         num_left_out = 0 if self.learns_from_empty else num_empty
         num_short = sum(len(view.starts(one.num_frames)) == 1 and one.num_frames < view.span for one in train + test)
@@ -289,36 +299,35 @@ def fit_head(
     """
     settings = config['training']
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    head = head.to(device).train()
-    average = copy.deepcopy(head).eval()
-    optimizer = torch.optim.AdamW(_groups(head, settings['weight_decay']), lr=settings['lr'])
-    parts = {'head': head, 'average': average, 'optimizer': optimizer}
+    head = head.to(device)
     num_batches = -(-len(sequences) // settings['batch_size'])
-    for epoch in range(restore(state, parts) if state else 0, settings['epochs']):
-        torch.manual_seed(1000 * seed + epoch)  # an epoch is the same after a restart
-        order = torch.randperm(len(sequences)).split(settings['batch_size'])
-        for number, batch in enumerate(order):
-            done = epoch + number / num_batches
-            for group in optimizer.param_groups:
-                group['lr'] = settings['lr'] * _rate(done, settings['warmup_epochs'], settings['epochs'])
+
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for batch in torch.randperm(len(sequences)).split(settings['batch_size']):
             cut = [
                 cut_out(sequences[i].values, targets[i], config['longest'], settings['crop']) for i in batch.tolist()
             ]
             features, mask = pad([values for values, _ in cut], head.divisor)
-            loss = head.loss(features.to(device), mask.to(device), [rows.to(device) for _, rows in cut])
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f'the loss of the head is {loss.item()} in epoch {epoch + 1}')
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(head.parameters(), settings['clip_norm'])
-            optimizer.step()
-            _follow(average, head, settings['ema_decay'])
-        if state:
-            keep(state, parts, epoch + 1)
+            yield head.loss(features.to(device), mask.to(device), [rows.to(device) for _, rows in cut])
+
+    def rate(step: int) -> float:
+        done = epochs_done(step, num_batches)
+        return warmup_cosine(done, settings['warmup_epochs'], settings['epochs'], 0.01)
+
+    average, _ = train_network(
+        head,
+        torch.optim.AdamW(_groups(head, settings['weight_decay']), lr=settings['lr']),
+        losses,
+        settings['epochs'],
+        seed_of=epoch_seeds(seed),
+        rate=rate,
+        clip_norm=settings['clip_norm'],
+        average_decay=settings['ema_decay'],
+        state=state,
+    )
     if state:
-        keep(state.with_name(HEAD), {'head': average}, settings['epochs'])  # for who measures it further
-        state.unlink(missing_ok=True)
-    return average.eval()
+        save_head(state.with_name(HEAD), average)  # for protocols that measure it further
+    return cast(ActionFormer, average)
 
 
 def detect(head: ActionFormer, sequence: FeatureSequence, config: dict, external=()) -> np.ndarray:
@@ -397,16 +406,3 @@ def _groups(head: ActionFormer, weight_decay: float) -> list[dict]:
     decayed = [p for p in head.parameters() if p.ndim == 3]
     others = [p for p in head.parameters() if p.ndim != 3]
     return [{'params': decayed, 'weight_decay': weight_decay}, {'params': others, 'weight_decay': 0.0}]
-
-
-def _rate(done: float, warmup: float, epochs: int) -> float:
-    """Factor of the learning rate after so many epochs: linear warm-up, then half a cosine."""
-    if done < warmup:
-        return (done + 0.01) / (warmup + 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(epochs - warmup, 1e-9)))
-
-
-@torch.no_grad()
-def _follow(average: ActionFormer, head: ActionFormer, decay: float) -> None:
-    for mine, theirs in zip(average.parameters(), head.parameters()):
-        mine.lerp_(theirs, 1 - decay)

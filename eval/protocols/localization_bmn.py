@@ -3,6 +3,7 @@
 Versions: 1 (2026-11-22); 2 (2026-11-22): features lie at their exact times (eval/protocols/localization.py).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from eval.cells.cell import ResolvedCell
 from eval.models.segments import fuse
 from eval.protocols.localization import FeatureSequence, Localization
-from eval.protocols.repetition import keep, restore
+from eval.protocols.training import epoch_seeds, train_network
 from sigma.errors import DataError
 from sigma.registry import MODELS
 
@@ -123,32 +124,31 @@ def fit_bmn(
         state: Where the state of an epoch is kept, from which a killed training goes on.
     """
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    network.to(device).train()
+    network.to(device)
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=settings['lr'], weight_decay=settings['weight_decay'])
-    parts = {'network': network, 'optimizer': optimizer}
-    for epoch in range(restore(state, parts) if state else 0, settings['epochs']):
-        torch.manual_seed(1000 * seed + epoch)
-        for group in optimizer.param_groups:
-            group['lr'] = settings['lr'] * (0.1 if epoch >= settings['milestone'] else 1)
+    num_batches = -(-len(sequences) // settings['batch_size'])
+
+    def losses(epoch: int) -> Iterator[Tensor]:
         for batch in torch.randperm(len(sequences)).split(settings['batch_size']):
             inputs = [sequences[i].values.float().to(device) for i in batch.tolist()]
-            # A step is a bin, whose middle is its place: bin n covers n / S to (n + 1) / S of the whole.
+            # A step is a bin, and its middle is its place: bin n covers n / S to (n + 1) / S of the video.
             samples = [
                 SimpleNamespace(gt_instances={'gt_bbox': (targets[i][:, :2] + 0.5) / sequences[i].values.shape[1]})
                 for i in batch.tolist()
             ]
-            loss = network(inputs, samples, mode='loss')['loss']
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f'the loss of BMN is {loss.item()} in epoch {epoch + 1}')
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, settings['clip_norm'])
-            optimizer.step()
-        if state:
-            keep(state, parts, epoch + 1)
-    if state:
-        state.unlink(missing_ok=True)
+            yield network(inputs, samples, mode='loss')['loss']
+
+    train_network(
+        network,
+        torch.optim.Adam(parameters, lr=settings['lr'], weight_decay=settings['weight_decay']),
+        losses,
+        settings['epochs'],
+        seed_of=epoch_seeds(seed),
+        what='BMN',
+        rate=lambda step: 0.1 if step // num_batches >= settings['milestone'] else 1.0,
+        clip_norm=settings['clip_norm'],
+        state=state,
+    )
 
 
 def fit_namer(sequences: list[FeatureSequence], targets: list[Tensor], strength: float):

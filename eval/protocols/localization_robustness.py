@@ -48,8 +48,8 @@ from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, view_of
-from eval.protocols.repetition import restore
 from eval.protocols.robustness import make, trained_cell, working_size
+from eval.protocols.training import load_head
 from eval.records import identity_hash, read_record
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
@@ -216,5 +216,5 @@ def head_of(trained, work_dir: str | Path) -> ActionFormer:
             'and run the command again to train it anew.'
         )
     head = ActionFormer(trained.encoder.info['embed_dims'], trained.dataset.num_classes, **trained.config['head'])
-    restore(path, {'head': head})
+    load_head(path, head)
     return head.to('cuda' if torch.cuda.is_available() else 'cpu').eval()

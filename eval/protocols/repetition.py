@@ -3,7 +3,7 @@
 Versions: 1 (2026-11-22).
 """
 
-import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,13 @@ from eval.models.repetition import (
     step_times,
 )
 from eval.protocols.base import Outcome, Protocol
+from eval.protocols.training import discard, epoch_seeds, epochs_done, state_path, train_network, warmup_cosine
 from sigma.data.clips import VideoClips
 from sigma.errors import DataError
-from sigma.files import write_atomic
 
 NOT_SEVERE = 'head: self-similarity and density, ours; not the cycle localisation of SEVERE'
+WARMUP_START = 1e-3  # head start of the warm-up, as a share of the training
+BLOCK = 100  # steps of a head on features between two states
 
 
 class Repetition(Protocol):
@@ -121,8 +123,10 @@ class Repetition(Protocol):
         values = join_clips(torch.from_numpy(train.values), places)
         head = self._head(resolved, values.shape, train.labels)
         cycles = cycle_times(resolved, train.videos)
-        fit_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed)
+        state = state_path(resolved, work_dir)
+        fit_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed, state)
         counts = count_with(head, join_clips(torch.from_numpy(test.values), places))
+        discard(state)
         return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored), [])
 
     @staticmethod
@@ -151,40 +155,42 @@ class Repetition(Protocol):
         some_readable(resolved, train_videos, [e['video'] for e in tests.entries if e['reason'] is None])
         cycles = cycle_times(resolved, train_videos).to(device)
         model = _EncoderAndHead(resolved, self).to(device)
-        optimizer = torch.optim.AdamW(
-            [
-                {'params': model.encoder.parameters(), 'lr': settings['encoder_lr']},
-                {'params': model.head.parameters(), 'lr': settings['lr']},
-            ],
-            weight_decay=settings['weight_decay'],
-        )
-        parts = {'model': model, 'optimizer': optimizer}
-        rates = [group['lr'] for group in optimizer.param_groups]
-        state, failures = resolved.folder(work_dir) / 'state.pt', set()
-        for epoch in range(restore(state, parts), settings['epochs']):
-            torch.manual_seed(1000 * seed + epoch)  # so that an epoch is the same after a restart
-            model.train()
-            order = torch.randperm(len(clips)).split(settings['batch_size'])
-            for number, positions in enumerate(order):
-                done = (epoch + number / len(order)) / settings['epochs']
-                for group, rate in zip(optimizer.param_groups, rates):
-                    group['lr'] = rate * cosine(done, settings['warmup_share'])
+        memory: dict[str, list[str]] = {'failures': []}
+        num_batches = -(-len(clips) // settings['batch_size'])
+
+        def losses(epoch: int) -> Iterator[Tensor]:
+            for positions in torch.randperm(len(clips)).split(settings['batch_size']):
                 samples = [clips[epoch, int(position)] for position in positions]
-                failures.update(line for sample in samples for line in sample['failures'].splitlines())
+                failed = {line for sample in samples for line in sample['failures'].splitlines()}
+                memory['failures'] = sorted(failed.union(memory['failures']))
                 # A video that fails to decode is replaced by the next one: its own cycles go with it.
                 taken = torch.tensor([sample['data_samples'].position for sample in samples], device=device)
                 values = model(torch.stack([sample['inputs'] for sample in samples]).to(device))
-                loss = head_loss(model.head, values, model.centres, cycles[taken], settings)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            keep(state, parts, epoch + 1)
-        state.unlink(missing_ok=True)
-        return self._test(model.eval(), tests, settings['batch_size'], device), (
-            train_videos,
-            len(clips.skipped),
-            sorted(failures),
+                yield head_loss(model.head, values, model.centres, cycles[taken], settings)
+
+        def rate(step: int) -> float:
+            share = epochs_done(step, num_batches) / settings['epochs']
+            return warmup_cosine(share, settings['warmup_share'], 1, WARMUP_START)
+
+        groups = [
+            {'params': model.encoder.parameters(), 'lr': settings['encoder_lr']},
+            {'params': model.head.parameters(), 'lr': settings['lr']},
+        ]
+        state = state_path(resolved, work_dir)
+        train_network(
+            model,
+            torch.optim.AdamW(groups, weight_decay=settings['weight_decay']),
+            losses,
+            settings['epochs'],
+            seed_of=epoch_seeds(seed),
+            what='the encoder and the head',
+            rate=rate,
+            state=state,
+            memory=memory,
         )
+        tested = self._test(model, tests, settings['batch_size'], device)
+        discard(state)
+        return tested, (train_videos, len(clips.skipped), memory['failures'])
 
     @staticmethod
     @torch.no_grad()
@@ -243,7 +249,13 @@ class _EncoderAndHead(torch.nn.Module):
 
 
 def fit_head(
-    head: DensityHead, values: Tensor, centres: Tensor, boundaries: Tensor, settings: dict, seed: int
+    head: DensityHead,
+    values: Tensor,
+    centres: Tensor,
+    boundaries: Tensor,
+    settings: dict,
+    seed: int,
+    state: Path | None = None,
 ) -> list[float]:
     """Trains a head on features (N, S, D) whose cycles (N, K + 1) are known; AdamW, warm-up, cosine.
 
@@ -254,24 +266,27 @@ def fit_head(
     Returns:
         The loss of every step.
     """
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=settings['lr'], weight_decay=settings['weight_decay'])
-    losses, order = [], torch.empty(0, dtype=torch.long)
-    head.train()
-    for step in range(settings['num_steps']):
-        for group in optimizer.param_groups:
-            group['lr'] = settings['lr'] * cosine(step / settings['num_steps'], settings['warmup_share'])
-        if len(order) < settings['batch_size']:
-            order = torch.cat([order, torch.randperm(len(values))])
-        batch, order = order[: settings['batch_size']], order[settings['batch_size'] :]
-        loss = head_loss(head, values[batch], centres, boundaries[batch], settings)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-    head.eval()
-    return losses
+    memory = {'order': torch.empty(0, dtype=torch.long)}  # videos drawn but not yet taken
+
+    def losses(block: int) -> Iterator[Tensor]:
+        for _ in range(BLOCK * block, min(BLOCK * (block + 1), settings['num_steps'])):
+            if len(memory['order']) < settings['batch_size']:
+                memory['order'] = torch.cat([memory['order'], torch.randperm(len(values))])
+            batch, memory['order'] = memory['order'].tensor_split([settings['batch_size']])
+            yield head_loss(head, values[batch], centres, boundaries[batch], settings)
+
+    _, taken = train_network(
+        head,
+        torch.optim.AdamW(head.parameters(), lr=settings['lr'], weight_decay=settings['weight_decay']),
+        losses,
+        -(-settings['num_steps'] // BLOCK),
+        seed_of=lambda block: seed if block == 0 else None,
+        rate=lambda step: warmup_cosine(step / settings['num_steps'], settings['warmup_share'], 1, WARMUP_START),
+        clip_norm=1.0,
+        state=state,
+        memory=memory,
+    )
+    return taken
 
 
 def head_loss(head: DensityHead, values: Tensor, centres: Tensor, boundaries: Tensor, settings: dict) -> Tensor:
@@ -287,13 +302,6 @@ def head_loss(head: DensityHead, values: Tensor, centres: Tensor, boundaries: Te
 def count_with(head: DensityHead, values: Tensor) -> np.ndarray:
     """(N,) counts of features (N, S, D), not rounded."""
     return torch.cat([head(part).sum(dim=1) for part in values.split(64)]).numpy()
-
-
-def cosine(done: float, warmup_share: float) -> float:
-    """Factor of the learning rate after a share of the training: linear warm-up, then half a cosine to 0."""
-    if done < warmup_share:
-        return (done + 1e-3) / (warmup_share + 1e-3)
-    return 0.5 * (1 + float(np.cos(np.pi * (done - warmup_share) / (1 - warmup_share))))
 
 
 # --- counts and cycles of a dataset -----------------------------------------------------------------------------
@@ -382,24 +390,3 @@ def constant_answers(train_counts: np.ndarray, labels) -> list[str]:
             f'error {error:.4f}, within one {within:.4f}'
         )
     return said
-
-
-# --- a training that can be killed ------------------------------------------------------------------------------
-
-
-def keep(path: Path, parts: dict, epoch: int) -> None:
-    """Write the state of modules and optimizers after so many epochs, whole or not at all."""
-    buffer = io.BytesIO()
-    torch.save({'epoch': epoch} | {name: part.state_dict() for name, part in parts.items()}, buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, buffer.getvalue())
-
-
-def restore(path: Path, parts: dict) -> int:
-    """Epochs done, after loading what `keep` wrote; 0 where there is nothing."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state['epoch']

@@ -3,6 +3,7 @@
 Versions: 1 (2026-11-22).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -34,10 +35,9 @@ from eval.protocols.repetition import (
     check_counting,
     constant_answers,
     counts_of,
-    keep,
-    restore,
     some_readable,
 )
+from eval.protocols.training import discard, state_path, train_network
 from sigma.data.clips import READERS
 from sigma.errors import DataError, DecodeError
 
@@ -79,7 +79,8 @@ class RepetitionCycles(Protocol):
         encoder = build_encoder(resolved)
         network = CycleNetwork(encoder, clip['num_frames'], clip['size'], resolved.encoder.mean, resolved.encoder.std)
         network = network.to(device)
-        failures, num_walked = self._train(resolved, network, train, resolved.folder(work_dir) / 'state.pt', device)
+        state = state_path(resolved, work_dir)
+        failures, num_walked = self._train(resolved, network, train, state, device)
 
         videos, labels, counts, unscored = [], [], [], []
         parts = VideoParts([(entry, 0, None, False) for entry in test], clip['size'], resolved.config['decoder'])
@@ -91,6 +92,7 @@ class RepetitionCycles(Protocol):
             videos.append(entry['video'])
             labels.append(entry['label'])
             counts.append(count_cycles(regress, len(frames), resolved.config['min_cycles']))
+        discard(state)
         few = len(train) - num_walked
         return Outcome(
             videos=videos,
@@ -121,13 +123,10 @@ class RepetitionCycles(Protocol):
         known = [(entry, marks) for entry, marks in zip(entries, cycles) if len(marks) > 2]
         if not known:
             raise DataError(f'{resolved.dataset.name}: no training video has two cycles; there is nothing to localise.')
-        learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(learnt, lr=settings['lr'], weight_decay=settings['weight_decay'])
-        parts, failures = {'network': network, 'optimizer': optimizer}, set()
-        for epoch in range(restore(state, parts), settings['epochs']):
-            rng = np.random.default_rng([resolved.cell.seed, epoch])  # an epoch is the same after a restart
-            torch.manual_seed(int(rng.integers(2**31)))
-            network.train()
+        memory: dict[str, list[str]] = {'failures': []}
+
+        def losses(epoch: int) -> Iterator[Tensor]:
+            rng, _ = _draws(resolved.cell.seed, epoch)
             if not config['finetune']:
                 network.encoder.eval()
             jobs = []
@@ -140,22 +139,42 @@ class RepetitionCycles(Protocol):
             batch = []
             for number, (job, (frames, error)) in enumerate(zip(jobs, clips), 1):
                 if error is not None:
-                    failures.add(error)
+                    memory['failures'] = sorted({error, *memory['failures']})
                 else:
                     batch.append((frames.to(device), neighbour_lengths(job[4], len(frames), job[1]), job[4]))
                 if batch and (len(batch) == settings['batch_size'] or number == len(jobs)):
-                    walk(network, optimizer, batch, rng, settings['num_walk_steps'])
+                    yield from walk(network, batch, rng, settings['num_walk_steps'])
                     batch = []
-            keep(state, parts, epoch + 1)
-        state.unlink(missing_ok=True)
-        return sorted(failures), len(known)
+
+        learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        train_network(
+            network,
+            torch.optim.Adam(learnt, lr=settings['lr'], weight_decay=settings['weight_decay']),
+            losses,
+            settings['epochs'],
+            seed_of=lambda epoch: _draws(resolved.cell.seed, epoch)[1],
+            what='the cycle network',
+            state=state,
+            memory=memory,
+        )
+        return memory['failures'], len(known)
 
 
-def walk(network: CycleNetwork, optimizer, batch: list[tuple], rng: np.random.Generator, num_steps: int) -> list[float]:
-    """Train along a batch of parts: (frames, (next, previous) lengths, boundaries) each. Returns the losses.
+def _draws(seed: int, epoch: int) -> tuple[np.random.Generator, int]:
+    """Random numbers of an epoch, and the seed of torch, which is the first of them."""
+    rng = np.random.default_rng([seed, epoch])
+    return rng, int(rng.integers(2**31))
 
-    Every part has a state. A step teaches all states, corrects them by the network's answer, and moves them on; one
-    that fails or leaves its part starts anew. It ends when all have left once, or after `num_steps`.
+
+def walk(network: CycleNetwork, batch: list[tuple], rng: np.random.Generator, num_steps: int) -> Iterator[Tensor]:
+    """Yield the losses along a batch of parts; an optimizer step is taken between two of them.
+
+    Every part has a state. A step teaches all states, corrects them by the network's answer, and moves them on. A state
+    that fails or leaves its part starts again elsewhere. The walk ends when all have left once, or after `num_steps`.
+
+    Args:
+        batch: Of each part: frames (n, size, size, 3) uint8, lengths in frames of the (next, previous) cycle at each
+            frame, and the boundaries of its cycles.
     """
     frames, lengths, marks = zip(*batch)
     first = [
@@ -163,17 +182,13 @@ def walk(network: CycleNetwork, optimizer, batch: list[tuple], rng: np.random.Ge
         for known, bounds in zip(lengths, marks)
     ]
     states = [draw_state(rng, cycle, len(clip)) for cycle, clip in zip(first, frames)]
-    left, losses = [False] * len(batch), []
+    left = [False] * len(batch)
     for _ in range(num_steps):
         pairs = [cut_windows(clip, state[None], network.per_window) for clip, state in zip(frames, states)]
         windows, inside = (torch.cat(parts) for parts in zip(*pairs))
         logits, corrections = network(windows, inside)
         classes, offsets = (torch.from_numpy(label).to(logits.device) for label in labels_at(np.stack(states), lengths))
-        loss = cycle_loss(logits, corrections, classes, offsets.to(corrections))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+        yield cycle_loss(logits, corrections, classes, offsets.to(corrections))
         right = logits.detach().softmax(dim=2)[:, :, 1].cpu().numpy()
         factors = best_factors(right, corrections.detach().cpu().numpy(), CLAMP_TRAIN)
         for number, clip in enumerate(frames):
@@ -182,7 +197,6 @@ def walk(network: CycleNetwork, optimizer, batch: list[tuple], rng: np.random.Ge
             states[number] = draw_state(rng, first[number], len(clip)) if moved is None else moved
         if all(left):
             break
-    return losses
 
 
 def regressor(network: CycleNetwork, frames: Tensor, batch_size: int) -> Regressor:

@@ -296,7 +296,7 @@ def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
     torch.manual_seed(0)
     head = ActionFormer(args.width, 20, **recipe['head'])
     begun = time.perf_counter()
-    fit_head(head, sequences[:seen], targets[:seen], config, seed=0, state=folder / 'state.pt')
+    fit_head(head, sequences[:seen], targets[:seen], config, seed=0, state=folder / 'state.safetensors')
     steps = -(-len(sequences[:seen]) // batch)
     cuda = torch.cuda.is_available()
     return found | {

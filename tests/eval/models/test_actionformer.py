@@ -168,28 +168,6 @@ def test_a_trained_head_finds_actions_and_an_untrained_one_does_not():
     assert score(trained, *tests) > 80
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
-    from eval.protocols import localization
-
-    data, config = actions(4, 0), CONFIG | {'training': TRAINING | {'epochs': 3, 'batch_size': 2}}
-    whole = fit_head(small(), *data, config, seed=0, state=tmp_path / 'whole.pt')
-    assert not (tmp_path / 'whole.pt').exists()
-    keep = localization.keep
-
-    def killed(path, parts, epoch):
-        keep(path, parts, epoch)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(localization, 'keep', killed)
-    with pytest.raises(KeyboardInterrupt):
-        fit_head(small(), *data, config, seed=0, state=tmp_path / 'state.pt')
-    monkeypatch.setattr(localization, 'keep', keep)
-    resumed = fit_head(small(), *data, config, seed=0, state=tmp_path / 'state.pt')
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-
-
 def test_a_window_without_a_middle_is_refused():
     with pytest.raises(ValueError, match='window is 4'):
         small(window=4)

@@ -25,7 +25,7 @@ from eval.models.cycles import (
     next_state,
     window_frames,
 )
-from eval.protocols import get_protocol, repetition_cycles
+from eval.protocols import get_protocol, training
 from eval.protocols.repetition_cycles import fit_square, walk
 from sigma.errors import DataError
 from tests.conftest import SHARED
@@ -269,7 +269,9 @@ def test_a_network_learns_the_lengths_of_what_it_walks_along():
     bounds = np.arange(0, 81, 16.0)
     batch = [(frames, neighbour_lengths(bounds, 80), bounds)] * 2
     optimizer, rng = torch.optim.Adam(network.parameters(), lr=1e-2), np.random.default_rng(0)
-    losses = [loss for _ in range(40) for loss in walk(network, optimizer, batch, rng, 5)]
+    _, losses = training.train_network(
+        network, optimizer, lambda epoch: walk(network, batch, rng, 5), 40, seed_of=lambda epoch: None
+    )
     assert np.mean(losses[-20:]) < 0.75 * np.mean(losses[:20])
 
 
@@ -298,28 +300,15 @@ def resolve(dataset, tmp_path, finetune=True, epochs=1) -> ResolvedCell:
     return ResolvedCell(cell, get_protocol('repetition_cycles'))
 
 
-def test_a_cell_trains_counts_and_goes_on_where_it_was_killed(counting, tmp_path, monkeypatch):
-    resolved, written, epochs = resolve(counting, tmp_path, epochs=2), repetition_cycles.keep, []
-    outcome = resolved.protocol.run(resolved, tmp_path / 'whole')
+def test_a_cell_trains_and_counts(counting, tmp_path):
+    resolved = resolve(counting, tmp_path)
+    outcome = resolved.protocol.run(resolved, tmp_path)
     assert outcome.videos == ['test_0.mp4', 'test_1.mp4']
     assert outcome.labels.tolist() == [2, 3]
     assert outcome.scores.shape == (2, 1)
     assert (outcome.scores >= 1).all()
     assert (outcome.num_train, outcome.num_train_skipped) == (2, 1)
     assert '1 training videos with fewer than 2 cycles are left out' in outcome.notes
-
-    def killed(path, parts, epoch):
-        written(path, parts, epoch)
-        epochs.append(epoch)
-        if len(epochs) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(repetition_cycles, 'keep', killed)
-    with pytest.raises(KeyboardInterrupt):
-        resolved.protocol.run(resolved, tmp_path / 'killed')
-    resumed = resolved.protocol.run(resolved, tmp_path / 'killed')
-    assert epochs == [1, 2]
-    assert np.array_equal(resumed.scores, outcome.scores)
 
 
 def test_a_frozen_encoder_stays_and_unreadable_videos_are_named(tmp_path, monkeypatch):
@@ -329,9 +318,7 @@ def test_a_frozen_encoder_stays_and_unreadable_videos_are_named(tmp_path, monkey
     mark_unreadable(folder, 'test_1.mp4')
     (folder / 'train_1.mp4').write_bytes(b'no video')  # after the index was made
     resolved, seen = resolve(folder, tmp_path, finetune=False), {}
-    monkeypatch.setattr(
-        repetition_cycles, 'keep', lambda path, parts, epoch: seen.update(parts['network'].state_dict())
-    )
+    monkeypatch.setattr(training, 'save_training_state', lambda path, content: seen.update(content['state_dict']))
     outcome = resolved.protocol.run(resolved, tmp_path)
     assert outcome.unscored == [{'video': 'test_1.mp4', 'reason': 'damaged on purpose'}]
     assert outcome.num_listed == 2

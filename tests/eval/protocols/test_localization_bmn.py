@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from eval.metrics.localization import mean_average_precision, pack_segments, recall_area
-from eval.protocols import localization_bmn
 from eval.protocols.localization import FeatureSequence, Grid
 from eval.protocols.localization_bmn import Proposer, fit_bmn, fit_namer, mean_within
 from sigma.errors import DataError
@@ -63,24 +62,6 @@ def test_the_mean_is_of_the_steps_within():
     assert mean_within(sequence, 2.0, 5.0).tolist() == [3.5, 3.5]
     assert mean_within(sequence, 2.2, 2.4).tolist() == [2, 2]
     assert mean_within(sequence, -3, -1).tolist() == [0, 0]
-
-
-def test_a_killed_training_goes_on(tmp_path, monkeypatch):
-    data, keep = actions(8, 0), localization_bmn.keep
-    settings = TRAINING | {'epochs': 3}
-    fit_bmn(whole := network(), *data, settings, 0, tmp_path / 'whole.pt')
-
-    def killed(path, parts, epoch):
-        keep(path, parts, epoch)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(localization_bmn, 'keep', killed)
-    with pytest.raises(KeyboardInterrupt):
-        fit_bmn(network(), *data, settings, 0, tmp_path / 'state.pt')
-    monkeypatch.setattr(localization_bmn, 'keep', keep)
-    fit_bmn(resumed := network(), *data, settings, 0, tmp_path / 'state.pt')
-    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_a_cell_of_bmn_scores_every_video(long, tmp_path):

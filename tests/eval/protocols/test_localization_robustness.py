@@ -270,7 +270,7 @@ def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
     assert len(here) == 1
 
     # A head that was taken away is asked for.
-    (trained.folder(work) / 'head.pt').unlink()
+    (trained.folder(work) / 'head.safetensors').unlink()
     with pytest.raises(DataError, match='has its record but no head'):
         resolved.protocol.run(resolved, work)
 

@@ -19,7 +19,7 @@ from eval.models.repetition import (
     self_similarity,
     step_times,
 )
-from eval.protocols import get_protocol, repetition
+from eval.protocols import get_protocol, training
 from eval.protocols.repetition import constant_answers, count_with, fit_head, whole_counts
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
@@ -279,43 +279,13 @@ def test_clips_that_overlap_and_another_seed_are_other_cells(counting, tmp_path)
     assert resolve(counting, tmp_path, seed=1).id != plain.id
 
 
-def test_a_finetuned_cell_that_was_killed_goes_on_where_it_was(counting, tmp_path, monkeypatch):
-    whole = resolve(counting, tmp_path, finetune=True, how='epochs=3')
-    expected, written = {}, repetition.keep
-
-    def kept_last(path, parts, epoch):
-        expected.update(parts['model'].state_dict())
-        written(path, parts, epoch)
-
-    monkeypatch.setattr(repetition, 'keep', kept_last)
-    outcome = whole.protocol.run(whole, tmp_path / 'whole')
-    assert outcome.selection == {'epoch': 3, 'how': 'last'}
-    assert not list((tmp_path / 'whole').rglob('state.pt'))
-
-    def killed(path, parts, epoch):
-        written(path, parts, epoch)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    first = {name: value.clone() for name, value in expected.items()}
-    monkeypatch.setattr(repetition, 'keep', killed)
-    with pytest.raises(KeyboardInterrupt):
-        whole.protocol.run(whole, tmp_path / 'killed')
-    epochs = []
-    monkeypatch.setattr(repetition, 'keep', lambda p, parts, epoch: (kept_last(p, parts, epoch), epochs.append(epoch)))
-    resumed = whole.protocol.run(whole, tmp_path / 'killed')
-    assert epochs == [3]
-    assert all(torch.equal(first[name], value) for name, value in expected.items())
-    assert np.array_equal(resumed.scores, outcome.scores)
-
-
 def test_a_finetuned_encoder_moves_and_what_fails_to_decode_is_named(tmp_path, monkeypatch):
     from eval.features.clips import build_encoder
 
     folder = write_counting(tmp_path / 'data')
     (folder / 'train_2.mp4').write_bytes(b'no video')  # after the index was made
     resolved, seen = resolve(folder, tmp_path, finetune=True, how='epochs=1'), {}
-    monkeypatch.setattr(repetition, 'keep', lambda path, parts, epoch: seen.update(parts['model'].state_dict()))
+    monkeypatch.setattr(training, 'save_training_state', lambda path, content: seen.update(content['state_dict']))
     outcome = resolved.protocol.run(resolved, tmp_path)
     assert sum('not decoded in training, next video taken' in n and 'train_2.mp4' in n for n in outcome.notes) == 1
     assert (outcome.num_train, outcome.num_train_skipped) == (6, 1)
