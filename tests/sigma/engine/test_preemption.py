@@ -77,7 +77,7 @@ def test_told_in_the_last_step_a_run_is_complete(config, toy, whole, tmp_path):
 
 
 def test_the_processes_of_a_loader_still_end_by_sigterm():
-    with preemption.heeding(signal.SIGTERM, signal.SIGUSR1):
+    with preemption.deferring_signals(signal.SIGTERM, signal.SIGUSR1):
         status = []
         for number in (signal.SIGTERM, signal.SIGUSR1):
             pid = os.fork()
@@ -87,7 +87,7 @@ def test_the_processes_of_a_loader_still_end_by_sigterm():
                 os._exit(0)
             status.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         assert status == [-signal.SIGTERM, 0]
-        assert preemption._told is None
+        assert preemption._received is None
 
 
 def test_a_signal_that_ends_the_loader_too_is_said_without_a_traceback():
@@ -97,9 +97,12 @@ def test_a_signal_that_ends_the_loader_too_is_said_without_a_traceback():
         raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Terminated.')
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(RuntimeError, match='pid 7'), preemption.heeding(signal.SIGTERM):
+    with pytest.raises(RuntimeError, match='pid 7'), preemption.deferring_signals(signal.SIGTERM):
         lose_the_loader()  # by something else
-    with pytest.raises(preemption.Preempted, match='SIGTERM ended this run in a step'), preemption.heeding(15):
+    with (
+        pytest.raises(preemption.Preempted, match='SIGTERM ended this run.*--resume'),
+        preemption.deferring_signals(15),
+    ):
         lose_the_loader(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
