@@ -1,4 +1,4 @@
-"""Ends of a training that come from outside: one sentence, no traceback, the status that a shell gives."""
+"""Runs that are ended from outside: one sentence, no traceback, the exit status of a shell."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A run that is told to end saves after the step, leaves with a status of its own, and goes on bit for bit."""
+"""A run that is told to end saves after the step, exits with its own status, and resumes bit for bit."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from sigma.engine import preemption
 from tests.forked import Group, Run
 from tests.sigma.engine.test_safe_to_kill import FINAL, saved_steps
 
-NO_INTERVAL = {'default_hooks__checkpoint__interval_iters': None}  # a job shorter than one epoch saves nothing else
+NO_INTERVAL = {'default_hooks__checkpoint__interval_iters': None}  # a job shorter than an epoch then saves nothing
 TOLD = 75  # EX_TEMPFAIL
 
 
@@ -123,14 +123,14 @@ def test_one_process_is_told_and_all_end_after_the_same_step(config, toy, tmp_pa
     assert (work / FINAL).read_bytes() == final
 
 
-# --- several passes make one step of the optimizer, and epochs of five are no multiple of three -----------------------
+# --- gradient accumulation over three passes, in epochs of five steps ---
 
 THREE = {'optim_wrapper__accumulative_counts': 3, 'default_hooks__checkpoint__keep': 9}
 
 
 @pytest.fixture(scope='module')
 def added_up(config, toy, tmp_path_factory):
-    """Work folder of an uninterrupted run whose gradients are added up over three passes."""
+    """Work folder of an uninterrupted run that accumulates gradients over three passes."""
     work = tmp_path_factory.mktemp('runs') / 'added_up'
     run = Run(config, work, toy, **THREE)
     assert run.wait() == 0, run.said

@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, wh
     assert_refused(
         done, 'optimizer.lr 0.001 -> 0.0001; param_scheduler.1.end 2 -> 9', 'would have no effect', 'load_from'
     )
-    # Others do take effect, and that is said.
+    # Others do take effect, and the log says so.
     done = resume(model__loss__epsilon=0.1, train_cfg__max_epochs=3)
     assert done.returncode == 0, done.stderr
     assert 'other settings than its checkpoint was written with: model.loss.epsilon 0.05 -> 0.1.' in done.stdout
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, wh
 
 def assert_refused(done, *words):
     assert_one_sentence(done, *words)
-    assert 'do not match exactly' not in done.stdout  # MMEngine's way of saying that it goes on regardless
+    assert 'do not match exactly' not in done.stdout  # MMEngine's message when it continues anyway
 
 
 def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_path, capsys):
@@ -152,7 +152,7 @@ def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_pat
     assert {group['initial_lr'] for group in after['optimizer']['param_groups']} == {1e-4}
     name = 'encoder.blocks.0.mlp.fc1.weight'
     moved = (after['state_dict'][name] - before['state_dict'][name]).abs().max()
-    assert 0 < moved < 5.5e-4  # five steps of the lower rate, and no weights drawn anew
+    assert 0 < moved < 5.5e-4  # five steps at the lower rate, and no new random weights
     assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
 
 
@@ -303,7 +303,7 @@ def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy,
     wanted = ('--knn', toy, '--knn-every', '1', '--stop-at-collapse')
     done = train(toy, tmp_path / 'run', *wanted, train_dataloader__pin_memory=True)
     assert done.returncode == 0, done.stderr
-    assert 'Warning' not in done.stderr  # published configs pin memory, which torch tells of without a GPU
+    assert 'Warning' not in done.stderr  # published configs pin memory, and without a GPU torch warns of that
     assert [round(line['knn/clips_scored']) for line in scalars(tmp_path / 'run') if 'knn/top1' in line] == [20, 20]
     hooks = read_config(next((tmp_path / 'run').glob('2*/vis_data/config.py'))).custom_hooks
     assert [hook['stop'] for hook in hooks if hook['type'] == 'sigma.CollapseHook'] == [True]
