@@ -94,7 +94,7 @@ def test_a_clip_that_breaks_is_left_out_by_name(toy, tmp_path, monkeypatch):
     hook.after_train_epoch(runner)
     assert added[0][0]['knn/clips_scored'] == 19
     (warning,) = warned  # once, although it occurs twice
-    assert warning.startswith(f'kNN leaves out: {broken}: ')
+    assert warning.startswith(f'kNN skips: {broken}: ')
 
 
 def test_what_has_no_meaning_is_refused(toy):

@@ -117,9 +117,9 @@ def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, wh
     shutil.copytree(whole, work)
     # MMEngine would train new prototypes beside the optimizer's state of the old ones, which reads past its memory.
     assert_refused(
-        resume(model__loss__num_prototypes=24), 'iter_10', 'sinkhorn_loss.prototypes is (64, 64), wanted (24'
+        resume(model__loss__num_prototypes=24), 'iter_10', 'sinkhorn_loss.prototypes', '(64, 64)', '(24, 64)'
     )
-    assert_refused(resume(model__decoder__depth=1), '12 of its tensors have no place', 'first decoder.blocks.1.')
+    assert_refused(resume(model__decoder__depth=1), '12 keys have no place', 'first decoder.blocks.1.')
     # A learning rate and a schedule come from the checkpoint, whatever the config says.
     done = resume(optim_wrapper__optimizer__lr=1e-4, param_scheduler__1__end=9, train_cfg__max_epochs=9)
     assert_refused(
@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_config_is_refused_or_the_change_is_said(toy, wh
     (work / 'weights').mkdir()
     (work / 'encoder.safetensors').rename(work / 'weights' / 'encoder.safetensors')
     work = work / 'weights'
-    assert_refused(resume(work / 'encoder.safetensors'), 'holds weights and no training state', 'iter_N.safetensors')
+    assert_refused(resume(work / 'encoder.safetensors'), 'no training state', 'iter_N.safetensors')
 
 
 def assert_refused(done, *words):
@@ -153,7 +153,7 @@ def test_training_can_start_from_weights_of_another_schedule(toy, whole, tmp_pat
     name = 'encoder.blocks.0.mlp.fc1.weight'
     moved = (after['state_dict'][name] - before['state_dict'][name]).abs().max()
     assert 0 < moved < 5.5e-4  # five steps at the lower rate, and no new random weights
-    assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors does not fit SIGMA', 'blocks.0.')
+    assert_refused(start(whole / 'encoder.safetensors'), 'encoder.safetensors', 'SIGMA', 'blocks.0.')
 
 
 def test_the_learning_rate_follows_the_batch_and_the_passes_that_make_one(toy, tmp_path, capsys):
