@@ -4,7 +4,7 @@ As a library:
 
     from sigma import SIGMA, SinkhornLoss, VideoMAE, VideoViT, load_encoder, sinkhorn
 
-Names are imported on first use, so `import sigma` costs nothing. `sinkhorn` and `SinkhornLoss` need torch alone; the
+Names are imported on first use, so `import sigma` costs nothing. `sinkhorn` and `SinkhornLoss` need only torch; the
 models also need timm, MMEngine and mmaction2.
 """
 

@@ -1,8 +1,7 @@
-"""What is broken for today's torch in the frame we stand on, mended in one place.
+"""Fixes for mmaction2 1.2.0, mmengine 0.10.7 and torchvision's wheel, which are broken with today's torch.
 
-The frame is mmaction2 1.2.0, mmengine 0.10.7 and torchvision's wheel.
-Importing `sigma.registry` or `sigma.models` applies all mends; the rest of the code does not know.
-Each mend names the issue that it answers and the condition under which it can go.
+Importing `sigma.registry` or `sigma.models` applies them all; the rest of the code need not know. (`sigma.losses` and
+`sigma.checkpoints` do not apply them.) Each fix names its issue and the condition under which it can be removed.
 """
 
 import importlib.util
@@ -11,23 +10,26 @@ import sys
 import types
 import warnings
 from pathlib import Path
+from typing import Any
+
+_alive: list = []
 
 
 def apply() -> None:
-    """Apply every mend once; calling it again does nothing."""
-    mend_torchvision()
-    mend_mmaction_drn()
-    mend_mmaction_multimodal()
-    mend_checkpoint_reading()
-    mend_activation_checkpointing()
-    mend_warnings()
+    """Apply every fix; a second call does nothing."""
+    fix_torchvision()
+    fix_mmaction_drn()
+    fix_mmaction_multimodal()
+    fix_checkpoint_reading()
+    fix_activation_checkpointing()
+    fix_warnings()
 
 
-def mend_torchvision() -> None:
-    """Declare two operators that torchvision's wheel registers only beside a CUDA torch.
+def fix_torchvision() -> None:
+    """Declare two operators that torchvision's wheel registers only with a CUDA torch.
 
-    Without them `import torchvision`, and so `import timm`, stops with "operator torchvision::nms does not exist".
-    Can go when torchvision ships a wheel for the CPU build of our torch.
+    Without them, `import torchvision`, and so `import timm`, fails with "operator torchvision::nms does not exist".
+    Remove when torchvision ships a wheel for the CPU build of our torch.
     """
     import torch
 
@@ -36,13 +38,13 @@ def mend_torchvision() -> None:
     library = torch.library.Library('torchvision', 'DEF')
     library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
-    mend_torchvision.library = library  # the schemas live as long as this object
+    _alive.append(library)  # the schemas live as long as this object
 
 
-def mend_mmaction_drn() -> None:
-    """Stand in for `mmaction.models.localizers.drn`, which wheel and sdist of mmaction2 1.2.0 lack (mmaction2 #2714).
+def fix_mmaction_drn() -> None:
+    """Provide a stub for `mmaction.models.localizers.drn`, which is missing from mmaction2 1.2.0 (mmaction2 #2714).
 
-    Can go when a release of mmaction2 holds the folder; until then DRN itself cannot be built.
+    Remove when a release contains the folder; until then DRN itself cannot be built.
     """
     spec = importlib.util.find_spec('mmaction')
     if spec is None or spec.origin is None:
@@ -50,23 +52,25 @@ def mend_mmaction_drn() -> None:
     name = 'mmaction.models.localizers.drn'
     if (Path(spec.origin).parent / 'models' / 'localizers' / 'drn').is_dir() or name in sys.modules:
         return
-    package, module = types.ModuleType(name), types.ModuleType(f'{name}.drn')
+    package: Any = types.ModuleType(name)
+    module: Any = types.ModuleType(f'{name}.drn')
     package.__path__ = []
-    module.DRN = type('DRN', (), {'__doc__': 'Stand-in: mmaction2 1.2.0 ships without DRN.'})
+    module.DRN = type('DRN', (), {'__doc__': 'A stub: mmaction2 1.2.0 was released without DRN.'})
     package.drn = module
     sys.modules.update({name: package, f'{name}.drn': module})
 
 
-def mend_mmaction_multimodal() -> None:
-    """Have mmaction2 leave its text-and-video models out beside a transformers that they cannot import.
+def fix_mmaction_multimodal() -> None:
+    """Make mmaction2 skip its text-and-video models if the installed transformers is too new for them.
 
-    Where transformers is installed, `import mmaction.models` imports VindLU, which wants names that transformers has
-    moved (`apply_chunking_to_forward`), and every model fails with it. mmaction2's own placeholders then say what is
-    missing, as without transformers. Can go when a release of mmaction2 imports beside transformers 5.
+    With transformers installed, `import mmaction.models` imports VindLU, which needs names that transformers has moved
+    (`apply_chunking_to_forward`), so no model can be imported at all. With this fix, mmaction2 uses its placeholders,
+    as it does without transformers. Remove when a release of mmaction2 imports with transformers 5.
     """
-    if any(importlib.util.find_spec(name) is None for name in ('transformers', 'mmaction')):
+    transformers = importlib.util.find_spec('transformers')
+    if transformers is None or transformers.origin is None or importlib.util.find_spec('mmaction') is None:
         return
-    utilities = Path(importlib.util.find_spec('transformers').origin).with_name('modeling_utils.py')
+    utilities = Path(transformers.origin).with_name('modeling_utils.py')
     wanted = ('apply_chunking_to_forward', 'find_pruneable_heads_and_indices', 'prune_linear_layer')
     if utilities.is_file() and all(name in utilities.read_text(encoding='utf-8') for name in wanted):
         return
@@ -75,12 +79,12 @@ def mend_mmaction_multimodal() -> None:
     dependency.WITH_MULTIMODAL = False
 
 
-def mend_checkpoint_reading() -> None:
-    """Let mmengine's `load_checkpoint` and `resume` read our checkpoints, and nothing that could run code.
+def fix_checkpoint_reading() -> None:
+    """Let mmengine's `load_checkpoint` and `resume` read our checkpoints, but nothing that could run code.
 
-    mmengine 0.10.7 cannot read its own checkpoints on torch >= 2.6 (mmengine #1655), and its remedy is
-    `weights_only=False`. Ours are safetensors; any other local file is read with `weights_only=True`.
-    Can go when mmengine stores plain tensors.
+    mmengine 0.10.7 cannot read its own checkpoints on torch >= 2.6 (mmengine #1655); its later fix is
+    `weights_only=False`. Ours are safetensors; other local files are read with `weights_only=True`.
+    Remove when mmengine stores plain tensors.
     """
     from mmengine.runner import CheckpointLoader
 
@@ -88,34 +92,34 @@ def mend_checkpoint_reading() -> None:
         from sigma.checkpoints.files import read_training_state, read_weights
 
         if str(filename).endswith('.safetensors'):
-            # To the CPU whatever is asked: loading copies each tensor to where it belongs, on this process's device.
+            # Always to the CPU: loading then copies each tensor to the device of this process.
             return read_training_state(filename)
         return {'state_dict': read_weights(filename).tensors, 'meta': {}}
 
-    # An empty prefix matches every local path; URLs keep mmengine's own readers.
+    # An empty prefix matches every local path; mmengine still reads URLs itself.
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)
 
 
-def mend_activation_checkpointing() -> None:
-    """Let `activation_checkpointing` in a config name lists of blocks, in the form that torch recommends.
+def fix_activation_checkpointing() -> None:
+    """Let `activation_checkpointing` in a config name lists of blocks, and use the variant that torch recommends.
 
-    mmengine 0.10.7 does not say which form it wants, of which torch warns since 2.4, and replaces the `forward` of
-    whatever is named: of `encoder.blocks`, a list that nobody calls, in silence. Can go when it does neither.
+    mmengine 0.10.7 does not set `use_reentrant`, so torch warns since 2.4. It also replaces the `forward` of whatever
+    is named; for `encoder.blocks`, a list that is never called, this silently does nothing. Remove when both are fixed.
     """
     from mmengine.runner import runner
 
-    runner.turn_on_activation_checkpointing = keep_no_activations
+    runner.turn_on_activation_checkpointing = recompute_activations
 
 
-def keep_no_activations(model, names: str | list[str]) -> None:
-    """Compute the named parts anew in the backward pass, instead of keeping what they computed: memory for time.
+def recompute_activations(model, names: str | list[str]) -> None:
+    """Recompute the activations of the named modules in the backward pass, which saves memory and costs time.
 
     Args:
-        model: Holds the parts.
-        names: As in `model.named_modules()`; of a list (`encoder.blocks`), each of its parts.
+        model: Contains the modules.
+        names: As in `model.named_modules()`; a list such as `encoder.blocks` stands for all its members.
 
     Raises:
-        ValueError: naming a part that the model lacks.
+        ValueError: naming a module that the model lacks.
     """
     from functools import partial
 
@@ -128,24 +132,24 @@ def keep_no_activations(model, names: str | list[str]) -> None:
         except AttributeError:
             known = ', '.join(n for n, child in model.named_modules() if isinstance(child, nn.ModuleList))
             raise ValueError(
-                f'activation_checkpointing names {name}, which the model lacks; blocks: {known}.'
+                f'activation_checkpointing names {name}, which the model does not have; blocks: {known}.'
             ) from None
         for module in part if isinstance(part, nn.ModuleList) else [part]:
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
-def mend_warnings() -> None:
-    """Leave out mmcv-lite's notice on a compiled operator that nothing here calls.
+def fix_warnings() -> None:
+    """Hide mmcv-lite's warning about a compiled operator that nothing here calls.
 
-    It would open every log and table. Can go when mmcv-lite does not print it.
+    It would be the first line of every log and table. Remove when mmcv-lite does not print it.
     """
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 def init_cpu_distributed() -> None:
-    """Make the gloo group before MMEngine's Runner does.
+    """Create the gloo process group before MMEngine's Runner does.
 
-    `mmengine.dist.init_dist` calls `torch.cuda.set_device`, which fails on a CPU. Can go when it does not.
+    `mmengine.dist.init_dist` calls `torch.cuda.set_device`, which fails without a GPU. Remove when it does not.
     """
     import torch.distributed as dist
 

@@ -1,28 +1,29 @@
-"""Floating-point operations of a pretraining step, by formula: what a run costs before it is run.
+"""Floating-point operations of a pretraining step, by formula: what a run will cost.
 
     python -m sigma.flops CONFIG [CONFIG ...]
 
-One multiplication and one addition are two operations. Counted are the products of matrices, attention included, of
-the forward and the backward pass. Sinkhorn's rounds, norms and the optimizer are bound by memory and left out. Without
-these, and with plain attention (the backward pass of the fused one computes its scores anew),
-`torch.utils.flop_counter` agrees within 1 % (tests/sigma/test_flops.py).
+A multiplication and an addition count as two operations. All matrix products of the forward and backward pass count,
+including attention. Sinkhorn's rounds, norms and the optimizer do not: they are bound by memory. On the counted parts,
+`torch.utils.flop_counter` agrees within 1 % for plain attention (tests/sigma/test_flops.py); the backward pass of fused
+attention also recomputes its scores.
 
-N tokens, V of them visible, M to be predicted, R masks a clip, D width, E width of the targets, K prototypes.
+N tokens, V of them visible, M predicted, R masks per clip, D width, E width of the targets, K prototypes.
 """
 
 import argparse
 import logging
 import math
 import sys
+from typing import Any
 
 from torch import nn
 
-H100_TFLOPS = 990  # dense bf16 by the data sheet
-EXPECTED_SHARE = 0.25  # of it; the best published for small ViTs lies near (peers: 23 % ViT-S, 29 % ViT-g)
+H100_TFLOPS = 990  # dense bf16, from the data sheet
+EXPECTED_SHARE = 0.25  # of the peak; published runs reach 23 % (ViT-S) to 29 % (ViT-g)
 
 
-def blocks_flops(blocks: nn.ModuleList, num_tokens: int) -> int:
-    """Forward of transformer blocks on one sequence: each 24 N D^2 + 4 N^2 D with an MLP of four times the width."""
+def blocks_flops(blocks: Any, num_tokens: int) -> int:
+    """Forward pass of transformer blocks on one sequence; each takes 24 N D^2 + 4 N^2 D if its MLP is 4 D wide."""
     total = 0
     for block in blocks:
         width, hidden = block.attn.qkv.in_features, block.mlp.fc1.out_features
@@ -30,21 +31,21 @@ def blocks_flops(blocks: nn.ModuleList, num_tokens: int) -> int:
     return total
 
 
-def pretraining_flops(model: nn.Module, num_visible: int, num_predicted: int, num_masks: int = 1) -> dict[str, float]:
-    """Operations of one training step for one clip, by part.
+def pretraining_flops(model: Any, num_visible: int, num_predicted: int, num_masks: int = 1) -> dict[str, float]:
+    """Operations of one training step for one clip, by part of the model.
 
     Args:
-        model: `SIGMA` or `VideoMAE`, on any device (the meta device will do).
+        model: `SIGMA` or `VideoMAE`, on any device; the meta device is enough.
         num_visible: V.
         num_predicted: M: all masked tokens, or half of them with a running cell.
         num_masks: R.
 
     Returns:
-        Part -> operations, forward and backward. The backward pass costs twice the forward one, but once where
-        only one factor of a product has a gradient: the embedding, the MLP's first layer, the prototypes.
+        Part -> operations of forward and backward pass. The backward pass costs twice as much as the forward pass, or
+        the same if only one factor of a product has a gradient: the embedding, the MLP's first layer, the prototypes.
 
     Raises:
-        ValueError: if the image encoder is no plain ViT.
+        ValueError: if the image encoder is not a plain ViT.
     """
     encoder, decoder = model.encoder, model.decoder
     width, inner = encoder.embed_dims, decoder.bridge.out_features
@@ -59,15 +60,15 @@ def pretraining_flops(model: nn.Module, num_visible: int, num_predicted: int, nu
     # Several masks share one pass over all tokens.
     parts['projector'] = _projector_flops(model.projector, num_predicted if num_masks == 1 else encoder.num_tokens)
     loss = getattr(model, 'sinkhorn_loss', None)
-    if hasattr(loss, 'prototypes'):
-        learnt = any(p.requires_grad for p in model.projector.parameters())
-        # Scores of the video branch: forward, gradient of the features. Of the targets: forward, gradient of the
-        # prototypes, and of the features where these are learnt.
-        parts['prototypes'] = (5 if learnt else 4) * 2 * loss.prototypes.numel() * num_predicted * num_masks
+    if loss is not None and hasattr(loss, 'prototypes'):
+        is_learned = any(p.requires_grad for p in model.projector.parameters())
+        # Scores of the video branch: forward, and gradient of the features. Scores of the targets: forward, gradient of
+        # the prototypes, and gradient of the features if those are learned.
+        parts['prototypes'] = (5 if is_learned else 4) * 2 * loss.prototypes.numel() * num_predicted * num_masks
     return parts
 
 
-def _projector_flops(projector: nn.Module, num_tokens: int) -> int:
+def _projector_flops(projector: Any, num_tokens: int) -> int:
     if hasattr(projector, 'layers'):  # MLPProjector: its input has no gradient
         sizes = [2 * m.in_features * m.out_features for m in projector.layers if isinstance(m, nn.Linear)]
         return num_tokens * (3 * sum(sizes) - sizes[0])
@@ -76,8 +77,8 @@ def _projector_flops(projector: nn.Module, num_tokens: int) -> int:
     teacher = projector.encoder
     if not (hasattr(teacher, 'blocks') and hasattr(teacher, 'patch_embed') and hasattr(teacher.blocks[0], 'attn')):
         raise ValueError(
-            f'The formula knows image encoders that are plain ViTs, and this one is {type(teacher).__name__}; '
-            'torch.utils.flop_counter measures it.'
+            f'The formula covers image encoders that are plain ViTs, but this one is {type(teacher).__name__}; '
+            'measure it with torch.utils.flop_counter.'
         )
     patches = teacher.patch_embed.num_patches
     embedding = 2 * teacher.patch_embed.proj.weight.numel() * patches
@@ -85,10 +86,10 @@ def _projector_flops(projector: nn.Module, num_tokens: int) -> int:
 
 
 def config_flops(config) -> dict[str, float]:
-    """`pretraining_flops` of a pretraining config, its model built on the meta device and without weights.
+    """`pretraining_flops` of a pretraining config; the model is built on the meta device, without weights.
 
     Raises:
-        ValueError: if its pipeline draws no mask.
+        ValueError: if the pipeline draws no mask.
     """
     import torch
 
@@ -103,22 +104,23 @@ def config_flops(config) -> dict[str, float]:
     steps = {step['type']: step for step in config.train_dataloader.dataset.pipeline}
     mask = steps.get('sigma.TubeMask') or steps.get('sigma.MotionMask')
     if mask is None:
-        raise ValueError('The config draws no mask (sigma.TubeMask, sigma.MotionMask), so there is nothing to count.')
-    visible = model.encoder.grid[0] * num_visible_cells(*mask['grid'][-2:], mask.get('mask_ratio', 0.9))
+        raise ValueError('The config draws no mask (neither sigma.TubeMask nor sigma.MotionMask).')
+    rows, columns = mask['grid'][-2:]
+    visible = model.encoder.grid[0] * num_visible_cells(rows, columns, mask.get('mask_ratio', 0.9))
     masked = model.encoder.num_tokens - visible
     predicted = masked // 2 if 'sigma.RunningCell' in steps else masked
     return pretraining_flops(model, visible, predicted, mask.get('num_masks', 1))
 
 
 def device_hours(flops: float, tflops: float = H100_TFLOPS, share: float = EXPECTED_SHARE) -> float:
-    """Hours of one device for this many operations, at a share of its peak."""
+    """Hours on one device for this many operations, at a share of its peak."""
     return flops / (tflops * 1e12 * share) / 3600
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the parts of each config, and the hours for every 100,000 videos of its epochs."""
+    """Print the operations of each part, and the hours that all epochs take for 100,000 videos."""
     from sigma.data.cards import read_config, silent_up_to
-    from sigma.registry import MODELS  # noqa: F401 - mends what is broken below us, before timm is imported
+    from sigma.registry import MODELS  # noqa: F401 - applies sigma.compat before timm is imported
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
@@ -132,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         total, epochs = sum(parts.values()), config.train_cfg.max_epochs
         hours = device_hours(total * epochs * 100_000)
-        print(f'{path}: {total / 1e9:.1f} GFLOP a clip and step')
+        print(f'{path}: {total / 1e9:.1f} GFLOP per clip and step')
         print('  ' + ', '.join(f'{name} {value / 1e9:.1f}' for name, value in parts.items()))
         print(
             f'  {epochs} epochs of 100,000 videos: {hours:.1f} H100-hours at {EXPECTED_SHARE:.0%} of '

@@ -1,4 +1,4 @@
-"""The fixed positions of a video transformer's tokens. Needs torch alone; models and checkpoints both use it."""
+"""The fixed positions of a video transformer's tokens. Needs only torch; models and checkpoints both use it."""
 
 import torch
 from torch import Tensor

@@ -4,11 +4,11 @@
 
 Four kinds of file are recognised by their keys: SIGMA with MLP targets, SIGMA with image features
 (`teacher_features`), Sinkhorn assignments alone (`case0/scores`), and the fine-tuning ViT (`logits`).
-Sizes follow from the weights; the number of heads does not, nor does epsilon, so a file may hold them as
-`encoder_heads`, `decoder_heads`, `epsilon`, `num_iterations`, or the options give them (default: the tiny reference
-models, 4 and 2 heads, epsilon 0.05 with MLP targets and 0.03 with image features).
+Sizes follow from the weights, but heads and epsilon do not. A file may hold them as `encoder_heads`, `decoder_heads`,
+`epsilon`, `num_iterations`; otherwise the options set them. Default: the tiny reference models, with 4 and 2 heads,
+and epsilon 0.05 with MLP targets, 0.03 with image features.
 
-Exit status 1 where a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 for a file that cannot be replayed.
+Exit status: 1 if a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 if a file cannot be replayed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import torch
 
 from sigma.checkpoints.files import load_strictly
 from sigma.checkpoints.published import from_published, to_published
-from sigma.errors import CheckpointError
+from sigma.errors import CheckpointError, SigmaError
 from sigma.losses.sinkhorn import sinkhorn
 from sigma.models import SIGMA, ImageProjector, VideoViT
 from sigma.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -29,8 +29,8 @@ from sigma.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 2e-4
 
 
-class ParityError(ValueError):
-    """A file that cannot be replayed; one sentence for the user."""
+class ParityError(SigmaError):
+    """A file that cannot be replayed."""
 
 
 def replay(path: str | Path, **settings) -> list[tuple[str, float, float]]:
@@ -38,32 +38,32 @@ def replay(path: str | Path, **settings) -> list[tuple[str, float, float]]:
 
     Args:
         path: npz file.
-        settings: `encoder_heads`, `decoder_heads`, `epsilon` where the file does not hold them.
+        settings: `encoder_heads`, `decoder_heads`, `epsilon`, used if the file does not hold them.
 
     Raises:
-        ParityError: if the file is missing, no npz, or of no known kind.
+        ParityError: if the file is missing, not an npz file, or of unknown kind.
     """
     try:
         data = dict(np.load(path, allow_pickle=False))
     except (OSError, ValueError) as error:
-        raise ParityError(f'{path} cannot be read as npz ({error}); give a file of golden tensors.') from None
+        raise ParityError(f'{path} cannot be read as npz ({error}); give a file of reference tensors.') from None
     data = {k: v for k, v in settings.items() if v is not None} | data
     for keys, run in KINDS:
         if all(key in data for key in keys):
             try:
                 return run({k: torch.from_numpy(np.asarray(v)) for k, v in data.items()})
             except KeyError as error:
-                raise ParityError(f'{path} is incomplete: it lacks {error.args[0]}, which its kind needs.') from None
+                raise ParityError(f'{path} is incomplete: it lacks {error.args[0]}.') from None
             except (CheckpointError, RuntimeError) as error:
                 raise ParityError(f'{path} cannot be replayed: {error}') from None
     wanted = '; '.join(', '.join(keys) for keys, _ in KINDS)
     raise ParityError(
-        f'{path} is of no known kind: it holds {", ".join(list(data)[:4])} ...; known kinds hold {wanted}.'
+        f'{path} is of unknown kind: it holds {", ".join(list(data)[:4])} ...; known kinds hold {wanted}.'
     )
 
 
 def replay_sinkhorn(data: dict) -> list[tuple[str, float, float]]:
-    """Soft codes of every case."""
+    """Compare the soft codes of every case."""
     rows = []
     for case in sorted({k.split('/')[0] for k in data if k.startswith('case')}):
         scores, codes, epsilon, rounds = (data[f'{case}/{k}'] for k in ('scores', 'codes', 'epsilon', 'num_iterations'))
@@ -73,7 +73,7 @@ def replay_sinkhorn(data: dict) -> list[tuple[str, float, float]]:
 
 
 def replay_finetune(data: dict) -> list[tuple[str, float, float]]:
-    """Mean over tokens, then fc_norm, then head."""
+    """Compare the fine-tuning ViT: mean over tokens, then fc_norm, then head."""
     state = from_published(_state(data))
     clip = data['input']
     vit = VideoViT(**_vit_shape(state, clip, _setting(data, 'encoder_heads', 4)), final_norm=False)
@@ -92,7 +92,7 @@ def replay_finetune(data: dict) -> list[tuple[str, float, float]]:
 
 
 def replay_sigma(data: dict) -> list[tuple[str, float, float]]:
-    """Forward and backward of one step, each stage against its stored tensor."""
+    """Run one step forward and backward, and compare every stage with its stored tensor."""
     model = build_sigma(data)
     mask = data['mask']
     order = mask.long().argsort(dim=1, stable=True)
@@ -148,7 +148,7 @@ def _gradient_rows(model: SIGMA, data: dict) -> list[tuple[str, float, float]]:
 
 
 def build_sigma(data: dict) -> SIGMA:
-    """SIGMA of the size that the stored weights have, with those weights."""
+    """SIGMA with the stored weights, in their size."""
     state = from_published(_state(data))
     shape = _vit_shape(state, data['video'], _setting(data, 'encoder_heads', 4), prefix='encoder.')
     width = state['decoder.mask_token'].shape[-1]
@@ -221,10 +221,12 @@ KINDS = (
 def main(argv: list[str] | None = None) -> int:
     """Print the table of each file; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('files', nargs='+', metavar='FILE.npz')
-    parser.add_argument('--heads', nargs=2, type=int, metavar=('ENCODER', 'DECODER'), default=(None, None))
-    parser.add_argument('--epsilon', type=float)
-    parser.add_argument('--all', action='store_true', help='print every gradient row, not only the largest')
+    parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference tensors')
+    parser.add_argument(
+        '--heads', nargs=2, type=int, metavar=('ENCODER', 'DECODER'), default=(None, None), help='default: 4 2'
+    )
+    parser.add_argument('--epsilon', type=float, help='of Sinkhorn; default: 0.05, or 0.03 with image features')
+    parser.add_argument('--all', action='store_true', help='print every gradient, not only the worst')
     args = parser.parse_args(argv)
     failed = False
     for path in args.files:
@@ -234,12 +236,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f'parity: {error}', file=sys.stderr)
             return 2
         print_table(path, rows, every_row=args.all)
-        failed |= any(not value <= tolerance for _, value, tolerance in rows)  # a NaN fails too
+        failed |= any(not value <= tolerance for _, value, tolerance in rows)  # NaN fails too
     return int(failed)
 
 
 def print_table(path: str, rows: list[tuple[str, float, float]], every_row: bool) -> None:
-    """One row a quantity; gradients as their worst unless asked for all."""
+    """One row per quantity; of the gradients only the worst, unless `every_row`."""
     gradients = [row for row in rows if 'grad' in row[0]]
     shown = rows if every_row else [row for row in rows if 'grad' not in row[0]]
     if gradients and not every_row:

@@ -1,12 +1,12 @@
-"""Test trained weights under a config again, on one process; several go through `tools/dist_test.sh`.
+"""Test trained weights again, in one process; for several, use `tools/dist_test.sh`.
 
     python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--cfg-options key=value ...]
 
-CONFIG is the one that `eval/run_severe.py` left beside the record of a fine-tuned cell (`...config.py`), whose trained
-weights lie in the cell's folder (`cells/.../iter_N.safetensors`), or any config with a model, test_dataloader and
-test_evaluator; frozen protocols leave none of these. What comes out is printed, and no record is made: a number to
-keep comes from `eval/run_severe.py`, which knows where it comes from.
-Bad input ends in one sentence and exit status 2.
+CONFIG is any config with a model, test_dataloader and test_evaluator, such as the `...config.py` that
+`eval/run_severe.py` writes beside the record of a fine-tuned cell. The weights of that cell are in its folder
+(`cells/.../iter_N.safetensors`). Frozen protocols write no such config. The scores are printed, not recorded: scores to
+keep come from `eval/run_severe.py`, which records how they were made.
+Bad input ends with one sentence and exit status 2.
 """
 
 import argparse
@@ -19,22 +19,26 @@ from pathlib import Path
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    from tools.train import settings_action
+    from tools.train import SettingsAction
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help="a cell's, beside its record; or any with a test")
-    parser.add_argument('checkpoint', help='training state or weights of the whole model, .safetensors or .pth')
-    parser.add_argument('--work-dir', help='folder of the log; default one that goes away')
-    parser.add_argument('--cfg-options', nargs='+', action=settings_action(), help='settings to override, key=value')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('config', help='config of a cell, beside its record, or any config with a test')
+    parser.add_argument('checkpoint', help='training state, or weights of the whole model: .safetensors or .pth')
+    parser.add_argument('--work-dir', help='folder of the log (default: a temporary folder)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='key=value', help='settings to override'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='set by tools/launch.py'
+    )
     return parser.parse_args(argv)
 
 
 def load_config(args: argparse.Namespace, work_dir: str):
-    """The config with what a machine decides, and without what is only for training.
+    """The config with the runtime settings of this machine, and without what only training needs.
 
     Raises:
-        DataError: if the config is absent, does not parse, or has no test.
+        DataError: if the config is missing, cannot be read, or has no test.
     """
     from mmengine.config import Config
 
@@ -42,10 +46,10 @@ def load_config(args: argparse.Namespace, work_dir: str):
     from sigma.errors import DataError
 
     if not Path(args.config).is_file():
-        raise DataError(f'Config {args.config} is not there; give the one beside a record, ...config.py.')
+        raise DataError(f'Config {args.config} is not there; give a ...config.py from beside a record.')
     try:
         cfg = read_config(args.config)
-        cfg = Config(cfg['config'].to_dict()) if 'config' in cfg else cfg  # as it stands beside a record
+        cfg = Config(cfg['config'].to_dict()) if 'config' in cfg else cfg  # the form of a config beside a record
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
     except Exception as error:
@@ -60,13 +64,13 @@ def load_config(args: argparse.Namespace, work_dir: str):
     settings |= {name: value for name, value in cfg.to_dict().items() if name in kept}
     settings.setdefault('test_cfg', {'type': 'mmengine.TestLoop'})
     settings['default_hooks'] = {'sampler_seed': None, 'checkpoint': None, 'param_scheduler': None, 'logger': None}
-    # MMEngine keeps loggers by this name and the second: two tests of one process must not share one.
+    # MMEngine identifies loggers by this name and the time in seconds; two tests in one process must not share one.
     settings['experiment_name'] = Path(work_dir).name
     return Config(settings | {'work_dir': work_dir, 'launcher': args.launcher})
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Build, load whole, test, print; return the exit status."""
+    """Build the model, load all weights, test, print; return the exit status."""
     from tools.train import end_with_torchrun, is_lost_connection, leave_group, one_sentence, say_once
 
     args = parse_args(argv)
@@ -100,13 +104,13 @@ def main(argv: list[str] | None = None) -> int:
     except RuntimeError as error:
         if args.launcher == 'none' or not is_lost_connection(error):
             raise
-        say_once('test: another process of this test is gone; run the command again.')
+        say_once('test: another process of this test has died; run the command again.')
         return 1
     return 0
 
 
 def print_found(found: dict, runner) -> None:
-    """Each metric, how many videos it is of, and those that have no score."""
+    """Print each metric with the number of videos behind it, and the videos without a score."""
     metric = runner.test_evaluator.metrics[0]
     listed, unscored = len(runner.test_dataloader.dataset), getattr(metric, 'unscored', [])
     for name, value in found.items():
@@ -118,7 +122,7 @@ def print_found(found: dict, runner) -> None:
 
 
 if __name__ == '__main__':
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: a package of Python's is called `test`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: Python has a package named `test`
     from tools.train import end
 
     end(main())

@@ -1,13 +1,10 @@
-"""Train a config: pretraining or fine-tuning, on one process; several go through `tools/dist_train.sh`.
+"""Train a config: pretraining or fine-tuning, in one process. For several processes, use `tools/dist_train.sh`.
 
     python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N] [--tensorboard]
         [--knn CARD [--knn-every N]] [--stop-at-collapse] [--cfg-options key=value ...]
 
-`--resume` goes on from the newest checkpoint of the work directory, or from FILE. `--knn` scores the features by
-nearest neighbours on a labelled card, every ten epochs and after the last.
-Bad input ends in one sentence and status 2; training that has to stop (a loss that is not a number), in status 3; a
-process whose fellows are gone, in status 1; an interrupt in status 130. A run that is told to end by SIGTERM or SIGUSR1
-saves its state after the step and ends in status 75.
+Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if another process of the
+run has died; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after it has saved its state.
 """
 
 import argparse
@@ -24,52 +21,66 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
-SAVED = re.compile(r'iter_(\d+)\.safetensors')  # as sigma.CheckpointHook names them, which is not imported so soon
+SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='file in the config language, see mmaction_configs/')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints; default work_dirs/<config name>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from a file')
-    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast, on a GPU or a CPU')
-    parser.add_argument('--compile', action='store_true', help='torch.compile the blocks of student and teacher')
-    parser.add_argument('--seed', type=int, help='of weights, order, crops and masks; default: the config, else 0')
-    parser.add_argument('--tensorboard', action='store_true', help='also write curves for TensorBoard (an extra)')
-    parser.add_argument('--knn', metavar='CARD', help='labelled card to score the features on while pretraining')
-    parser.add_argument('--knn-every', type=int, default=10, metavar='N', help='epochs between scores; default 10')
-    parser.add_argument('--stop-at-collapse', action='store_true', help='save and stop at the alarm, not only warn')
-    parser.add_argument('--cfg-options', nargs='+', action=settings_action(), help='settings to override, key=value')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('config', help='config file, such as those in mmaction_configs/pretrain')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
+    resume = 'continue from the newest checkpoint of the work directory, or from FILE'
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE', help=resume)
+    parser.add_argument('--amp', action='store_true', help='train in bfloat16, on a GPU or a CPU')
+    parser.add_argument('--compile', action='store_true', help='compile the transformer blocks with torch.compile')
+    parser.add_argument(
+        '--seed', type=int, help='for weights, order, crops and masks (default: from the config, else 0)'
+    )
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='also write TensorBoard logs (needs the extra `optional`)'
+    )
+    parser.add_argument('--knn', metavar='CARD', help='score the features by nearest neighbours on this dataset card')
+    parser.add_argument(
+        '--knn-every', type=int, default=10, metavar='N', help='epochs between these scores (default: 10)'
+    )
+    parser.add_argument(
+        '--stop-at-collapse', action='store_true', help='save and stop when the features collapse, instead of warning'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='key=value', help='settings to override'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='set by tools/launch.py'
+    )
     return parser.parse_args(argv)
 
 
-def settings_action() -> type[argparse.Action]:
-    """MMEngine's `DictAction`, which ends in a traceback at a setting without `=`; here in a sentence."""
-    from mmengine.config import DictAction
+class SettingsAction(argparse.Action):
+    """MMEngine's `DictAction`, imported only when it is used, and with a clear error for a setting without `=`."""
 
-    class SettingsAction(DictAction):
-        def __call__(self, parser, namespace, values, option_string=None) -> None:
-            for setting in values:
-                if '=' not in setting:
-                    parser.error(f'{option_string} takes key=value, found {setting!r}.')
-            super().__call__(parser, namespace, values, option_string)
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for setting in values:
+            if '=' not in setting:
+                parser.error(f'{option_string} takes key=value, found {setting!r}.')
+        from mmengine.config import DictAction
 
-    return SettingsAction
+        action = DictAction(self.option_strings, self.dest, self.nargs)
+        action(parser, namespace, values, option_string)
 
 
 def load_config(args: argparse.Namespace):
-    """The config with the command line's settings in it.
+    """The config, with the settings of the command line applied.
 
     Raises:
-        DataError: if the config is absent or does not parse, or a checkpoint to resume from is absent.
+        DataError: if the config or the checkpoint to resume from is missing or cannot be read, or settings conflict.
     """
     from sigma.data.cards import read_config
     from sigma.errors import DataError
 
     if not Path(args.config).is_file():
-        raise DataError(f'Config {args.config} is not there; see mmaction_configs/pretrain for those that ship.')
+        raise DataError(
+            f'Config {args.config} is not there; mmaction_configs/pretrain holds the configs of this project.'
+        )
     try:
         cfg = read_config(args.config)
         if args.cfg_options:
@@ -80,12 +91,12 @@ def load_config(args: argparse.Namespace):
         raise DataError(f'Config {args.config} has no model or train_dataloader, so there is nothing to train.')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
-        raise DataError(f'--work-dir {cfg.work_dir} is no folder; give another.')
+        raise DataError(f'--work-dir {cfg.work_dir} is not a folder; give another.')
     cfg.launcher = args.launcher
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     if args.amp and 'optim_wrapper' not in cfg:
-        raise DataError(f'--amp was asked of {args.config}, which has no optim_wrapper.')
+        raise DataError(f'--amp needs an optim_wrapper, which {args.config} does not have.')
     if args.amp:
         cfg.optim_wrapper.type = 'sigma.Bf16OptimWrapper'
     if args.compile:
@@ -103,16 +114,16 @@ def load_config(args: argparse.Namespace):
 
 
 def add_tensorboard(cfg) -> None:
-    """MMEngine's TensorBoard backend beside the others.
+    """Add MMEngine's TensorBoard backend to the others.
 
     Raises:
-        DataError: if TensorBoard is not installed, with the extra that brings it.
+        DataError: if TensorBoard is not installed; names the extra that installs it.
     """
     from sigma.errors import DataError
 
     if importlib.util.find_spec('tensorboard') is None:
         raise DataError(
-            '--tensorboard needs the package tensorboard, which is not installed; it comes with the extra `optional`: '
+            '--tensorboard needs the package tensorboard, which is not installed; it is in the extra `optional`: '
             'pip install -r requirements/optional.txt'
         )
     visualizer = cfg.get('visualizer') or {'type': 'mmengine.Visualizer', 'vis_backends': []}
@@ -121,7 +132,7 @@ def add_tensorboard(cfg) -> None:
 
 
 def stop_at_collapse(cfg, config: str) -> None:
-    """Have the alarm of the config save and stop.
+    """Make the collapse alarm of the config save and stop.
 
     Raises:
         DataError: if the config has no alarm.
@@ -130,13 +141,13 @@ def stop_at_collapse(cfg, config: str) -> None:
 
     alarms = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'sigma.CollapseHook']
     if not alarms:
-        raise DataError(f'--stop-at-collapse was asked of {config}, whose custom_hooks have no sigma.CollapseHook.')
+        raise DataError(f'--stop-at-collapse needs sigma.CollapseHook among the custom_hooks of {config}.')
     for hook in alarms:
         hook['stop'] = True
 
 
 def set_resume(cfg, resume: str | None) -> None:
-    """Where to go on from; a fresh start in a folder that holds checkpoints is refused, nothing is overwritten."""
+    """Set the checkpoint to resume from. Refuse a fresh start in a folder with checkpoints, so none is overwritten."""
     from sigma.errors import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
@@ -145,20 +156,20 @@ def set_resume(cfg, resume: str | None) -> None:
         if saved or pointer.is_file():
             newest = saved[max(saved)] if saved else pointer.read_text(errors='replace').strip()
             raise DataError(
-                f'{cfg.work_dir} holds a run already (newest {newest}); go on with --resume, or give another '
-                '--work-dir.'
+                f'{cfg.work_dir} already holds a run (newest checkpoint {newest}); continue it with --resume, or give '
+                'another --work-dir.'
             )
         return
     cfg.resume = True
     if resume != 'auto':
         if not Path(resume).is_file():
-            raise DataError(f'Checkpoint {resume} to resume from is not there.')
+            raise DataError(f'Checkpoint {resume} is not there, so nothing can be resumed from it.')
         number = SAVED.fullmatch(Path(resume).name)
         newer = [path.name for steps, path in saved.items() if number is None or steps > int(number[1])]
         if newer:
             raise DataError(
-                f'{cfg.work_dir} holds later checkpoints than {resume} ({", ".join(sorted(newer))}), which would be '
-                'mixed up with the new ones; give another --work-dir.'
+                f'{cfg.work_dir} holds later checkpoints than {resume} ({", ".join(sorted(newer))}), and the new ones '
+                'would mix with them; give another --work-dir.'
             )
         cfg.load_from = resume
     elif pointer.is_file():
@@ -170,52 +181,52 @@ def set_resume(cfg, resume: str | None) -> None:
             raise DataError(f'{pointer} {found}; {advice}.')
         check_whole(newest, saved)
         cfg.load_from = str(newest)
-    elif saved:  # killed before the first pointer was written, or that is lost: a file of this name is always whole
+    elif saved:  # the pointer was never written, or is lost; a file with this name is always complete
         cfg.load_from = str(saved[max(saved)])
     else:
-        cfg.resume = False  # nothing yet: the same command starts and goes on
+        cfg.resume = False  # nothing to resume yet: the same command also starts a run
 
 
 def check_whole(newest: Path, saved: dict[int, Path]) -> None:
-    """Refuse a newest checkpoint that lacks bytes (a disk, a copy: not a kill), with the one before it.
+    """Refuse a damaged newest checkpoint. A kill cannot cause this, but a disk or a broken copy can.
 
     Raises:
-        DataError: saying how to go on from the older one.
+        DataError: naming the checkpoint before it.
     """
     from safetensors import SafetensorError, safe_open
 
     from sigma.errors import DataError
 
     if newest.suffix != '.safetensors':
-        return  # not one of ours: refused, or read, where weights are
+        return  # not one of ours: checked when it is read
     try:
         with safe_open(newest, 'pt'):
             pass
     except (SafetensorError, OSError) as error:
         older = [saved[steps] for steps in sorted(saved) if saved[steps].name != newest.name]
-        advice = f'remove it and give --resume {older[-1]}' if older else 'start anew in another --work-dir'
-        raise DataError(f'{newest} is damaged ({error}); to go on, {advice}.') from None
+        advice = f'remove it and give --resume {older[-1]}' if older else 'start again in another --work-dir'
+        raise DataError(f'{newest} is damaged ({error}); to continue, {advice}.') from None
 
 
 def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
-    logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
+    logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from mmengine.runner import Runner
 
     from sigma.engine import CheckpointHook
     from sigma.engine.diagnostics import TrainingStopped
-    from sigma.engine.preemption import Preempted, heeding
+    from sigma.engine.preemption import Preempted, deferring_signals
     from sigma.errors import CheckpointError, DataError
-    from sigma.registry import RUNNERS  # noqa: I001 - also mends what is broken below us
+    from sigma.registry import RUNNERS  # noqa: I001 - also applies sigma.compat
 
     try:
         cfg = load_config(args)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own would not
-        with heeding(*signals_to_heed()) if saves else nullcontext():
+        saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own hook would not save
+        with deferring_signals(*signals_to_defer()) if saves else nullcontext():
             runner.train()
         leave_group()
     except Preempted as ended:
@@ -229,26 +240,26 @@ def main(argv: list[str] | None = None) -> int:
         return 3 if isinstance(error, TrainingStopped) else 2
     except KeyboardInterrupt:
         say_once(
-            'train: interrupted; the same command with --resume goes on from the newest checkpoint, if there is one.'
+            'train: interrupted; run the same command with --resume to continue from the newest checkpoint, if any.'
         )
         return 130
     except RuntimeError as error:
         if args.launcher == 'none' or not is_lost_connection(error):
             raise
-        say_once('train: another process of this run is gone; the same command with --resume goes on.')
+        say_once('train: another process of this run has died; run the same command with --resume to continue.')
         return 1
     return 0
 
 
-def signals_to_heed() -> tuple[signal.Signals, ...]:
-    """SIGTERM and SIGUSR1; under torchrun the second alone, which ends by SIGTERM the fellows of a lost process."""
+def signals_to_defer() -> tuple[signal.Signals, ...]:
+    """SIGTERM and SIGUSR1; under torchrun only SIGUSR1, since torchrun sends SIGTERM after another process has died."""
     return (signal.SIGUSR1,) if 'TORCHELASTIC_RUN_ID' in os.environ else (signal.SIGTERM, signal.SIGUSR1)
 
 
 def end_with_torchrun() -> None:
-    """Let the kernel end this process when the torchrun above it is gone, even by SIGKILL.
+    """Let the kernel end this process when its torchrun dies, even by SIGKILL.
 
-    Left alone it would train on, and the run that the user starts anew would write into the same folder.
+    Otherwise it would keep training and write into the same folder as the run that the user starts next.
     """
     if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG
@@ -256,7 +267,7 @@ def end_with_torchrun() -> None:
 
 
 def leave_group() -> None:
-    """Close the connections to the other processes, if any: an interpreter that ends with them open may abort."""
+    """Close the connections to other processes, if any; exiting with open connections may abort the interpreter."""
     from torch import distributed
 
     if distributed.is_initialized():
@@ -264,14 +275,14 @@ def leave_group() -> None:
 
 
 def is_lost_connection(error: RuntimeError) -> bool:
-    """Whether it comes from gloo, NCCL or the store, which lose a process that was killed."""
+    """Whether an error comes from gloo, NCCL or the store, because another process was killed."""
     from torch.distributed import DistError
 
     return isinstance(error, DistError) or bool(re.search(r'\bgloo\b|Connection (closed|reset) by peer', str(error)))
 
 
 def say_once(sentence: str) -> None:
-    """Print what went wrong, from the first process that comes to it: which one that is, is chance."""
+    """Print an error from one process only: the first one that gets here."""
     folder = os.environ.get('SIGMA_LAUNCH')  # of tools/launch.py, on this machine
     if folder is not None:
         try:
@@ -284,34 +295,34 @@ def say_once(sentence: str) -> None:
 
 
 def one_sentence(error: Exception) -> str:
-    """The message of an error on one line; MMEngine wraps that of a part into longer ones, ours is a sentence."""
+    """The message of an error on one line. MMEngine wraps the error of a part in a longer one; we take the inner."""
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.errors import CheckpointError, DataError
 
-    cause = error
+    cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
         cause = cause.__cause__
     text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
-    if 'Original Traceback' in text:  # from a loader's process: its last line is what happened
+    if 'Original Traceback' in text:  # from a process of the loader: the last line is the error
         text = text.strip().splitlines()[-1].partition(': ')[2]
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) and cause.filename is None:
         text += (
-            ': a file of the run, such as its log, could not be written; the newest checkpoint stays. Make room, and '
+            ': a file of the run, such as its log, could not be written; the newest checkpoint stays. Make room, then '
+            'run the same command with --resume to continue.'
         )
-        text += 'the same command with --resume goes on.'
     text = ' '.join(text.split())
     return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
 
 
 def end(status: int) -> None:
-    """End this process; one of several without taking its libraries apart.
+    """End this process; under torchrun, without the usual teardown of the interpreter.
 
-    When torch's and gloo's threads are taken apart with the interpreter, about one complete run of two processes in
-    twelve was aborted (SIGABRT, "terminate called without an active exception") and so had failed for its launcher.
+    Tearing down the threads of torch and gloo aborted about one in twelve complete runs of two processes (SIGABRT,
+    "terminate called without an active exception"), so the launcher saw a failure.
     """
     if 'TORCHELASTIC_RUN_ID' not in os.environ:
         sys.exit(status)
-    atexit._run_exitfuncs()  # the loader's processes, logs
+    atexit._run_exitfuncs()  # ends the loader's processes, flushes logs
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -42,7 +42,7 @@ class Weights:
 # --- writing ---
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file in the same folder, then rename it (`sigma.files.atomic_path`).
 
     Raises:
@@ -79,7 +79,7 @@ def save_training_state(path: str | os.PathLike, state: dict) -> Path:
 
 
 def _pack(value, name: str, tensors: dict[str, Tensor]):
-    """Move tensors out of the state; the rest becomes JSON, with marks for tuples and for keys that are no strings."""
+    """Move tensors out of the state; the rest becomes JSON, with marks for tuples and non-string keys."""
     if isinstance(value, Tensor):
         tensors[name] = value
         return {'@tensor': name}
@@ -247,17 +247,17 @@ def _read_pickle(path: Path) -> Weights:
             f'{path} holds no named tensors at its top level or under {", ".join(_FOLDERS)}; found '
             f'{found or "nothing"}.'
         )
-    return Weights(tensors, {'training': _told_of_training(whole)})
+    return Weights(tensors, {'training': _training_notes(whole)})
 
 
-def _told_of_training(content: dict) -> dict[str, int]:
+def _training_notes(content: dict) -> dict[str, int]:
     """`epoch`, `epochs` and `start_epoch` of the training, if a PyTorch file stores them."""
     settings = content.get('args')
     settings = vars(settings) if isinstance(settings, argparse.Namespace) else settings
-    told = {'epoch': content.get('epoch')}
+    notes = {'epoch': content.get('epoch')}
     if isinstance(settings, dict):
-        told |= {name: settings.get(name) for name in ('epochs', 'start_epoch')}
-    return {name: value for name, value in told.items() if type(value) is int}
+        notes |= {name: settings.get(name) for name in ('epochs', 'start_epoch')}
+    return {name: value for name, value in notes.items() if type(value) is int}
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:

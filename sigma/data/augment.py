@@ -12,7 +12,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from sigma.registry import TRANSFORMS  # mends what timm and torchvision need; they come after it
+from sigma.registry import TRANSFORMS  # before timm and torchvision: applies sigma.compat
 
 
 @TRANSFORMS.register_module()

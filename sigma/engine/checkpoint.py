@@ -6,6 +6,7 @@ import random
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from mmengine.model import is_model_wrapper
 from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.checkpoints.files import save_tensors, save_training_state, sha256_of_tensors, write_atomically
 from sigma.engine.optim import is_between_updates, precision_of
-from sigma.engine.preemption import Preempted, told_to_end
+from sigma.engine.preemption import Preempted, signal_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
 from sigma.errors import CheckpointError
 from sigma.registry import HOOKS
@@ -55,14 +56,14 @@ class CheckpointHook(Hook):
         self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
         self._random_state: dict | None = None
         self._is_due = False
-        self._told: signal.Signals | None = None
+        self._signal: signal.Signals | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Save within an epoch. `after_train_epoch` saves its last step, when all schedulers have moved."""
         done = runner.iter + 1
-        self._told = self._told or told_to_end(runner)
+        self._signal = self._signal or signal_to_end(runner)
         at_interval = bool(self.interval_iters) and done % self.interval_iters == 0
-        self._is_due = self._is_due or at_interval or self._told is not None
+        self._is_due = self._is_due or at_interval or self._signal is not None
         if done % len(runner.train_dataloader):
             self._save_if_due(runner, done, runner.epoch)
 
@@ -94,11 +95,11 @@ class CheckpointHook(Hook):
             return
         self.save(runner, num_iters, num_epochs)
         self._is_due = False
-        if self._told is not None and num_iters < runner.max_iters:
+        if self._signal is not None and num_iters < runner.max_iters:
             barrier()  # if one process left now, a launcher would end the first one while it writes
             raise Preempted(
-                f'This run was told to end ({self._told.name}). Its state after step {num_iters} of {runner.max_iters} '
-                'is saved; run the same command with --resume to continue.'
+                f'This run was told to end ({self._signal.name}): the state after step {num_iters} of '
+                f'{runner.max_iters} is saved; run the same command with --resume to continue.'
             )
 
     def save(self, runner, num_iters: int, num_epochs: int) -> None:
@@ -131,8 +132,8 @@ class CheckpointHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse a checkpoint that does not fit; on a resume, give every process its random state back."""
         source = str(runner._load_from or f'The newest file of {runner.work_dir}')
-        states = checkpoint.get('random')
-        if runner._resume and (states is None or 'iter' not in checkpoint.get('meta', {})):
+        states = checkpoint.get('random') or {}
+        if runner._resume and (not states or 'iter' not in checkpoint.get('meta', {})):
             raise CheckpointError(
                 f'{source} holds weights but no training state, so a run cannot be resumed from it; give an '
                 'iter_N.safetensors of the run, or start a new run from these weights: --cfg-options load_from=FILE.'
@@ -188,7 +189,8 @@ class EncoderWeightsHook(Hook):
 
 def random_state() -> dict:
     """The random states of torch, numpy and Python in this process, as tensors, numbers and strings."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    generator: Any = np.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, gauss = generator
     version, words, next_gauss = random.getstate()
     state = {
         'torch': torch.get_rng_state(),

@@ -1,4 +1,4 @@
-"""Signs of a collapse while there is time: figures of features and codes over a window, and an alarm.
+"""Early signs of a collapse: statistics of features and codes over a window of steps, and an alarm.
 
 S tokens, n of them sampled, D feature width, K prototypes.
 """
@@ -20,12 +20,12 @@ from sigma.engine.optim import is_between_updates
 from sigma.losses.sinkhorn import SinkhornLoss, feature_spread
 from sigma.registry import HOOKS
 
-# Below its value a figure tells of a collapse. Predictions that are nearly equal are no collapse by themselves: before
-# it has learnt anything, the best that a predictor can say of every token is the same. Healthy runs of the demo's model
-# (mmaction_configs/pretrain/{demo,small}_sigma-mlp_vit-t_toy.py, targets standardised by tubelet or by clip) were below
-# a `feature_std` of 0.1 for 27 to 164 steps, at 0.042 at the least, and came back, while their `target_spread` stayed
-# above 0.2 and their `window_entropy` above 0.65. The first two thresholds are a quarter of these: a collapse goes on
-# to nothing.
+# A statistic below its threshold is a sign of a collapse. Nearly equal predictions alone are not: before it has learned
+# anything, the best prediction is the same for every token. Healthy runs of the demo's model
+# (mmaction_configs/pretrain/{demo,small}_sigma-mlp_vit-t_toy.py, targets standardised by tubelet or by clip) stayed
+# below a `feature_std` of 0.1 for 27 to 164 steps, with a minimum of 0.042, and recovered; their `target_spread` stayed
+# above 0.2 and their `window_entropy` above 0.65. The first two thresholds are a quarter of the minima, since a
+# collapse goes all the way to zero.
 THRESHOLDS = {
     'feature_std': 0.01,
     'target_spread': 0.05,
@@ -40,17 +40,17 @@ _MEANING = {
     'window_entropy': 'few prototypes get nearly all tokens',
     'effective_rank': 'features lie on nearly one line',
 }
-RECOVERY = 1.2  # a figure that has risen by this factor over the bad looks is on its way back
+RECOVERY = 1.2  # a statistic that has risen by this factor over the bad looks is recovering
 
 
 def effective_rank(features: Tensor) -> Tensor:
-    """exp of the entropy of the normalised singular values: 1 for rank one, up to D when all directions are equal.
+    """exp of the entropy of the normalised singular values: 1 for rank one, up to D if all directions are equal.
 
     Args:
         features: (n, D).
 
-    Source: RankMe (arXiv:2210.02885), of unit features about their mean (there: of features as they are), since a
-    large common part hides what differs.
+    Source: RankMe (arXiv:2210.02885). We take unit features minus their mean (RankMe: the raw features), because a
+    large common component hides the differences.
     """
     unit = F.normalize(features.float(), dim=1)
     unit = unit - unit.mean(dim=0)
@@ -60,7 +60,7 @@ def effective_rank(features: Tensor) -> Tensor:
 
 
 def usage(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of prototypes used, and entropy of their use over the most that so many tokens could have, from (K,)."""
+    """From counts (K,): share of prototypes used, and entropy of their use divided by the largest entropy possible."""
     total = counts.sum()
     share = counts / total.clamp_min(1)
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
@@ -77,28 +77,29 @@ def churn(features: Tensor, before: Tensor, now: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Looks at features and codes every so many steps, logs what it sees, and warns of a collapse.
+    """Looks at features and codes at regular intervals, logs statistics, and warns of a collapse.
 
     Args:
-        interval: Steps between looks, and the window over which prototypes are counted. Between looks nothing waits
+        interval: Steps between looks, and the window over which prototypes are counted. Between looks, nothing waits
             for the device.
-        patience: Looks in a row that have to be bad before it warns, without the figure having risen by `RECOVERY`
-            over them; a collapse is named after `interval * patience` steps.
+        patience: Bad looks in a row before it warns, unless the statistic rose by the factor `RECOVERY` meanwhile. So
+            a collapse is reported after `interval * patience` steps.
         stop: Save the state and stop the training at an alarm, instead of warning once.
         thresholds: Changes to `THRESHOLDS`, by name.
-        num_samples: n, tokens of this process that figures of features are taken from.
+        num_samples: n, tokens of this process from which statistics of features are computed.
 
-    Logs `effective_rank` (predictions), `target_rank`, `target_spread` (of targets, as `feature_std` of predictions),
-    `window_used` and `window_entropy` (of the codes of the projection branch over the window and all processes),
-    `assignment_churn` (share of sampled targets that the present prototypes would take elsewhere than those of the last
-    look). `row_mass_error`, `agreement` and `feature_std` come with every step from the loss. Another loss on the same
-    two branches (`sigma.FeatureL2`) can shrink both and keep their directions: with it, `target_scale` is the targets'
-    deviation over its highest so far. Models without `sinkhorn_loss` and `decoder` are left alone; without the former
-    (VideoMAE) the encoder's visible tokens are looked at.
+    Logs `effective_rank` (of the predictions), `target_rank`, `target_spread` (for targets what `feature_std` is for
+    predictions), `window_used` and `window_entropy` (of the codes of the projection branch, over the window and all
+    processes), and `assignment_churn` (share of sampled targets whose nearest prototype changed since the last look).
+    `row_mass_error`, `agreement` and `feature_std` come from the loss in every step.
+
+    Another loss on the same two branches (`sigma.FeatureL2`) can shrink both without changing their directions. For it,
+    `target_scale` is the standard deviation of the targets divided by its highest value so far. Without a
+    `sinkhorn_loss` (VideoMAE), only the visible tokens of the encoder are checked; without a `decoder` too, nothing is.
 
     Raises:
-        TrainingStopped: with `stop`, before the step after the alarm, or before the next whose gradients are not added
-            to others; the state after the last step is saved.
+        TrainingStopped: with `stop`, after the alarm, before the next step that starts a new gradient accumulation; the
+            state after the last step is saved.
     """
 
     priority = 'NORMAL'
@@ -114,8 +115,8 @@ class CollapseHook(Hook):
         unknown = set(thresholds or {}) - set(THRESHOLDS)
         if unknown or interval < 1 or patience < 1:
             raise ValueError(
-                f'CollapseHook takes interval and patience from 1 on (found {interval}, {patience}) and thresholds of '
-                f'{", ".join(THRESHOLDS)} (found {", ".join(unknown) or "no other"}).'
+                f'CollapseHook needs interval and patience of at least 1 (found {interval}, {patience}) and takes '
+                f'thresholds for {", ".join(THRESHOLDS)} (found {", ".join(unknown) or "no other"}).'
             )
         self.interval, self.patience, self.stop, self.num_samples = interval, patience, stop, num_samples
         self.thresholds = THRESHOLDS | (thresholds or {})
@@ -129,14 +130,14 @@ class CollapseHook(Hook):
         self._widest: Tensor | None = None
 
     def before_train(self, runner) -> None:
-        """Ask the model to show what passes."""
+        """Watch the tensors of the model's loss or decoder."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._looks.clear()
         self._counts = self._prototypes = self._widest = None
         loss = getattr(model, 'sinkhorn_loss', None)
         if isinstance(loss, SinkhornLoss):
             loss.watch = self.see
-        elif loss is not None:  # of an ablation: the same two branches without prototypes
+        elif loss is not None:  # an ablation: the same two branches without prototypes
             self._compares_lengths = True
             self._handle = loss.register_forward_pre_hook(
                 lambda _, inputs: self.see(predictions=inputs[0], targets=inputs[1])
@@ -145,7 +146,7 @@ class CollapseHook(Hook):
             self._handle = model.decoder.register_forward_pre_hook(lambda _, inputs: self.see(predictions=inputs[0]))
 
     def after_train(self, runner) -> None:
-        """Leave the model as it was."""
+        """Stop watching the model."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if isinstance(getattr(model, 'sinkhorn_loss', None), SinkhornLoss):
             model.sinkhorn_loss.watch = None
@@ -154,22 +155,22 @@ class CollapseHook(Hook):
 
     @torch.no_grad()
     def see(self, codes: Tensor | None = None, **seen: Tensor) -> None:
-        """Keep a sample of what passes in a step; nothing here waits for the device.
+        """Keep a sample of the tensors of a step; nothing here waits for the device.
 
         Args:
-            codes: (S,) of the projection branch.
+            codes: (S,) codes of the projection branch.
             seen: `predictions` and `targets` (B, M, D), `prototypes` (K, D), the parameter itself.
         """
         for name, tensor in seen.items():
             rows = tensor.detach().flatten(0, -2)
-            # Rows at equal distances: of all clips and all places, and of a number known beforehand.
+            # Evenly spaced rows: all clips and positions are represented, and their number is known beforehand.
             self._seen[name] = rows if name == 'prototypes' else rows[:: -(-len(rows) // self.num_samples)].clone()
         if codes is not None:
             self._seen['codes'] = codes
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Count; at the end of a window, look."""
+        """Count the use of prototypes; at the end of a window, compute statistics and judge them."""
         if not self._seen:
             return
         if 'prototypes' in self._seen and 'codes' in self._seen:
@@ -203,21 +204,21 @@ class CollapseHook(Hook):
             self._prototypes = now
         for name in ('effective_rank', 'feature_std', 'target_rank', 'target_spread', 'target_scale'):
             if name in figures:
-                all_reduce(figures[name], 'mean')  # one verdict for all processes
+                all_reduce(figures[name], 'mean')  # all processes must reach the same verdict
         return figures
 
     def _judge(self, runner, figures: dict[str, float]) -> None:
         if 'target_rank' in figures:
             lower = min(figures['effective_rank'], figures['target_rank'])
             figures = figures | {'effective_rank': lower}
-        # NaN is bad too, and has not risen
+        # NaN counts as bad, and as not risen
         self._looks.append(
             {n: figures[n] for n, least in self.thresholds.items() if n in figures and not figures[n] >= least}
         )
         if len(self._looks) < self.patience or self.alarm is not None:
             return
         lasting = set.intersection(*(set(look) for look in self._looks))
-        first = self._looks[0]  # may be 0 itself, from where nothing has risen as long as it is 0
+        first = self._looks[0]  # may be 0, from where any rise counts
         lasting = {name for name in lasting if self.patience == 1 or not figures[name] > RECOVERY * first[name]}
         if not lasting:
             return
@@ -227,12 +228,12 @@ class CollapseHook(Hook):
         )
         self.alarm = (
             f'A collapse at step {runner.iter + 1}, for {self.patience} looks of {self.interval} steps: {found}. Lower '
-            'the learning rate, raise model.loss.epsilon or the batch, or see docs/small-scale.md on K.'
+            'the learning rate, raise model.loss.epsilon or the batch size, or choose another K (docs/small-scale.md).'
         )
         print_log(self.alarm, 'current', logging.WARNING)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Stop where that was asked for, with the state saved."""
+        """With `stop`, save the state and end the training after an alarm."""
         if not self.stop or self.alarm is None:
             return
         if not is_between_updates(runner.optim_wrapper, runner.iter, runner.max_iters):

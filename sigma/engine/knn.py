@@ -1,4 +1,4 @@
-"""How good the features are while pretraining runs: nearest neighbours on a small labelled set.
+"""Quality of the features during pretraining: nearest neighbours on a small labelled dataset.
 
 N clips of the bank, Q queries, D feature width, C classes.
 """
@@ -23,49 +23,49 @@ from sigma.registry import HOOKS
 def knn_scores(
     queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int = 200, temperature: float = 0.07
 ) -> Tensor:
-    """Votes of the k nearest clips of the bank, each weighted by exp(cosine / temperature).
+    """Votes of the k nearest clips of the bank, weighted by exp(cosine / temperature).
 
     Args:
-        queries: (Q, D), any length; compared as unit vectors.
+        queries: (Q, D), compared by cosine similarity.
         bank: (N, D) features of the training split.
         labels: (N,) int64 classes of the bank.
         num_classes: C.
-        k: Neighbours; N where the bank is smaller.
+        k: Number of neighbours; N if the bank is smaller.
         temperature: > 0.
 
     Returns:
-        (Q, C) shares of the vote, each row summing to 1.
+        (Q, C) shares of the vote; each row sums to 1.
 
-    Source: SIGMA's evaluation settings (k 200, 0.07), with a bank of training clips; the released script took its
-    bank from the test clips, so that every query found itself.
+    Source: SIGMA's evaluation settings (k 200, temperature 0.07) with a bank of training clips. The released script
+    took its bank from the test clips, so every query found itself.
     """
     similarity = F.normalize(queries.float(), dim=1) @ F.normalize(bank.float(), dim=1).T
     nearest, index = similarity.topk(min(k, len(bank)), dim=1)
-    weights = torch.softmax(nearest / temperature, dim=1)  # shares do not depend on a common factor
+    weights = torch.softmax(nearest / temperature, dim=1)  # a common factor cancels in the shares
     votes = torch.zeros(len(queries), num_classes, dtype=weights.dtype, device=weights.device)
     return votes.scatter_add_(1, labels.to(index.device)[index], weights)
 
 
 def online_knn(cfg, card: str, every_epochs: int = 10) -> dict:
-    """Settings of `OnlineKNN` for a pretraining config: clips sampled as in training, squares of the encoder's size.
+    """Settings of `OnlineKNN` for a pretraining config: sampled as in training, resized to the encoder's image size.
 
     Args:
-        cfg: Config with `model.encoder` and `train_dataloader.dataset.pipeline` of `sigma.OpenVideo` and
-            `sigma.SampleDense`.
+        cfg: Config with `model.encoder`, and with `sigma.OpenVideo` and `sigma.SampleDense` in
+            `train_dataloader.dataset.pipeline`.
         card: Labelled dataset card.
-        every_epochs: Between evaluations.
+        every_epochs: Epochs between evaluations.
 
     Raises:
-        DataError: if the config has no such encoder or pipeline; then the hook has to be written into the config.
+        DataError: if the config lacks these; then write the hook into the config yourself.
     """
     encoder = cfg.model.get('encoder')
     steps = {step['type']: step for step in cfg.train_dataloader.dataset.get('pipeline', [])}
     lacking = [name for name in ('sigma.OpenVideo', 'sigma.SampleDense') if name not in steps]
     if not encoder or lacking:
         raise DataError(
-            'Nearest neighbours while training were asked of a config '
+            'Nearest neighbours were requested for a config '
             + (f'whose pipeline has no {" and no ".join(lacking)}' if encoder else 'without model.encoder')
-            + '; write sigma.OnlineKNN with a pipeline of its own into its custom_hooks.'
+            + '; add sigma.OnlineKNN with its own pipeline to custom_hooks.'
         )
     pipeline = [
         dict(steps['sigma.OpenVideo']),
@@ -78,20 +78,20 @@ def online_knn(cfg, card: str, every_epochs: int = 10) -> dict:
 
 @HOOKS.register_module()
 class OnlineKNN(Hook):
-    """Top-1 accuracy of nearest neighbours on the encoder's mean token, every few epochs.
+    """Top-1 accuracy of nearest neighbours on the mean token of the encoder, every few epochs.
 
     Args:
-        card: Dataset card with one class a video; small, since both splits are encoded anew each time.
-        pipeline: Transforms from an opened video to `imgs` of the encoder's size, one clip in test mode, for example
+        card: Dataset card with one class per video. Keep it small: both splits are encoded again each time.
+        pipeline: Transforms that give `imgs` of the encoder's size, one clip per video in test mode, for example
             `sigma.OpenVideo`, `sigma.SampleDense(test_mode=True)`, `sigma.DecodeFrames`, `sigma.ResizeSquare`.
-        every_epochs: Between evaluations; the last epoch always has one.
-        k, temperature: as in `knn_scores`.
-        bank_split, query_split: Splits of the card; two different ones.
-        batch_size: Clips of one forward pass.
-        num_workers: Of the loader.
+        every_epochs: Epochs between evaluations; the last epoch always has one.
+        k, temperature: As in `knn_scores`.
+        bank_split, query_split: Two different splits of the card.
+        batch_size: Clips per forward pass.
+        num_workers: Processes of the loader.
 
-    Logs `knn/top1` in percent, with the clips that were scored, to the visualizer and the log. Unreadable videos are
-    counted and named, never replaced. Random states of the training are not touched.
+    Logs `knn/top1` in percent and the number of clips scored. Unreadable videos are counted and named, never replaced.
+    The random states of the training are not touched.
 
     Raises:
         DataError: if both splits are the same, the card has no classes, or a split has no readable video.
@@ -112,13 +112,11 @@ class OnlineKNN(Hook):
         num_workers: int = 0,
     ) -> None:
         if bank_split == query_split:
-            raise DataError(
-                f'OnlineKNN was given the split {bank_split!r} as bank and as queries: each clip would find itself.'
-            )
+            raise DataError(f'OnlineKNN was given {bank_split!r} as bank and as queries: each clip would find itself.')
         if every_epochs < 1 or k < 1 or temperature <= 0:
             raise DataError(
                 f'OnlineKNN was given every_epochs {every_epochs}, k {k} and temperature {temperature}; the first two '
-                'start at 1, the last is positive.'
+                'must be at least 1, the last positive.'
             )
         self.card, self.pipeline, self.every_epochs = card, list(pipeline), every_epochs
         self.k, self.temperature = k, temperature
@@ -128,10 +126,10 @@ class OnlineKNN(Hook):
         self._named: set[str] = set()
 
     def before_train(self, runner) -> None:
-        """Find the videos, so that a mistake shows before hours of training."""
+        """Find the videos now, so that a mistake shows before hours of training."""
         card = load_dataset_card(self.card)
         if card.task != 'action_recognition':
-            raise DataError(f'OnlineKNN needs one class a video; {card.name} has the task {card.task}.')
+            raise DataError(f'OnlineKNN needs one class per video; {card.name} has the task {card.task}.')
         self.num_classes = card.num_classes
         self._clips = {role: _Clips(self.card, split, self.pipeline) for role, split in self.splits.items()}
         for role, clips in self._clips.items():
@@ -159,11 +157,11 @@ class OnlineKNN(Hook):
 
     @torch.no_grad()
     def _features(self, model, role: str) -> tuple[Tensor, Tensor]:
-        """(n, D) mean tokens and (n,) classes of a split, from all processes, in the order of its list."""
+        """Mean tokens (n, D) and classes (n,) of a split, from all processes, in the order of its list."""
         clips, was_training = self._clips[role], model.training
         rank, world_size = get_dist_info()
         share = torch.utils.data.Subset(clips, range(rank, len(clips), world_size))
-        # A generator of its own: starting a loader draws from the process's, which belongs to the training.
+        # Its own generator: starting a loader draws from the default one, which belongs to the training.
         loader = DataLoader(
             share, self.batch_size, num_workers=self.num_workers, collate_fn=list, generator=torch.Generator()
         )
@@ -176,7 +174,7 @@ class OnlineKNN(Hook):
                 for sample in batch:
                     if 'failure' in sample and sample['failure'] not in self._named:
                         self._named.add(sample['failure'])
-                        print_log(f'kNN leaves out: {sample["failure"]}', 'current', logging.WARNING)
+                        print_log(f'kNN skips: {sample["failure"]}', 'current', logging.WARNING)
                 if not readable:
                     continue
                 pixels = torch.stack([sample['inputs'] for sample in readable]).to(device).float() / 255
@@ -192,7 +190,7 @@ class OnlineKNN(Hook):
 
 
 class _Clips(Dataset):
-    """Readable videos of a split: uint8 clip, class and position in the list; or why there is none."""
+    """Readable videos of a split: uint8 clip, class and position in the list, or the reason of a failure."""
 
     def __init__(self, card: str, split: str, pipeline: list) -> None:
         self.clips = VideoClips(card, pipeline, split=split, test_mode=True)
@@ -201,8 +199,7 @@ class _Clips(Dataset):
         skipped = [e['video'] for e in self.clips.entries if e['reason'] is not None]
         if skipped:
             print_log(
-                f'kNN leaves out {len(skipped)} unreadable of {self.listed} videos of {split}: '
-                f'{", ".join(skipped[:20])}',
+                f'kNN skips {len(skipped)} unreadable of {self.listed} videos of {split}: {", ".join(skipped[:20])}',
                 'current',
                 logging.WARNING,
             )

@@ -1,4 +1,4 @@
-"""Clips whose mask could not follow their motion, named and counted."""
+"""Names and counts the clips whose mask could not follow their motion."""
 
 import logging
 
@@ -10,9 +10,9 @@ from sigma.registry import HOOKS
 
 @HOOKS.register_module()
 class MotionHook(Hook):
-    """Names every video once whose stream held no motion vectors and whose mask therefore stood still.
+    """Logs every video without motion vectors, once: its mask stands still.
 
-    Logs `videos_without_motion`, the count on this process so far; nothing where no vectors are read. For
+    Logs `videos_without_motion`, the count on this process so far; nothing if the pipeline reads no vectors. For
     `DecodeFramesAndVectors` with `without_motion='still'`.
     """
 
@@ -22,7 +22,7 @@ class MotionHook(Hook):
         self.reasons: dict[str, None] = {}
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Collect what the loader could not follow."""
+        """Collect the reasons that the loader reports."""
         if 'without_motion' not in data_batch:
             return
         for reason in data_batch['without_motion']:

@@ -1,4 +1,4 @@
-"""Optimisation: bf16 on any device, and parameter groups with weight decay and layer decay."""
+"""Optimisation: bf16 on any device, parameter groups for weight decay and layer decay."""
 
 import re
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from sigma.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZER
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """Forward in bfloat16 by autocast, on a GPU or a CPU. No loss scaler: bf16 has fp32's range.
+    """Autocast to bfloat16, on a GPU or a CPU. It needs no loss scaler, because bf16 has the range of fp32.
 
-    MMEngine's `AmpOptimWrapper` refuses a CPU.
+    MMEngine's `AmpOptimWrapper` does not work on a CPU.
 
     Attributes:
-        scalars: What the last step of the optimizer says for the log, on the device: the norm of the gradients where
-            `clip_grad` is set. `sigma.ScalarsHook` takes it; MMEngine would wait for the number in every step.
+        scalars: Values of the last step for the log, still on the device: with `clip_grad`, the norm of the gradients.
+            `sigma.ScalarsHook` collects them; MMEngine would wait for the number in every step.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -29,7 +29,7 @@ class Bf16OptimWrapper(OptimWrapper):
     def _clip_grad(self) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
         norm = self.clip_func(parameters, **self.clip_grad_kwargs)
-        if norm is not None:  # clipping by value has none
+        if norm is not None:  # clipping by value has no norm
             self.scalars[self.grad_name] = norm.detach()
 
     @contextmanager
@@ -41,29 +41,29 @@ class Bf16OptimWrapper(OptimWrapper):
 
 
 def precision_of(optim_wrapper) -> str:
-    """`bf16`, `fp32`, or the class of a wrapper that is not of these."""
+    """`bf16`, `fp32`, or the class name of any other wrapper."""
     if isinstance(optim_wrapper, Bf16OptimWrapper):
         return 'bf16'
     return 'fp32' if type(optim_wrapper) is OptimWrapper else type(optim_wrapper).__name__
 
 
 def is_between_updates(optim_wrapper, num_iters: int, max_iters: int) -> bool:
-    """Whether the passes so far have added up gradients that the optimizer has not taken (`accumulative_counts`)."""
+    """Whether gradients are accumulated that the optimizer has not applied yet (`accumulative_counts`)."""
     return num_iters < max_iters and num_iters % getattr(optim_wrapper, '_accumulative_counts', 1) != 0
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroups:
-    """Optimizer with no weight decay on vectors, and a learning rate that falls towards the input.
+    """Optimizer without weight decay on vectors, and with learning rates that fall towards the input.
 
     Args:
-        optim_wrapper_cfg: As MMEngine's.
-        paramwise_cfg: `layer_decay` in (0, 1]: a parameter of block i (of n, from 0) is scaled by
-            layer_decay ** (n - i), the embedding by layer_decay ** (n + 1), what follows the blocks by 1.
-            Default 1.0, no layer decay.
+        optim_wrapper_cfg: As in MMEngine.
+        paramwise_cfg: `layer_decay` in (0, 1], default 1.0 (none). The learning rate of block i (of n, from 0) is
+            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), all that follows the
+            blocks by 1.
 
     Raises:
-        ValueError: if layer decay is asked of a model without `blocks`, or a step of the optimizer of no pass.
+        ValueError: if layer decay is set for a model without `blocks`, or `accumulative_counts` is below 1.
 
     Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA: biases, norms and the mask token have no weight decay.
     """
@@ -75,14 +75,14 @@ class ParamGroups:
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer and its wrapper."""
         if is_model_wrapper(model):
-            model = model.module
+            model = model.get_submodule('module')
         optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
         passes = self.optim_wrapper_cfg.get('accumulative_counts', 1)
         if not isinstance(passes, int) or passes < 1:
-            raise ValueError(f'optim_wrapper.accumulative_counts is {passes}; a step takes 1 pass or more.')
+            raise ValueError(f'optim_wrapper.accumulative_counts is {passes}; an update takes 1 pass or more.')
         groups = self.groups(model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.0))
         if optimizer_cfg['type'] in ('Adam', 'AdamW'):
-            optimizer_cfg.setdefault('fused', True)  # one pass over the parameters, on a CPU too
+            optimizer_cfg.setdefault('fused', True)  # one pass over the parameters, also on a CPU
         optimizer = OPTIMIZERS.build(optimizer_cfg | {'params': groups})
         return OPTIM_WRAPPERS.build({'type': 'OptimWrapper'} | self.optim_wrapper_cfg | {'optimizer': optimizer})
 
@@ -92,8 +92,8 @@ class ParamGroups:
         blocks = [int(m[1]) for m in (_BLOCK.search(name) for name, _ in named) if m]
         if self.layer_decay != 1.0 and not blocks:
             raise ValueError(
-                f'Layer decay {self.layer_decay} was asked of {type(model).__name__}, whose parameters name no '
-                'blocks.N; use a recipe without layer decay for this encoder.'
+                f'Layer decay {self.layer_decay} needs parameters named blocks.N, and {type(model).__name__} has none; '
+                'use a recipe without layer decay for this encoder.'
             )
         depth = 1 + max(blocks, default=-1)
         groups: dict[tuple, dict] = {}

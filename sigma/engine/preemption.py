@@ -1,4 +1,4 @@
-"""A run that is told to end (SIGTERM, SIGUSR1: SLURM before it takes a job's nodes away) saves its state first."""
+"""A run that is told to end saves its state first. SLURM sends SIGTERM or SIGUSR1 before it takes nodes away."""
 
 import os
 import signal
@@ -11,63 +11,63 @@ from mmengine.dist import all_reduce, get_world_size
 
 from sigma.engine.scalars import steps_between_looks
 
-_told: signal.Signals | None = None
+_received: signal.Signals | None = None
 
 
 class Preempted(RuntimeError):
-    """The run was told to end; its state is saved. One sentence that names the signal and the step."""
+    """The run was told to end and its state is saved; the message names the signal and the step."""
 
 
 @contextmanager
-def heeding(*signals: signal.Signals) -> Iterator[None]:
-    """Within, these signals are kept for `told_to_end` instead of ending this process at once.
+def deferring_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Inside the block, these signals are kept for `signal_to_end` and do not end this process.
 
-    Processes forked from this one (a loader's) go on ending by SIGTERM; others are not meant for them.
+    Processes forked from this one (those of a loader) still end by SIGTERM, and ignore the other signals.
 
     Raises:
-        Preempted: where the signal ended the loader's processes too, so that no step can be finished.
+        Preempted: if the signal also ended the loader's processes, so that the current step cannot finish.
     """
-    global _told
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other set a handler
+    global _received
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
     owner = os.getpid()
 
-    def heed(number: int, _frame) -> None:
-        global _told
+    def handle(number: int, _frame) -> None:
+        global _received
         if os.getpid() == owner:
-            _told = signal.Signals(number)
+            _received = signal.Signals(number)
         elif number == signal.SIGTERM:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    former = {number: signal.signal(number, heed) for number in signals}
+    former = {number: signal.signal(number, handle) for number in signals}
     try:
         yield
     except RuntimeError as error:
-        if _told is None or 'DataLoader worker' not in str(error):
+        if _received is None or 'DataLoader worker' not in str(error):
             raise
         raise Preempted(
-            f'{_told.name} ended this run in a step, and the processes of its loader; the same command with --resume '
-            'goes on from the newest checkpoint, if there is one.'
+            f'{_received.name} ended this run in the middle of a step, together with its loader; run the same command '
+            'with --resume to continue from the newest checkpoint, if there is one.'
         ) from None
     finally:
-        _told = None
+        _received = None
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def told_to_end(runner) -> signal.Signals | None:
-    """The signal that told this run to end, the same answer on all processes; call it after every step on each.
+def signal_to_end(runner) -> signal.Signals | None:
+    """The signal that told this run to end, or None; the same answer on all processes. Call it after every step.
 
-    One process needs nobody's word. Several agree on it where the log is looked at anyway, every step on a CPU and
-    every tenth on an accelerator, so that no step between waits for the device.
+    Several processes must agree. They do so when the log is read anyway, every step on a CPU and every tenth on an
+    accelerator, so that no step in between waits for the device.
     """
     if get_world_size() == 1:
-        return _told
+        return _received
     device = next(runner.model.parameters()).device
     if (runner.iter + 1) % steps_between_looks(None, device):
         return None
-    number = torch.tensor(_told or 0, device=device)
+    number = torch.tensor(_received or 0, device=device)
     all_reduce(number, 'max')
     return signal.Signals(int(number)) if int(number) else None

@@ -1,4 +1,4 @@
-"""A progress bar with time left on a terminal, a line now and then elsewhere."""
+"""A progress bar with the time left on a terminal; a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -20,28 +20,28 @@ from sigma.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows steps done, time left, loss and clips per second.
+    """Shows steps done, time left, loss, and clips per second.
 
     Args:
-        title: What is being trained; the folder of the run by default.
-        seconds_between_lines: Where standard error is no terminal.
+        title: What is being trained; default: the folder of the run.
+        seconds_between_lines: If standard error is not a terminal.
     """
 
     priority = 'VERY_LOW'
 
     def __init__(self, title: str | None = None, seconds_between_lines: float = 15.0) -> None:
         self.title, self.seconds_between_lines = title, seconds_between_lines
-        self.bar = None
+        self.bar: Progress | None = None
 
     @master_only
     def before_train(self, runner) -> None:
-        """Open the bar at the step where training starts or goes on."""
+        """Open the bar at the step where training starts or resumes."""
         self.title = self.title or runner.work_dir.rstrip('/').rsplit('/', 1)[-1]
         self.started, self.first, self.last_line = time.time(), runner.iter, 0.0
         if runner.iter >= runner.max_iters:
             print(
-                f'{self.title}: complete, at epoch {runner.epoch} (step {runner.iter}) of {runner.max_epochs} asked '
-                'for; nothing was trained.',
+                f'{self.title}: already complete, epoch {runner.epoch} of {runner.max_epochs} (step {runner.iter}); '
+                'nothing was trained.',
                 file=sys.stderr,
             )
             return
@@ -61,9 +61,9 @@ class ProgressHook(Hook):
 
     @master_only
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Move on."""
+        """Update the bar, or print a line if it is time."""
         done = runner.iter + 1
-        scalars = runner.message_hub.log_scalars  # as of the last line of the log: no wait for the device
+        scalars = runner.message_hub.log_scalars  # from the last line of the log, so nothing waits for the device
         known = 'train/loss' in scalars
         status = f'loss {scalars["train/loss"].current():.4f}' if known else 'no loss logged yet'
         if 'train/clips_per_second' in scalars:

@@ -1,6 +1,6 @@
-"""Losses and diagnostics on their way to the log, without a wait for the device in a step.
+"""Logging losses and diagnostics without waiting for the device in every step.
 
-MMEngine asks each scalar of each step for its number, which on an accelerator waits for the step a dozen times.
+MMEngine converts each scalar of each step to a number. On an accelerator, each conversion waits for the step to finish.
 """
 
 import torch
@@ -10,27 +10,27 @@ from torch import Tensor
 
 from sigma.registry import HOOKS
 
-ACCELERATOR_INTERVAL = 10  # steps between two looks where a look waits for the device
+ACCELERATOR_INTERVAL = 10  # steps between two looks on devices where a look has to wait
 
 
 def steps_between_looks(asked: int | None, device: torch.device) -> int:
-    """As asked; if nothing was: every step on a CPU, where a look costs nothing, every tenth on an accelerator."""
+    """`asked`, or by default 1 on a CPU, where a look costs nothing, and 10 on an accelerator."""
     return asked or (1 if device.type == 'cpu' else ACCELERATOR_INTERVAL)
 
 
 def is_look(runner, batch_idx: int) -> bool:
-    """Whether the run's `LoggerHook` writes after this step of the epoch, or the epoch ends with it."""
+    """Whether the run's `LoggerHook` writes after this step of the epoch, or the epoch ends here."""
     interval = next((hook.interval for hook in runner.hooks if isinstance(hook, MMEngineLoggerHook)), 1)
     return (batch_idx + 1) % interval == 0 or batch_idx + 1 == len(runner.train_dataloader)
 
 
 @HOOKS.register_module()
 class LoggerHook(MMEngineLoggerHook):
-    """MMEngine's, which writes every step on a CPU and every tenth on an accelerator unless told otherwise.
+    """MMEngine's LoggerHook; by default it writes every step on a CPU and every tenth on an accelerator.
 
     Args:
-        interval: Steps between two lines of the log; None as above.
-        others: As MMEngine's.
+        interval: Steps between two lines of the log.
+        others: As in MMEngine.
     """
 
     def __init__(self, interval: int | None = None, **others) -> None:
@@ -38,9 +38,9 @@ class LoggerHook(MMEngineLoggerHook):
         self.asked = interval
 
     def before_train(self, runner) -> None:
-        """By now the model is where it trains."""
+        """Set the interval now that the model is on its device."""
         self.interval = steps_between_looks(self.asked, next(runner.model.parameters()).device)
-        # On an accelerator the one step that waits takes the time of all since the last line; their mean is right.
+        # On an accelerator, the step that waits takes the time of all steps since the last line; the mean is right.
         processor = runner.log_processor
         taken = {settings['data_src'] for settings in processor.custom_cfg}
         processor.custom_cfg = processor.custom_cfg + [
@@ -52,17 +52,17 @@ class LoggerHook(MMEngineLoggerHook):
 
 @HOOKS.register_module()
 class ScalarsHook(RuntimeInfoHook):
-    """MMEngine's `RuntimeInfoHook`, with the scalars of a step left on the device until the log is written.
+    """MMEngine's `RuntimeInfoHook`, but scalars stay on the device until the log is written.
 
-    The scalars of all steps since then come over together, in one wait; each stands under its step in the message
-    hub, as with MMEngine's.
+    Then the scalars of all steps since the last time are copied together, with one wait. The message hub holds each
+    under its step, as in MMEngine.
     """
 
     def __init__(self) -> None:
         self._kept: list[dict[str, Tensor | float]] = []
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
-        """Keep; hand over where the log is written."""
+        """Keep the scalars; hand them over when the log is written."""
         step = dict(outputs or {})
         of_optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'scalars', None)
         if of_optimizer:
@@ -73,9 +73,9 @@ class ScalarsHook(RuntimeInfoHook):
             self.hand_over(runner.message_hub)
 
     def hand_over(self, message_hub) -> None:
-        """All that was kept, to the message hub, in the order of the steps."""
+        """Move all kept scalars to the message hub, in the order of their steps."""
         tensors = [v.reshape(()).float() for step in self._kept for v in step.values() if isinstance(v, Tensor)]
-        tensors = [v.to(tensors[0].device) for v in tensors]  # a head may count on the CPU
+        tensors = [v.to(tensors[0].device) for v in tensors]  # a head may compute some on the CPU
         numbers = iter(torch.stack(tensors).tolist() if tensors else [])  # the one wait
         for step in self._kept:
             for name, value in step.items():

@@ -1,4 +1,4 @@
-"""Clips per second, and how much of the time is spent waiting for data."""
+"""Clips per second, and the share of time spent waiting for data."""
 
 import time
 
@@ -11,11 +11,11 @@ from sigma.registry import HOOKS
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Logs `clips_per_second` over all processes, and `data_wait_percent` of this one, where the log is written.
+    """Logs `clips_per_second` of all processes and `data_wait_percent` of this one, whenever the log is written.
 
-    Both are of all steps since then: on an accelerator a step's own time is that of handing it over. The second needs
-    `sigma.TrainLoop`, which keeps the time that it waits for its loader; what hooks take (a checkpoint) is none. With
-    another loop it is left out.
+    Both cover all steps since the last line, because on an accelerator a single step only measures its launch.
+    `data_wait_percent` needs `sigma.TrainLoop`, which measures how long it waits for its loader (time in hooks, such as
+    writing a checkpoint, does not count). With another loop it is left out.
     """
 
     priority = 'NORMAL'
@@ -25,7 +25,7 @@ class ThroughputHook(Hook):
         self._begin(runner)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Count; where the log is written, update both figures. `sigma.ScalarsHook` has waited for the device then."""
+        """Count clips; update both values when the log is written. `sigma.ScalarsHook` has already waited by then."""
         self._clips += len(data_batch['inputs']) * get_world_size()
         if not is_look(runner, batch_idx):
             return

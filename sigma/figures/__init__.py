@@ -1,1 +1,1 @@
-"""Figures of what the trainer sees, drawn from clips and weights; those of results are in `eval.report.figures`."""
+"""Figures of pretraining, drawn from clips, weights and logs. Figures of results are in `eval.report.figures`."""

@@ -1,4 +1,4 @@
-"""Masks over the frames that they were drawn for."""
+"""Masks drawn over the frames of their clip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,27 +20,27 @@ PAPER_WIDTH_INCHES = 7.0
 
 
 def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, seed: int = 0) -> Figure:
-    """Show which tokens of a video stay visible: a row of frames, one a time slot, then a row for each mask.
+    """Show which tokens of a video stay visible: a row of frames, one per time slot, then a row per mask.
 
     Args:
-        video_path: Any video that the config's decoder reads.
-        config: Of a pretraining, or its path; several put their masks below one another, drawn on the same crop where
-            their pipelines agree up to the mask. Where they do not, each has its own row of frames above.
-        seed: Of clip, crop and masks.
+        video_path: Any video that the config's decoder can read.
+        config: A pretraining config or its path, or several. Several configs share one row of frames if their pipelines
+            agree up to the mask; otherwise each gets its own row of frames.
+        seed: For clip, crop and masks.
 
     Returns:
         A figure of page width; masked tokens are darkened.
 
     Raises:
-        DataError: if the video or a config is absent, or a config is no pretraining's.
+        DataError: if the video or a config is missing, or a config is not for pretraining.
         DecodeError: if the video cannot be decoded.
     """
     if not Path(video_path).is_file():
-        raise DataError(f'{video_path} is not there; give a video to draw masks over.')
-    several = isinstance(config, Sequence) and not isinstance(config, str)
+        raise DataError(f'{video_path} is not there; give a video to draw masks on.')
+    configs = config if isinstance(config, Sequence) and not isinstance(config, str) else [config]
     rows: list[tuple[str, np.ndarray]] = []
     shown = None
-    for one in config if several else [config]:
+    for one in configs:
         name, frames, masks, tubelet = drawn(video_path, one, seed)
         if shown is None or not _look_alike(frames, shown):
             rows.append(('frames', frames[::tubelet]))
@@ -53,15 +53,17 @@ def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, s
 
 
 def _look_alike(frames: np.ndarray, others: np.ndarray) -> bool:
-    """Whether two clips are the same but for what two decoders make of them."""
+    """Whether two clips are equal up to differences between decoders."""
     return frames.shape == others.shape and np.abs(frames.astype(np.int16) - others).mean() < 2
 
 
 def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, np.ndarray, int]:
-    """Name of the mask, frames (T, H, W, 3) uint8, masks (R, T', H', W') bool, and frames of a tubelet."""
+    """Name of the mask, frames (T, H, W, 3) uint8, masks (R, T', H', W') bool, and frames per tubelet."""
     if not isinstance(config, Config):
         if not Path(config).is_file():
-            raise DataError(f'Config {config} is not there; see mmaction_configs/pretrain for those that ship.')
+            raise DataError(
+                f'Config {config} is not there; mmaction_configs/pretrain holds the configs of this project.'
+            )
         config = read_pretraining(config)
     try:
         steps = [step for step in config.train_dataloader.dataset.pipeline if step.type != 'sigma.PackPretraining']
@@ -89,14 +91,14 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
 
 
 def read_pretraining(path: str | Path) -> Config:
-    """The config of a pretraining.
+    """Read a pretraining config.
 
     Raises:
         DataError: if the file cannot be read as a config, or has no model.
     """
     try:
         config = read_config(path)
-    except Exception as error:  # a config is a program: anything may go wrong in it
+    except Exception as error:  # a config is Python code and may raise anything
         raise DataError(f'Config {path} cannot be read: {error}') from None
     if 'model' not in config:
         raise DataError(f'Config {path} has no model; give a pretraining config.')
@@ -104,7 +106,7 @@ def read_pretraining(path: str | Path) -> Config:
 
 
 def rows_of_frames(rows: list[tuple[str, np.ndarray]]) -> Figure:
-    """A figure of page width: in each row a name and as many pictures (H, W, 3) uint8 as there are time slots."""
+    """A figure of page width; each row has a name and one image (H, W, 3) uint8 per time slot."""
     slots = max(len(images) for _, images in rows)
     height, width = rows[0][1].shape[1:3]
     with matplotlib.rc_context({'font.size': 7}):

@@ -1,4 +1,4 @@
-"""Curves of losses and diagnostics of pretraining runs, from their logs alone; needs no torch."""
+"""Curves of losses and diagnostics of pretraining runs, drawn from their logs; needs no torch."""
 
 import json
 import math
@@ -12,37 +12,37 @@ from sigma.errors import DataError
 
 PAPER_WIDTH_INCHES = 7.0
 COLUMNS = 3
-# Okabe and Ito's colours, told apart with any colour vision, as in the figures of results.
+# The palette of Okabe and Ito, which works for all kinds of colour vision; as in the figures of results.
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#9A9A9A')
-# These first, in this order, and those last; others stand between them by name.
+# FIRST come first, in this order, LAST come last; all others are sorted by name in between.
 FIRST = ('loss', 'loss_pred', 'loss_target', 'loss_pixels', 'loss_l2', 'prototypes_used', 'code_entropy', 'agreement')
 LAST = ('knn/top1', 'lr', 'clips_per_second', 'data_wait_percent')
 TITLES = {'knn/top1': 'kNN top-1 (%)', 'data_wait_percent': 'data wait (%)', 'lr': 'learning rate'}
-# Clocks and counters, no curves of a training.
+# Clocks and counters, not worth a curve.
 LEFT_OUT = {'base_lr', 'data_time', 'time', 'epoch', 'iter', 'step', 'memory', 'undecodable_videos', 'knn/clips_scored'}
-FEW_POINTS = 20  # up to so many are marked, since the line between them was not measured
-POINTS_OF_MEAN = 50  # windows of the running mean over a whole curve
+FEW_POINTS = 20  # up to this many points get markers, since nothing was measured in between
+POINTS_OF_MEAN = 50  # the window of the running mean is this fraction of the curve
 
 Curve = tuple[list[int], list[float]]
 
 
 def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
-    """Losses and diagnostics over training steps: one panel a quantity, one colour a run.
+    """Losses and diagnostics over training steps: one panel per quantity, one colour per run.
 
-    Thin lines are the logged values, thick ones their running mean over a fiftieth of the curve. Where a run was
-    resumed, its later log holds; a value that is no number leaves a gap.
+    Thin lines are the logged values, thick lines their running mean over a fiftieth of the curve. After a resume, the
+    later log counts; NaN leaves a gap.
 
     Args:
         runs: Work directories of `tools/train.py`, or their `scalars.json`.
 
     Returns:
-        A figure of page width. Panels are those of any run; a run without the quantity has no line there.
+        A figure of page width, with a panel for every quantity that at least one run has.
 
     Raises:
-        DataError: if a run has no log, or a line of it (but the last, which a kill may tear) is malformed.
+        DataError: if a run has no log, or a line of it is malformed (except the last, which a kill may cut off).
     """
     if not runs:
-        raise DataError('No run was given to draw; give work directories of tools/train.py.')
+        raise DataError('No run was given; give work directories of tools/train.py.')
     curves = {name: read_curves(run) for name, run in zip(_names(runs), runs)}
     found = {quantity for by_quantity in curves.values() for quantity in by_quantity}
     middle = sorted(found - set(FIRST) - set(LAST))
@@ -62,7 +62,7 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
                     axis.plot(steps, running_mean(values), color=colour, linewidth=1.0, label=name, marker=dot)
         last = max((steps[-1] for of_run in curves.values() for steps, _ in of_run.values()), default=1)
         for axis in axes[: len(quantities)]:
-            axis.set_xlim(0, last)  # one axis for all: some figures begin later, with their first window
+            axis.set_xlim(0, last)  # the same axis for all: some quantities start later, with their first window
         for axis in axes[len(quantities) :]:
             axis.set_axis_off()
         for axis in axes[max(0, len(quantities) - COLUMNS) : len(quantities)]:
@@ -73,13 +73,13 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
 
 
 def read_curves(run: str | Path) -> dict[str, Curve]:
-    """Quantity -> (steps, values) of a run, steps rising; of two logs that hold the same step the later counts.
+    """Quantity -> (steps, values) of a run, in ascending steps; if two logs hold a step, the later one counts.
 
     Raises:
-        DataError: as `draw_pretraining`.
+        DataError: As in `draw_pretraining`.
     """
     run = Path(run)
-    # A folder for each start of the run; not deeper, or the runs of a folder of runs would become one curve.
+    # One folder per start of the run. No deeper, or several runs in one folder would become one curve.
     files = (
         [run] if run.is_file() else sorted([*run.glob('vis_data/scalars.json'), *run.glob('*/vis_data/scalars.json')])
     )
@@ -93,17 +93,17 @@ def read_curves(run: str | Path) -> dict[str, Curve]:
                 if quantity in LEFT_OUT or isinstance(value, bool) or not isinstance(value, int | float):
                     continue
                 by_step = values.setdefault(quantity, {})
-                if quantity not in begun:  # what a killed run had logged beyond its checkpoint was done anew
+                if quantity not in begun:  # steps after the last checkpoint of a killed run were run again
                     begun.add(quantity)
                     values[quantity] = by_step = {s: v for s, v in by_step.items() if s < step}
                 by_step[step] = float(value)
     if not values:
-        raise DataError(f'{run} holds no value of a training yet; let it run for some steps.')
+        raise DataError(f'{run} holds no logged values yet; let it run for some steps.')
     return {q: (sorted(by_step), [by_step[s] for s in sorted(by_step)]) for q, by_step in values.items()}
 
 
 def _entries(file: Path) -> list[tuple[int, dict]]:
-    """(step, entry) of a log; an entry without a step of training (of a validation) has that of the one before."""
+    """(step, entry) of every line of a log; an entry without a step (of a validation) takes the step before it."""
     lines, entries, step = file.read_text('utf-8', errors='replace').splitlines(), [], 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -112,15 +112,15 @@ def _entries(file: Path) -> list[tuple[int, dict]]:
             entry = json.loads(line)
             step = int(entry.get('iter', step))
         except (ValueError, TypeError, AttributeError):
-            if number == len(lines):  # torn by a kill
+            if number == len(lines):  # cut off by a kill
                 break
-            raise DataError(f'{file}, line {number}, is no JSON object; it was not written by a training.') from None
+            raise DataError(f'{file}, line {number}, is not a JSON object, so this is not the log of a run.') from None
         entries.append((step, entry))
     return entries
 
 
 def running_mean(values: Sequence[float]) -> list[float]:
-    """Mean of each value and those before it, over a fiftieth of the curve; what is no number has no part in it."""
+    """Mean of each value and those before it, over a fiftieth of the curve; NaN and inf are left out."""
     window = max(1, len(values) // POINTS_OF_MEAN)
     means = []
     for end in range(1, len(values) + 1):
@@ -130,7 +130,7 @@ def running_mean(values: Sequence[float]) -> list[float]:
 
 
 def _names(runs: Sequence[str | Path]) -> list[str]:
-    """A name for each run: the last part of its path, and the whole path where two would be the same."""
+    """A name for each run: the last part of its path, or the whole path if two would be equal."""
     short = [Path(run).resolve() for run in runs]
     short = [path.parents[2] if path.name == 'scalars.json' and len(path.parents) > 2 else path for path in short]
     names = [path.name for path in short]

@@ -1,4 +1,4 @@
-"""The losses. They need torch alone: importing them changes nothing in the process and loads no other framework."""
+"""The losses. They need only torch: importing them changes nothing in the process and loads no other framework."""
 
 from sigma.losses.feature_l2 import FeatureL2
 from sigma.losses.sinkhorn import SinkhornLoss, sinkhorn

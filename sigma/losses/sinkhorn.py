@@ -8,7 +8,7 @@ diag(v) E diag(u). Only the two vectors are iterated, so the plan is never forme
 are in its cache. Everything is fp32, whatever the precision of the model: at the published epsilon, fp16 overflows,
 and bf16 scores change up to 10 % of the assignments.
 
-This module needs torch alone and registers nothing; sigma.models registers the losses for configs.
+This module needs only torch and registers nothing; sigma.models registers the losses for configs.
 """
 
 import math
@@ -34,7 +34,7 @@ def sinkhorn(scores: Tensor, epsilon: float, num_iterations: int) -> Tensor:
         S_total / K.
 
     Raises:
-        ValueError: if epsilon is not positive or there are no rounds.
+        ValueError: if epsilon is not positive or num_iterations is below 1.
 
     Source: SwAV (arXiv:2006.09882), section 3.1. Row sums are reduced over processes in every round. The result equals
     the published form, which exponentiates scores / epsilon directly and overflows below epsilon 0.0113.

@@ -16,7 +16,7 @@ from sigma.models.sigma import SIGMA  # noqa: E402
 from sigma.models.videomae import VideoMAE  # noqa: E402
 from sigma.registry import MODELS  # noqa: E402
 
-# Here and not in sigma.losses, which needs torch alone.
+# Here, because sigma.losses needs only torch.
 for _loss in (SinkhornLoss, FeatureL2):
     MODELS.register_module(module=_loss)
 

@@ -1,4 +1,4 @@
-"""Every pretraining config: builds, fits together, says what it costs, and has the published settings."""
+"""Every pretraining config builds, states its cost, and has the published settings."""
 
 import itertools
 import re

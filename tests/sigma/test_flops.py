@@ -1,4 +1,4 @@
-"""Operations by formula against torch's counter, and against figures computed by hand."""
+"""Operations by formula, against torch's counter and against numbers computed by hand."""
 
 import contextlib
 import logging
@@ -20,14 +20,14 @@ PRETRAIN = ROOT / 'mmaction_configs' / 'pretrain'
 @pytest.mark.parametrize(('num_masks', 'half'), [(None, False), (3, False), (2, True)])
 def test_formula_agrees_with_the_counter(projector, num_masks, half, monkeypatch):
     # The counter sees half of Sinkhorn's rounds (those that torch makes a product of matrices); the formula none.
-    module = sys.modules['sigma.losses.sinkhorn']  # its function of the same name hides it
+    module = sys.modules['sigma.losses.sinkhorn']  # the package has a function of the same name
     codes = lambda scores, *_: ([s.argmax(dim=1) for s in scores], torch.zeros(len(scores)))  # noqa: E731
     monkeypatch.setattr(module, 'hard_codes_and_error', codes)
     # Many prototypes, so that each part of the formula weighs more than the margin.
     model = tiny(projector, {'type': 'sigma.SinkhornLoss', 'num_prototypes': 2000}).train()
     phases = torch.zeros(num_masks, dtype=torch.int64) if half else None
     data = model.data_preprocessor(batch(num_masks, **({'decode_phase': [phases] * 3} if half else {})))
-    # Plain attention: the fused backward computes its scores anew, which a formula of the method does not count.
+    # Plain attention: the backward pass of fused attention recomputes its scores, which the formula does not count.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         losses = model(**data, mode='loss')
         sum(value for key, value in losses.items() if 'loss' in key).backward()
@@ -103,7 +103,7 @@ def test_the_command_prints_each_config_and_refuses_what_it_cannot_count(capsys,
     assert flops.main([str(tmp_path / 'none.py')]) == 2
     assert 'draws no mask' in capsys.readouterr().err
     assert flops.main([str(tmp_path / 'absent.py')]) == 2
-    assert logging.root.manager.disable == 0  # what it silences it lets speak again
+    assert logging.root.manager.disable == 0  # logging is back on
 
 
 def test_an_image_encoder_without_attention_is_refused():

@@ -1,6 +1,7 @@
 """Converting a whole model between layouts, from the command."""
 
 import argparse
+import faulthandler
 import json
 import os
 import signal
@@ -64,7 +65,7 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(tmp_path, capsys):
     assert_one_sentence(call_main(convert.main, capsys, tmp_path / 'x.pth', tmp_path / 'o.pth'), 'must end in')
     assert not out.exists()
     out.write_bytes(b'mine')
-    assert_one_sentence(call_main(convert.main, capsys, tmp_path / 'x.pth', out), 'is there already')
+    assert_one_sentence(call_main(convert.main, capsys, tmp_path / 'x.pth', out), 'already exists')
     assert out.read_bytes() == b'mine'
     save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
     no_folder = out / 'in_a_file' / 'o.safetensors'
@@ -76,9 +77,9 @@ def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
     save_file(dict(tiny_sigma().state_dict()), tmp_path / 'ours.safetensors')
     out = tmp_path / 'hub' / 'model.safetensors'
     arguments = (tmp_path / 'ours.safetensors', out, '--to', 'hf', '--image-size', 64, '--num-frames', 4)
-    assert_one_sentence(call_main(convert.main, capsys, *arguments), 'width 48 is no published size')
+    assert_one_sentence(call_main(convert.main, capsys, *arguments), 'width 48', '--heads')
     done = call_main(convert.main, capsys, *arguments, '--heads', 4)
-    assert_one_sentence(done, 'width 32 is no published size: --decoder-heads')
+    assert_one_sentence(done, 'width 32', '--decoder-heads')
     assert not out.parent.exists()
     arguments = (*arguments, '--heads', 4, '--decoder-heads', 2)
     done = call_main(convert.main, capsys, *arguments)
@@ -91,7 +92,7 @@ def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
         assert file.metadata()['format'] == 'pt'  # transformers refuses a file that does not say so
     out.unlink()
     done = call_main(convert.main, capsys, *arguments)
-    assert_one_sentence(done, 'config.json is there already')
+    assert_one_sentence(done, 'config.json already exists')
 
 
 def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):
@@ -103,7 +104,7 @@ def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):
     assert done.returncode == 0, done.stderr
     assert set(load_file(tmp_path / 't.safetensors')) == {k for k in state if not k.startswith('head.')}
     done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 'v.safetensors')
-    assert_one_sentence(done, 'give --inflate FRAMES')
+    assert_one_sentence(done, '--inflate FRAMES')
     done = call_main(convert.main, capsys, tmp_path / 'dino.pth', tmp_path / 'v.safetensors', '--inflate', 4)
     assert done.returncode == 0, done.stderr
     assert 'left out: backbone.head.bias, backbone.head.weight, cls_token' in done.stdout
@@ -112,9 +113,9 @@ def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):
     done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', tmp_path / 'o.safetensors', '--to', 'timm')
     assert_one_sentence(done, 'layout of image encoders')
     done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', tmp_path / 'o.safetensors', '--inflate', 4)
-    assert_one_sentence(done, 'a video transformer already')
+    assert_one_sentence(done, 'already is a video transformer')
     line = (tmp_path / 'dino.pth', tmp_path / 'o.safetensors', '--to', 'timm', '--inflate', 4)
-    assert_one_sentence(call_main(convert.main, capsys, *line), '--inflate makes a video encoder of it')
+    assert_one_sentence(call_main(convert.main, capsys, *line), '--inflate gives a video encoder')
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_what_a_released_file_says_of_its_training_is_told_and_kept(tmp_path, ca
     torch.save({'model': weights, 'epoch': 799, 'args': settings}, tmp_path / 'x.pth')
     out = tmp_path / 'o.safetensors'
     done = call_main(convert.main, capsys, tmp_path / 'x.pth', out)
-    assert 'of its training the file says: epoch 799, epochs 1601, start_epoch 740' in done.stdout
+    assert 'the file says about its training: epoch 799, epochs 1601, start_epoch 740' in done.stdout
     with safe_open(out, 'pt') as file:
         told = json.loads(file.metadata()['sigma'])['training']
     assert told == {'epoch': 799, 'epochs': 1601, 'start_epoch': 740}
@@ -171,17 +172,22 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, capsys):
     assert not (tmp_path / 'out.safetensors').exists()
 
 
+def crash() -> None:
+    faulthandler.disable()  # its trace would end up in the output of the tests
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 @pytest.mark.parametrize(
     ('accident', 'sentence'),
     [
-        (lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGSEGV), 'made its reader end by SIGSEGV'),
-        (lambda *args, **kwargs: os._exit(7), 'made its reader end by status 7'),
-        (lambda *args, **kwargs: time.sleep(60), 'was not read within 0.5 s'),
+        (lambda *args, **kwargs: crash(), 'SIGSEGV'),
+        (lambda *args, **kwargs: os._exit(7), 'status 7'),
+        (lambda *args, **kwargs: time.sleep(60), '0.5 s'),
     ],
 )
 def test_a_reader_that_dies_or_hangs_is_one_sentence(tmp_path, monkeypatch, accident, sentence):
     torch.save({'model': {'w': torch.ones(1)}}, tmp_path / 'x.pth')
     assert list(read_weights_apart(tmp_path / 'x.pth').tensors) == ['w']
     monkeypatch.setattr(checkpoints.torch, 'load', accident)
-    with pytest.raises(CheckpointError, match=f'x.pth {sentence}'):
+    with pytest.raises(CheckpointError, match=f'x.pth .*{sentence}'):
         read_weights_apart(tmp_path / 'x.pth', seconds=0.5 if '0.5' in sentence else 60)

@@ -1,4 +1,4 @@
-"""Weights to and from transformers' own VideoMAE: its models load ours whole and compute the same, and back."""
+"""Weights to and from transformers' VideoMAE: its models load ours completely and compute the same, and back."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def folder_of(model, tmp_path, capsys, size: int):
 
 
 def load(kind, folder):
-    """A model of theirs from a folder, and what they had to say of it."""
+    """A transformers model from a folder, and its loading report."""
     model, found = kind.from_pretrained(folder, output_loading_info=True)
     return model.eval(), {name: sorted(map(str, keys)) for name, keys in found.items() if keys}
 
@@ -96,7 +96,9 @@ def test_a_sigma_of_ours_loads_but_for_the_layer_that_predicts_features(tmp_path
     folder, said = folder_of(ours, tmp_path, capsys, 64)
     assert 'prototypes, decoder.head.bias, decoder.head.weight' in said
     model, found = load(transformers.VideoMAEForPreTraining, folder)
-    assert found == {'missing_keys': ['decoder.head.bias', 'decoder.head.weight']}  # drawn anew, and said
+    assert found == {
+        'missing_keys': ['decoder.head.bias', 'decoder.head.weight']
+    }  # initialised at random, and reported
     theirs = model.videomae(clip.transpose(1, 2)).last_hidden_state
     torch.testing.assert_close(theirs, ours.encoder.encode(clip), atol=1e-5, rtol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Ends of a training that come from outside: one sentence, no traceback, the status that a shell gives."""
+"""Runs that are ended from outside: one sentence, no traceback, the exit status of a shell."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ time.sleep(20)
         while not there.exists():
             time.sleep(0.01)
         told = []
-        with launch.handing_on(told):
+        with launch.passing_on_signals(told):
             os.kill(os.getpid(), number)
             assert child.wait(timeout=5) == (75 if kind == 'heeds' else -signal.SIGTERM)
         assert told == [number]
@@ -60,7 +60,7 @@ def test_a_lost_machine_is_told_in_a_sentence(monkeypatch, capsys):
     for name, value in (('NNODES', '2'), ('MASTER_ADDR', 'node7'), ('MASTER_PORT', '20017')):
         monkeypatch.setenv(name, value)
     done = call_main(launch.main, capsys, 'tools/train.py', 2, 'c.py')
-    assert_one_sentence(done, 'not found at node7:20017, or are gone', '--resume goes on', status=1)
+    assert_one_sentence(done, 'node7:20017', '--resume', status=1)
 
 
 def test_what_went_wrong_is_said_by_the_first_process_alone(monkeypatch, capsys, tmp_path):

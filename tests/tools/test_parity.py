@@ -45,7 +45,7 @@ def test_a_changed_tensor_is_found_and_fails(tmp_path, stem, key, capsys):
 
 def test_files_of_no_known_kind_are_named(tmp_path, capsys):
     np.savez(tmp_path / 'x.npz', nothing=np.zeros(2))
-    assert_one_sentence(call_main(parity.main, capsys, tmp_path / 'x.npz'), 'x.npz', 'no known kind', 'nothing')
+    assert_one_sentence(call_main(parity.main, capsys, tmp_path / 'x.npz'), 'x.npz', 'unknown kind', 'nothing')
     assert_one_sentence(call_main(parity.main, capsys, tmp_path / 'absent.npz'), 'absent.npz')
     np.savez(
         tmp_path / 'half.npz', video=np.zeros(1), mask=np.zeros(1), decoder_out=np.zeros(1), scores_target=np.zeros(1)

@@ -111,7 +111,7 @@ def test_weights_that_do_not_fit_are_not_tested(cell, tmp_path, capsys):
     lacking = {name: tensor for name, tensor in tensors.items() if name != bias}
     save_tensors(tmp_path / 'lacking.safetensors', lacking, {})
     done = call_main(test_tool.main, capsys, config, tmp_path / 'lacking.safetensors')
-    assert_one_sentence(done, f'lacks 1 of its keys there, first {bias}')
+    assert_one_sentence(done, '1 of the keys', f'missing, first {bias}')
     torch.save({'model': {'w': torch.ones(1)}, 'args': Hostile(tmp_path / 'executed')}, tmp_path / 'x.pth')
     assert_one_sentence(call_main(test_tool.main, capsys, config, tmp_path / 'x.pth'), 'refused without running it')
     assert not (tmp_path / 'executed').exists()

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, nothing executed, every tensor placed."""
+"""Checkpoint files: written whole or not at all, nothing executed, every tensor placed."""
 
 import argparse
 import os
@@ -95,7 +95,7 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, recwarn):
     with pytest.raises(CheckpointError):
         read_weights(tmp_path / 'old.pkl')
     assert not target.exists()
-    assert not recwarn.list  # one sentence, and no word of torch's about the pickle's protocol
+    assert not recwarn.list  # our error alone, without torch's warning about the pickle protocol
 
 
 def test_released_files_with_argparse_arguments_are_read(tmp_path):
@@ -136,7 +136,7 @@ def test_damaged_bytes_of_a_pickle_are_one_sentence(tmp_path, is_zip):
                 read_weights(path)
         except CheckpointError:
             refused += 1
-    assert refused > 50  # of the rest, bytes that hold no structure were hit
+    assert refused > 50  # the others only changed values
 
 
 @pytest.mark.parametrize(

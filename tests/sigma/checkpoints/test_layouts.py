@@ -1,4 +1,4 @@
-"""Layouts of other houses: nothing missing or left over, there and back, and the same features."""
+"""Layouts of other libraries: converting there and back loses nothing, and features stay equal."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.sigma.models.test_models import TINY, tiny_sigma, tiny_vit
 
 
 def moved(model, scale: float = 0.05):
-    """The model with every parameter moved, biases and norms too, or half of a mistake would stay unseen."""
+    """The model with every parameter changed, including biases and norms, so that no mistake stays hidden."""
     generator = torch.Generator().manual_seed(3)
     for name, parameter in model.named_parameters():
         parameter.data += scale * torch.randn(parameter.shape, generator=generator)
@@ -63,9 +63,9 @@ def test_transformers_model_gives_our_features():
     assert not left_out
     assert {'embeddings.patch_embeddings.projection.bias', 'layernorm.weight'} <= set(tensors)
     assert 'encoder.layer.1.attention.attention.q_bias' in tensors
-    assert len(tensors) == 2 + 2 + 2 * 15  # 15: q, k, v, two biases of theirs, and five layers with a bias each
+    assert len(tensors) == 2 + 2 + 2 * 15  # 15: q, k, v, two biases, and five layers with weight and bias
     torch.testing.assert_close(hf_forward(tensors, clip, 4), vit.encode(clip), atol=1e-5, rtol=1e-5)
-    # What the eps of transformers' default config would do to small activations is not nothing.
+    # The default eps of transformers visibly changes small activations.
     assert not torch.allclose(hf_forward(tensors, 0 * clip, 4, eps=1e-1), vit.encode(0 * clip), atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_config_beside_transformers_weights():
     assert config['use_mean_pooling'] is False
     json.dumps(config)
     with pytest.raises(CheckpointError, match='width 32 .*--decoder-heads'):
-        hf_config(to_ours(tiny_sigma().state_dict()), **sizes)  # a guess would give other predictions, and no error
+        hf_config(to_ours(tiny_sigma().state_dict()), **sizes)  # a guess would silently give other predictions
     with pytest.raises(CheckpointError, match='--decoder-heads 3 .*width 32'):
         hf_config(to_ours(tiny_sigma().state_dict()), **sizes, decoder_heads=3)
     with pytest.raises(CheckpointError, match='width 48 .*--heads'):

@@ -1,4 +1,4 @@
-"""Diagnostics: figures on cases drawn by hand, collapses that are caught, a healthy run that is left alone."""
+"""Diagnostics: statistics on hand-made cases, collapses that are caught, healthy runs without an alarm."""
 
 import math
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from tests.sigma.data.test_many_masks import tiny
 from tests.sigma.losses.test_sinkhorn import cosine_scores
 from tests.sigma.models.test_models import tiny_batch, tiny_sigma
 
-# --- figures ---------------------------------------------------------------------------------------------------------
+# --- statistics ---
 
 
 def test_effective_rank_counts_directions():
@@ -67,7 +67,7 @@ BATCH, TOKENS, WIDTH, PROTOTYPES = 4, 32, 16, 24
 
 
 class Shown(nn.Module):
-    """A model whose loss is shown features of our making."""
+    """A model whose loss gets the features that the test makes."""
 
     def __init__(self):
         super().__init__()
@@ -76,7 +76,7 @@ class Shown(nn.Module):
 
 
 class Recorder(CheckpointHook):
-    """Says what would have been saved."""
+    """Records what would have been saved."""
 
     def save(self, runner, num_iters, num_epochs):
         self.saved = (num_iters, num_epochs)
@@ -89,7 +89,7 @@ def fake(model, *hooks):
 
 
 def steps_until_alarm(features, model=None, most: int = 60, **settings) -> int | None:
-    """Steps after which the hook has named a collapse, of a model that is shown `features()` every step."""
+    """Steps until the hook reports a collapse, if the loss gets `features()` in every step."""
     model, hook = model or Shown(), CollapseHook(**settings)
     runner = fake(model, hook)
     hook.before_train(runner)
@@ -172,7 +172,7 @@ HEALTHY = (
 
 
 def of_spread(series):
-    """Predictions whose `feature_std` follows a series, ten steps a value; targets are spread."""
+    """Predictions whose `feature_std` follows a series, ten steps per value; targets are spread out."""
     steps = iter([value for value in series for _ in range(10)])
     return lambda: (torch.ones(BATCH, TOKENS, WIDTH) + next(steps) * spread(), spread())
 
@@ -199,7 +199,7 @@ def test_a_figure_that_stays_at_exactly_nothing_has_not_risen():
 
 
 def test_a_collapse_that_happens_is_caught():
-    """The ablation of the paper: learnt targets with L2 shrink to a point, keeping their directions."""
+    """The ablation of the paper: with L2, learned targets shrink to a point but keep their directions."""
     model, hook = tiny('mlp', {'type': 'sigma.FeatureL2'}), CollapseHook(interval=5)
     runner = fake(model, hook)
     hook.before_train(runner)
@@ -281,7 +281,7 @@ def test_nothing_waits_for_the_device_between_looks(monkeypatch):
     assert {step for step, _ in waits} == {9, 19}
 
 
-# --- losses that are no numbers --------------------------------------------------------------------------------------
+# --- losses that are NaN or inf ---
 
 
 def test_the_first_loss_that_is_no_number_is_named_at_the_next_look():

@@ -63,7 +63,7 @@ def test_accuracy_of_an_encoder_that_knows_and_random_states_untouched(toy, monk
     assert added[0][0]['knn/clips_scored'] == 20
     assert added[0][1] == 7
     assert 'of 20 clips of 20 listed, bank of 40 of 40, k 3, chance 10.00 %' in said[0]
-    # An oracle in the place of the encoder: each clip its class, in the order of the list.
+    # An oracle instead of the encoder: each clip gives its class, in the order of the list.
     features, labels = hook._features(model, 'bank')
     assert features.shape == (40, 48)
     truth = [entry['label'] for entry in hook._clips['bank'].clips.entries]
@@ -93,12 +93,12 @@ def test_a_clip_that_breaks_is_left_out_by_name(toy, tmp_path, monkeypatch):
     hook.after_train_epoch(runner)
     hook.after_train_epoch(runner)
     assert added[0][0]['knn/clips_scored'] == 19
-    (warning,) = warned  # once, though it was met twice
-    assert warning.startswith(f'kNN leaves out: {broken}: ')
+    (warning,) = warned  # once, although it occurs twice
+    assert warning.startswith(f'kNN skips: {broken}: ')
 
 
 def test_what_has_no_meaning_is_refused(toy):
-    with pytest.raises(DataError, match="'test' as bank and as queries: each clip would find itself"):
+    with pytest.raises(DataError, match="'test' as bank and as queries"):
         OnlineKNN(str(toy), PIPELINE, bank_split='test')
     with pytest.raises(DataError, match='every_epochs 0'):
         OnlineKNN(str(toy), PIPELINE, every_epochs=0)

@@ -1,4 +1,4 @@
-"""A run that is told to end saves after the step, leaves with a status of its own, and goes on bit for bit."""
+"""A run that is told to end saves after the step, exits with its own status, and resumes bit for bit."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from sigma.engine import preemption
 from tests.forked import Group, Run
 from tests.sigma.engine.test_safe_to_kill import FINAL, saved_steps
 
-NO_INTERVAL = {'default_hooks__checkpoint__interval_iters': None}  # a job shorter than one epoch saves nothing else
+NO_INTERVAL = {'default_hooks__checkpoint__interval_iters': None}  # a job shorter than an epoch then saves nothing
 TOLD = 75  # EX_TEMPFAIL
 
 
@@ -77,7 +77,7 @@ def test_told_in_the_last_step_a_run_is_complete(config, toy, whole, tmp_path):
 
 
 def test_the_processes_of_a_loader_still_end_by_sigterm():
-    with preemption.heeding(signal.SIGTERM, signal.SIGUSR1):
+    with preemption.deferring_signals(signal.SIGTERM, signal.SIGUSR1):
         status = []
         for number in (signal.SIGTERM, signal.SIGUSR1):
             pid = os.fork()
@@ -87,7 +87,7 @@ def test_the_processes_of_a_loader_still_end_by_sigterm():
                 os._exit(0)
             status.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         assert status == [-signal.SIGTERM, 0]
-        assert preemption._told is None
+        assert preemption._received is None
 
 
 def test_a_signal_that_ends_the_loader_too_is_said_without_a_traceback():
@@ -97,9 +97,12 @@ def test_a_signal_that_ends_the_loader_too_is_said_without_a_traceback():
         raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Terminated.')
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(RuntimeError, match='pid 7'), preemption.heeding(signal.SIGTERM):
+    with pytest.raises(RuntimeError, match='pid 7'), preemption.deferring_signals(signal.SIGTERM):
         lose_the_loader()  # by something else
-    with pytest.raises(preemption.Preempted, match='SIGTERM ended this run in a step'), preemption.heeding(15):
+    with (
+        pytest.raises(preemption.Preempted, match='SIGTERM ended this run.*--resume'),
+        preemption.deferring_signals(15),
+    ):
         lose_the_loader(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -120,14 +123,14 @@ def test_one_process_is_told_and_all_end_after_the_same_step(config, toy, tmp_pa
     assert (work / FINAL).read_bytes() == final
 
 
-# --- several passes make one step of the optimizer, and epochs of five are no multiple of three -----------------------
+# --- gradient accumulation over three passes, in epochs of five steps ---
 
 THREE = {'optim_wrapper__accumulative_counts': 3, 'default_hooks__checkpoint__keep': 9}
 
 
 @pytest.fixture(scope='module')
 def added_up(config, toy, tmp_path_factory):
-    """Work folder of an uninterrupted run whose gradients are added up over three passes."""
+    """Work folder of an uninterrupted run that accumulates gradients over three passes."""
     work = tmp_path_factory.mktemp('runs') / 'added_up'
     run = Run(config, work, toy, **THREE)
     assert run.wait() == 0, run.said

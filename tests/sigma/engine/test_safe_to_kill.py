@@ -1,4 +1,4 @@
-"""Killed anywhere, the same command goes on, loses one interval at most, and ends with the same bits."""
+"""After a kill anywhere, the same command resumes, loses at most one interval, and ends with the same bits."""
 
 import errno
 import importlib.util
@@ -22,7 +22,7 @@ FINAL = 'iter_10.safetensors'
 
 @pytest.fixture(scope='module')
 def whole(config, toy, tmp_path_factory):
-    """Work folder of an uninterrupted run, the places that it passed, and how long it took."""
+    """Work folder of an uninterrupted run, the places it passed, and how long it took."""
     work = tmp_path_factory.mktemp('runs') / 'whole'
     passed, begun = work.with_name('whole.places'), time.time()
     run = Run(config, work, toy, Places(passed))
@@ -31,7 +31,7 @@ def whole(config, toy, tmp_path_factory):
 
 
 def saved_steps(work) -> int:
-    """Steps of the checkpoint that a resume takes; 0 for none. Every checkpoint that lies there must be whole."""
+    """Step of the checkpoint that a resume would take, or 0. Every checkpoint in the folder must be whole."""
     for path in work.glob('iter_*.safetensors'):
         read_training_state(path)
     pointer = work / 'last_checkpoint'
@@ -48,7 +48,7 @@ def assert_resumes(config, toy, work, final: bytes, **options) -> None:
 
 
 def kill_at(number: int, config, toy, whole, folder, **options) -> None:
-    """Die at a place, check what is left, go on, compare."""
+    """Die at a place, check the files, resume, compare."""
     work, passed = folder / f'killed_{number}', folder / f'killed_{number}.places'
     assert Run(config, work, toy, Places(passed, number), **options).wait() == -signal.SIGKILL
     places = passed.read_text().splitlines()
@@ -95,7 +95,7 @@ def test_fifty_kills_at_random_places(number, config, toy, whole, tmp_path):
 
 
 def kill_again_and_again(kills: int, config, toy, whole, folder, **options) -> None:
-    """SIGKILL from outside at moments by the clock, in one work folder."""
+    """SIGKILL from outside at arbitrary times, in one work folder."""
     work, draw, saved = folder / 'again', random.Random(1), 0
     for _ in range(kills):
         run = Run(config, work, toy, **options)
@@ -121,7 +121,7 @@ def test_many_kills_by_the_clock_with_a_loader_of_its_own_process(config, toy, w
 
 
 def no_space_at_the_third():
-    """ENOSPC amid the third checkpoint."""
+    """ENOSPC in the middle of the third checkpoint."""
     whole, calls = checkpoints.save_file, []
 
     def save_file(tensors, path, metadata):

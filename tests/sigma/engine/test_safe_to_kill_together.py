@@ -1,4 +1,4 @@
-"""Several processes: one of them killed, all end, the same command goes on, and the bits are those of no kill."""
+"""Several processes: if one is killed, all end; the same command resumes and gives the bits of an unkilled run."""
 
 import os
 import random
@@ -25,7 +25,7 @@ def both(*prepare):
 
 
 def start(config, toy, work, kill=(None, None), **options) -> Group:
-    """Both processes, each of which notes its places and samples; `kill` holds a number of a place, by rank."""
+    """Both processes, each noting its places and samples; `kill` gives the place to die at, by rank."""
     notes = [
         both(Samples(work.with_name(f'{work.name}.{rank}.samples')), Places(work.with_name(f'{work.name}.{rank}'), at))
         for rank, at in enumerate(kill)
@@ -34,7 +34,7 @@ def start(config, toy, work, kill=(None, None), **options) -> Group:
 
 
 def samples(work, rank: int) -> dict[int, set[str]]:
-    """Step -> hashes of what this process was given at it, over all tries."""
+    """Step -> hashes of the data this process got there, over all attempts."""
     found: dict[int, set[str]] = {}
     for line in work.with_name(f'{work.name}.{rank}.samples').read_text().splitlines():
         step, digest = line.split()
@@ -52,7 +52,7 @@ def whole(config, toy, tmp_path_factory):
 
 
 def assert_the_same(work, whole) -> None:
-    """Final state (with the random states of every process), samples and masks are those of the whole run."""
+    """Final state (with all random states), samples and masks equal those of the uninterrupted run."""
     assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
     assert not list(work.glob('.*.tmp'))
     for rank in range(PROCESSES):
@@ -60,7 +60,7 @@ def assert_the_same(work, whole) -> None:
 
 
 def kill_one(rank: int, number: int, config, toy, whole, folder, **options) -> None:
-    """One process dies at a place of its own; the other must not go on alone, and both resume."""
+    """One process dies at some place; the other must not continue alone, and both resume."""
     work = folder / f'killed_{rank}_{number}'
     kill = tuple(number if one == rank else None for one in range(PROCESSES))
     group = start(config, toy, work, kill, **options)

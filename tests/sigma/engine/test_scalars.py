@@ -1,4 +1,4 @@
-"""What a step says reaches the log without a wait in the step, and what is said of time is right."""
+"""Scalars reach the log without a wait in the step, and the logged times are right."""
 
 import collections
 import json
@@ -55,7 +55,7 @@ def test_scalars_come_over_together_and_stand_in_the_order_of_their_steps(monkey
         done = runner.message_hub.log_scalars
         assert ('train/loss' in done) == (step >= 2)
         if step == 4:
-            assert done['train/loss'].current() == 2.0  # of the last look, never of a step that was not waited for
+            assert done['train/loss'].current() == 2.0  # from the last look, never from a step that is still running
     history, _ = runner.message_hub.get_scalar('train/loss').data
     assert history.tolist() == [0, 1, 2, 3, 4, 5, 6]  # the epoch ends with the seventh
     assert runner.message_hub.get_scalar('train/plain').current() == 6
@@ -164,7 +164,7 @@ def test_a_loop_that_keeps_no_waiting_time_has_no_share_of_it():
     assert 'train/data_wait_percent' not in runner.message_hub.log_scalars
 
 
-# --- compiled blocks, and processes that are gone --------------------------------------------------------------------
+# --- compiled blocks, and processes that died ---
 
 
 def test_compile_takes_the_blocks_and_changes_no_number(monkeypatch):

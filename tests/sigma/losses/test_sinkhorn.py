@@ -19,7 +19,7 @@ def cosine_scores(num_samples: int, num_prototypes: int, seed: int = 0) -> torch
 
 
 def published_form(scores: torch.Tensor, epsilon: float, num_iterations: int) -> torch.Tensor:
-    """Exponentiate outright, then rows, then columns, as the released code does; in double precision."""
+    """The released code: exponentiate directly, then normalise rows and columns; in double precision."""
     plan = torch.exp(scores.double() / epsilon).T
     plan /= plan.sum()
     for _ in range(num_iterations):
@@ -119,7 +119,7 @@ def test_processes_assign_as_one_would(world_size):
     soft = torch.cat([result[1] for result in results])
     assert (hard == hard_alone).float().mean() >= 0.9999
     torch.testing.assert_close(soft, sinkhorn(alone, 0.05, 10), atol=1e-5, rtol=0)
-    assert {result[2] for result in results} == {11}  # one for the maximum, one a round
+    assert {result[2] for result in results} == {11}  # one for the maximum, one per round
 
 
 def loss_on_rank(rank: int, world_size: int) -> tuple[float, torch.Tensor, torch.Tensor, int]:

@@ -1,4 +1,4 @@
-"""What a step costs, counted: reads of the score matrix, collectives, waits for the device. Times are not tested."""
+"""Counts what a step costs: reads of the score matrix, collectives, waits for the device. No test measures time."""
 
 import contextlib
 import sys
@@ -14,12 +14,12 @@ from sigma.engine.optim import ParamGroups
 from sigma.losses.sinkhorn import SinkhornLoss, _first_largest, _Scores, hard_codes
 from tests.sigma.data.test_many_masks import batch, tiny
 
-# They look at a tensor's shape alone.
+# These only look at the shape of a tensor.
 NO_READS = {f'aten.{name}' for name in ('slice.Tensor', 'detach.default', 'permute.default', 'new_zeros.default')}
 
 
 class Reads(TorchDispatchMode):
-    """Elements read from given memory in units of a whole matrix."""
+    """Counts the elements read from given tensors, in units of a whole matrix."""
 
     def __init__(self, matrices: list[torch.Tensor]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if str(func) not in NO_READS:
-            for value in args:  # `out` stands in kwargs and is written
+            for value in args:  # `out` is in kwargs and only written
                 if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in self.memory:
                     self.read += value.numel() / self.memory[value.untyped_storage().data_ptr()]
         return func(*args, **(kwargs or {}))
@@ -71,8 +71,8 @@ def test_the_counter_of_reads_counts():
     assert reads.read == pytest.approx(1.5)
 
 
-# Each makes a GPU's host wait: .item() and float(), boolean masks, unique, and a number that torch.tensor or new_tensor
-# brings over (lift_fresh).
+# Operations that make the host wait for a GPU: .item() and float(), boolean masks, unique, and copying a number with
+# torch.tensor or new_tensor (lift_fresh).
 WAITS = ('local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'bincount', 'boolean', 'lift_fresh')
 
 
@@ -95,7 +95,7 @@ def test_a_step_never_waits_for_the_device(projector, precision, num_masks, opti
     if num_masks:
         data['decode_phase'] = [torch.zeros(num_masks, dtype=torch.int64)] * 3
     with Calls() as calls:
-        for _ in range(2):  # the optimizer's state is there from the second on
+        for _ in range(2):  # the optimizer has its state from the second step on
             model.train_step(data, optimizer)
     assert calls.of('mm', 'linear')  # forward and backward were seen
     assert calls.of('_fused_adamw_')
@@ -104,7 +104,7 @@ def test_a_step_never_waits_for_the_device(projector, precision, num_masks, opti
 
 
 class HostCopies(TorchDispatchMode):
-    """Copies between host and device that the host waits for, and how many copies there were."""
+    """Counts copies between host and device, and records those that block the host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class HostCopies(TorchDispatchMode):
 
 @pytest.mark.parametrize('projector', ['mlp', 'image', 'pixels'])
 def test_only_clips_and_masks_are_copied_to_the_device_and_none_is_waited_for(monkeypatch, projector):
-    """The meta device stands for a GPU: it holds no numbers, so that asking for one fails."""
+    """The meta device stands in for a GPU: it holds no numbers, so reading one fails."""
     monkeypatch.setattr(torch, 'is_autocast_enabled', lambda device: False)  # knows no meta device
     monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())
     model, data = tiny(projector).train().to('meta'), batch(None)
@@ -163,10 +163,10 @@ def test_the_first_largest_value_is_argmaxs():
     values[0], values[1] = -torch.inf, torch.tensor([*range(29), torch.inf])
     assert torch.equal(_first_largest(values.clone()), values.argmax(dim=1))
     values[0, 3] = torch.nan
-    assert 0 <= int(_first_largest(values)[0]) < 30  # a place that exists; the loss is NaN and stops the run
+    assert 0 <= int(_first_largest(values)[0]) < 30  # a valid index; the NaN in the loss stops the run
 
 
-# --- the loss whose gradient is formed along with it ---
+# --- the loss, which computes its gradient in the forward pass ---
 
 
 @pytest.mark.parametrize('chunk_values', [2**21, 100])

@@ -1,4 +1,4 @@
-"""Backbones of other houses under our contract."""
+"""Backbones of other libraries behind our interface."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_a_classifier_that_is_not_dropped_is_named(reference, tmp_path):
 
 
 def test_r2plus1d_tokens_of_the_published_clip():
-    # Shapes alone: meta tensors cost no arithmetic.
+    # Only shapes matter, so use meta tensors.
     with torch.device('meta'):
         assert R2Plus1D18().eval()(torch.empty(1, 3, 32, 112, 112)).shape == (1, 4, 7, 7, 512)
 

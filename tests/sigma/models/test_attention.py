@@ -1,4 +1,4 @@
-"""Attention: both ways give the same numbers, each where it is meant, and neither keeps a matrix of N x N."""
+"""Both attention kernels agree, each runs where it should, and neither keeps an N x N matrix."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def on_a_processor_for_bf16(monkeypatch):
 
 
 def query_key_value(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
-    """Three (2, 3, 20, 8), laid out as the Linear before them leaves them."""
+    """Three tensors (2, 3, 20, 8) with the strides that a qkv Linear produces."""
     torch.manual_seed(0)
     qkv = torch.randn(2, TOKENS, 3, HEADS, WIDTH).to(dtype)
     return [x.detach().requires_grad_() for x in qkv.permute(2, 0, 3, 1, 4).unbind(0)]
@@ -36,7 +36,7 @@ def plainly(query, key, value):
         return F.scaled_dot_product_attention(query, key, value)
 
 
-@pytest.mark.parametrize('heads_at_once', [1, 4, 6])  # of 6; 4 leave 2 for the second turn
+@pytest.mark.parametrize('heads_at_once', [1, 4, 6])  # of 6; with 4, the second chunk has 2
 def test_the_matrix_gives_the_formulas_numbers_and_gradients(monkeypatch, heads_at_once):
     monkeypatch.setattr(cpu_kernels, 'MATRIX_VALUES', heads_at_once * TOKENS**2)
     inputs = query_key_value()

@@ -32,7 +32,7 @@ def features(model: nn.Module, precision: str = 'bf16') -> torch.Tensor:
 
 @pytest.fixture
 def calls(monkeypatch) -> list[int]:
-    """Rows of every layer that was laid out."""
+    """Number of rows passed to every layer that used its packed weights."""
     rows, pack = [], PackedLinear._pack
     monkeypatch.setattr(PackedLinear, '_pack', lambda self, count: rows.append(count) or pack(self, count))
     return rows
