@@ -116,8 +116,7 @@ def checked_predictions(record: Record) -> Predictions:
     Raises:
         ValueError: if they are absent, damaged, of other bytes than the record names, or of another number.
     """
-    path = predictions_path(record.path)
-    if not path.is_file():
+    if record.path is None or not (path := predictions_path(record.path)).is_file():
         raise ValueError('no predictions')
     if record.predictions_sha256 not in (None, sha256_file(path)):
         raise ValueError('not the predictions that the record was written with')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
@@ -85,7 +86,7 @@ def _shares(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.nd
     return score + len(correct) * weight[inverse] * (correct - accuracy[inverse])
 
 
-def _checked(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels):
         raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; wanted (N, C) and (N,)')

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 # weights (N, B), how often each resample holds each video -> (B,) scores
@@ -32,7 +33,9 @@ RULES = (
 )
 
 
-def pack_segments(rows: Sequence, width: int, dtype=np.float64) -> np.ndarray:
+def pack_segments(
+    rows: Sequence[np.ndarray | Sequence[Sequence[float]]], width: int, dtype: DTypeLike = np.float64
+) -> np.ndarray:
     """(N, M, width) from N arrays (any, width), filled up with rows of zeros whose class (column 2) is -1.
 
     A video may have no row at all.
@@ -267,7 +270,7 @@ def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     return scores, labels
 
 
-def _flat(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _flat(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(videos, rows) of predictions and of truth, filling left out."""
     scores, labels = check_segments(scores, labels)
     pred_video, pred_row = np.nonzero(scores[..., 2] >= 0)
@@ -282,7 +285,9 @@ def _flat(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     )
 
 
-def _matched(pred_video, pred, true_video, true, tiou: np.ndarray) -> np.ndarray:
+def _matched(
+    pred_video: np.ndarray, pred: np.ndarray, true_video: np.ndarray, true: np.ndarray, tiou: np.ndarray
+) -> np.ndarray:
     """(T, P) whether each prediction, given in order of falling score within its class, takes a true segment.
 
     All videos and classes go forward together: round r settles the r-th best prediction of each (video, class).

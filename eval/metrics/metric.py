@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +16,18 @@ import eval.metrics.multi_label as multi_label
 import eval.metrics.repetition as repetition
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
-from sigma.errors import did_you_mean
+from sigma.errors import SigmaError, did_you_mean
+
+if TYPE_CHECKING:
+    from eval.metrics.predictions import Predictions
 
 # Units, and the digits that a table shows of each.
 DIGITS = {'percent': 1, 'ratio': 3, 'classes': 0}
 UNIFORM = 'a uniform guess'
+
+
+def _unknown(num_classes: int, labels: np.ndarray | None = None) -> float | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Metric:
     # the same -> function from weights (N, B) to the (B,) scores of B resamples of the videos
     resampled: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
     # number of classes, labels (None where no predictions are stored) -> score without looking; None: not known
-    chance: Callable[[int, np.ndarray | None], float | None] = lambda num_classes, labels=None: None
+    chance: Callable[[int, np.ndarray | None], float | None] = _unknown
     chance_label: str = UNIFORM
     unit: str = 'percent'
     higher_is_better: bool = True
@@ -69,7 +77,7 @@ def _best_constant(num_classes: int, labels: np.ndarray | None = None) -> float 
     return None if labels is None else repetition.best_constant_error(labels)
 
 
-def _error(name: str, label: str, per_video: Callable, **more) -> Metric:
+def _error(name: str, label: str, per_video: Callable[[np.ndarray, np.ndarray], np.ndarray], **more: Any) -> Metric:
     """A mean over videos of an error relative to the true count."""
 
     def mean(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -252,10 +260,10 @@ def get_metric(name: str) -> Metric:
     """The metric of that name.
 
     Raises:
-        ValueError: with the nearest name.
+        SigmaError: if there is none (with the nearest name).
     """
     if name not in METRICS:
-        raise ValueError(did_you_mean('metric', name, METRICS))
+        raise SigmaError(did_you_mean('metric', name, METRICS))
     return METRICS[name]
 
 
@@ -264,6 +272,6 @@ def other_metrics(primary: str) -> list[str]:
     return get_metric(primary).others
 
 
-def score_predictions(predictions, metric: str) -> float:
+def score_predictions(predictions: Predictions, metric: str) -> float:
     """Score of stored predictions (`scores`, `label`) under a metric of `METRICS`."""
     return get_metric(metric).function(predictions.scores, predictions.label)

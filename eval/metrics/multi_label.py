@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.metrics.classification import refuse_infinite
 
@@ -104,7 +105,7 @@ def _counted(labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _checked(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape:
         raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; wanted (N, C) and (N, C)')

@@ -5,18 +5,20 @@ Shape letters: N videos, C classes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.metrics.classification import refuse_infinite
 from eval.metrics.localization import check_segments
 from eval.metrics.metric import METRICS, get_metric, score_predictions
 from eval.records import Record, RecordError, predictions_path
-from sigma.files import sha256_file, write_atomic
+from sigma.files import write_atomic
 
 # A score computed again may differ from the stored one by the last digits of its floats.
 RESCORE_TOLERANCE = 1e-3  # percent; of another unit a hundredth
@@ -38,7 +40,7 @@ def rescore_tolerance(metric: str) -> float:
     return RESCORE_TOLERANCE if get_metric(metric).unit == 'percent' else RESCORE_TOLERANCE / 100
 
 
-def write_predictions(path: str | Path, video, label, scores) -> Path:
+def write_predictions(path: str | Path, video: ArrayLike, label: ArrayLike, scores: ArrayLike) -> Path:
     """Writes predictions as .npz, whole or not at all; the same predictions give the same bytes.
 
     Args:
@@ -63,8 +65,13 @@ def read_predictions(path: str | Path) -> Predictions:
         ValueError: if the file is damaged or holds something else; names it.
         OSError: if it is absent.
     """
+    return _parse(Path(path).read_bytes(), path)
+
+
+def _parse(data: bytes, path: str | Path) -> Predictions:
+    """Predictions in the bytes of the file at `path`; raises as `read_predictions`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _predictions(*(arrays[key] for key in Predictions._fields))
     except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path}: no predictions to be read: {error}') from error
@@ -78,12 +85,12 @@ def load_predictions(record: Record) -> Predictions | None:
     """
     if record.path is None or not (path := predictions_path(record.path)).exists():
         return None
-    stored = record.predictions_sha256
-    if stored is not None and stored != sha256_file(path):
+    data = path.read_bytes()
+    if record.predictions_sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise RecordError(f'{path}: not the predictions that its record was written with; run the cell again')
     metric, value = record.score['metric'], record.score['value']
     try:
-        predictions = read_predictions(path)
+        predictions = _parse(data, path)
         score = score_predictions(predictions, metric) if metric in METRICS else value
     except ValueError as error:
         raise RecordError(str(error)) from error

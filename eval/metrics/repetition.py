@@ -7,6 +7,7 @@ one), so every metric here rounds the prediction first, halves upwards; `count_e
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.metrics.classification import refuse_infinite
 
@@ -71,7 +72,7 @@ def best_constant_error(labels: np.ndarray) -> float:
     return min(float(absolute_errors(np.full((len(labels), 1), float(c)), labels).mean()) for c in np.unique(labels))
 
 
-def _checked(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(N,) predicted, (N,) true."""
     scores, labels = np.asarray(scores), np.asarray(labels)
     if labels.ndim != 1 or scores.shape != (len(labels), 1):

@@ -86,10 +86,10 @@ def interval_from_scores(scores: Sequence[float], num_videos: int, level: float 
 
     The part of the videos is then that of a single seed, which is never the smaller one.
     """
-    scores = np.asarray(scores, dtype=float) / 100
-    if scores.size == 0 or num_videos < 1:
-        raise ValueError(f'{scores.size} seeds and {num_videos} videos; an interval needs one of each')
-    found = _join(scores, float(scores.mean()), num_videos, num_videos, level)
+    shares = np.asarray(scores, dtype=float) / 100
+    if shares.size == 0 or num_videos < 1:
+        raise ValueError(f'{shares.size} seeds and {num_videos} videos; an interval needs one of each')
+    found = _join(shares, float(shares.mean()), num_videos, num_videos, level)
     return found._replace(how=found.how + ', from scores alone')
 
 
@@ -100,11 +100,11 @@ def interval_over_seeds(
 
     `limits`: what the score cannot leave.
     """
-    scores = np.asarray(scores, dtype=float)
-    half = _seeds_half_width(scores, level) if len(scores) > 1 else np.nan
-    mean, how = float(scores.mean()), 'seeds only' if len(scores) > 1 else 'none: one seed of this metric'
+    values = np.asarray(scores, dtype=float)
+    half = _seeds_half_width(values, level) if len(values) > 1 else np.nan
+    mean, how = float(values.mean()), 'seeds only' if len(values) > 1 else 'none: one seed of this metric'
     low, high = (float(np.clip(bound, *limits)) for bound in (mean - half, mean + half))
-    return Interval(mean, low, high, len(scores), 0, how)
+    return Interval(mean, low, high, len(values), 0, how)
 
 
 def bootstrap_interval(
@@ -204,19 +204,19 @@ def paired_difference(
     Raises:
         ValueError: if a and b differ in their number of videos, or seeds are to pair up and differ in number.
     """
-    a, b = _stack(a), _stack(b)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f'{a.shape[1]} videos against {b.shape[1]}; a paired difference needs the same ones')
-    paired_seeds = _whether_paired(a, b, paired_seeds)
+    ours, theirs = _stack(a), _stack(b)  # (seeds, N)
+    if ours.shape[1] != theirs.shape[1]:
+        raise ValueError(f'{ours.shape[1]} videos against {theirs.shape[1]}; a paired difference needs the same ones')
+    paired_seeds = _whether_paired(len(ours), len(theirs), paired_seeds)
     rng = np.random.default_rng(0)
-    per_video = a.mean(axis=0) - b.mean(axis=0)  # (N,)
+    per_video = ours.mean(axis=0) - theirs.mean(axis=0)  # (N,)
     sign = -1 if per_video.mean() < 0 else 1  # as in `_difference`: the draws go by the order of the values
     rounds = sign * _bootstrap_means(sign * per_video, num_resamples, rng)
     found = _difference(
-        float(per_video.mean()), rounds, a.mean(axis=1), b.mean(axis=1), paired_seeds, level, (-1, 1), rng
+        float(per_video.mean()), rounds, ours.mean(axis=1), theirs.mean(axis=1), paired_seeds, level, (-1, 1), rng
     )
-    in_percent = (100 * float(share) for share in found[:3])
-    return Difference(*in_percent, found.p, a.shape[1], found.how)
+    value, low, high = (100 * float(share) for share in found[:3])
+    return Difference(value, low, high, found.p, ours.shape[1], found.how)
 
 
 def bootstrap_difference(
@@ -241,7 +241,7 @@ def bootstrap_difference(
         ValueError: if there is no seed or no video, or seeds are to pair up and differ in number.
     """
     scores_a, scores_b = _scores_of(a, num_videos), _scores_of(b, num_videos)
-    paired_seeds = _whether_paired(scores_a, scores_b, paired_seeds)
+    paired_seeds = _whether_paired(len(scores_a), len(scores_b), paired_seeds)
     rng = np.random.default_rng(0)
     rounds_a, rounds_b = _rescored([a, b], num_videos, num_resamples, rng)
     mean = float(scores_a.mean() - scores_b.mean())
@@ -284,11 +284,11 @@ def _difference(
     return Difference(mean, float(low), float(high), float(p), 0, how)
 
 
-def _whether_paired(a: Sequence, b: Sequence, paired_seeds: bool | None) -> bool:
+def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
     if paired_seeds is None:
-        return len(a) == len(b)
-    if paired_seeds and len(a) != len(b):
-        raise ValueError(f'{len(a)} seeds against {len(b)} cannot pair up')
+        return num_a == num_b
+    if paired_seeds and num_a != num_b:
+        raise ValueError(f'{num_a} seeds against {num_b} cannot pair up')
     return paired_seeds
 
 

@@ -18,9 +18,7 @@ class Verdict(NamedTuple):
 
     column: str
     row: str
-    difference: (
-        Difference | None
-    )  # positive: better than the baseline, whatever the metric's direction; None: unknown
+    difference: Difference | None  # positive: better than the baseline, whatever the metric's direction; None: unknown
     sentence: str
 
 
@@ -75,7 +73,7 @@ def _difference(table: Table, column: Column, cell: TableCell, base: TableCell |
         keep.reverse()
     same_seeds = [r.seed for r in cell.records] == [r.seed for r in base.records]
     if gives_shares(metric):
-        return paired_difference(*(shares(side, metric) for side in keep), paired_seeds=same_seeds)
+        return paired_difference(shares(keep[0], metric), shares(keep[1], metric), paired_seeds=same_seeds)
     ours, theirs = (scorers(side, metric) for side in keep)
     return bootstrap_difference(ours, theirs, len(common), paired_seeds=same_seeds)
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -194,7 +195,8 @@ def _range(values: Sequence[int]) -> str:
 
 def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: float) -> int:
     """Draws the legend above all axes; returns its number of lines."""
-    handles, labels = [], []
+    handles: list[Artist] = []
+    labels = []
     same = len(set(_num_seeds(table))) <= 1
     for name in names:
         colour, hatch = look[name]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, Corruption, suite_corruptions, to_working_size
@@ -51,7 +54,9 @@ def _levels(corruption: Corruption, suite: str | None) -> tuple:
     return corruption.suites[suite] if suite else corruption.levels
 
 
-def _draw_line(corruption: Corruption, line, frames: np.ndarray, fps: float, name: str, suite: str | None) -> None:
+def _draw_line(
+    corruption: Corruption, line: Sequence[Axes], frames: np.ndarray, fps: float, name: str, suite: str | None
+) -> None:
     middle, reason = len(frames) // 2, corruption.unavailable()
     for axes in line:
         axes.set_xticks([])
@@ -93,9 +98,8 @@ def _read(video: Path) -> tuple[np.ndarray, float]:
             stream = container.streams.best('video')
             if stream is None:
                 raise FigureError(f'{video} has no video stream')
-            frames = [
-                frame.to_ndarray(format='rgb24') for _, frame in zip(range(MOST_FRAMES), container.decode(stream))
-            ]
+            decoded = itertools.islice(container.decode(stream), MOST_FRAMES)
+            frames = [frame.to_ndarray(format='rgb24') for frame in decoded if isinstance(frame, av.VideoFrame)]
             fps = float(stream.average_rate or 25)
     except av.FFmpegError as error:
         raise FigureError(f'{video} cannot be read: {error}') from None

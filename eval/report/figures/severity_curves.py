@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from eval.report.figures import PAPER_WIDTH_INCHES, colours, style
 from eval.report.sweeps import Sweep, sweeps
@@ -41,7 +41,7 @@ def draw(table: Table) -> Figure:
     return figure
 
 
-def _draw_sweep(sweep: Sweep, part, num_lines: int, look: dict) -> None:
+def _draw_sweep(sweep: Sweep, part: SubFigure, num_lines: int, look: dict[str, tuple[str, str]]) -> None:
     part.suptitle('\n'.join([_title(sweep), *sweep.notes]), fontsize=7)
     width = min(PANELS_A_LINE, len(sweep.corruptions))
     panels = part.subplots(num_lines, width, sharex=True, sharey=True, squeeze=False).ravel()

@@ -17,6 +17,7 @@ from sigma.errors import did_you_mean
 
 FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'localization')]
 
+
 def paper_tables() -> dict[str, str]:
     """Name of each table -> the paper it is from, in the order of the files."""
     return {name: table['source'] for name, table in _tables().items()}
