@@ -148,7 +148,7 @@ _ALL = (
         multi_label.mean_average_precision,
         resampled=multi_label.resampled_mean_average_precision,
         chance=_mean_prevalence,
-        chance_label='the mean share of positive videos, as of a random order',
+        chance_label='the mean share of positive videos, which a random order reaches',
     ),
     Metric(
         'num_classes_counted',
@@ -162,7 +162,7 @@ _ALL = (
         'count error',
         repetition.absolute_errors,
         chance=_best_constant,
-        chance_label='the best single count for all videos, chosen on the test counts themselves',
+        chance_label='the best constant count, chosen on the test labels',
     ),
     Metric(
         'count_error_std',

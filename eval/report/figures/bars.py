@@ -237,15 +237,17 @@ def _notes(table: Table, num_characters: int) -> list[str]:
     seeds, notes = _num_seeds(table), []
     if seeds and max(seeds) > 1:
         num = f'{seeds[0]}' if len(set(seeds)) == 1 else 'n'
-        notes.append(f'Bars: mean over {num} seeds, each a circle. Whiskers: 95 % interval over seeds and test videos.')
+        notes.append(
+            f'Bars: mean over {num} seeds; circles: single seeds. Whiskers: 95 % interval over seeds and videos.'
+        )
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
-        notes.append(f'{which}: 95 % interval over test videos alone.')
+        notes.append(f'{which}: 95 % interval over test videos only.')
     if (chance := chance_note(table)) not in ('', UNIFORM):
         notes.append(f'Chance: {chance}.')
     for left_out, said in [
-        (False, f'{INCOMPLETE} Videos left unscored'),
-        (True, f'{LEFT_OUT} Too few videos scored, in no mean'),
+        (False, f'{INCOMPLETE} Not all videos scored'),
+        (True, f'{LEFT_OUT} Too few videos scored to count in a mean'),
     ]:
         if partial := partial_notes(table, left_out):
             more = [f'and {len(partial) - 4} more bars'] if len(partial) > 4 else []
