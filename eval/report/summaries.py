@@ -1,4 +1,4 @@
-"""Means over columns of a suite that are reported as one number. Standard library alone, as figures need it."""
+"""Means over the columns of a suite, reported as one number. Standard library alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sigma.errors import did_you_mean
 
 
 class Summary(NamedTuple):
-    """A plain mean of columns, in percent; an error that is a ratio enters as 100 (1 - error)."""
+    """A plain mean of columns in percent; an error that is a ratio counts as 100 (1 - error)."""
 
     name: str
     columns: tuple[tuple[str, str, str | None], ...]  # (protocol, dataset, kind of subset or None for all clips)
 
 
 def _severe(counting: str) -> Summary:
-    """SEVERE (ECCV 2022): two experiments for each of four factors. Its in-domain reference, UCF101, is not of them."""
+    """SEVERE (ECCV 2022): two experiments for each of four factors, without its in-domain reference UCF101."""
     return Summary(
         'mean of 8',
         (
@@ -35,7 +35,7 @@ def _severe(counting: str) -> Summary:
 SUMMARIES: dict[str, Summary] = {
     'severe': _severe('repetition'),
     'severe_cycles': _severe('repetition_cycles'),
-    # Its eight forms on rendered videos.
+    # The same eight experiments on rendered videos.
     'severe_toy': Summary(
         'mean of 8',
         (

@@ -1,4 +1,4 @@
-"""Top-1 or mAP of every encoder under every corruption and severity, as a map, the clean one and the mean beside it."""
+"""Top-1 or mAP of every encoder under every corruption and severity as a heat map, with clean score and mean."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ ROW_HEIGHT = 0.16  # inches
 
 
 def draw(table: Table) -> Figure:
-    """Top-1 or mAP in every cell of a sweep: a block an encoder, a row a corruption, a column a severity.
+    """Top-1 or mAP in every cell of a sweep: one block per encoder, one row per corruption, one column per severity.
 
-    The first column is the clean accuracy, the same in all rows of an encoder; the last one the mean over severities
-    with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best.
-
-    Other columns of the table are passed over.
+    The first column is the clean score, the same in all rows of an encoder. The last one is the mean over severities,
+    with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best score.
+    Columns of the table without a sweep are skipped.
 
     Raises:
         RecordError: if no column holds a sweep.

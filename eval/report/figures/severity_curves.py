@@ -1,4 +1,4 @@
-"""Top-1 or mAP against severity: a panel a corruption, a line an encoder, the clean videos at severity 0."""
+"""Top-1 or mAP against severity: one panel per corruption, one line per encoder, clean videos at severity 0."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ PANEL_HEIGHT = 1.15  # inches
 
 
 def draw(table: Table) -> Figure:
-    """How accuracy falls with the severity of each corruption, from the clean videos (severity 0) on.
+    """How the score falls with the severity of each corruption, starting from clean videos (severity 0).
 
-    Severities stand at equal distances; what they mean is the corruption's own (eval/corruptions). Where a published
-    scale does not rise in damage, the line shows it. Shades are the range over seeds.
-
-    Other columns of the table are passed over.
+    Severities are evenly spaced; each corruption defines its own (eval/corruptions), and on some published scales a
+    higher severity does not do more damage. Shaded areas are the range over seeds. Columns without a sweep are skipped.
 
     Raises:
         RecordError: if no column holds a sweep.

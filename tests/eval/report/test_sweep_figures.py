@@ -207,7 +207,7 @@ def test_orders_that_keep_few_frames_are_seen(video, monkeypatch):
 
 
 def test_what_the_sheet_cannot_draw(video, tmp_path, capsys):
-    with pytest.raises(FigureError, match='is not there; give a video'):
+    with pytest.raises(FigureError, match='does not exist; give a video'):
         corruption_sheet.draw(tmp_path / 'none.mp4')
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
     with pytest.raises(FigureError, match='cannot be read'):

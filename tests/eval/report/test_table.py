@@ -291,8 +291,8 @@ def test_ratios_and_percents_in_one_table(tmp_path):
     assert prevalence == pytest.approx(100 * (np.random.default_rng(1).random((60, 4)) < 0.3).mean())
     assert lines[7].strip() == (
         'scores in percent, count error as a ratio (lower is better), mean over n seeds [95 % interval]; chance: a '
-        'uniform guess, of mAP the mean share of positive videos, which a random order reaches, of count error the best '
-        'constant count, chosen on the test labels'
+        'uniform guess, of mAP the mean share of positive videos, which a random order reaches, of count error the '
+        'best constant count, chosen on the test labels'
     )
     csv = formats.csv(Table(records)).splitlines()
     assert csv[6].startswith(f'b,repetition,reps,all,count_error,ratio,{b.score["value"]:.4f},')
