@@ -4,10 +4,10 @@
     python tools/rescore.py work_dirs/severe --metric mean_class_prefix --write
 
 Prints one line for each metric of each record: stored, recomputed, and whether they agree. `--metric` adds metrics that
-records do not store; it skips records with another kind of labels. `mean_class_prefix` reproduces a defect of a published
-evaluation (eval/metrics/classification.py) and is not a result. Records never change: `--write` saves the lines to
-WORKDIR/rescored.csv. Exit status: 0 if all agree; 1 if a number differs, or if predictions are missing, damaged or not
-those of their record; 2 for bad input.
+records do not store; it skips records with another kind of labels. `mean_class_prefix` reproduces a defect of a
+published evaluation (eval/metrics/classification.py) and is not a result. Records never change: `--write` saves the
+lines to WORKDIR/rescored.csv. Exit status: 0 if all agree; 1 if a number differs, or if predictions are missing,
+damaged or not those of their record; 2 for bad input.
 """
 
 from __future__ import annotations

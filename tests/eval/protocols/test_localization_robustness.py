@@ -194,7 +194,7 @@ def test_nothing_relative_where_nothing_clean_is_found():
 @pytest.mark.parametrize(
     ('scores', 'words'),
     [
-        (pack_segments(RIGHT, 4), 'wanted \\(N, P, 5\\)'),
+        (pack_segments(RIGHT, 4), '\\(N, P, 5\\)'),
         (pack_columns([[RIGHT[0]], [RIGHT[1]]]), 'no column but the clean one'),
         (pack_columns([[RIGHT[0]] * 2, [RIGHT[1]] * 2]) - [0, 0, 0, 0, 0.5], 'no whole number from 0'),
     ],
