@@ -1,20 +1,18 @@
-"""Draws a figure from result records alone, or prints their table.
+"""Draws a figure from result records, or prints their table.
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
     python tools/plot.py --figure pretraining --runs work_dirs/a work_dirs/b --out curves
     python tools/plot.py --figure masks --video clip.mp4 --configs CONFIG [CONFIG ...] --out masks
     python tools/plot.py --figure clusters --video clip.mp4 --configs CONFIG --checkpoint iter_N.safetensors --out maps
-
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
-`--published` sets the numbers of papers beside ours (eval/report/papers), `--summary` adds a mean over columns
-(eval/report/summaries.py). Needs no torch, no GPU and no data: what a figure shows is in the records and in the
-predictions beside them. The same records give the same bytes. Bad input ends in one sentence on stderr and exit
-status 2, with nothing written.
+`--published` shows numbers from papers beside ours (eval/report/papers), `--summary` adds a mean over columns
+(eval/report/summaries.py). Figures of results need records and the predictions beside them, but no torch, no GPU and no
+data. The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
 
-The figures of the trainer are drawn from the logs of runs (`pretraining`, without torch too), or from a video: the
-masks of configs over it (`masks`), the prototypes of a checkpoint (`clusters`).
+Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: the masks of
+configs drawn over it (`masks`), the prototypes of a checkpoint (`clusters`).
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from eval.report.summaries import SUMMARIES, get_summary
 from sigma.errors import SigmaError
 
 FROM_VIDEO = 'corruption_sheet'
-# Figures of the trainer -> options that each needs.
+# Figure of the trainer -> options that it needs.
 TRAINER_FIGURES = {
     'pretraining': ('runs',),
     'masks': ('video', 'configs'),
@@ -38,39 +36,40 @@ TRAINER_FIGURES = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports a wrong command line in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'plot: {message}; see --help\n')
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Options of the command."""
+    """Command line of this tool."""
     parser = Parser(prog='plot', description=__doc__.splitlines()[0])
-    parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories, or their records')
+    parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(
         '--published',
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'rows of papers beside them: {", ".join(paper_tables())}',
+        help=f'numbers from papers to show beside them: {", ".join(paper_tables())}',
     )
-    parser.add_argument('--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}')
-    parser.add_argument('--runs', nargs='+', metavar='DIR', help='pretraining: work directories of trainings')
-    parser.add_argument('--video', metavar='FILE', help=f'masks, clusters, {FROM_VIDEO}: what to draw')
-    parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='masks, clusters: pretraining configs')
-    parser.add_argument('--checkpoint', metavar='FILE', help="clusters: a training state of the config's run")
-    parser.add_argument('--out', help='file .png, .svg or .pdf; without an ending: PNG and SVG')
     parser.add_argument(
-        '--table', choices=('text', 'markdown', 'csv'), help='print the table; --out is not needed then'
+        '--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])} (default: bars)'
     )
-    parser.add_argument('--summary', metavar='NAME', help=f'a mean over columns as well: {", ".join(SUMMARIES)}')
-    parser.add_argument('--encoders', nargs='+', metavar='NAME', help='these alone, in this order')
-    parser.add_argument('--protocols', nargs='+', metavar='NAME', help='these alone, in this order')
-    parser.add_argument('--datasets', nargs='+', metavar='NAME', help='these alone, in this order')
-    parser.add_argument('--suite', metavar='NAME', help=f'{FROM_VIDEO} of a published suite alone, such as kinetics-c')
+    parser.add_argument('--runs', nargs='+', metavar='DIR', help='for pretraining: work directories of trainings')
+    parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')
+    parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='for masks and clusters: pretraining configs')
+    parser.add_argument('--checkpoint', metavar='FILE', help='for clusters: a training state of that config')
+    parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an ending, PNG and SVG')
+    parser.add_argument('--table', choices=('text', 'markdown', 'csv'), help='print the table (then --out is optional)')
+    parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
+    for kind in ('encoders', 'protocols', 'datasets'):
+        parser.add_argument(f'--{kind}', nargs='+', metavar='NAME', help=f'only these {kind}, in this order')
     parser.add_argument(
-        '--allow-partial', action='store_true', help='let records that scored under 99 %% of the videos count too'
+        '--suite', metavar='NAME', help=f'for {FROM_VIDEO}: only this published suite, such as kinetics-c'
+    )
+    parser.add_argument(
+        '--allow-partial', action='store_true', help='count records that scored fewer than 99 %% of their videos'
     )
     args = parser.parse_args(argv)
     if args.figure in TRAINER_FIGURES:
@@ -90,7 +89,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads, selects, draws, writes; returns the exit status."""
+    """Read, draw, write; returns the exit status."""
     args = parse(argv)
     if args.figure in TRAINER_FIGURES:
         return draw_of_trainer(args)
@@ -123,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def draw_video(args: argparse.Namespace) -> int:
-    """The figure that needs a video and no record; the exit status."""
+    """Draw the figure that needs a video and no records; returns the exit status."""
     try:
         paths = save_figure(load_figure(args.figure)(args.video, args.suite), args.out)
     except ValueError as error:
@@ -134,7 +133,7 @@ def draw_video(args: argparse.Namespace) -> int:
 
 
 def draw_of_trainer(args: argparse.Namespace) -> int:
-    """A figure of what the trainer sees; its module, and torch where it needs that, are imported here alone."""
+    """Draw a figure of the trainer; only this imports its module, and torch if the figure needs it."""
     try:
         if args.figure == 'pretraining':
             from sigma.figures.pretraining import draw_pretraining
@@ -148,7 +147,7 @@ def draw_of_trainer(args: argparse.Namespace) -> int:
             from sigma.figures.clusters import draw_clusters
 
             if len(args.configs) > 1:
-                return complain(f'--figure clusters takes one config, {len(args.configs)} were given')
+                return complain(f'--figure clusters takes one config, but {len(args.configs)} were given')
             figure = draw_clusters(args.video, args.configs[0], args.checkpoint)
         paths = save_figure(figure, args.out)
     except (ValueError, RuntimeError) as error:  # DataError, CheckpointError, FigureError; DecodeError
@@ -159,7 +158,7 @@ def draw_of_trainer(args: argparse.Namespace) -> int:
 
 
 def complain(sentence: str) -> int:
-    """Prints what is wrong; returns the exit status for bad input."""
+    """Print what is wrong; returns the exit status for bad input."""
     print(f'plot: {sentence}', file=sys.stderr)
     return 2
 

@@ -1,13 +1,13 @@
-"""Computes every record's metrics again from the predictions beside it, and compares. No GPU, no torch, no data.
+"""Recomputes every record's metrics from the predictions beside it, and compares. No GPU, no torch, no data.
 
     python tools/rescore.py work_dirs/severe
     python tools/rescore.py work_dirs/severe --metric mean_class_prefix --write
 
-Prints a line for each metric of each record: stored, recomputed, and whether they agree. `--metric` adds metrics
-that the records do not store; records of another kind of labels are passed over. `mean_class_prefix` reproduces a
-defect of a published evaluation (eval/metrics/classification.py) and is no result of its own. Records are never
-changed: `--write` leaves the lines in WORKDIR/rescored.csv. Exit status 0 where all agree, 1 where a number differs
-or predictions are lacking, damaged or not those of their record, 2 for bad input.
+Prints one line for each metric of each record: stored, recomputed, and whether they agree. `--metric` adds metrics that
+records do not store; it skips records with another kind of labels. `mean_class_prefix` reproduces a defect of a
+published evaluation (eval/metrics/classification.py) and is not a result. Records never change: `--write` saves the
+lines to WORKDIR/rescored.csv. Exit status: 0 if all agree; 1 if a number differs, or if predictions are missing,
+damaged or not those of their record; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -31,41 +31,42 @@ from eval.records import Record, RecordError, predictions_path, read_records
 from sigma.files import sha256_file, write_atomic
 from sigma.text import align
 
-# A metric of a user's own protocol: there is nothing here to compute it with.
+# A metric of a user's own protocol, which cannot be computed here.
 UNKNOWN = 'not a metric of eval/metrics'
 
 
 class Line(NamedTuple):
-    """One metric of one record; numbers are in the unit of the metric."""
+    """One metric of one record; the numbers are in the unit of the metric."""
 
     record: str
     metric: str
     stored: float | None
     recomputed: float | None
     unit: str
-    state: str  # same, new, DIFFERS, UNKNOWN, or why nothing could be computed
+    state: str  # same, new, DIFFERS, UNKNOWN, or why it could not be computed
 
     @property
     def bad(self) -> bool:
+        """Whether the stored number is wrong or cannot be checked."""
         return self.state not in ('same', 'new', UNKNOWN)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads, computes, prints, writes; returns the exit status."""
+    """Read, recompute, print, write; returns the exit status."""
     args = parse(argv)
     try:
         asked = list(dict.fromkeys(args.metric))
         for name in asked:
             get_metric(name)
         if args.write and Path(args.work_dir).is_file():
-            raise ValueError(f'--write leaves its lines in a work directory; {args.work_dir} is a file')
+            raise ValueError(f'--write needs a work directory, but {args.work_dir} is a file')
         records = [record for record in read_records(args.work_dir) if not record.published]
         lines = [line for record in records for line in rescore(record, asked)]
         refuse_unused(asked, lines)
         print_lines(lines, len(records))
         if args.write:
             path = write_atomic(Path(args.work_dir) / 'rescored.csv', to_csv(lines).encode())
-            print(f'{path}: {len(lines)} lines; records are as they were')
+            print(f'{path}: {len(lines)} lines; records are unchanged')
     except (RecordError, ValueError) as error:
         print(f'rescore: {error}', file=sys.stderr)
         return 2
@@ -76,20 +77,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Options of the command."""
+    """Command line of this tool."""
     parser = argparse.ArgumentParser(
         prog='rescore', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('work_dir', metavar='WORKDIR', help='work directory of eval/run_severe.py')
     parser.add_argument(
-        '--metric', nargs='+', default=[], metavar='NAME', help=f'further metrics, of: {", ".join(METRICS)}'
+        '--metric', nargs='+', default=[], metavar='NAME', help=f'metrics to add, from: {", ".join(METRICS)}'
     )
-    parser.add_argument('--write', action='store_true', help='leave the lines in WORKDIR/rescored.csv')
+    parser.add_argument('--write', action='store_true', help='save the lines to WORKDIR/rescored.csv')
     return parser.parse_args(argv)
 
 
 def rescore(record: Record, asked: list[str]) -> list[Line]:
-    """Lines of a record: what it stores, then what was asked for besides."""
+    """Lines of a record: the metrics that it stores, then the others that were asked for."""
     stored = {record.score['metric']: record.score['value'], **(record.score['others'] or {})}
     known = [name for name in stored if name in METRICS]
     tasks = {METRICS[name].task for name in known}
@@ -114,10 +115,9 @@ def checked_predictions(record: Record) -> Predictions:
     """Predictions of a record.
 
     Raises:
-        ValueError: if they are absent, damaged, of other bytes than the record names, or of another number.
+        ValueError: if they are missing, damaged, have another hash or another number of videos than the record says.
     """
-    path = predictions_path(record.path)
-    if not path.is_file():
+    if record.path is None or not (path := predictions_path(record.path)).is_file():
         raise ValueError('no predictions')
     if record.predictions_sha256 not in (None, sha256_file(path)):
         raise ValueError('not the predictions that the record was written with')
@@ -128,18 +128,18 @@ def checked_predictions(record: Record) -> Predictions:
 
 
 def refuse_unused(asked: list[str], lines: list[Line]) -> None:
-    """A metric that fits no record was asked for by mistake.
+    """Refuses a metric that fits no record: it was asked for by mistake.
 
     Raises:
-        ValueError: naming it.
+        ValueError: naming the metric.
     """
     for name in asked:
         if lines and not any(line.metric == name for line in lines):
-            raise ValueError(f'no record has the {METRICS[name].task} labels that {name} is computed from')
+            raise ValueError(f'no record has the {METRICS[name].task} labels that {name} needs')
 
 
 def print_lines(lines: list[Line], num_records: int) -> None:
-    """The lines as a table, the labels of reproduction metrics below it, and a count."""
+    """Print the lines as a table, what metrics for reproduction mean, and a count."""
     grid = [('record', 'metric', 'stored', 'recomputed', '')]
     grid += [(x.record, x.metric, _text(x.stored), _text(x.recomputed), x.state) for x in lines]
     print(align(grid))
@@ -157,7 +157,7 @@ def _text(value: float | None) -> str:
 
 
 def to_csv(lines: list[Line]) -> str:
-    """The lines with all digits."""
+    """The lines as CSV with all digits."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator='\n')
     writer.writerow(Line._fields)

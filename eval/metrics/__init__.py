@@ -1,6 +1,7 @@
-"""Metrics from stored per-video predictions, and the file that stores them. numpy alone: no GPU, no torch.
+"""Metrics from stored per-video predictions, and the file that stores them. NumPy and SciPy: no GPU, no torch.
 
-classification, multi_label, repetition, localization -> registry (METRICS) -> predictions (the file beside a record).
+classification, multi_label, repetition, localization, corrupted, corrupted_localization
+    -> metric (METRICS: all of them by name) -> predictions (the file beside a record)
 """
 
 from eval.metrics.classification import mean_class_accuracy, mean_class_prefix, top_k_accuracy, top_k_correct

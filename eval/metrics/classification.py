@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
-    """Whether the true class is among the k best, a video.
+    """For each video, whether the true class is among the k best.
 
-    A class that ties with the true one counts as better: the rank is the number of *other* classes whose
-    score is greater or equal. So the order of the classes never decides, and a model that gives every class
-    the same score is right nowhere instead of wherever the label is 0, as argmax would have it.
+    A class that ties with the true one counts as better: the rank is the number of *other* classes with a greater or
+    equal score. So the order of the classes never matters, and a model that gives all classes the same score is never
+    right; with argmax it would be right wherever the label is 0.
 
     Args:
         scores: (N, C).
@@ -21,25 +22,25 @@ def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndar
         (N,) bool.
 
     Raises:
-        ValueError: on scores that are not finite, labels out of range, or shapes that do not fit.
+        ValueError: if scores are not finite, labels are out of range, or shapes do not match.
     """
     scores, labels = _checked(scores, labels)
     if k < 1:
-        raise ValueError(f'top-{k} accuracy was asked; k starts at 1')
+        raise ValueError(f'top-{k} accuracy was asked for, but k starts at 1')
     true_scores = scores[np.arange(len(labels)), labels]
     rank = (scores >= true_scores[:, None]).sum(axis=1) - 1  # the true class equals itself
     return rank < k
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Percent of videos whose true class is among the k best; ties as in `top_k_correct`."""
+    """Percent of videos whose true class is among the k best, with ties as in `top_k_correct`."""
     return 100 * float(top_k_correct(scores, labels, k).mean())
 
 
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Top-1 accuracy of each class of the ground truth on its own, then their plain mean, in percent.
+    """Plain mean over classes of the top-1 accuracy within each class, in percent.
 
-    Classes without a video are left out. Ties as in `top_k_correct`.
+    Classes without a video do not count. Ties as in `top_k_correct`.
     """
     correct = top_k_correct(scores, labels)
     return 100 * float(np.mean([correct[labels == label].mean() for label in np.unique(labels)]))
@@ -48,9 +49,9 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 def mean_class_prefix(scores: np.ndarray, labels: np.ndarray) -> float:
     """What SIGMA's published evaluation prints as mean per class: a mean of prefix accuracies, in percent.
 
-    Its `merge_mean_per_class` never empties the list of samples between classes, so that the value kept for
-    class c is the accuracy over all videos of the classes 0 to c. To reproduce numbers of that code and for
-    nothing else: early classes weigh more, and the order of the classes decides.
+    Its `merge_mean_per_class` never clears the list of samples between classes, so the value of class c is the accuracy
+    over all videos of classes 0 to c. Use it only to reproduce numbers of that code: early classes weigh more, and the
+    result depends on the order of the classes.
 
     Source: SIGMA's code at 9876f092; SMILE's and TrackMAE's reset the list.
     """
@@ -59,24 +60,24 @@ def mean_class_prefix(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def mean_class_shares(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) shares whose mean is the mean class accuracy and whose variance / N is its sampling variance."""
+    """(N,) shares whose mean is the mean class accuracy, and whose variance / N is its sampling variance."""
     counts = np.unique(labels, return_counts=True)[1]
     return _shares(scores, labels, 1 / (len(counts) * counts))
 
 
 def mean_class_prefix_shares(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """As `mean_class_shares`, of `mean_class_prefix`."""
+    """Like `mean_class_shares`, for `mean_class_prefix`."""
     counts = np.unique(labels, return_counts=True)[1]
-    # A video of class c is in the prefixes that end at c or later, each with weight 1 / its number of videos.
+    # A video of class c is in all prefixes that end at c or later; each weighs 1 / (its number of videos).
     tails = np.cumsum((1 / np.cumsum(counts))[::-1])[::-1]
     return _shares(scores, labels, tails / len(counts))
 
 
 def _shares(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(N,) shares of a score that is sum over videos of `weight` of their class times correct.
+    """(N,) shares of a score that is the sum over videos of the `weight` of their class, times correct.
 
-    Videos are drawn within their classes, so with n_c videos of accuracy a_c the score sum_c w_c n_c a_c has the
-    variance sum_c w_c^2 n_c a_c (1 - a_c): that of the mean of score + N w (correct - a_c).
+    Videos are sampled within classes. With n_c videos of accuracy a_c, the score sum_c w_c n_c a_c has the variance
+    sum_c w_c^2 n_c a_c (1 - a_c), which is that of the mean of score + N w (correct - a_c).
     """
     correct = top_k_correct(scores, labels)
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -85,24 +86,24 @@ def _shares(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.nd
     return score + len(correct) * weight[inverse] * (correct - accuracy[inverse])
 
 
-def _checked(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels):
-        raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; wanted (N, C) and (N,)')
+        raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; need (N, C) and (N,)')
     if len(labels) == 0:
         raise ValueError('no video was scored, so there is no accuracy')
     if labels.dtype.kind not in 'iu':
-        raise ValueError(f'labels are {labels.dtype}, wanted whole numbers')
+        raise ValueError(f'labels are {labels.dtype}, need whole numbers')
     refuse_infinite(scores)
     outside = (labels < 0) | (labels >= scores.shape[1])
     if outside.any():
         row, top = int(outside.argmax()), scores.shape[1] - 1
-        raise ValueError(f'label {labels[row]} of row {row} is outside 0 to {top}, the classes that scores speak of')
+        raise ValueError(f'label {labels[row]} of row {row} is outside 0 to {top}, the classes that have scores')
     return scores, labels
 
 
 def refuse_infinite(scores: np.ndarray) -> None:
-    """Raises ValueError where a score is not a finite number; names the first row."""
+    """Raises ValueError if a score is not a finite number; names the first row."""
     broken = ~np.isfinite(scores).all(axis=1)
     if broken.any():
         first = int(broken.argmax())

@@ -1,12 +1,11 @@
-"""Figures of a sweep over corruptions, from what was right in each of its cells.
+"""Metrics of a sweep over corruptions, from what was right in each of its cells.
 
-Shape letters: N videos, K columns: the clean videos first, then a cell for each corruption and severity, then
-diagnostics. `correct` (N, K) holds 1 where the label came first, else 0; `counted` (N, K) bool has the same row for
-every video and marks the cells that the mean takes. All corruptions of a sweep have the same severities, so the mean
-over cells gives each the same weight.
+Shape letters: N videos, K columns: the clean videos first, then one cell for each corruption and severity, then
+diagnostics. `correct` (N, K) holds 1 where the label came first, else 0. `counted` (N, K) bool has the same row for
+every video and marks the cells that enter the mean. All corruptions of a sweep have the same severities, so the mean
+over cells gives each corruption the same weight.
 
-The relative figures are the absolute ones divided by the clean accuracy, which flatters weak encoders: they are never
-shown without it.
+Relative metrics divide by the clean accuracy, which favours weak encoders, so they are always shown together with it.
 
 Source: mPC and rPC: Mini Kinetics-C (NeurIPS Datasets and Benchmarks 2021); gamma: UCF101-P (CVPR 2023).
 """
@@ -19,7 +18,7 @@ import numpy as np
 
 
 def clean_accuracy(correct: np.ndarray, counted: np.ndarray) -> float:
-    """Top-1 without corruption, through the same decoding and working size; percent."""
+    """Top-1 on clean videos, decoded and resized in the same way; percent."""
     _checked(correct, counted)
     return 100 * float(correct[:, 0].mean(dtype=np.float64))
 
@@ -35,7 +34,7 @@ def mean_corrupted(correct: np.ndarray, counted: np.ndarray) -> float:
 
 
 def relative_corrupted(correct: np.ndarray, counted: np.ndarray) -> float:
-    """rPC: mPC as percent of the clean accuracy; NaN where nothing clean is right."""
+    """rPC: mPC as percent of the clean accuracy; NaN if that is 0."""
     clean = clean_accuracy(correct, counted)
     return 100 * mean_corrupted(correct, counted) / clean if clean else math.nan
 
@@ -46,7 +45,7 @@ def absolute_robustness(correct: np.ndarray, counted: np.ndarray) -> float:
 
 
 def relative_robustness(correct: np.ndarray, counted: np.ndarray) -> float:
-    """gamma-r: 1 - (clean - corrupted) / clean, mean over cells: rPC / 100. NaN where nothing clean is right."""
+    """gamma-r: 1 - (clean - corrupted) / clean, mean over cells: rPC / 100; NaN if the clean accuracy is 0."""
     return relative_corrupted(correct, counted) / 100
 
 
@@ -56,24 +55,26 @@ def worst_cell(correct: np.ndarray, counted: np.ndarray) -> float:
 
 
 def ranks(accuracies: np.ndarray) -> np.ndarray:
-    """Rank of each of (E,) accuracies, 1 the best; equal ones share the better rank."""
+    """Rank of each of (E,) accuracies, 1 is the best; equal accuracies share the better rank."""
     accuracies = np.asarray(accuracies)
     return 1 + (accuracies[None, :] > accuracies[:, None]).sum(axis=1)
 
 
 def _checked(correct: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """(K,) which columns count.
+    """(K,) bool, which columns count.
 
     Raises:
-        ValueError: on shapes that differ, no counted cell, rows of `counted` that differ, or a counted clean column.
+        ValueError: if shapes differ, no cell counts, rows of `counted` differ, or the clean column counts.
     """
     correct, counted = np.asarray(correct), np.asarray(counted)
     if correct.ndim != 2 or len(correct) == 0 or counted.shape != correct.shape or counted.dtype != bool:
         raise ValueError(
-            f'right answers have shape {correct.shape}, what counts {counted.dtype} {counted.shape}; wanted (N, K) '
-            'and bool of the same shape'
+            f'`correct` has shape {correct.shape}, `counted` {counted.dtype} {counted.shape}; need (N, K) and bool of '
+            'the same shape'
         )
     columns = counted[0]
     if columns[0] or not columns.any() or (counted != columns).any():
-        raise ValueError('the first column is the clean one, the same cells count in every video, and one at least')
+        raise ValueError(
+            'the first column is clean and must not count; the same cells must count in all videos, at least one'
+        )
     return columns

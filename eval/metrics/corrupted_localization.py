@@ -1,11 +1,11 @@
-"""Mean average precision of actions found in damaged videos, in percent.
+"""Mean average precision of actions found in corrupted videos, in percent.
 
-Predictions are `scores` (N, P, 5): start and end in seconds, class, score, and the column of the sweep: 0 is clean, 1
-and more are the corruptions at their severities. Every video has a row in every column; where nothing was found it is
-one that only fills up (class -1). Truth is `labels` (N, G, 3), the same for all columns, as in
-`eval/metrics/localization.py`. K columns.
+Predictions are `scores` (N, P, 5): start and end in seconds, class, score, and column of the sweep. Column 0 is clean,
+the others are corruptions at their severities; there are K columns. Every video has a row in every column; if nothing
+was found there, it is a padding row (class -1). Ground truth is `labels` (N, G, 3), the same for all columns, as in
+`eval/metrics/localization.py`.
 
-The relative figure divides by the clean mAP, which flatters weak encoders: it is never shown without it.
+The relative metric divides by the clean mAP, which favours weak encoders, so it is always shown together with it.
 
 Source: THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024) for mAP under each corruption; their mean, and its share of the
 clean mAP, as mPC and rPC of Mini Kinetics-C.
@@ -23,7 +23,7 @@ from eval.metrics.localization import Resampled, mean_average_precision, resampl
 
 
 def pack_columns(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """(N, P, 5) float32 from N videos, each K arrays (any, 4) of [start, end in seconds, class, score]."""
+    """(N, P, 5) float32 from N videos with K arrays (any, 4) each: start and end in seconds, class, score."""
     videos = []
     for columns in rows:
         parts = [
@@ -43,14 +43,16 @@ def _filler(column: int) -> np.ndarray:
 
 
 def _by_column(scores: np.ndarray) -> Iterator[np.ndarray]:
-    """(N, P, 4) segments of every column, the clean one first; those of the others only fill up.
+    """(N, P, 4) segments of each column in turn, the clean one first; rows of other columns become padding.
 
     Raises:
-        ValueError: on other shapes, columns that are no whole numbers from 0, or no column but the clean one.
+        ValueError: if shapes are wrong, columns are not whole numbers from 0, or there is only the clean column.
     """
     scores = np.asarray(scores)
     if scores.ndim != 3 or scores.shape[-1] != 5:
-        raise ValueError(f'segments of a sweep have shape {scores.shape}; wanted (N, P, 5), the fifth is the column')
+        raise ValueError(
+            f'segments of a sweep have shape {scores.shape}; need (N, P, 5), where the fifth is the column'
+        )
     place = scores[..., 4]
     if not np.isfinite(place).all() or (place < 0).any() or (place % 1).any():
         raise ValueError('a column of a sweep is no whole number from 0')
@@ -67,13 +69,13 @@ def column_scores(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float])
     """(K,) mAP of every column, the clean one first.
 
     Raises:
-        ValueError: on other shapes, columns that are no whole numbers from 0, or no column but the clean one.
+        ValueError: if shapes are wrong, columns are not whole numbers from 0, or there is only the clean column.
     """
     return np.array([mean_average_precision(one, labels, tiou) for one in _by_column(scores)])
 
 
 def clean(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> float:
-    """mAP without corruption, through the same decoding and working size."""
+    """mAP on clean videos, decoded and resized in the same way."""
     return float(column_scores(scores, labels, tiou)[0])
 
 
@@ -83,15 +85,15 @@ def mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]
 
 
 def resampled_mean_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> Resampled:
-    """A function that gives `mean_corrupted` of resamples of the videos; a video takes all of its columns along."""
-    # One at a time: each is as large as all predictions of the sweep.
+    """A function from weights (N, B) to `mean_corrupted` of B resamples; a video keeps all of its columns."""
+    # One column at a time, since each copy is as large as all predictions of the sweep.
     corrupted = itertools.islice(_by_column(scores), 1, None)
     columns = [resampled_mean_average_precision(one, labels, tiou) for one in corrupted]
     return lambda weights: np.mean([score(weights) for score in columns], axis=0)
 
 
 def relative_corrupted(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> float:
-    """rPC: the mean as percent of the clean mAP; NaN where that is 0."""
+    """rPC: the mean as percent of the clean mAP; NaN if that is 0."""
     found = column_scores(scores, labels, tiou)
     return 100 * float(found[1:].mean() / found[0]) if found[0] else math.nan
 

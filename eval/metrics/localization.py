@@ -1,11 +1,11 @@
 """Mean average precision and average recall of actions found in time, in percent.
 
-Predictions are `scores` (N, P, 4): start and end in seconds, class, score; truth is `labels` (N, G, 3): start and end
-in seconds, class. Rows that only fill a video up have class -1. N videos, P predicted and G true segments of a video
-at most, T thresholds of temporal IoU, C classes that have a true segment, B resamples of the videos.
+Predictions are `scores` (N, P, 4): start and end in seconds, class, score. Ground truth is `labels` (N, G, 3): start
+and end in seconds, class. Padding rows have class -1. Shape letters: N videos, at most P predicted and G true segments
+per video, T thresholds of temporal IoU, C classes with a true segment, B resamples of the videos.
 
-One process scores all videos, so the number of processes that made the predictions changes nothing (mmaction2's
-`ANetMetric` keeps each process's own ground truth, which is wrong with two).
+One process scores all videos, so it does not matter how many processes made the predictions (mmaction2's `ANetMetric`
+keeps each process's own ground truth, which is wrong with two processes).
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-# weights (N, B), how often each resample holds each video -> (B,) scores
+# weights (N, B): how often each resample contains each video -> (B,) scores
 Resampled = Callable[[np.ndarray], np.ndarray]
 
 ACTIVITYNET_TIOU = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # 0.50:0.05:0.95
 THUMOS_TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
-# Segments are stored in single precision: an overlap of exactly a threshold must still count.
+# Segments are stored in single precision, and an overlap of exactly a threshold must count.
 TOLERANCE = 1e-6
-MOST_PROPOSALS = 100  # of a video on average, on the axis of AR@AN
+MOST_PROPOSALS = 100  # per video on average, the end of the axis of AR@AN
 NUMBERS = range(1, MOST_PROPOSALS + 1)
+# Goes into records word for word; a change would make them differ.
 RULES = (
     'evaluator: class-aware; greedy by falling score, each prediction takes the free true segment of its class with '
     'the largest overlap; each true segment once a threshold; interpolated precision; predictions of equal score enter '
@@ -32,10 +34,12 @@ RULES = (
 )
 
 
-def pack_segments(rows: Sequence, width: int, dtype=np.float64) -> np.ndarray:
-    """(N, M, width) from N arrays (any, width), filled up with rows of zeros whose class (column 2) is -1.
+def pack_segments(
+    rows: Sequence[np.ndarray | Sequence[Sequence[float]]], width: int, dtype: DTypeLike = np.float64
+) -> np.ndarray:
+    """(N, M, width) from N arrays (any, width), padded with rows of zeros whose class (column 2) is -1.
 
-    A video may have no row at all.
+    A video may have no rows.
     """
     most = max([len(row) for row in rows], default=0)
     packed = np.zeros((len(rows), most, width), dtype=dtype)
@@ -50,12 +54,13 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, tiou: Sequenc
     """Mean over thresholds and classes of the average precision, in percent.
 
     Args:
-        scores: (N, P, 4), labels: (N, G, 3), as this file's head says.
+        scores: (N, P, 4), as described at the top of this file.
+        labels: (N, G, 3), likewise.
         tiou: Thresholds in (0, 1].
 
     Raises:
-        ValueError: on shapes that do not fit, values that are not finite, segments that end before they start, or
-            where no video has a true segment.
+        ValueError: if shapes do not match, values are not finite, a segment ends before it starts, or no video has a
+            true segment.
 
     Source: the evaluation code of ActivityNet; equal to mmaction2's `ActivityNetLocalization` where no two scores are
     equal. Its float32 overlaps are compared without tolerance there.
@@ -64,7 +69,7 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, tiou: Sequenc
 
 
 def average_precisions(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> np.ndarray:
-    """(T, C) average precision, 0 to 1, of each class that has a true segment, in rising order of the class."""
+    """(T, C) average precision, 0 to 1, of each class with a true segment, classes in rising order."""
     return np.stack(
         [_interpolated(one.found, one.scores, len(one.true_video)) for one in _by_class(scores, labels, tiou)], axis=1
     )
@@ -73,14 +78,14 @@ def average_precisions(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[fl
 def resampled_mean_average_precision(
     scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float] = ACTIVITYNET_TIOU
 ) -> Resampled:
-    """A function that gives `mean_average_precision` of each of B resamples of the videos, for a bootstrap.
+    """A function from weights (N, B) to `mean_average_precision` of B resamples of the videos, for a bootstrap.
 
-    Which prediction takes which true segment is settled within a video, so it is settled once for all resamples. A
-    video that is drawn twice counts as two videos whose predictions have equal scores. A class that has no true segment
-    in a resample is left out of it; a resample without any true segment has NaN.
+    Predictions match true segments within a video, so matching is done once for all resamples. A video that is drawn
+    twice counts as two videos whose predictions have equal scores. A class without a true segment in a resample is
+    skipped there; a resample without any true segment gives NaN.
 
-    Precision falls between two hits, so that it is wanted at hits alone; what was predicted up to each is a product of
-    a sparse matrix with the weights.
+    Precision falls between hits, so only its values at hits matter. The number of predictions up to each hit is a
+    product of a sparse matrix with the weights.
     """
     classes = [_reweighted(one, len(labels)) for one in _by_class(scores, labels, tiou)]
 
@@ -97,16 +102,16 @@ def resampled_mean_average_precision(
 
 
 class _OfClass(NamedTuple):
-    """One class: its predictions in falling score, and its true segments."""
+    """One class: its predictions, best first, and its true segments."""
 
-    pred_video: np.ndarray  # (P,) places of videos
+    pred_video: np.ndarray  # (P,) index of the video
     scores: np.ndarray  # (P,)
-    found: np.ndarray  # (T, P) bool: takes a true segment
+    found: np.ndarray  # (T, P) bool, whether the prediction matches a true segment
     true_video: np.ndarray  # (G,)
 
 
 def _by_class(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> list[_OfClass]:
-    """Each class that has a true segment, in rising order of the class."""
+    """Each class with a true segment, classes in rising order."""
     pred_video, pred, true_video, true = _flat(scores, labels)
     keep = np.isin(pred[:, 2], true[:, 2])
     pred_video, pred = pred_video[keep], pred[keep]
@@ -122,13 +127,13 @@ def _by_class(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> 
 
 
 def _reweighted(one: _OfClass, num_videos: int) -> Resampled:
-    """The mean over thresholds of a class's average precision, 0 to 1, under weights; NaN where it has no truth."""
+    """A function from weights to the mean AP of a class over thresholds, 0 to 1; NaN without a true segment."""
     ends = _ends_of_ties(one.scores)
     group = np.searchsorted(ends, np.arange(len(one.scores)))  # (P,) group of equal scores
     hit = np.flatnonzero(one.found.any(axis=0))
     groups, first_of_group = np.unique(group[hit], return_index=True)
     last = ends[groups[-1]] + 1 if len(hit) else 0
-    row = np.searchsorted(groups, group[:last])  # every prediction enters at the next group that holds a hit
+    row = np.searchsorted(groups, group[:last])  # every prediction enters at the next group with a hit
     shape = (len(groups), num_videos)
     entering = csr_array((np.ones(last), (row, one.pred_video[:last])), shape=shape)
     found, hit_video = one.found[:, hit, None], one.pred_video[hit]
@@ -148,14 +153,14 @@ def _reweighted(one: _OfClass, num_videos: int) -> Resampled:
 
 
 def _ends_of_ties(scores: np.ndarray) -> np.ndarray:
-    """Place of the last of each group of equal scores, which are in falling order."""
+    """Index of the last of each group of equal scores; `scores` are in falling order."""
     return np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1) if len(scores) else np.empty(0, dtype=int)
 
 
 def average_recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(100,) recall in percent, averaged over 0.50:0.05:0.95, at 1 to 100 proposals a video on average; no classes.
+    """(100,) recall in percent, mean over tIoU 0.50:0.05:0.95, at 1 to 100 proposals per video on average; no classes.
 
-    The proposals of each video are cut at the same share of its own, best first.
+    Every video keeps the same share of its proposals, best first.
 
     Source: the evaluation code of ActivityNet, as in mmaction2's `average_recall_at_avg_proposals`.
     """
@@ -168,22 +173,22 @@ def recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> float:
 
 
 def recall_area(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the curve of AR over 1 to 100 proposals a video, in percent of what 100 everywhere would give."""
+    """Area under the curve of AR over 1 to 100 proposals per video, as published: at most 99 percent."""
     return float(_area(average_recall(scores, labels)))
 
 
 def resampled_recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> Resampled:
-    """As `resampled_mean_average_precision`, of AR@`number`.
+    """Like `resampled_mean_average_precision`, for AR@`number`.
 
-    Which true segments the best proposals of a video hit is settled once; how many of them count hangs on the number
-    of proposals of all videos that were drawn.
+    Which true segments the best proposals of a video hit is computed once. How many proposals count depends on the
+    number of proposals of all drawn videos.
     """
     hits = _hits(scores, labels)
     return lambda weights: _recalls(hits, weights, (number,))[0]
 
 
 def resampled_recall_area(scores: np.ndarray, labels: np.ndarray) -> Resampled:
-    """As `resampled_recall_at`, of the area under the curve."""
+    """Like `resampled_recall_at`, for the area under the curve."""
     hits = _hits(scores, labels)
     return lambda weights: _area(_recalls(hits, weights, NUMBERS))
 
@@ -193,8 +198,8 @@ class _Hits(NamedTuple):
 
     num_pred: np.ndarray  # (N,)
     num_true: np.ndarray  # (N,)
-    first: np.ndarray  # (N,) place in `found` of none of a video's proposals; one more for each that is taken
-    found: np.ndarray  # (P + N,) true segments that so many of the best proposals hit, mean over thresholds
+    first: np.ndarray  # (N,) index in `found` for no proposal of a video; each proposal that counts adds one
+    found: np.ndarray  # (P + N,) true segments hit by that many best proposals, mean over thresholds
 
 
 def _hits(scores: np.ndarray, labels: np.ndarray) -> _Hits:
@@ -210,14 +215,14 @@ def _hits(scores: np.ndarray, labels: np.ndarray) -> _Hits:
         (start, stop), (begin, end) = (b[video : video + 2] for b in bounds)
         overlaps = temporal_iou(pred[start:stop, None, :2], true[None, begin:end, :2])  # (P, G)
         hit = overlaps >= tiou[:, None, None] - TOLERANCE  # (T, P, G)
-        rank = hit.argmax(axis=1)[hit.any(axis=1)]  # place of the first that hits
+        rank = hit.argmax(axis=1)[hit.any(axis=1)]  # index of the first proposal that hits
         counts = np.bincount(rank, minlength=num_pred[video]).cumsum()
         found[first[video] + 1 : first[video] + 1 + num_pred[video]] = counts / len(tiou)
     return _Hits(num_pred, num_true, first, found)
 
 
 def _recalls(hits: _Hits, weights: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """(numbers, B) average recall in percent at so many proposals a video; NaN where no drawn video has a truth."""
+    """(numbers, B) average recall in percent at these numbers of proposals per video; NaN without a true segment."""
     weights = weights.astype(np.float64)  # (N, B)
     most = MOST_PROPOSALS * weights.sum(axis=0)
     num_pred, num_true = hits.num_pred[:, None], hits.num_true @ weights
@@ -233,12 +238,12 @@ def _recalls(hits: _Hits, weights: np.ndarray, numbers: Sequence[int]) -> np.nda
 
 
 def _area(recalls: np.ndarray) -> np.ndarray:
-    # As published: divided by 100, though the curve begins at 1, so that the most is 99.
+    # As published: divided by 100 although the curve starts at 1, so the maximum is 99.
     return ((recalls[1:] + recalls[:-1]) / 2).sum(axis=0) / 100
 
 
 def temporal_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of segments (..., 2), by broadcasting; 0 where both are empty."""
+    """Intersection over union of segments (..., 2), with broadcasting; 0 if both are empty."""
     together = np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0])
     together = np.maximum(together, 0)
     union = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0]) - together
@@ -246,15 +251,15 @@ def temporal_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two arrays, if they are what this file's head says.
+    """The two arrays, checked to be as described at the top of this file.
 
     Raises:
-        ValueError: with the first row that is not.
+        ValueError: naming the first row that is not.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     fits = scores.ndim == labels.ndim == 3 and (scores.shape[-1], labels.shape[-1]) == (4, 3)
     if not fits or len(scores) != len(labels):
-        raise ValueError(f'segments have shape {scores.shape} and {labels.shape}; wanted (N, P, 4) and (N, G, 3)')
+        raise ValueError(f'segments have shape {scores.shape} and {labels.shape}; need (N, P, 4) and (N, G, 3)')
     for name, rows in (('predicted', scores), ('true', labels)):
         real = rows[..., 2] >= 0
         broken = ~np.isfinite(rows).all(axis=2) | (real & (rows[..., 1] < rows[..., 0]))
@@ -267,8 +272,8 @@ def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     return scores, labels
 
 
-def _flat(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(videos, rows) of predictions and of truth, filling left out."""
+def _flat(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Video indices and rows of the predictions, then of the ground truth, without padding."""
     scores, labels = check_segments(scores, labels)
     pred_video, pred_row = np.nonzero(scores[..., 2] >= 0)
     true_video, true_row = np.nonzero(labels[..., 2] >= 0)
@@ -282,10 +287,12 @@ def _flat(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     )
 
 
-def _matched(pred_video, pred, true_video, true, tiou: np.ndarray) -> np.ndarray:
-    """(T, P) whether each prediction, given in order of falling score within its class, takes a true segment.
+def _matched(
+    pred_video: np.ndarray, pred: np.ndarray, true_video: np.ndarray, true: np.ndarray, tiou: np.ndarray
+) -> np.ndarray:
+    """(T, P) whether each prediction matches a true segment; predictions of a class come best first.
 
-    All videos and classes go forward together: round r settles the r-th best prediction of each (video, class).
+    All videos and classes advance together: round r matches the r-th best prediction of each (video, class).
     """
     found = np.zeros((len(tiou), len(pred)), dtype=bool)
     _, kinds = np.unique(np.concatenate([true[:, 2], pred[:, 2]]), return_inverse=True)
@@ -319,7 +326,7 @@ def _matched(pred_video, pred, true_video, true, tiou: np.ndarray) -> np.ndarray
 
 
 def _rank_within(key: np.ndarray) -> np.ndarray:
-    """How many earlier entries have the same key."""
+    """For each entry, how many earlier entries have the same key."""
     order = np.argsort(key, kind='stable')
     begins = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1]) if len(key) else np.empty(0, dtype=int)
     lengths = np.diff(np.append(begins, len(key)))
@@ -329,7 +336,7 @@ def _rank_within(key: np.ndarray) -> np.ndarray:
 
 
 def _interpolated(found: np.ndarray, scores: np.ndarray, num_true: int) -> np.ndarray:
-    """(T,) area under precision, made to fall, over recall; `found` (T, P) in order of falling score."""
+    """(T,) area under the interpolated precision over recall; `found` (T, P), best prediction first."""
     if found.shape[1] == 0:
         return np.zeros(len(found))
     ends = _ends_of_ties(scores)

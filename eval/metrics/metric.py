@@ -1,9 +1,10 @@
-"""All metrics by name: what each is called, which way is better, how far it can be trusted."""
+"""All metrics by name: label, unit, direction, chance, and what its confidence interval is computed from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,37 +16,44 @@ import eval.metrics.multi_label as multi_label
 import eval.metrics.repetition as repetition
 from eval.metrics.classification import top_k_accuracy, top_k_correct
 from eval.metrics.multi_label import Resampled
-from sigma.errors import did_you_mean
+from sigma.errors import SigmaError, did_you_mean
 
-# Units, and the digits that a table shows of each.
+if TYPE_CHECKING:
+    from eval.metrics.predictions import Predictions
+
+# Unit -> digits that a table shows.
 DIGITS = {'percent': 1, 'ratio': 3, 'classes': 0}
 UNIFORM = 'a uniform guess'
+
+
+def _unknown(num_classes: int, labels: np.ndarray | None = None) -> float | None:
+    return None
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric of one kind of predictions, and how its interval over test videos is computed.
 
-    The interval comes from `per_video` where the score is a mean over videos, else from a bootstrap with
-    `resampled`; a metric with neither has none of its own.
+    If the score is a mean over videos, the interval comes from `per_video`, else from a bootstrap with `resampled`. A
+    metric with neither has no interval over videos.
     """
 
     name: str
-    label: str  # as an axis shows it
-    # action_recognition, multi_label, repetition or localization, as a dataset card has it; or that of a sweep
+    label: str  # as on an axis
+    # action_recognition, multi_label, repetition or localization, as in a dataset card; or the kind of a sweep
     task: str
-    # scores (N, C), labels -> score; localization: scores (N, P, 4) or of a sweep (N, P, 5), labels (N, G, 3)
+    # scores (N, C), labels -> score; localization: scores (N, P, 4), in a sweep (N, P, 5), labels (N, G, 3)
     function: Callable[[np.ndarray, np.ndarray], float]
-    # the same -> (N,) values whose mean is the score (shares: times 100), and whose spread is its error over videos
+    # same input -> (N,) values whose mean is the score (shares: times 100) and whose spread is its error over videos
     per_video: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    # the same -> function from weights (N, B) to the (B,) scores of B resamples of the videos
+    # same input -> a function from weights (N, B) to the (B,) scores of B resamples of the videos
     resampled: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
-    # number of classes, labels (None where no predictions are stored) -> score without looking; None: not known
-    chance: Callable[[int, np.ndarray | None], float | None] = lambda num_classes, labels=None: None
+    # number of classes, labels (None without stored predictions) -> score without looking at videos, or None
+    chance: Callable[[int, np.ndarray | None], float | None] = _unknown
     chance_label: str = UNIFORM
     unit: str = 'percent'
     higher_is_better: bool = True
-    stored: bool = True  # in the records of its task; the others only when asked (tools/rescore.py)
+    stored: bool = True  # in records of its task; others are computed on request (tools/rescore.py)
 
     @property
     def others(self) -> list[str]:
@@ -69,7 +77,7 @@ def _best_constant(num_classes: int, labels: np.ndarray | None = None) -> float 
     return None if labels is None else repetition.best_constant_error(labels)
 
 
-def _error(name: str, label: str, per_video: Callable, **more) -> Metric:
+def _error(name: str, label: str, per_video: Callable[[np.ndarray, np.ndarray], np.ndarray], **more: Any) -> Metric:
     """A mean over videos of an error relative to the true count."""
 
     def mean(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -79,7 +87,7 @@ def _error(name: str, label: str, per_video: Callable, **more) -> Metric:
 
 
 def _mean_ap(name: str, label: str, tiou: tuple[float, ...]) -> Metric:
-    """mAP of localization over thresholds."""
+    """mAP of localization over these thresholds."""
     return Metric(
         name,
         label,
@@ -140,7 +148,7 @@ _ALL = (
         multi_label.mean_average_precision,
         resampled=multi_label.resampled_mean_average_precision,
         chance=_mean_prevalence,
-        chance_label='the mean share of positive videos, as of a random order',
+        chance_label='the mean share of positive videos, which a random order reaches',
     ),
     Metric(
         'num_classes_counted',
@@ -154,7 +162,7 @@ _ALL = (
         'count error',
         repetition.absolute_errors,
         chance=_best_constant,
-        chance_label='the best single count for all videos, chosen on the test counts themselves',
+        chance_label='the best constant count, chosen on the test labels',
     ),
     Metric(
         'count_error_std',
@@ -189,7 +197,7 @@ _ALL = (
 
 
 def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
-    """Metrics of a sweep over corruptions (eval/metrics/corrupted.py), over all of a suite or under another name."""
+    """Metrics of a sweep over corruptions (eval/metrics/corrupted.py)."""
     task = f'robustness{ending}'
     return (
         Metric(
@@ -207,7 +215,7 @@ def _of_corruptions(ending: str = '', words: str = '') -> tuple[Metric, ...]:
     )
 
 
-# Where a corruption cannot run here, the mean over the others is another figure and has another name.
+# If a corruption cannot run here, the mean over the others is another metric, with another name.
 _CORRUPTED = (
     *_of_corruptions(),
     *_of_corruptions('_available', ', of the corruptions that ran'),
@@ -216,7 +224,7 @@ _CORRUPTED = (
 
 
 def _of_damage(name: str, words: str, tiou: tuple[float, ...]) -> tuple[Metric, ...]:
-    """Metrics of a sweep over damaged actions (eval/metrics/corrupted_localization.py)."""
+    """Metrics of a sweep over corrupted actions (eval/metrics/corrupted_localization.py)."""
 
     def over(function: Callable) -> Callable:
         return lambda scores, labels: function(scores, labels, tiou)
@@ -252,18 +260,18 @@ def get_metric(name: str) -> Metric:
     """The metric of that name.
 
     Raises:
-        ValueError: with the nearest name.
+        SigmaError: if there is none (with the nearest name).
     """
     if name not in METRICS:
-        raise ValueError(did_you_mean('metric', name, METRICS))
+        raise SigmaError(did_you_mean('metric', name, METRICS))
     return METRICS[name]
 
 
 def other_metrics(primary: str) -> list[str]:
-    """Further metrics that a record stores beside its primary one; raises as `get_metric`."""
+    """Further metrics that a record stores beside its primary one; raises like `get_metric`."""
     return get_metric(primary).others
 
 
-def score_predictions(predictions, metric: str) -> float:
-    """Score of stored predictions (`scores`, `label`) under a metric of `METRICS`."""
+def score_predictions(predictions: Predictions, metric: str) -> float:
+    """Score of stored predictions under a metric; raises like `get_metric`, and ValueError if there is no score."""
     return get_metric(metric).function(predictions.scores, predictions.label)

@@ -8,39 +8,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.metrics.classification import refuse_infinite
 
-# weights (N, B), how often each resample holds each video -> (B,) scores
+# weights (N, B): how often each resample contains each video -> (B,) scores
 Resampled = Callable[[np.ndarray], np.ndarray]
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Area under the precision-recall steps of one class, from 0 to 1.
 
-    Sum over distinct scores s, from the highest, of (recall at s - recall before) x precision at s: videos of
-    equal score enter together, so their order decides nothing. Equal to scikit-learn's
-    `average_precision_score`.
+    The sum over distinct scores s, from the highest, of (recall at s - recall before) x precision at s. Videos with
+    equal scores enter together, so their order does not matter. Equal to scikit-learn's `average_precision_score`.
 
     Args:
-        scores: (N,).
+        scores: (N,), higher is more likely.
         positive: (N,) bool, at least one true.
     """
     return float(_average_precisions(scores, positive)(np.ones((len(scores), 1)))[0])
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the average precision over classes that have a positive video, in percent.
+    """Mean of the average precision over classes with a positive video, in percent.
 
-    The others have no average precision and are skipped; `num_classes_counted` says how many are left.
+    The other classes have no average precision and are skipped; `num_classes_counted` says how many count.
 
     Args:
         scores: (N, C), higher is more likely; only the order within a class matters.
         labels: (N, C) bool.
 
     Raises:
-        ValueError: on scores that are not finite, labels that are not bool, shapes that do not fit, or if no
-            class has a positive.
+        ValueError: if scores are not finite, labels are not bool, shapes do not match, or no class has a positive.
 
     Source: SEVERE (ECCV 2022), its Charades evaluation.
     """
@@ -49,15 +48,15 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def num_classes_counted(scores: np.ndarray, labels: np.ndarray) -> int:
-    """Classes with at least one positive video: those that `mean_average_precision` is a mean over."""
+    """Number of classes with a positive video, over which `mean_average_precision` is a mean."""
     return len(_counted(_checked(scores, labels)[1]))
 
 
 def resampled_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled:
-    """A function that gives the score of each of B resamples of the videos, for a bootstrap.
+    """A function from weights (N, B) to the scores of B resamples of the videos, for a bootstrap.
 
-    A class that has no positive in a resample is skipped in it. Copies of a video tie with each other, so a
-    resample scores a little higher than fresh videos would (`eval.report.statistics.bootstrap_interval` centres).
+    A class without a positive in a resample is skipped there. Copies of a video tie with each other, so a resample
+    scores a little higher than new videos would (`eval.report.statistics.bootstrap_interval` corrects for that).
     """
     scores, labels = _checked(scores, labels)
     classes = [_average_precisions(scores[:, c], labels[:, c]) for c in _counted(labels)]
@@ -71,25 +70,25 @@ def resampled_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> 
 
 
 def mean_prevalence(labels: np.ndarray) -> float:
-    """What a random order reaches on many videos: the mean share of positives over counted classes, in percent."""
+    """Mean share of positives over the classes that count, in percent; a random order reaches it on many videos."""
     share = np.asarray(labels, dtype=bool).mean(axis=0)
     return 100 * float(share[share > 0].mean())
 
 
 def _average_precisions(scores: np.ndarray, positive: np.ndarray) -> Resampled:
-    """Sorts once; the function it returns gives the average precision under weights (N, B)."""
+    """A function from weights (N, B) to the average precision of one class; sorts only once."""
     order = np.argsort(-scores, kind='stable')
     scores, positive = scores[order], positive[order]
-    group = np.concatenate([[0], np.cumsum(scores[1:] != scores[:-1])])  # (N,) videos of equal score
-    ends = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)  # last place of each group
+    group = np.concatenate([[0], np.cumsum(scores[1:] != scores[:-1])])  # (N,) group of videos with equal scores
+    ends = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)  # last position of each group
     where = np.flatnonzero(positive)
-    # Recall rises only at groups that hold a positive, so precision is wanted there alone.
+    # Recall rises only at groups with a positive, so only their precision matters.
     groups, first_of_group = np.unique(group[where], return_index=True)
     ends = ends[groups]
     starts = np.concatenate([[0], ends[:-1] + 1])
 
     def precision(weights: np.ndarray) -> np.ndarray:
-        found = np.add.reduceat(weights[order[where]], first_of_group, axis=0)  # (G, B) positives of a group
+        found = np.add.reduceat(weights[order[where]], first_of_group, axis=0)  # (G, B) positives per group
         taken = np.add.reduceat(weights[order[: ends[-1] + 1]], starts, axis=0).cumsum(axis=0)  # videos so far
         share = np.divide(found.cumsum(axis=0), taken, out=np.zeros(taken.shape), where=taken > 0)
         return (found * share).sum(axis=0) / found.sum(axis=0)
@@ -104,13 +103,13 @@ def _counted(labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _checked(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape:
-        raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; wanted (N, C) and (N, C)')
+        raise ValueError(f'scores have shape {scores.shape} and labels {labels.shape}; need (N, C) and (N, C)')
     if len(labels) == 0:
         raise ValueError('no video was scored, so there is no average precision')
     if labels.dtype.kind != 'b':
-        raise ValueError(f'labels are {labels.dtype}, wanted bool: whether each class is in the video')
+        raise ValueError(f'labels are {labels.dtype}, need bool: whether each class is in the video')
     refuse_infinite(scores)
     return scores, labels

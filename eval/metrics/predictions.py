@@ -1,54 +1,56 @@
-"""The file of per-video predictions beside a record: write, read, and check against the record.
+"""The file of per-video predictions beside a record: write it, read it, check it against the record.
 
 Shape letters: N videos, C classes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.metrics.classification import refuse_infinite
 from eval.metrics.localization import check_segments
 from eval.metrics.metric import METRICS, get_metric, score_predictions
 from eval.records import Record, RecordError, predictions_path
-from sigma.files import sha256_file, write_atomic
+from sigma.files import write_atomic
 
-# A score computed again may differ from the stored one by the last digits of its floats.
-RESCORE_TOLERANCE = 1e-3  # percent; of another unit a hundredth
+# A recomputed score may differ from the stored one in its last digits.
+RESCORE_TOLERANCE = 1e-3  # percent; a hundredth of that in other units
 
 
 class Predictions(NamedTuple):
-    """What an encoder said of each video of a list."""
+    """What an encoder predicted for each video of a list."""
 
     video: np.ndarray  # (N,) str, each once
-    # the truth: (N,) int64 classes or counts, (N, C) bool of several classes at once, or (N, G, 3) float64 segments
+    # ground truth: (N,) int64 classes or counts, (N, C) bool for several classes at once, or (N, G, 3) float64 segments
     label: np.ndarray
-    # (N, C) float32, higher is more likely, any scale; (N, 1) predicted counts; or (N, P, 4) predicted segments, in a
-    # sweep (N, P, 5) with their column
+    # (N, C) float32, higher is more likely, on any scale; (N, 1) predicted counts; or (N, P, 4) predicted segments, in
+    # a sweep (N, P, 5) with their column
     scores: np.ndarray
 
 
 def rescore_tolerance(metric: str) -> float:
-    """How far a recomputed score may lie from the stored one."""
+    """How much a recomputed score may differ from the stored one, in its unit."""
     return RESCORE_TOLERANCE if get_metric(metric).unit == 'percent' else RESCORE_TOLERANCE / 100
 
 
-def write_predictions(path: str | Path, video, label, scores) -> Path:
-    """Writes predictions as .npz, whole or not at all; the same predictions give the same bytes.
+def write_predictions(path: str | Path, video: ArrayLike, label: ArrayLike, scores: ArrayLike) -> Path:
+    """Writes predictions as .npz, whole or not at all. The same predictions give the same bytes.
 
     Args:
         path: `eval.records.predictions_path` of the record.
         video: (N,) names, each once.
-        label: (N,) true classes or counts, or (N, C) bool.
-        scores: (N, C), finite; (N, 1) predicted counts.
+        label: As in `Predictions`.
+        scores: As in `Predictions`; finite.
 
     Raises:
-        ValueError: if they do not fit each other, or would not give a score.
+        ValueError: if they do not match, or would give no score.
     """
     predictions = _predictions(np.asarray(video, dtype=np.str_), np.asarray(label), np.asarray(scores))
     buffer = io.BytesIO()
@@ -57,33 +59,38 @@ def write_predictions(path: str | Path, video, label, scores) -> Path:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Reads what `write_predictions` wrote; nothing pickled is opened.
+    """Reads what `write_predictions` wrote, without pickle.
 
     Raises:
-        ValueError: if the file is damaged or holds something else; names it.
-        OSError: if it is absent.
+        ValueError: if the file is damaged or holds something else; names the file.
+        OSError: if it does not exist.
     """
+    return _parse(Path(path).read_bytes(), path)
+
+
+def _parse(data: bytes, path: str | Path) -> Predictions:
+    """Predictions in the bytes of the file at `path`; raises as `read_predictions`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _predictions(*(arrays[key] for key in Predictions._fields))
     except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path}: no predictions to be read: {error}') from error
 
 
 def load_predictions(record: Record) -> Predictions | None:
-    """Predictions stored beside a record, sorted by video; None where there are none.
+    """Predictions stored beside a record, sorted by video; None if there are none.
 
     Raises:
-        RecordError: if they do not read, are not those of this record, or give another score than it holds.
+        RecordError: if they cannot be read, are not those of this record, or give another score than the record.
     """
     if record.path is None or not (path := predictions_path(record.path)).exists():
         return None
-    stored = record.predictions_sha256
-    if stored is not None and stored != sha256_file(path):
+    data = path.read_bytes()
+    if record.predictions_sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise RecordError(f'{path}: not the predictions that its record was written with; run the cell again')
     metric, value = record.score['metric'], record.score['value']
     try:
-        predictions = read_predictions(path)
+        predictions = _parse(data, path)
         score = score_predictions(predictions, metric) if metric in METRICS else value
     except ValueError as error:
         raise RecordError(str(error)) from error
@@ -99,16 +106,16 @@ def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Pr
         _check_names(video, len(label))
         return Predictions(video, label.astype(np.float64), scores.astype(np.float32))
     if scores.ndim != 2 or len(scores) == 0 or len(label) != len(scores):
-        raise ValueError(f'scores have shape {scores.shape} and labels {label.shape}; wanted one row a video')
+        raise ValueError(f'scores have shape {scores.shape} and labels {label.shape}; need one row per video')
     refuse_infinite(scores)
     several = label.dtype.kind == 'b'
     if label.shape != (scores.shape if several else scores.shape[:1]) or not (several or label.dtype.kind in 'iu'):
         raise ValueError(
-            f'labels are {label.dtype} of shape {label.shape} for scores of shape {scores.shape}; wanted whole numbers '
+            f'labels are {label.dtype} of shape {label.shape} for scores of shape {scores.shape}; need whole numbers '
             'of shape (N,), or bool of the shape of the scores'
         )
     if not several:
-        # Of a single column it cannot be told whether it holds counts, which are bounded by nothing.
+        # A single column may hold counts, which have no upper bound.
         outside = (label < 0) | ((label >= scores.shape[1]) & (scores.shape[1] > 1))
         if outside.any():
             row = int(outside.argmax())
@@ -122,4 +129,4 @@ def _check_names(video: np.ndarray, num_labels: int) -> None:
         raise ValueError(f'{num_labels} labels, but video names are {video.dtype} of shape {video.shape}')
     names, counts = np.unique(video, return_counts=True)
     if len(names) < len(video):
-        raise ValueError(f'{names[counts.argmax()]} is there {counts.max()} times; each video is scored once')
+        raise ValueError(f'{names[counts.argmax()]} is there {counts.max()} times; each video must be there once')

@@ -15,15 +15,15 @@ def footnotes(table: Table) -> list[str]:
     chance = chance_note(table)
     notes = [f'{_units(table)}, {how}' + (f'; chance: {chance}' if chance else '')]
     if lost := lost_predictions(table):
-        notes.append(f'predictions are no longer beside the record, so that intervals are coarser: {"; ".join(lost)}')
+        notes.append(f'intervals are less precise where predictions are missing beside the record: {"; ".join(lost)}')
     if any(len(cell.records) == 1 and not cell.published for cell in cells):
-        notes.append('n=1: the interval speaks of the test videos alone, not of other seeds')
+        notes.append('n=1: the interval covers the choice of test videos, not the choice of seed')
     if incomplete := partial_notes(table, left_out=False):
-        notes.append(f'{INCOMPLETE} videos were left unscored: ' + '; '.join(incomplete))
+        notes.append(f'{INCOMPLETE} not all videos were scored: ' + '; '.join(incomplete))
     if left_out := partial_notes(table, left_out=True):
         notes.append(
-            f'{LEFT_OUT} under {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so that it is left out of '
-            f'means, best and verdicts (--allow-partial takes it in): {"; ".join(left_out)}'
+            f'{LEFT_OUT} fewer than {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so the score counts in no '
+            f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
     return notes + summary_notes(table) + published_notes(table)
 
@@ -52,7 +52,7 @@ def chance_note(table: Table) -> str:
 
 
 def partial_notes(table: Table, left_out: bool) -> list[str]:
-    """For each cell with unscored videos, how many: 'a in finetune / toy 1 of 200 (seed 0)'.
+    """For each cell with unscored videos, how many: 'a in finetune / toy lacks 1 of 200 (seed 0)'.
 
     Args:
         table: The table.
@@ -68,8 +68,7 @@ def partial_notes(table: Table, left_out: bool) -> list[str]:
             if each:
                 first = lacking[0].dataset['unscored'][0]
                 why = f', first {first["video"]}: {first["reason"]}' if left_out else ''
-                unscored = ' unscored' if left_out else ''
-                notes.append(f'{row} in {column.name} {", ".join(each)}{unscored}{why}')
+                notes.append(f'{row} in {column.name} lacks {", ".join(each)}{why}')
     return notes
 
 
@@ -88,15 +87,15 @@ def summary_notes(table: Table) -> list[str]:
     notes = []
     for mean in (column for column in table.columns if column.is_summary):
         notes.append(
-            f'{mean.name}: percent, an error as 100 (1 - error); its interval takes the errors of the columns for '
-            'independent'
+            f'{mean.name}: mean of percentages, where an error counts as 100 (1 - error); its interval treats the '
+            'errors of the columns as independent'
         )
         by_lack: dict[tuple[str, ...], list[str]] = {}
         for row, names in mean.lacks.items():
             by_lack.setdefault(tuple(names), []).append(row)
         for missing, rows in by_lack.items():
             which = ', '.join(rows[:3]) + (f' and {len(rows) - 3} more' if len(rows) > 3 else '')
-            notes.append(f'no {mean.name} without {"; ".join(missing)}: {which}')
+            notes.append(f'no {mean.name} for {which}: missing {"; ".join(missing)}')
     return notes
 
 

@@ -62,11 +62,12 @@ SUMMARIES = Summaries()
 
 
 def get_summary(name: str) -> Summary:
-    """The summary of that name.
+    """The summary of that suite.
 
     Raises:
         RecordError: if there is none (with the nearest name).
     """
-    if name not in SUMMARIES:
+    found = SUMMARIES.get(name)
+    if found is None:
         raise RecordError(did_you_mean('summary', name, SUMMARIES))
-    return SUMMARIES[name]
+    return found

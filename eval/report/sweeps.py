@@ -43,8 +43,8 @@ class Sweep:
     @property
     def mean_name(self) -> str:
         """What the mean over cells is called."""
-        mean = 'mPC' if self.correct is not None else f'mean damaged {self.score_name}'
-        return f'{mean} of those that ran' if self.partial else mean
+        mean = 'mPC' if self.correct is not None else f'mean corrupted {self.score_name}'
+        return f'{mean}{_of_part(self)}'
 
     def accuracy(self, row: str) -> dict[str, float]:
         """Column -> score in percent, mean over seeds."""
@@ -132,8 +132,10 @@ def _sweep(table: Table, column: Column) -> Sweep:
     for cell in cells.values():
         for record in cell.records:
             if record.identity['config']['columns'] != config['columns']:
-                raise RecordError(f'{record.path}: has other columns than the records beside it; draw them apart')
-    notes = [f'{name} could not run here and is in no mean: {why}' for name, why in config['unavailable'].items()]
+                raise RecordError(
+                    f'{record.path} has other corruptions or severities than the others here; show it separately'
+                )
+    notes = [f'{name} could not run here, so no mean includes it: {why}' for name, why in config['unavailable'].items()]
     for row, cell in cells.items():
         told = dict.fromkeys(note for record in cell.records for note in record.notes if note.startswith(TRAINED_WITH))
         notes += [f'{row}: {note}' for note in told]
@@ -157,7 +159,7 @@ def _of_videos(cells: dict[str, TableCell], predictions_of: Callable[[Record], P
     for row, cell in cells.items():
         for record in cell.records:
             if (predictions := predictions_of(record)) is None:
-                raise RecordError(f'{record.path}: its predictions are not beside it; run the cell again')
+                raise RecordError(f'{record.path}: its predictions are missing; run the cell again')
             stored.setdefault(row, []).append(predictions)
     everywhere = sorted(set.intersection(*(set(p.video.tolist()) for seeds in stored.values() for p in seeds)))
     correct = {
@@ -187,14 +189,13 @@ def report(table: Table, baseline: str = BASELINE) -> str:
 
 def _text(sweep: Sweep, baseline: str) -> str:
     lines = [f'{sweep.name}: {sweep.score_name} in percent, {sweep.num_videos} videos', align(_grid(sweep))]
-    severities = ' '.join(map(str, sweep.severities))
-    besides = f': severities {severities}; below them, in no mean'
     if sweep.correct is None:
-        besides = '; below each, by severity'
-    lines.append(
-        f'corruptions: mean over severities (rank){besides}: {sweep.score_name} (difference to clean); rPC and '
-        'gamma-r divide by the clean score, so a weak encoder scores high there'
-    )
+        lines.append('corruptions: mean over severities (rank); below each, its severities (difference from clean)')
+    else:
+        severities = ' '.join(map(str, sweep.severities))
+        lines.append(f'corruptions: mean over severities (rank): {sweep.score_name} at severities {severities}')
+        lines.append(f'rows below the corruptions are in no mean: {sweep.score_name} (difference from clean)')
+    lines.append('note: rPC and gamma-r divide by the clean score, so a weak encoder scores high on them')
     return '\n'.join([*lines, *sweep.notes, *_comparisons(sweep, baseline)])
 
 
@@ -231,7 +232,7 @@ def _grid(sweep: Sweep) -> list[list[str]]:
 
 def _of_part(sweep: Sweep) -> str:
     """Ending of the names of means when some corruptions could not run."""
-    return ' of those that ran' if sweep.partial else ''
+    return ' of corruptions that ran' if sweep.partial else ''
 
 
 def _comparisons(sweep: Sweep, baseline: str) -> list[str]:
@@ -246,4 +247,7 @@ def _comparisons(sweep: Sweep, baseline: str) -> list[str]:
                 f'{row} - {baseline}, {corruption or "mPC" + _of_part(sweep)}: {found.difference:+.1f} '
                 f'[{found.low:.1f}, {found.high:.1f}]'
             )
-    return [*lines, 'differences: points, 95 %, paired bootstrap over videos, not corrected for their number']
+    return [
+        *lines,
+        'differences: in points, 95 % intervals by a paired bootstrap over videos, not corrected for multiple tests',
+    ]

@@ -49,8 +49,8 @@ def comparison(table: Table, baseline: str | None) -> list[str]:
     if name in rows:
         return [found.sentence for found in verdicts(table, name)]
     if recipes := [row for row in rows if row.startswith(f'{name} [')]:
-        return [f'nothing is compared: no row is {name} alone; --baseline takes one of: {", ".join(recipes)}']
-    return [f'nothing is compared: no row is {name}; the rows are: {", ".join(rows)}'] if baseline else []
+        return [f'nothing is compared: {name} has one row per recipe; --baseline takes one of: {", ".join(recipes)}']
+    return [f'nothing is compared: no row is called {name}; the rows are: {", ".join(rows)}'] if baseline else []
 
 
 def _difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | None:
@@ -73,7 +73,7 @@ def _difference(table: Table, column: Column, cell: TableCell, base: TableCell |
         keep.reverse()
     same_seeds = [r.seed for r in cell.records] == [r.seed for r in base.records]
     if gives_shares(metric):
-        return paired_difference(*(shares(side, metric) for side in keep), paired_seeds=same_seeds)
+        return paired_difference(shares(keep[0], metric), shares(keep[1], metric), paired_seeds=same_seeds)
     ours, theirs = (scorers(side, metric) for side in keep)
     return bootstrap_difference(ours, theirs, len(common), paired_seeds=same_seeds)
 
@@ -82,18 +82,18 @@ def _sentence(column: Column, row: str, baseline: str, difference: Difference | 
     if difference is None:
         names = (name for name in (row, baseline) if name in column.cells and column.cells[name].left_out)
         if left_out := ' and '.join(names):
-            return f'{column.name}: {row} against {baseline} is left out, since {left_out} scored too few videos'
-        return f'{column.name}: {row} and {baseline} lack stored predictions of the same videos to compare'
+            return f'{column.name}: {row} is not compared with {baseline}, because {left_out} scored too few videos'
+        return f'{column.name}: {row} is not compared with {baseline}, for lack of predictions for the same videos'
     value, low, high = difference.difference, difference.low, difference.high
     weights = 'random weights' if baseline == BASELINE else baseline
-    note = ' (with a single seed the spread of seeds is unknown)' if 'one seed' in difference.how else ''
+    note = ' (one seed only, so the spread over seeds is unknown)' if 'one seed' in difference.how else ''
     points = 'points' if column.unit == 'percent' else f'in {column.metric_label}'
     if low > 0:
         said = f'{row} beat {baseline} by {column.text(value)} {points} [{column.text(low)}, {column.text(high)}]'
     elif high < 0:
         ends = f'[{column.text(-high)}, {column.text(-low)}]'
-        said = f'{row} fell below {baseline} by {column.text(-value)} {points} {ends}'
+        said = f'{row} is worse than {baseline} by {column.text(-value)} {points} {ends}'
     else:
         ends = f'[{column.text(low)}, {column.text(high)}]'
-        said = f'{row} is no better than {weights}: {column.text(value, "+")} {ends}'
+        said = f'{row} shows no clear difference from {weights}: {column.text(value, "+")} {points} {ends}'
     return f'{column.name}: {said}{note}'

@@ -148,3 +148,25 @@ def test_bad_input_from_the_shell_has_no_traceback(tmp_path):
     assert done.stderr.endswith(
         f'plot: {tmp_path}/nowhere: no such folder; give a work directory of eval/run_severe.py\n'
     )
+
+
+def test_a_new_figure_is_one_file(tmp_path, capsys, monkeypatch):
+    from eval.report import figures
+
+    name = 'row_count_of_a_test'
+    (tmp_path / f'{name}.py').write_text(
+        'from matplotlib.figure import Figure\n'
+        'def draw(table):\n'
+        '    """How many rows there are."""\n'
+        '    figure = Figure()\n'
+        '    figure.subplots().set_title(", ".join(table.rows))\n'
+        '    return figure\n'
+    )
+    monkeypatch.setattr(figures, '__path__', [*figures.__path__, str(tmp_path)])
+    out = tmp_path / 'drawn.svg'
+    try:
+        assert run(capsys, '--records', COMMITTED, '--figure', name, '--out', out) == (0, '')
+    finally:
+        sys.modules.pop(f'{figures.__name__}.{name}', None)
+    assert 'random, sigma_mlp_toy, videomae_toy' in out.read_text()  # matplotlib writes text as a comment, too
+    assert run(capsys, '--records', COMMITTED, '--figure', name[:-1], '--out', out)[0] == 2

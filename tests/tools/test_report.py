@@ -84,7 +84,7 @@ def test_a_baseline_of_two_recipes_is_asked_for_by_its_row(tmp_path, capsys):
     arguments = ('--records', tmp_path / 'flat', tmp_path / 'vit', '--out', tmp_path / 'r.html')
     done = call_main(report.main, capsys, *arguments)
     assert done.returncode == 0, done.stderr
-    assert '--baseline takes one of: random [flat], random [vit].' in (tmp_path / 'r.html').read_text()
+    assert '--baseline takes one of: random [flat], random [vit]' in (tmp_path / 'r.html').read_text()
     assert call_main(report.main, capsys, *arguments, '--baseline', 'random [vit]').returncode == 0
     assert 'Against random [vit]' in (tmp_path / 'r.html').read_text()
 

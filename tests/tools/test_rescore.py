@@ -140,7 +140,7 @@ def test_write_leaves_records_alone(tmp_path, capsys):
     assert {path for path in tmp_path.rglob('*.*') if path.is_file()} == set(before)  # nothing without --write
     status, lines, _ = rescore(capsys, tmp_path, '--write', '--metric', 'mean_class')
     assert status == 0
-    assert lines[-1] == f'{tmp_path}/rescored.csv: 9 lines; records are as they were'
+    assert lines[-1] == f'{tmp_path}/rescored.csv: 9 lines; records are unchanged'
     with open(tmp_path / 'rescored.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {
@@ -164,7 +164,7 @@ def test_write_leaves_records_alone(tmp_path, capsys):
         ([COMMITTED, '--metric', 'top_1'], "Unknown metric 'top_1'. Did you mean 'top1'"),
         (
             [COMMITTED, '--metric', 'count_error'],
-            'no record has the repetition labels that count_error is computed from',
+            'no record has the repetition labels that count_error needs',
         ),
     ],
 )

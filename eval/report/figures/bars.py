@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,11 +21,11 @@ from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours
 from eval.report.notes import chance_note, partial_notes, published_notes, summary_notes
 from eval.report.table import INCOMPLETE, LEFT_OUT, Column, Table, TableCell
 
-# Sizes in inches; the x axis is in inches too, so that what fits is known before it is drawn.
-MIN_SLOT, MAX_SLOT = 0.30, 0.46  # a bar with its value above it
+# Sizes in inches. The x axis is in inches too, so we know what fits before drawing.
+MIN_SLOT, MAX_SLOT = 0.30, 0.46  # width of a bar with its value above it
 GAP = 0.28  # between groups
-CHARACTER = 0.053  # width of a letter of the notes
-MARGIN = 0.62  # what the y axis takes
+CHARACTER = 0.053  # width of a letter in the notes
+MARGIN = 0.62  # width of the y axis
 AXES_HEIGHT = 2.0
 INK = '#222222'
 
@@ -32,10 +33,10 @@ INK = '#222222'
 def draw(table: Table) -> Figure:
     """How each encoder scores in each protocol and dataset: mean, 95 % interval, single seeds, and chance.
 
-    A group is a column of the results table, a bar an encoder. Whiskers cover the seeds and the choice of
-    test videos (eval.report.statistics.interval). A star marks a bar whose runs did not score all videos; a note below
-    says how many. A pale bar with an exclamation mark scored so few that it counts in no mean. Metrics of other
-    units than percent stand on lines of their own, with their own scale.
+    Each group is a column of the results table, each bar an encoder. Whiskers cover seeds and the choice of test videos
+    (eval.report.statistics.interval). A star marks a bar whose runs did not score all videos; a note below says how
+    many. A pale bar with an exclamation mark scored too few videos to count in a mean. Metrics in other units than
+    percent are on separate lines, with their own scale.
     """
     names = table.rows
     groups_per_line, pitch, slot = _fit(table, len(names))
@@ -72,7 +73,7 @@ def _fit(table: Table, num_rows: int) -> tuple[int, float, float]:
     room = PAPER_WIDTH_INCHES - MARGIN
     slot = min(MIN_SLOT, (room - GAP) / num_rows)
     pitch = max(num_rows * slot + GAP, label + 0.1)
-    # As even as it goes: 4 and 4 rather than 7 and 1.
+    # Lines as even as possible: 4 and 4 rather than 7 and 1.
     num_lines = math.ceil(len(table.columns) / max(1, int(room / pitch)))
     per_line = math.ceil(len(table.columns) / num_lines)
     pitch = min(room / per_line, max(num_rows * MAX_SLOT + GAP, label + 0.1))
@@ -126,7 +127,7 @@ def _draw_bar(axes: Axes, column: Column, cell: TableCell, look: tuple[str, str]
         top = high
     scores = cell.scores
     if len(scores) > 1:
-        # Beside the whisker, left and right in turn, and farther out.
+        # Circles beside the whisker: left, right, and further out.
         out = [0.16 + 0.2 * (i // 2) / max(1, (len(scores) - 1) // 2) for i in range(len(scores))]
         side = [x + slot * reach * (-1 if i % 2 == 0 else 1) for i, reach in enumerate(out)]
         axes.plot(
@@ -162,7 +163,7 @@ def _dress(axes: Axes, alike: Sequence[Column]) -> None:
     top = max(1.1 * highest, 1 if percent else 0.01)
     axes.set_ylim(0, top)
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, highest)
-    # Room for the values above the bars, without a tick that no accuracy can reach.
+    # Room for the values above the bars, without a tick above 100 %.
     axes.set_yticks([tick for tick in ticks if tick <= (100 if percent and highest <= 100 else top)])
     axes.grid(axis='y', color='#DDDDDD', linewidth=0.5)
     metrics = {column.metric_label for column in alike if not column.is_summary}
@@ -175,7 +176,7 @@ def _known(value: float) -> list[float]:
 
 
 def _tick_label(column: Column, table: Table) -> str:
-    """What a group is, on as many lines in every group."""
+    """Name of a group; every group has the same number of lines."""
     text = [column.protocol.replace('_', ' '), column.dataset]
     if any(other.subset for other in table.columns):
         text.append('' if column.is_summary else (column.subset or 'all clips').replace('_', ' '))
@@ -193,8 +194,9 @@ def _range(values: Sequence[int]) -> str:
 
 
 def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: float) -> int:
-    """Draws the legend above all axes; returns its number of lines."""
-    handles, labels = [], []
+    """Draws the legend above the axes; returns its number of lines."""
+    handles: list[Artist] = []
+    labels = []
     same = len(set(_num_seeds(table))) <= 1
     for name in names:
         colour, hatch = look[name]
@@ -208,7 +210,7 @@ def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: f
     per_line = len(labels)
     while per_line > 1 and sum(max(map(_entry_width, labels[i::per_line])) for i in range(per_line)) > width - 0.1:
         per_line -= 1
-    # Matplotlib fills column by column; this makes it read line by line.
+    # Matplotlib fills the legend by column; this order reads line by line.
     order = [i for first in range(per_line) for i in range(first, len(labels), per_line)]
     figure.legend(
         [handles[i] for i in order],
@@ -223,11 +225,11 @@ def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: f
 
 
 def _entry_width(label: str) -> float:
-    return _width(label) + 0.38  # its patch and the space around
+    return _width(label) + 0.38  # with its patch and the space around it
 
 
 def _num_seeds(table: Table) -> list[int]:
-    """Seeds of each bar that was measured here."""
+    """Number of seeds of each bar, without published ones."""
     return [len(cell.records) for cell in table.cells if not cell.published]
 
 
@@ -238,12 +240,12 @@ def _notes(table: Table, num_characters: int) -> list[str]:
         notes.append(f'Bars: mean over {num} seeds, each a circle. Whiskers: 95 % interval over seeds and test videos.')
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
-        notes.append(f'{which}: 95 % interval over test videos alone.')
+        notes.append(f'{which}: 95 % interval over test videos only.')
     if (chance := chance_note(table)) not in ('', UNIFORM):
         notes.append(f'Chance: {chance}.')
     for left_out, said in [
-        (False, f'{INCOMPLETE} Videos left unscored'),
-        (True, f'{LEFT_OUT} Too few videos scored, in no mean'),
+        (False, f'{INCOMPLETE} Not all videos scored'),
+        (True, f'{LEFT_OUT} Too few videos scored to count in a mean'),
     ]:
         if partial := partial_notes(table, left_out):
             more = [f'and {len(partial) - 4} more bars'] if len(partial) > 4 else []

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, Corruption, suite_corruptions, to_working_size
 from eval.report.figures import PAPER_WIDTH_INCHES, FigureError, style
 
-MOST_FRAMES = 32  # of its beginning: neighbours matter to some corruptions
+MOST_FRAMES = 32  # from the start of the video; some corruptions need neighbouring frames
 
 
 def draw(video: str | Path, suite: str | None = None, short_side: int = WORKING_SHORT_SIDE) -> Figure:
-    """What each corruption does to a video: a row a corruption, a column a severity, the clean frame first.
+    """What each corruption does to a video: one row per corruption, one column per severity, the clean frame first.
 
-    Shown is the middle one of the first 32 frames, at the working size. Corruptions of order show where the frames
-    of the corrupted video come from instead: the frame of the source (up) against time (right); a video that is
-    shorter ends earlier.
+    It shows the middle one of the first 32 frames, at the working size. For corruptions of the frame order it plots
+    where each frame comes from instead: frame of the source (up) against time (right). A shorter video ends earlier.
 
     Args:
-        video: Any video that PyAV reads.
-        suite: A published suite with its levels; by default all corruptions at this project's own.
+        video: Any video that PyAV can read.
+        suite: A published suite at its own severities; by default all corruptions at the severities of this project.
         short_side: Working size in pixels.
 
     Raises:
-        FigureError: if the video is absent or cannot be read.
-        ValueError: on an unknown suite, with the nearest name.
+        FigureError: if the video is missing or cannot be read.
+        ValueError: if the suite is unknown (with the nearest name).
     """
     shown = suite_corruptions(suite) if suite else [c for c in CORRUPTIONS.values() if c.acts_on != 'clip']
     frames, fps = _read(Path(video))
@@ -51,7 +53,9 @@ def _levels(corruption: Corruption, suite: str | None) -> tuple:
     return corruption.suites[suite] if suite else corruption.levels
 
 
-def _draw_line(corruption: Corruption, line, frames: np.ndarray, fps: float, name: str, suite: str | None) -> None:
+def _draw_line(
+    corruption: Corruption, line: Sequence[Axes], frames: np.ndarray, fps: float, name: str, suite: str | None
+) -> None:
     middle, reason = len(frames) // 2, corruption.unavailable()
     for axes in line:
         axes.set_xticks([])
@@ -67,7 +71,7 @@ def _draw_line(corruption: Corruption, line, frames: np.ndarray, fps: float, nam
             axes.text(0.5, 0.5, 'not here', ha='center', va='center', fontsize=5, transform=axes.transAxes)
         elif corruption.acts_on == 'order':
             order = corruption.order(len(frames), severity, name, suite=suite, fps=fps)
-            dots = '.' if len(order) == 1 else ''  # a line of one frame shows nothing
+            dots = '.' if len(order) == 1 else ''  # a line through one point would be invisible
             axes.plot(order, color='#0072B2', linewidth=0.6, marker=dots, markersize=2)
             axes.set_xlim(-1, len(frames))
             axes.set_ylim(-1, len(frames))
@@ -79,7 +83,7 @@ def _draw_line(corruption: Corruption, line, frames: np.ndarray, fps: float, nam
 
 
 def _read(video: Path) -> tuple[np.ndarray, float]:
-    """First frames (n, H, W, 3) uint8 RGB, and frames a second.
+    """First frames (n, H, W, 3) uint8 RGB, and frames per second.
 
     Raises:
         FigureError: naming the file and the reason.
@@ -87,15 +91,14 @@ def _read(video: Path) -> tuple[np.ndarray, float]:
     import av
 
     if not video.is_file():
-        raise FigureError(f'{video} is not there; give a video with --video')
+        raise FigureError(f'{video} does not exist; give a video with --video')
     try:
         with av.open(str(video)) as container:
             stream = container.streams.best('video')
             if stream is None:
                 raise FigureError(f'{video} has no video stream')
-            frames = [
-                frame.to_ndarray(format='rgb24') for _, frame in zip(range(MOST_FRAMES), container.decode(stream))
-            ]
+            decoded = itertools.islice(container.decode(stream), MOST_FRAMES)
+            frames = [frame.to_ndarray(format='rgb24') for frame in decoded if isinstance(frame, av.VideoFrame)]
             fps = float(stream.average_rate or 25)
     except av.FFmpegError as error:
         raise FigureError(f'{video} cannot be read: {error}') from None

@@ -1,9 +1,9 @@
-"""Top-1 or mAP of every encoder under every corruption and severity, as a map, the clean one and the mean beside it."""
+"""Top-1 or mAP of every encoder under every corruption and severity as a heat map, with clean score and mean."""
 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from eval.report.figures import PAPER_WIDTH_INCHES, style
 from eval.report.sweeps import Sweep, sweeps
@@ -13,12 +13,11 @@ ROW_HEIGHT = 0.16  # inches
 
 
 def draw(table: Table) -> Figure:
-    """Top-1 or mAP in every cell of a sweep: a block an encoder, a row a corruption, a column a severity.
+    """Top-1 or mAP in every cell of a sweep: one block per encoder, one row per corruption, one column per severity.
 
-    The first column is the clean accuracy, the same in all rows of an encoder; the last one the mean over severities
-    with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best.
-
-    Other columns of the table are passed over.
+    The first column is the clean score, the same in all rows of an encoder. The last one is the mean over severities,
+    with the encoder's rank under that corruption in brackets. All blocks share one scale, from 0 to the best score.
+    Columns of the table without a sweep are skipped.
 
     Raises:
         RecordError: if no column holds a sweep.
@@ -34,20 +33,20 @@ def draw(table: Table) -> Figure:
     return figure
 
 
-def _draw_sweep(sweep: Sweep, part) -> None:
-    tables = {row: _cells(sweep, row) for row in sweep.scores}
-    top = max(float(table.max()) for table in tables.values()) or 1.0
-    panels = part.subplots(1, len(tables), squeeze=False)[0]
+def _draw_sweep(sweep: Sweep, part: SubFigure) -> None:
+    maps = {row: _cells(sweep, row) for row in sweep.scores}
+    top = max(float(values.max()) for values in maps.values()) or 1.0
+    panels = part.subplots(1, len(maps), squeeze=False)[0]
     part.suptitle('\n'.join([f'{sweep.name}: {sweep.score_name} (%)', *sweep.notes]), fontsize=7)
-    for i, (axes, (row, table)) in enumerate(zip(panels, tables.items())):
-        axes.imshow(table, vmin=0, vmax=top, cmap='viridis', aspect='auto')
-        for (y, x), value in np.ndenumerate(table):
-            rank = f' ({sweep.ranks(sweep.corruptions[y])[row]})' if x == table.shape[1] - 1 else ''
+    for i, (axes, (row, values)) in enumerate(zip(panels, maps.items())):
+        axes.imshow(values, vmin=0, vmax=top, cmap='viridis', aspect='auto')
+        for (y, x), value in np.ndenumerate(values):
+            rank = f' ({sweep.ranks(sweep.corruptions[y])[row]})' if x == values.shape[1] - 1 else ''
             ink = 'white' if value < 0.6 * top else 'black'
             axes.text(x, y, f'{value:.0f}{rank}', ha='center', va='center', fontsize=5, color=ink)
         clean, mean = sweep.accuracy(row)['clean'], sweep.of_corruption(row)
         axes.set_title(f'{row}\nclean {clean:.1f}, {sweep.mean_name} {mean:.1f}', fontsize=6.5)
-        axes.set_xticks(range(table.shape[1]), ['clean', *map(str, sweep.severities), 'mean'], fontsize=6)
+        axes.set_xticks(range(values.shape[1]), ['clean', *map(str, sweep.severities), 'mean'], fontsize=6)
         labels = [corruption.replace('_', ' ') for corruption in sweep.corruptions]
         axes.set_yticks(range(len(labels)), labels if i == 0 else [], fontsize=6)
         axes.tick_params(length=0)

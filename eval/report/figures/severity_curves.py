@@ -1,10 +1,10 @@
-"""Top-1 or mAP against severity: a panel a corruption, a line an encoder, the clean videos at severity 0."""
+"""Top-1 or mAP against severity: one panel per corruption, one line per encoder, clean videos at severity 0."""
 
 from __future__ import annotations
 
 import math
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from eval.report.figures import PAPER_WIDTH_INCHES, colours, style
 from eval.report.sweeps import Sweep, sweeps
@@ -15,12 +15,10 @@ PANEL_HEIGHT = 1.15  # inches
 
 
 def draw(table: Table) -> Figure:
-    """How accuracy falls with the severity of each corruption, from the clean videos (severity 0) on.
+    """How the score falls with the severity of each corruption, starting from clean videos (severity 0).
 
-    Severities stand at equal distances; what they mean is the corruption's own (eval/corruptions). Where a published
-    scale does not rise in damage, the line shows it. Shades are the range over seeds.
-
-    Other columns of the table are passed over.
+    Severities are evenly spaced; each corruption defines its own (eval/corruptions), and on some published scales a
+    higher severity does not do more damage. Shaded areas are the range over seeds. Columns without a sweep are skipped.
 
     Raises:
         RecordError: if no column holds a sweep.
@@ -41,7 +39,7 @@ def draw(table: Table) -> Figure:
     return figure
 
 
-def _draw_sweep(sweep: Sweep, part, num_lines: int, look: dict) -> None:
+def _draw_sweep(sweep: Sweep, part: SubFigure, num_lines: int, look: dict[str, tuple[str, str]]) -> None:
     part.suptitle('\n'.join([_title(sweep), *sweep.notes]), fontsize=7)
     width = min(PANELS_A_LINE, len(sweep.corruptions))
     panels = part.subplots(num_lines, width, sharex=True, sharey=True, squeeze=False).ravel()

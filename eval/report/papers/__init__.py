@@ -1,21 +1,24 @@
-"""Published results as records, to stand beside ours in tables and figures. Standard library alone.
+"""Numbers from papers as records, to show beside ours in tables and figures. Standard library alone.
 
-`severe.json` and `localization.json` hold a table of a paper under each name: its source, columns, and a row an encoder
-with one value a column (null where the paper has none). `others` of a row are further metrics, by the number of the
-column. `or` of a column says what changes where it stands in the column of another protocol of ours. Percent from 0 to
-100, repetition counting as a ratio, as printed.
+Each JSON file here maps names to tables of papers. A table has its source, its columns, and one row per encoder with
+one value per column (null where the paper has none), as printed: percent from 0 to 100, errors of repetition counts as
+ratios. `others` of a row holds further metrics by column number. `or` of a column says what changes when it is compared
+with another of our protocols. `provenance` says where the transcription comes from.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
 from eval.records import Record, RecordError, identity_hash
 from sigma.errors import did_you_mean
 
-FILES = [Path(__file__).with_name(f'{name}.json') for name in ('severe', 'localization')]
+Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of subset
+FILES = sorted(Path(__file__).parent.glob('*.json'))
+
 
 
 def paper_tables() -> dict[str, str]:
@@ -23,17 +26,19 @@ def paper_tables() -> dict[str, str]:
     return {name: table['source'] for name, table in _tables().items()}
 
 
-def read_paper(table: str, wanted: tuple = ()) -> list[Record]:
+def read_paper(table: str, wanted: Collection[Key] = ()) -> list[Record]:
     """The numbers of a table as records (`published` true), row by row.
 
-    Counts stand in the column of our own head, or of cycle localisation where that is among the `wanted` columns
-    (protocol, dataset, subset), such as those of a `Summary`.
+    Records hold what the paper says: dataset, kind of subset, metric and source. Protocol version, list, seed,
+    selection and run are None, and do not count as differences within a column (`eval.records.differences`).
 
-    They name what the paper names: dataset, kind of subset, metric and source; protocol version, list, seed,
-    selection and run are None, and not held against them in a column (`eval.records.differences`).
+    Args:
+        table: Its name, one of `paper_tables`.
+        wanted: Columns that the numbers should fall into, such as those of a `Summary`. Repetition counts go to the
+            column of our own counting head, or to cycle localisation if that is wanted.
 
     Raises:
-        RecordError: on an unknown table, with the nearest name.
+        RecordError: if the table is unknown (with the nearest name).
     """
     if table not in _tables():
         raise RecordError(did_you_mean('published table', table, _tables()))
@@ -52,14 +57,14 @@ def _tables() -> dict[str, dict]:
     return {name: table for file in FILES for name, table in json.loads(file.read_text(encoding='utf-8')).items()}
 
 
-def _column(column: dict, wanted: tuple) -> dict:
-    """The column, or what it also may be where that is wanted."""
+def _column(column: dict, wanted: Collection[Key]) -> dict:
+    """The column, or its alternative if that is wanted."""
     other = column | column.get('or', {})
     return other if (other['protocol'], other['dataset'], other['subset']) in wanted else column
 
 
 def _record(name: str, table: dict, row: dict, number: int) -> Record:
-    """The record of a row in the column of that number."""
+    """The record of one row in the column with that number."""
     column, others = table['columns'][number], row.get('others', {}).get(str(number))
     subset = column['subset']
     source = row.get('source', table['source'])

@@ -78,7 +78,7 @@ def test_chance_is_what_a_random_order_reaches():
     'scores, labels, sentence',
     [
         ([[0.1, np.nan]], [[True, False]], 'not finite'),
-        ([[0.1, 0.2]], [[1, 0]], 'wanted bool'),
+        ([[0.1, 0.2]], [[1, 0]], 'bool'),
         ([[0.1, 0.2]], [True], 'shape'),
         (np.zeros((0, 2)), np.zeros((0, 2), bool), 'no video was scored'),
     ],

@@ -59,7 +59,7 @@ def test_no_constant_beats_the_best_one():
     [
         ([[1.0], [np.nan]], [1, 2], '1 of 2 videos have a score that is not finite, first row 1'),
         ([[1.0], [2.0]], [1, 0], 'the true count of row 1 is 0'),
-        ([[1.0]], [1.5], 'wanted whole numbers'),
+        ([[1.0]], [1.5], 'whole numbers'),
         ([[1.0, 2.0]], [1], 'shape'),
         ([1.0], [1], 'shape'),
         (np.zeros((0, 1)), np.zeros(0, int), 'no video was counted'),

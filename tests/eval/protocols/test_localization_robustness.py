@@ -194,7 +194,7 @@ def test_nothing_relative_where_nothing_clean_is_found():
 @pytest.mark.parametrize(
     ('scores', 'words'),
     [
-        (pack_segments(RIGHT, 4), 'wanted \\(N, P, 5\\)'),
+        (pack_segments(RIGHT, 4), '\\(N, P, 5\\)'),
         (pack_columns([[RIGHT[0]], [RIGHT[1]]]), 'no column but the clean one'),
         (pack_columns([[RIGHT[0]] * 2, [RIGHT[1]] * 2]) - [0, 0, 0, 0, 0.5], 'no whole number from 0'),
     ],
@@ -365,7 +365,7 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
     rows = {line.split('  ')[0]: line.split()[-2:] for line in text.splitlines()}
     assert ': mAP in percent, 3 videos' in text
     assert rows['clean'][-1] == '40.0'
-    assert rows['mean damaged mAP'][-1] == '25.0'
+    assert rows['mean corrupted mAP'][-1] == '25.0'
     assert rows['rPC'][-1] == '62.5'
     assert rows['worst cell'] == ['10.0', f'{NAMES[1]}-3']
     assert rows[NAMES[0]] == ['25.0', '(1)']
@@ -377,7 +377,7 @@ def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_p
     assert first.lines[0].get_xdata().tolist() == [0, 1, 3]
     assert first.lines[0].get_ydata().tolist() == pytest.approx([40, 30, 20])
     (axes,) = load_figure('robustness_heatmap')(Table([record])).subfigs[0].axes
-    assert axes.get_title().endswith('clean 40.0, mean damaged mAP 25.0')
+    assert axes.get_title().endswith('clean 40.0, mean corrupted mAP 25.0')
     record.score['others']['clean_map'] = 0.0
     assert 'clean is 0' in report(Table([record]))
 
@@ -394,7 +394,7 @@ def test_a_suite_of_both_is_one_command(long, tmp_path):
     words = ['--suite', 'mini', '--import', tmp_path / 'suite.py', '--encoders', swept.cell.encoder, '--jobs', 1]
     done = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'mean damaged mAP' in (tmp_path / 'robustness.txt').read_text()
+    assert 'mean corrupted mAP' in (tmp_path / 'robustness.txt').read_text()
     assert {record.protocol['name'] for record in read_records(tmp_path)} == {'localization', 'localization_robustness'}
     again = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
     assert again.stdout.startswith('2 cells, 2 have their record')

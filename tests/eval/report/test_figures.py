@@ -79,7 +79,7 @@ def test_bars_stand_at_the_scores(tmp_path):
     assert [text.get_text() for text in figure.legends[0].texts] == ['random', 'sigma_mlp_toy', 'chance']
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ['finetune\ntoy\n100 test videos', 'finetune\ntoy_shift\n100 test videos']
-    assert 'over test videos alone' in figure._supxlabel.get_text()
+    assert 'over test videos only' in figure._supxlabel.get_text()
     # Whiskers end where the interval of a single seed does.
     ends = [segment[:, 1] for lines in axes.collections for segment in lines.get_segments() if len(segment) == 2]
     p, z = wanted[0] / 100, 1.959964
@@ -95,7 +95,7 @@ def test_bars_say_what_is_missing_unscored_and_how_many_seeds():
     (axes,) = figure.axes
     assert values_above(axes).count('missing') == 3
     assert sum(text.endswith('*') for text in values_above(axes)) == 1
-    assert '* Videos left unscored: sigma_mlp_toy in finetune / toy_shift 1 of 100' in figure._supxlabel.get_text()
+    assert 'sigma_mlp_toy in finetune / toy_shift lacks 1 of 100' in figure._supxlabel.get_text()
     legend = [text.get_text() for text in figure.legends[0].texts]
     assert legend == ['random (n=1–2)', 'sigma_mlp_toy (n=1–2)', 'videomae_toy (n=1)', 'chance']
 
@@ -156,7 +156,7 @@ def test_a_figure_says_what_chance_is_where_it_is_no_guess(tmp_path):
     record.score.update(unit='ratio', higher_is_better=False)
     write_predictions(predictions_path(write_record(record, tmp_path)), ['x', 'y'], [4, 10], [[5.2], [9.6]])
     figure = draw(Table(read_records(tmp_path)))
-    assert 'Chance: the best single count for all videos' in figure._supxlabel.get_text().replace('\n', ' ')
+    assert 'Chance: the best constant count' in figure._supxlabel.get_text().replace('\n', ' ')
     # Always 10: 1.5 too much for the first; always 4: 0.6 too little for the second, so the mean is 0.3.
     dashes = [line for line in figure.axes[0].collections if line.get_linestyle() != [(0, None)]]
     assert dashes[0].get_segments()[0][:, 1] == pytest.approx([0.3, 0.3])
@@ -170,9 +170,7 @@ def test_bars_that_scored_too_little_are_pale_and_named(tmp_path):
     assert [bar.get_alpha() for bar in axes.patches] == [None, 0.4]
     assert values_above(axes) == ['40.0', '60.0!']
     note = figure._supxlabel.get_text().replace('\n', ' ')
-    assert (
-        '! Too few videos scored, in no mean: b in finetune / toy 2 of 100 (seed 0) unscored, first test/0098' in note
-    )
+    assert 'b in finetune / toy lacks 2 of 100 (seed 0), first test/0098' in note
     (axes,) = draw(Table(records, allow_partial=True)).axes
     assert [bar.get_alpha() for bar in axes.patches] == [None, None]
     assert values_above(axes) == ['40.0', '60.0*']
@@ -187,4 +185,4 @@ def test_published_rows_and_their_mean():
     assert '70.8' in values_above(groups['mean of 8'])
     note = figure._supxlabel.get_text().replace('\n', ' ')
     assert 'Published: SEVERE++ (arXiv:2504.05706), the 8-experiment benchmark.' in note
-    assert 'No mean of 8 without finetune / ucf101 / 1000_examples; finetune / gym99 / 1000_examples: MGM' in note
+    assert 'MGM (published): missing finetune / ucf101 / 1000_examples; finetune / gym99 / 1000_examples' in note

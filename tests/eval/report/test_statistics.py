@@ -81,7 +81,7 @@ def test_seeds_only():
 
 @pytest.mark.parametrize('seeds', [[], [np.array([])], [np.ones(3), np.ones(4)], [np.ones((2, 2))]])
 def test_what_gives_no_interval_is_refused(seeds):
-    with pytest.raises(ValueError, match='the same videos for each seed'):
+    with pytest.raises(ValueError, match='one array of the same videos'):
         interval(seeds)
 
 

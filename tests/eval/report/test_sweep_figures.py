@@ -1,5 +1,6 @@
 """Sweeps side by side, their report and their figures, from records made up here."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_the_report_sets_the_clean_accuracy_beside_every_relative_figure(both):
     assert lines['clean'] == ['40.0', '80.0']
     assert lines['rPC'] == ['50.0', '50.0']
     assert lines['fog'] == ['25.0', '(2):', '30.0', '20.0', '70.0', '(1):', '80.0', '60.0']  # every cell
-    assert '(rank): severities 1 5; below them, in no mean' in report(Table(both))
+    assert 'severities 1 5' in report(Table(both))
     assert lines['clip_reverse-1'] == ['40.0', '(+0.0)', '50.0', '(-30.0)']
     text = report(Table(both))
     assert text.index('\nclean') < text.index('\nrPC')
@@ -102,8 +103,8 @@ def test_no_relative_figure_without_a_clean_one_to_divide_by(tmp_path):
 def test_a_partial_mean_has_another_name(tmp_path):
     add_sweep(tmp_path, metric='mpc_available', unavailable={'h265_crf': 'no encoder'})
     text = report(Table(read_records(tmp_path)))
-    assert 'mPC of those that ran' in text
-    assert 'h265_crf could not run here and is in no mean: no encoder' in text
+    assert 'mPC of corruptions that ran' in text
+    assert re.search('h265_crf .*: no encoder', text)
     add_sweep(tmp_path, 'sigma_mlp_toy')
     with pytest.raises(RecordError, match='differ in score.metric'):
         report(Table(read_records(tmp_path)))
@@ -116,7 +117,7 @@ def test_what_was_trained_with_is_told_of_its_row(tmp_path):
     write_record(record, tmp_path)
     text = report(Table(read_records(tmp_path)))
     assert '\nrandom: training pipeline contains sigma.RandAugment' in text
-    assert 'of those that ran' not in text
+    assert 'that ran' not in text
 
 
 def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
@@ -124,12 +125,12 @@ def test_records_that_hold_no_sweep_or_other_columns(tmp_path):
         sweeps(Table(read_records(ROOT / 'tests' / 'data' / 'records')))
     add_sweep(tmp_path)
     add_sweep(tmp_path, 'sigma_mlp_toy', columns=['clean', 'rain-1', *COLUMNS[2:]])
-    with pytest.raises(RecordError, match='has other columns'):
+    with pytest.raises(RecordError, match='has other corruptions'):
         sweeps(Table(read_records(tmp_path)))
     alone = tmp_path / 'alone'
     add_sweep(alone)
     predictions_path(record_path(alone, 'random', 'robustness', 1, 'random_robustness_toy_s0')).unlink()
-    with pytest.raises(RecordError, match='predictions are not beside it'):
+    with pytest.raises(RecordError, match='predictions are missing'):
         sweeps(Table(read_records(alone)))
 
 
@@ -206,7 +207,7 @@ def test_orders_that_keep_few_frames_are_seen(video, monkeypatch):
 
 
 def test_what_the_sheet_cannot_draw(video, tmp_path, capsys):
-    with pytest.raises(FigureError, match='is not there; give a video'):
+    with pytest.raises(FigureError, match='does not exist; give a video'):
         corruption_sheet.draw(tmp_path / 'none.mp4')
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
     with pytest.raises(FigureError, match='cannot be read'):
