@@ -168,7 +168,7 @@ def measure(
         records = [read_record(_resolved(item).record_path(work_dir)) for item in found.cells]
     # The mean of a suite is over its own columns.
     summary = None if folders or shots else SUMMARIES.get(str(suite))
-    return Table(records, allow_partial, summary)
+    return Table(records, allow_partial=allow_partial, summary=summary)
 
 
 def _run(found: Plan, work_dir: Path, imports: list[str], jobs: int, is_module: bool, progress: bool) -> None:
