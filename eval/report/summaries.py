@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from eval.records import RecordError
 from sigma.configs import card_names, find_card, read_plain
-from sigma.errors import DataError
+from sigma.errors import DataError, did_you_mean
 
 Columns = tuple[tuple[str, str, str | None], ...]
 
@@ -58,3 +59,15 @@ def _column(entry: dict[str, Any]) -> tuple[str, str, str | None]:
 
 
 SUMMARIES = Summaries()
+
+
+def get_summary(name: str) -> Summary:
+    """The summary of that suite.
+
+    Raises:
+        RecordError: if there is none (with the nearest name).
+    """
+    found = SUMMARIES.get(name)
+    if found is None:
+        raise RecordError(did_you_mean('summary', name, SUMMARIES))
+    return found
