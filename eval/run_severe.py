@@ -25,8 +25,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--list',
         metavar='KIND',
-        help='print every name with a sentence and exit: suites, encoders, datasets, recipes, protocols, corruptions '
-        'or figures',
+        help='print every name with a sentence and exit: suites, encoders, datasets, recipes, protocols, corruptions, '
+        'probes or figures',
     )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
     parser.add_argument('--encoders', nargs='+', metavar='NAME[@CHECKPOINT]')

@@ -1,6 +1,6 @@
 """What `run_severe.py --list KIND` prints: each name with the first sentence of its docstring.
 
-Cards and figures are read without being run, so that a listing takes no time. Protocols and corruptions are
+Cards, probes and figures are read without being run, so that a listing takes no time. Protocols and corruptions are
 imported, since a file may define several.
 """
 
@@ -64,5 +64,6 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     'recipes': _cards('recipes'),
     'protocols': _protocols,
     'corruptions': _corruptions,
+    'probes': _files('probes'),
     'figures': _files('report/figures'),
 }

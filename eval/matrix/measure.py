@@ -30,10 +30,13 @@ import contextlib
 import copy
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from eval.cells.cell import Cards
 from eval.cells.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderCard
@@ -127,9 +130,9 @@ def measure(
     Args:
         encoder: Name of a card, NAME@FILE, path of a card, or a torch module that takes (B, 3, T, H, W) normalised
             clips and gives tokens (B, T', H', W', D) or (B, N, D), a feature map (B, D, T', H', W'), or pooled
-            features (B, D). (B, N, D) counts as one time step. Its output is looked at on one clip of zeros; a copy
-            is measured, so the module itself stays as it is. Fine-tuning trains all its parameters; a recipe's drop
-            path is left to the module. Its cells run in this process, one after another.
+            features (B, D). (B, N, D) counts as one time step. One clip of zeros shows which of these it gives. A
+            copy is measured, so the module itself does not change. Fine-tuning trains all parameters, and ignores a
+            recipe's drop path, since the module sets its own. Its cells run in this process, one after another.
         suite: Name of a suite (`run_severe.py --list suites`), or path of a suite card.
         clip: What the module takes; only for a module.
         datasets: Dataset cards or prepared folders to use instead of the suite's.
@@ -160,15 +163,16 @@ def measure(
     numbers = _checked_seeds(seeds)
     if not isinstance(jobs, int) or jobs < 1:
         raise DataError(f'jobs is {jobs!r}; it is a number of cells, at least 1.')
-    work_dir = _made(work_dir)
+    _check_folder(work_dir)
     with _known(encoder, clip, name, channels, family, jobs) as (reference, cards, is_module):
         found = plan(entries, [reference], numbers, work_dir, retry_failed=True, cards=cards)
         _refuse(found)
+        work_dir = _made(work_dir)
         _run(found, work_dir, modules, jobs, is_module, progress)
         records = [read_record(_resolved(item).record_path(work_dir)) for item in found.cells]
     # The mean of a suite is over its own columns.
     summary = None if folders or shots else SUMMARIES.get(str(suite))
-    return Table(records, allow_partial, summary)
+    return Table(records, allow_partial=allow_partial, summary=summary)
 
 
 def _run(found: Plan, work_dir: Path, imports: list[str], jobs: int, is_module: bool, progress: bool) -> None:
@@ -185,7 +189,8 @@ def _run(found: Plan, work_dir: Path, imports: list[str], jobs: int, is_module: 
     ]
     backend = _backend([_resolved(item) for item in still_open], jobs, is_module)
     if progress:
-        with Progress(found, jobs) as watcher:
+        # This very stream: while a cell runs in this process, `sys.stderr` is its log.
+        with Progress(found, jobs, Console(file=sys.stderr)) as watcher:
             results = run(tasks, backend, watcher)
     else:
         results = run(tasks, backend)
@@ -218,6 +223,13 @@ def _checked_seeds(seeds: Iterable[int] | int) -> list[int]:
     if wrong or not numbers:
         raise DataError(f'seeds has {wrong[0]!r}; seeds are whole numbers from 0.' if wrong else 'seeds is empty.')
     return numbers
+
+
+def _check_folder(work_dir: str | Path) -> None:
+    path = Path(work_dir).absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists() or folder.is_symlink())
+    if not there.is_dir():
+        raise DataError(f"work_dir '{work_dir}' cannot be used: '{there}' is not a folder; give another.")
 
 
 def _made(work_dir: str | Path) -> Path:

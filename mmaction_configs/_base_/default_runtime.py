@@ -1,4 +1,4 @@
-"""What every training shares: runner, hooks, logging. Values that change a score stand in the recipes."""
+"""Runner, hooks and logging of every training. Values that change a score are in the recipes."""
 
 default_scope = 'sigma'
 runner_type = 'sigma.Runner'
@@ -6,13 +6,13 @@ runner_type = 'sigma.Runner'
 default_hooks = dict(
     runtime_info=dict(type='sigma.ScalarsHook'),
     timer=dict(type='mmengine.IterTimerHook'),
-    logger=dict(type='sigma.LoggerHook', ignore_last=False),  # every step on a CPU, every tenth elsewhere
+    logger=dict(type='sigma.LoggerHook', ignore_last=False),  # every step on a CPU, every tenth on a GPU
     param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
     checkpoint=dict(type='sigma.CheckpointHook', interval_epochs=1, keep=2),
-    sampler_seed=None,  # sigma.EpochSampler is told its epoch by the loop
+    sampler_seed=None,  # the loop tells sigma.EpochSampler its epoch
 )
 custom_hooks = [
-    dict(type='sigma.MotionHook'),  # says nothing where no motion vectors are read
+    dict(type='sigma.MotionHook'),  # silent unless motion vectors are read
     dict(type='sigma.ThroughputHook'),
     dict(type='sigma.DiagnosticsHook'),
     dict(type='sigma.CollapseHook'),

@@ -1,6 +1,6 @@
-"""Training clips of the rendered `toy` dataset at 64 pixels: all 16 sampled frames, no crop, tubes masked at 0.75.
+"""Training clips of the rendered `toy` dataset at 64 pixels: 16 frames, no crop, 75 % of the tubes masked.
 
-0.9 of a 4 x 4 grid would leave one tube visible, too little to predict a mover from.
+At 90 %, only one tube of the 4 x 4 grid would stay visible, too little to predict a mover from.
 """
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-"""The demo's budget: a few minutes on two cores, the same for every method. Constant but for warm-up and cosine."""
+"""The demo's budget: a few minutes on two cores, the same for every method. Warm-up, then a cosine."""
 
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',

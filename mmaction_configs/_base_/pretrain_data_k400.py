@@ -1,8 +1,8 @@
-"""Training clips as published: 16 frames, multi-scale crop to 224, no flip, 0.9 of the tubes masked.
+"""Training clips as published: 16 frames, multi-scale crop to 224, no flip, 90 % of the tubes masked.
 
-Kinetics, stride 4; the base for SSv2 has stride 2.
-Pipelines that differ in the mask: of tubes, along optical flow, along the motion vectors of the stream.
-For a folder of your own that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
+Kinetics at stride 4 (Something-Something V2: stride 2).
+The pipelines differ in their masks: tubes, along optical flow, or along the motion vectors of the stream.
+For a folder that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
 """
 
 _open = [
@@ -26,4 +26,4 @@ train_dataloader = dict(
     sampler=dict(type='sigma.EpochSampler'),
     dataset=dict(type='sigma.VideoClips', card='k400', split='train', pipeline=tube_pipeline),
 )
-del _open, _read, _read_vectors, _mask, _pack  # or they would stand in every config
+del _open, _read, _read_vectors, _mask, _pack  # else they would be in every config

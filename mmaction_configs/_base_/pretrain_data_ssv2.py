@@ -1,9 +1,9 @@
-"""Training clips as published: 16 frames, multi-scale crop to 224, no flip, 0.9 of the tubes masked.
+"""Training clips as published: 16 frames, multi-scale crop to 224, no flip, 90 % of the tubes masked.
 
-Something-Something V2, stride 2. Its videos come as VP9 (.webm), which holds no motion vectors: `codec_pipeline` wants
-them re-encoded as H.264.
-Pipelines that differ in the mask: of tubes, along optical flow, along the motion vectors of the stream.
-For a folder of your own that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
+Something-Something V2 at stride 2. Its videos are VP9 (.webm), which has no motion vectors, so `codec_pipeline`
+needs them re-encoded as H.264.
+The pipelines differ in their masks: tubes, along optical flow, or along the motion vectors of the stream.
+For a folder that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
 """
 
 _open = [
@@ -33,4 +33,4 @@ train_dataloader = dict(
     sampler=dict(type='sigma.EpochSampler'),
     dataset=dict(type='sigma.VideoClips', card='ssv2', split='train', pipeline=tube_pipeline),
 )
-del _open, _read, _read_vectors, _mask, _pack  # or they would stand in every config
+del _open, _read, _read_vectors, _mask, _pack  # else they would be in every config

@@ -1,10 +1,10 @@
 """The published pretraining schedule of SIGMA and VideoMAE (sigma.md, section 2).
 
-AdamW, betas (0.9, 0.95), weight decay 0.05 on matrices, learning rate 1.5e-4 for each 256 clips of the global batch
-(`auto_scale_lr` multiplies it), 40 epochs of linear warm-up from 0, then cosine to 1/15 of the peak, per step.
-Passes whose gradients are added up (`optim_wrapper.accumulative_counts`) count as part of that batch; Sinkhorn still
-balances the clips of one pass alone.
-bf16 autocast, which needs no loss scaler; the published code has fp16 with one. Sinkhorn and the losses stay fp32.
+AdamW, betas (0.9, 0.95), weight decay 0.05 on matrices, learning rate 1.5e-4 per 256 clips of the global batch
+(`auto_scale_lr` multiplies it), 40 epochs of linear warm-up from 0, then a cosine to 1/15 of the peak, per step.
+Accumulated passes (`optim_wrapper.accumulative_counts`) count as part of that batch, but Sinkhorn balances the clips of
+each pass on their own.
+bf16 autocast, which needs no loss scaler (published: fp16 with one). Sinkhorn and the losses stay in fp32.
 """
 
 optim_wrapper = dict(

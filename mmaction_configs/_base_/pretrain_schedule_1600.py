@@ -1,4 +1,4 @@
-"""The published schedule of pretrain_schedule.py over 1600 epochs; warm-up stays at 40."""
+"""`pretrain_schedule` over 1600 epochs; warm-up stays at 40 epochs."""
 
 _base_ = 'pretrain_schedule.py'
 

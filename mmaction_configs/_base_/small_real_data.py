@@ -1,6 +1,6 @@
-"""Training clips of small real footage: 16 segments over the whole video, the whole frame squashed to 64 pixels.
+"""Training clips of small real footage: 16 segments of the whole video, the whole frame squeezed to 64 pixels.
 
-Two pools that `tools/prepare.py folder` made: gestures (150 videos) and mouths (2,400). No flips: left is not right.
+Two folders that `tools/prepare.py folder` made: gestures (150 videos) and mouths (2,400). No flips: left is not right.
 """
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-"""mmaction2's own VideoMAE backbone with the demo's SIGMA-MLP weights: any backbone of theirs fits the contract."""
+"""mmaction2's own VideoMAE backbone with the demo's SIGMA-MLP weights, as an example of one of its backbones."""
 
 encoder = dict(
     backbone=dict(

@@ -1,6 +1,6 @@
-"""R(2+1)D-18 for 32 frames of 112x112. Random weights; name yours on the command line: r2plus1d_18@FILE.
+"""R(2+1)D-18 for 32 frames of 112 x 112; random weights, or yours as r2plus1d_18@FILE.
 
-FILE holds torchvision's names (stem.0.weight, layer1.0.conv1.0.0.weight, ...); its classifier, if any, is left out.
+FILE has torchvision's tensor names (stem.0.weight, layer1.0.conv1.0.0.weight, ...). Its classifier is ignored.
 """
 
 encoder = dict(
@@ -12,7 +12,7 @@ encoder = dict(
     clip=dict(num_frames=32, stride_frames=2, size=112),
     mean=(123.675, 116.28, 103.53),
     std=(58.395, 57.12, 57.375),
-    layout='plain',  # tensors bear the backbone's own names
+    layout='plain',  # the file has the backbone's own tensor names
     drop=('fc.',),
     pretraining_data=None,
     source='torchvision r2plus1d_18 (arXiv:1711.11248)',

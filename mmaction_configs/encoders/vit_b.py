@@ -1,6 +1,6 @@
-"""ViT-B for 16 frames of 224x224. Random weights; name yours on the command line: vit_b@FILE.
+"""ViT-B for 16 frames of 224 x 224; random weights, or yours as vit_b@FILE.
 
-FILE is what pretraining leaves (`encoder.safetensors`), or a released SIGMA or VideoMAE checkpoint.
+FILE is what pretraining writes (`encoder.safetensors`), or a released SIGMA or VideoMAE checkpoint.
 """
 
 encoder = dict(
@@ -11,7 +11,7 @@ encoder = dict(
     clip=dict(num_frames=16, stride_frames=4, size=224),
     mean=(123.675, 116.28, 103.53),
     std=(58.395, 57.12, 57.375),
-    finetune=dict(final_norm=False),  # the head has a norm of its own
+    finetune=dict(final_norm=False),  # the head has its own norm
     finetune_drop=('norm.',),
     pretraining_data=None,
     source='VideoMAE (arXiv:2203.12602), SIGMA (arXiv:2407.15447): the architecture of both',

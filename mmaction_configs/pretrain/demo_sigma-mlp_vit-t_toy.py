@@ -1,9 +1,9 @@
-"""SIGMA-MLP on the rendered `toy` dataset: shows that the whole line works, in a few minutes on two cores.
+"""SIGMA-MLP on the rendered `toy` dataset: shows that everything works, in a few minutes on two cores.
 
     bash tools/dist_train.sh mmaction_configs/pretrain/demo_sigma-mlp_vit-t_toy.py 2
 
-Not a published recipe. K and the learning rate follow the number of tokens (docs/small-scale.md). What to expect
-stands in docs/small-scale.md too.
+Not a published recipe. K and the learning rate follow the number of tokens. docs/small-scale.md says why, and what
+scores to expect.
 """
 
 _base_ = [

@@ -1,9 +1,9 @@
-"""Pixel VideoMAE on the rendered `toy` dataset, with the budget of the SIGMA demo beside it.
+"""Pixel VideoMAE on the rendered `toy` dataset, with the budget of the SIGMA demo.
 
     bash tools/dist_train.sh mmaction_configs/pretrain/demo_videomae_vit-t_toy.py 2
 
-Not a published recipe: targets are standardised a clip, not a tubelet, since on calm backgrounds the published way
-learns nothing within such budgets. What to expect stands in docs/small-scale.md.
+Not a published recipe: targets are standardised per clip, not per tubelet, because the published way learns nothing on
+plain backgrounds within this budget. docs/small-scale.md says what scores to expect.
 """
 
 _base_ = [

@@ -3,9 +3,9 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-dino_vit-b_k400.py 8
 
 Expected: 81.6 top-1 after fine-tuning (paper, K400 table). Not run here.
-Published script: 16 V100 x 40 clips = 640, 801 epochs, epsilon 0.05. No settings are known of the released file.
-Here 8 x 32, and the learning rate of that; the published batch is train_dataloader.batch_size=80.
-By FLOP count: 507 GFLOP a clip; 800 epochs of 240,436 videos take 109 H100-hours at 25 % of 990 TFLOP/s.
+Published script: 16 V100 x 40 clips = 640, 801 epochs, epsilon 0.05. The settings of the released file are unknown.
+Here 8 x 32, and the learning rate for that; the published batch is train_dataloader.batch_size=80.
+By FLOP count: 507 GFLOP per clip; 800 epochs of 240,436 videos take 109 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

@@ -3,10 +3,10 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-dino_vit-b_ssv2.py 8
 
 Expected: 70.9 top-1 after fine-tuning (paper, SSv2 table). Not run here.
-Published script: 16 V100 x 32 clips = 512, 801 epochs, epsilon 0.03. The released file differs: 12 GPUs x 40 = 480, and
-a cosine laid out over 1601 epochs and resumed at 740, so at 800 its learning rate had fallen half of the way.
-Here 8 x 32, and the learning rate of that; the published batch is train_dataloader.batch_size=64.
-By FLOP count: 507 GFLOP a clip; 800 epochs of 168,913 videos take 77 H100-hours at 25 % of 990 TFLOP/s.
+Published script: 16 V100 x 32 clips = 512, 801 epochs, epsilon 0.03. The released file differs: 12 GPUs x 40 = 480,
+with a cosine over 1601 epochs, resumed at 740, so that its learning rate was only halfway down at epoch 800.
+Here 8 x 32, and the learning rate for that; the published batch is train_dataloader.batch_size=64.
+By FLOP count: 507 GFLOP per clip; 800 epochs of 168,913 videos take 77 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

@@ -4,7 +4,7 @@
 
 Expected: 79.4 top-1 after fine-tuning (paper, K400 table, 800 epochs). Not run here.
 No script and no weights are published; K and epsilon are those of ViT-B, the teacher is ViT-B as for SSv2.
-By FLOP count: 370 GFLOP a clip; 800 epochs of 240,436 videos take 80 H100-hours at 25 % of 990 TFLOP/s.
+By FLOP count: 370 GFLOP per clip; 800 epochs of 240,436 videos take 80 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

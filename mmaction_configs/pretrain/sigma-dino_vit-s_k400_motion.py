@@ -3,9 +3,9 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-dino_vit-s_k400_motion.py 8
 
 Expected: not published. Not run here.
-The masks are MGMAE's; SIGMA's code lacks them. Flow is DIS instead of RAFT-small (sigma/data/motion.py).
-All but the masks is the file below. `codec_pipeline` there follows the vectors of the stream instead, for H.264 alone.
-By FLOP count: 370 GFLOP a clip; 800 epochs of 240,436 videos take 80 H100-hours at 25 % of 990 TFLOP/s.
+The masks are MGMAE's; SIGMA's code has none. Flow is DIS instead of RAFT-small (sigma/data/motion.py).
+Everything but the masks is in the base below. Its `codec_pipeline` follows the motion vectors of H.264 instead.
+By FLOP count: 370 GFLOP per clip; 800 epochs of 240,436 videos take 80 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = 'sigma-dino_vit-s_k400.py'

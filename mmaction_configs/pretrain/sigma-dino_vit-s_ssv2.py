@@ -4,8 +4,8 @@
 
 Expected: 68.6 top-1 after fine-tuning (paper, SSv2 table, 2400 epochs). Not run here.
 Published script: 8 GPUs x 16 clips = 128, 2401 epochs, epsilon 0.05; the teacher is ViT-B here too. No weights are
-released. Here 8 x 32, and the learning rate of that; the published batch is train_dataloader.batch_size=16.
-By FLOP count: 370 GFLOP a clip; 2400 epochs of 168,913 videos take 168 H100-hours at 25 % of 990 TFLOP/s.
+released. Here 8 x 32, and the learning rate for that; the published batch is train_dataloader.batch_size=16.
+By FLOP count: 370 GFLOP per clip; 2400 epochs of 168,913 videos take 168 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

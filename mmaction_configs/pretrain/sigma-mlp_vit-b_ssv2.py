@@ -4,8 +4,8 @@
 
 Expected: 70.4 top-1 after fine-tuning (paper, SSv2 table). Not run here.
 No script is published. The released file: 4 GPUs x 42 clips = 168, K = 4000, epsilon 0.05.
-Here 8 x 32, and the learning rate of that; the published batch is train_dataloader.batch_size=21.
-By FLOP count: 236 GFLOP a clip; 800 epochs of 168,913 videos take 36 H100-hours at 25 % of 990 TFLOP/s.
+Here 8 x 32, and the learning rate for that; the published batch is train_dataloader.batch_size=21.
+By FLOP count: 236 GFLOP per clip; 800 epochs of 168,913 videos take 36 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

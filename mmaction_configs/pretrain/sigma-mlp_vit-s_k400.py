@@ -3,8 +3,8 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-mlp_vit-s_k400.py 8
 
 Expected: not published. Not run here.
-Ours to fill the table: 800 epochs as SIGMA-DINO with ViT-S, K and epsilon as the MLP with ViT-B.
-By FLOP count: 100 GFLOP a clip; 800 epochs of 240,436 videos take 22 H100-hours at 25 % of 990 TFLOP/s.
+Ours, to complete the table: 800 epochs as SIGMA-DINO with ViT-S, K and epsilon as the MLP with ViT-B.
+By FLOP count: 100 GFLOP per clip; 800 epochs of 240,436 videos take 22 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

@@ -3,10 +3,10 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-mlp_vit-s_ssv2-mini.py 8
 
 Expected: 60.3 top-1 after fine-tuning (ablation of the paper by a secondary source). Not run here.
-Backbone and epochs of the ablation are not stated: ViT-S and 400 epochs are what working paths of its authors name,
-which laid out the cosine over 2401 and ran 3 GPUs x 96 clips = 288. The list of mini-SSv2 is not published; prepare
-yours as the folder ssv2_mini. Here 8 x 96, and the learning rate of that; theirs is train_dataloader.batch_size=36.
-By FLOP count: 100 GFLOP a clip; 400 epochs of every 100,000 videos take 4 H100-hours at 25 % of 990 TFLOP/s.
+The paper states neither backbone nor epochs. ViT-S and 400 epochs come from paths in the authors' files, which had a
+cosine over 2401 epochs and 3 GPUs x 96 clips = 288. The list of mini-SSv2 is not published; prepare yours as the
+folder ssv2_mini. Here 8 x 96, and the learning rate for that; theirs is train_dataloader.batch_size=36.
+By FLOP count: 100 GFLOP per clip; 400 epochs of every 100,000 videos take 4 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

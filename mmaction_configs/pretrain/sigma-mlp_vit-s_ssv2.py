@@ -3,8 +3,8 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/sigma-mlp_vit-s_ssv2.py 8
 
 Expected: not published. Not run here.
-Ours to fill the table: 2400 epochs as SIGMA-DINO with ViT-S, K and epsilon as the MLP with ViT-B.
-By FLOP count: 100 GFLOP a clip; 2400 epochs of 168,913 videos take 45 H100-hours at 25 % of 990 TFLOP/s.
+Ours, to complete the table: 2400 epochs as SIGMA-DINO with ViT-S, K and epsilon as the MLP with ViT-B.
+By FLOP count: 100 GFLOP per clip; 2400 epochs of 168,913 videos take 45 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

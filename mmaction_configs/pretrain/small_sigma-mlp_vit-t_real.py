@@ -1,15 +1,15 @@
-"""SIGMA-MLP on small real footage, for docs/small-scale.md, which holds what came out.
+"""SIGMA-MLP on small real footage, for docs/small-scale.md, which has the results.
 
     python tools/train.py mmaction_configs/pretrain/small_sigma-mlp_vit-t_real.py --amp
 
-5 passes over 2,550 videos, 395 steps; some minutes on one core.
+5 passes over 2,550 videos, 395 steps; a few minutes on one core.
 """
 
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/demo_model.py',
     '../_base_/small_real_data.py',
-    '../_base_/demo_schedule.py',
+    '../_base_/small_real_schedule.py',
 ]
 
 model = dict(
@@ -19,15 +19,3 @@ model = dict(
     projector=dict(type='sigma.MLPProjector', out_dims=64, hidden_dims=(256, 256, 128)),
     loss=dict(type='sigma.SinkhornLoss', num_prototypes=64, epsilon=0.05),
 )
-train_cfg = dict(max_epochs=5)
-param_scheduler = [
-    dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type='mmengine.CosineAnnealingLR',
-        eta_min_ratio=1 / 15,
-        by_epoch=True,
-        begin=1,
-        end=5,
-        convert_to_iter_based=True,
-    ),
-]

@@ -1,8 +1,8 @@
-"""SIGMA-MLP on the rendered `toy` dataset at the budget of docs/small-scale.md: 3,600 steps.
+"""SIGMA-MLP on the rendered `toy` dataset with the budget of docs/small-scale.md: 3,600 steps.
 
     python tools/train.py mmaction_configs/pretrain/small_sigma-mlp_vit-t_toy.py --amp
 
-Twenty-five minutes on one core at 80 clips a second. All but the length is the demo's.
+Twenty-five minutes on one core at 80 clips a second. Everything but the length is the demo's.
 """
 
 _base_ = 'demo_sigma-mlp_vit-t_toy.py'

@@ -1,8 +1,8 @@
-"""Pixel VideoMAE on the rendered `toy` dataset at the budget of docs/small-scale.md: 2,400 steps.
+"""Pixel VideoMAE on the rendered `toy` dataset with the budget of docs/small-scale.md: 2,400 steps.
 
     python tools/train.py mmaction_configs/pretrain/small_videomae_vit-t_toy.py --amp
 
-Fifteen minutes on one core at 85 clips a second. All but the length is the demo's.
+Fifteen minutes on one core at 85 clips a second. Everything but the length is the demo's.
 """
 
 _base_ = 'demo_videomae_vit-t_toy.py'

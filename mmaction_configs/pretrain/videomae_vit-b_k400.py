@@ -3,8 +3,8 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/videomae_vit-b_k400.py 8
 
 Expected: 80.0 top-1 after fine-tuning (VideoMAE model zoo). Not run here.
-Published on 64 GPUs x 32 clips = 2048; the learning rate follows whatever global batch is used. 81.5 at 1600 epochs.
-By FLOP count: 202 GFLOP a clip; 800 epochs of 240,436 videos take 44 H100-hours at 25 % of 990 TFLOP/s.
+Published on 64 GPUs x 32 clips = 2048; the learning rate follows the global batch. 81.5 at 1600 epochs.
+By FLOP count: 202 GFLOP per clip; 800 epochs of 240,436 videos take 44 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

@@ -3,8 +3,8 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/videomae_vit-s_k400.py 8
 
 Expected: 79.0 top-1 after fine-tuning (VideoMAE model zoo). Not run here.
-The number of SIGMA's comparison. Published batch of 2048 by the scripts for ViT-B.
-By FLOP count: 64 GFLOP a clip; 1600 epochs of 240,436 videos take 28 H100-hours at 25 % of 990 TFLOP/s.
+This is the number SIGMA compares with. The scripts for ViT-B use a batch of 2048.
+By FLOP count: 64 GFLOP per clip; 1600 epochs of 240,436 videos take 28 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = [

@@ -3,8 +3,8 @@
     SIGMA_DATA=data bash tools/dist_train.sh mmaction_configs/pretrain/videomae_vit-s_ssv2-mini.py 8
 
 Expected: 56.9 top-1 after fine-tuning (ablation of the paper by a secondary source). Not run here.
-All but that is the file below, whose docstring says what is not known of the ablation.
-By FLOP count: 64 GFLOP a clip; 400 epochs of every 100,000 videos take 3 H100-hours at 25 % of 990 TFLOP/s.
+The rest is in the base below, which says what is unknown about the ablation.
+By FLOP count: 64 GFLOP per clip; 400 epochs of every 100,000 videos take 3 H100-hours at 25 % of 990 TFLOP/s.
 """
 
 _base_ = 'sigma-mlp_vit-s_ssv2-mini.py'

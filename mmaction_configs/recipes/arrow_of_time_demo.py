@@ -1,7 +1,7 @@
-"""`finetune_demo` with two classes, forwards and backwards.
+"""`finetune_demo` with two classes: forwards and backwards.
 
-Motions of `toy` turned around are motions of `toy` again (clockwise, anticlockwise), so half right is what there is to
-learn: it shows that the protocol runs, and that nothing but the direction tells its label.
+A motion of `toy` played backwards is another motion of `toy` (clockwise, anticlockwise), so 50 % is all that can be
+learned. This recipe shows that the protocol runs, and that nothing but the direction gives the label away.
 """
 
 _base_ = 'finetune_demo.py'

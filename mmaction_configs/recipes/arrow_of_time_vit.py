@@ -1,5 +1,8 @@
-"""Forwards or backwards with a video transformer: `finetune_vit_ucf101` with two classes. Our choice: SEVERE++ reports
-the task, its settings were not found. No mixup or cutmix, which would join clips of both directions."""
+"""Forwards or backwards with a video transformer: `finetune_vit_ucf101` with two classes.
+
+Our choice: SEVERE++ reports the task, but we did not find its settings. No mixup or cutmix, since they would blend
+clips that play in opposite directions.
+"""
 
 _base_ = 'finetune_vit_ucf101.py'
 

@@ -1,6 +1,7 @@
-"""Fine-tuning for the demo: as `finetune_vit` in optimizer, layer decay and smoothing, for a tiny encoder and few
-steps. The whole frame, no crop, no drop path; a head at full scale, since there is no time to
-grow it.
+"""Fine-tuning for the demo: a tiny encoder, few steps.
+
+Optimizer, layer decay and label smoothing are those of `finetune_vit`. Clips show the whole frame without crops, there
+is no drop path, and the head starts at full scale, since 40 steps are too few to grow it.
 """
 
 recipe = dict(
@@ -21,5 +22,5 @@ recipe = dict(
     views={'num_clips': 1, 'crops': 1, 'resize': 'square'},
     decoder='decord',
     checkpoint_epochs=1000,
-    cache_megabytes=500,  # the toy clips fit, and are sampled at the same frames every time
+    cache_megabytes=500,  # holds all toy clips, whose frames are the same every time
 )

@@ -1,4 +1,4 @@
-"""`finetune_vit` without layer decay, for encoders whose parameters name no blocks (convolutional ones)."""
+"""`finetune_vit` without layer decay, for encoders whose parameters name no blocks, such as convolutional ones."""
 
 _base_ = 'finetune_vit.py'
 

@@ -1,14 +1,15 @@
-"""Fine-tuning of R(2+1)D-18 as SEVERE publishes it; the other `finetune_r2plus1d_*` depart from it.
+"""Fine-tuning of R(2+1)D-18 as published by SEVERE; the other `finetune_r2plus1d_*` recipes change parts of it.
 
-These are the epochs of UCF101, HMDB51, Gym99, Gym288, Diving48 and the 1000-clip sets (spec: SEVERE's code):
-    optimizer     Adam, 1e-4 whatever the batch, no weight decay, batch 32
-    schedule      16 epochs of 10 clips a video, x0.3 at 6, 10, 14
-    frames        32 at 16 frames a second (2 s), whatever the file's rate; short videos loop
+The epochs are those for UCF101, HMDB51, Gym99, Gym288, Diving48 and the 1000-clip sets. From SEVERE's code:
+    optimizer     Adam, 1e-4 for any batch size, no weight decay, batch 32
+    schedule      16 epochs of 10 clips per video, x0.3 at 6, 10, 14
+    frames        32 at 16 frames per second (2 s), whatever the file's rate; short videos loop
     augmentation  crops of 0.08-1 of the area, flip, colour jitter 0.4 / 0.4 / 0.4 / 0.2
-    model         pooled features, new linear layer, no norm; BatchNorm trains on
+    model         pooled features, new linear layer, no norm; BatchNorm keeps training
     test          10 clips, short side 128, centre crop 112, mean of softmax
-Ours: the last epoch (SEVERE takes the best on the test set), and an unreadable test video is counted, not replaced.
-Exceptions for single methods are not in it: AVID-CMA 1e-3, TCLR without normalisation and with channels reversed.
+Ours: we report the last epoch (SEVERE takes the best on the test set), and we count an unreadable test video instead
+of replacing it. SEVERE's exceptions for single methods are left out: 1e-3 for AVID-CMA; no normalisation and reversed
+channels for TCLR.
 """
 
 recipe = dict(

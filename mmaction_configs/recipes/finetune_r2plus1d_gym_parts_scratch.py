@@ -1,5 +1,7 @@
-"""`finetune_r2plus1d_scratch` on FX-S1 and UB-S1: learning rate 1e-5 (SEVERE). Its epochs there are not stated; taken
-from the other small data sets."""
+"""`finetune_r2plus1d_scratch` on FX-S1 and UB-S1: learning rate 1e-5 (SEVERE).
+
+SEVERE does not state the epochs for these; they are those of the other small datasets.
+"""
 
 _base_ = 'finetune_r2plus1d_scratch.py'
 

@@ -1,4 +1,4 @@
-"""`finetune_r2plus1d` with one clip of a video an epoch: SEVERE's count for Kinetics-400; its other values are ours."""
+"""`finetune_r2plus1d` with one clip per video and epoch, as SEVERE does for Kinetics-400; the rest is our choice."""
 
 _base_ = 'finetune_r2plus1d.py'
 

@@ -1,6 +1,7 @@
-"""`finetune_r2plus1d` for Something-Something v2: 22 epochs of 2 clips a video, x0.3 at 12, 17, 20.
+"""`finetune_r2plus1d` for Something-Something V2: 22 epochs of 2 clips per video, x0.3 at 12, 17, 20.
 
-SEVERE flips clips here too; ours does not where the card says that a flip changes the label. `.._ssv2_flip` does.
+SEVERE flips clips here too. We do not, because the dataset card says that a flip changes the label;
+`finetune_r2plus1d_ssv2_flip` does.
 """
 
 _base_ = 'finetune_r2plus1d.py'

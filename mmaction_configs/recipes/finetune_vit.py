@@ -1,16 +1,16 @@
-"""Fine-tuning of a video transformer as SIGMA publishes it for Kinetics-400; the other `finetune_vit_*` depart from it.
+"""Fine-tuning of a video transformer as published by SIGMA for Kinetics-400; other `finetune_vit_*` change parts of it.
 
-Values and where they stand (specs: the code that SIGMA, VideoMAE and SMILE share; its launch scripts):
-    optimizer     AdamW, betas 0.9 / 0.999, weight decay 0.05, 1e-3 for each 256 clips of the total batch (8 x 4 = 32
+From the code that SIGMA, VideoMAE and SMILE share, and from its launch scripts:
+    optimizer     AdamW, betas 0.9 / 0.999, weight decay 0.05, 1e-3 per 256 clips of the total batch (8 x 4 = 32
                   there, so 1.25e-4), layer decay 0.75
     schedule      100 epochs, 5 of them warm-up from 1e-6, cosine to 1e-6
-    frames        16 at stride 4 as the published loader takes them, short clips included
+    frames        16 at stride 4, sampled as the published loader does, short clips included
     augmentation  RandAugment, crops of 0.25-1 of the area, flip, erasing, mixup 0.8 or cutmix 1.0, smoothing 0.1
     model         drop path 0.1, no dropout, linear weights scaled by 0.001
     test          7 clips x 3 crops (the launch script; SIGMA's README and VideoMAE say 5 x 3)
-Ours: bf16 where the published code runs fp16 with a loss scaler; warm-up starts and ends at 1e-6 whatever the batch,
-where the code starts at 0 and scales the floor with the batch too. The published argument colour jitter 0.4 has no
-effect there beside RandAugment, and is left out.
+Ours: bf16, where the published code uses fp16 with a loss scaler. Warm-up starts and the cosine ends at 1e-6 for any
+batch size; the published code starts at 0 and scales the floor with the batch. The published colour jitter of 0.4 has
+no effect beside RandAugment, so it is left out.
 """
 
 recipe = dict(

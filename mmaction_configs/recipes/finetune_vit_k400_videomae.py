@@ -1,7 +1,7 @@
-"""`finetune_vit` as VideoMAE has it for Kinetics-400: total batch of 512 (learning rate 2e-3), crops of 0.08-1 of the
-area (SIGMA's are 0.25-1), 5 x 3 views.
+"""`finetune_vit` as published by VideoMAE for Kinetics-400.
 
-Its 64 GPUs of 8 clips are 64 accumulations here; a process that holds more takes more clips and fewer of them.
+Total batch 512 (learning rate 2e-3), crops of 0.08-1 of the area (SIGMA: 0.25-1), 5 x 3 views. VideoMAE's 64 GPUs of
+8 clips become 64 accumulated passes here; on a larger GPU, take more clips per pass and accumulate fewer.
 """
 
 _base_ = 'finetune_vit.py'

@@ -1,3 +1,3 @@
-"""`finetune_vit_ucf101` for NTU60: our choice, since no launch script for it is published."""
+"""`finetune_vit_ucf101` for NTU60; our choice, as no launch script is published for it."""
 
 _base_ = 'finetune_vit_ucf101.py'

@@ -1,6 +1,6 @@
-"""`finetune_vit` as SIGMA publishes it for Something-Something v2.
+"""`finetune_vit` as published by SIGMA for Something-Something V2.
 
-40 epochs, one frame of each of 16 segments, tested at offsets 0 and 1/2 of a segment, 2 x 3 views, no flip.
+40 epochs, one frame from each of 16 segments, tested at offsets 0 and 1/2 of a segment, 2 x 3 views, no flip.
 """
 
 _base_ = 'finetune_vit.py'

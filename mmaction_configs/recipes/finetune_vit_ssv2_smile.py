@@ -1,4 +1,4 @@
-"""`finetune_vit_ssv2` with the layer decay 0.7 of SMILE's launch script."""
+"""`finetune_vit_ssv2` with layer decay 0.7, from SMILE's launch script."""
 
 _base_ = 'finetune_vit_ssv2.py'
 

@@ -1,5 +1,7 @@
-"""`finetune_vit_ssv2` as VideoMAE has it for its 800-epoch weights: total batch 512, 5e-4 a 256 clips, 50 epochs, crops
-of 0.08-1 of the area (SIGMA's are 0.25-1)."""
+"""`finetune_vit_ssv2` as published by VideoMAE for its 800-epoch weights.
+
+Total batch 512, 5e-4 per 256 clips, 50 epochs, crops of 0.08-1 of the area (SIGMA: 0.25-1).
+"""
 
 _base_ = 'finetune_vit_ssv2.py'
 

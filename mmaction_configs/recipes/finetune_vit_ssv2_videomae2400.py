@@ -1,4 +1,4 @@
-"""`finetune_vit_ssv2_videomae` for its 2400-epoch weights: 30 epochs, two augmentations of every clip in the batch."""
+"""`finetune_vit_ssv2_videomae` for the 2400-epoch weights: 30 epochs, two augmentations of every clip in the batch."""
 
 _base_ = 'finetune_vit_ssv2_videomae.py'
 

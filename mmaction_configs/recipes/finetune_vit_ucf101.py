@@ -1,9 +1,9 @@
-"""`finetune_vit` as VideoMAE publishes it for UCF101; our choice for FineGym, Diving48, HMDB51 and the 1000-clip sets.
+"""`finetune_vit` as published by VideoMAE for UCF101, and our choice for FineGym, Diving48, HMDB51 and 1000-clip sets.
 
-SIGMA's code knows those data sets, but no launch script for them is published, so columns other than UCF101 measured
-with this are a choice and not a reproduction. 100 epochs, layer decay 0.7, drop path 0.2, dropout 0.5, 5 x 3 views,
-total batch 128 (16 clips x 8), 5e-4 for each 256, two augmentations of every clip in the batch. Crops stay those of
-SIGMA's code, 0.25-1 of the area, since SIGMA's columns are what one compares with; VideoMAE's are 0.08-1.
+SIGMA's code supports those other datasets, but no launch scripts are published, so their columns are a choice and not
+a reproduction. 100 epochs, layer decay 0.7, drop path 0.2, dropout 0.5, 5 x 3 views, total batch 128 (16 clips x 8),
+5e-4 per 256 clips, two augmentations of every clip in the batch. Crops are SIGMA's (0.25-1 of the area, VideoMAE has
+0.08-1), since SIGMA's columns are the ones to compare with.
 """
 
 _base_ = 'finetune_vit.py'

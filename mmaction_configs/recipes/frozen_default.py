@@ -1,4 +1,4 @@
-"""Logistic regression on two clips of the video, centre crop, features averaged over the clips."""
+"""Logistic regression on frozen features: two clips per video, centre crop, features averaged over the clips."""
 
 recipe = dict(
     protocol='frozen_linear',

@@ -1,7 +1,7 @@
-"""What labels alone teach a tiny encoder on `toy`: `finetune_small` with more and smaller steps and no layer decay.
+"""What a tiny encoder learns on `toy` from labels alone: `finetune_small`, longer and without layer decay.
 
-The encoder starts from random weights, so its lowest layers need the whole learning rate; batches of 16 at the rate of
-32 learn more from the same clips. How much, and in which time: docs/small-scale.md.
+The encoder starts from random weights, so its lowest layers need the full learning rate. Batches of 16 at the learning
+rate of 32 learn more from the same clips. Results and run time: docs/small-scale.md.
 """
 
 _base_ = 'finetune_small.py'

@@ -1,6 +1,6 @@
-"""Control: `labels_alone` with the frames of every clip in random order, in training and in testing.
+"""Control: `labels_alone` with the frames of every clip in random order, in training and test.
 
-On `toy` it must stay at chance: appearance says nothing about the label.
+It must stay at chance on `toy`, where appearance says nothing about the label.
 """
 
 _base_ = 'labels_alone.py'

@@ -1,7 +1,7 @@
 """ActionFormer's head for ActivityNet-1.3, class-aware: resized to 192 steps, window 7, label smoothing.
 
-Settings: OpenTAD's and the original code's for ActivityNet (AdamW 1e-3, 15 epochs of which 5 warm up, batch 16). Clips
-of the dataset card: 16 frames, stride 4, step 8.
+Settings of OpenTAD and the original code for ActivityNet: AdamW 1e-3, 15 epochs with 5 of warm-up, batch 16. Clips are
+those of the dataset card: 16 frames, stride 4, step 8.
 """
 
 recipe = dict(

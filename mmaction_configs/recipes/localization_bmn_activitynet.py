@@ -1,6 +1,7 @@
-"""mmaction2's BMN on ActivityNet-1.3: 100 steps, Adam 1e-3, 9 epochs, batch 16; proposals named by a linear classifier.
+"""mmaction2's BMN on ActivityNet-1.3; a linear classifier names the proposals.
 
-Network, optimizer and schedule as mmaction2's bmn_2xb8-400x100-9e_activitynet-feature.py; the features are ours.
+100 steps, Adam 1e-3, 9 epochs, batch 16. Network, optimizer and schedule are those of mmaction2's
+bmn_2xb8-400x100-9e_activitynet-feature.py; the features are ours.
 """
 
 recipe = dict(

@@ -1,6 +1,6 @@
-"""`localization_bmn_activitynet`, whose proposals CUHK's video-level scores name: the two best classes of a video.
+"""`localization_bmn_activitynet` with CUHK's video-level scores naming the proposals: the two best classes per video.
 
-EXTERNAL_SCORES names the file, as for `localization_external_activitynet`.
+The environment variable EXTERNAL_SCORES names the file, as for `localization_external_activitynet`.
 """
 
 _base_ = 'localization_bmn_activitynet.py'

@@ -1,6 +1,7 @@
 """`localization_activitynet` with class-free proposals, named by CUHK's video-level scores: the two best classes.
 
-EXTERNAL_SCORES names the file (`cuhk_val_simp_7.json` in the layout that ActionFormer's and OpenTAD's users download).
+The environment variable EXTERNAL_SCORES names the file: `cuhk_val_simp_7.json`, as ActionFormer's and OpenTAD's users
+download it.
 """
 
 _base_ = 'localization_activitynet.py'

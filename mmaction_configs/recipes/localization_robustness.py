@@ -1,7 +1,7 @@
-"""THUMOS14-C (CVPR 2024) on a head of `localization_thumos14`, at a short side of 256 pixels.
+"""THUMOS14-C (CVPR 2024) on a head trained by `localization_thumos14`, at a short side of 256 pixels.
 
-The published numbers are of VideoMAE v2-g and I3D features of other code; their occlusion pastes a picture of a hand,
-ours draws a shape (eval/corruptions/block.py). So they are near ours at best.
+Do not expect the published numbers: they are from VideoMAE V2-g and I3D features of other code, and their occlusion
+pastes a picture of a hand where ours draws a shape (eval/corruptions/block.py).
 """
 
 recipe = dict(

@@ -1,4 +1,4 @@
-"""ActivityNet-v1.3-C (CVPR 2024), class-aware, on a head of `localization_activitynet`."""
+"""ActivityNet-v1.3-C (CVPR 2024), class-aware, on a head trained by `localization_activitynet`."""
 
 _base_ = 'localization_robustness.py'
 

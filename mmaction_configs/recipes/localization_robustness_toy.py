@@ -1,4 +1,4 @@
-"""`localization_robustness` on rendered videos, damaged at their own 64 pixels; it stands for nothing published."""
+"""`localization_robustness` on rendered videos, damaged at their own 64 pixels; comparable to no published number."""
 
 _base_ = 'localization_robustness.py'
 

@@ -1,6 +1,6 @@
-"""ActionFormer's head for THUMOS-14: own length, cut to 2304 steps in training, soft-NMS a class.
+"""ActionFormer's head for THUMOS-14: full length, cut to 2304 steps in training, soft-NMS per class.
 
-Settings: OpenTAD's and the original code's for THUMOS (specs: window 19, AdamW 1e-4, 30 + 5 epochs, batch 2). Clips of
+Settings of OpenTAD and the original code for THUMOS: window 19, AdamW 1e-4, 30 + 5 epochs, batch 2. Clips are those of
 the dataset card: 16 frames, stride 1, step 4.
 """
 

@@ -1,4 +1,4 @@
-"""`finetune_demo` for videos of several labels: the same optimizer, steps and views, a binary cross-entropy a class."""
+"""`finetune_demo` for videos with several labels: a binary cross-entropy per class."""
 
 _base_ = 'finetune_demo.py'
 

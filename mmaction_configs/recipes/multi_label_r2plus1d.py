@@ -1,10 +1,11 @@
-"""Charades with R(2+1)D-18 as SEVERE publishes it (SlowFast's code).
+"""Charades with R(2+1)D-18 as published by SEVERE (SlowFast's code).
 
 SGD 0.0375, momentum 0.9, weight decay 1e-4, 57 epochs, x0.1 at 41 and 49, 4 epochs of warm-up from 1e-4, batch 16, 32
-frames at stride 8 of videos at 24 frames a second, short side 256-340, crop 112, dropout 0.5, 10 x 3 views, maximum.
-Departures: frames stay RGB (published BGR; the encoder's own normalisation holds); no precise-BN pass before the test,
-BatchNorm uses its running statistics; no weight decay on biases and norms; the test pools the crop instead of scoring
-each place and averaging the sigmoids (fully convolutional); a video shorter than the clip repeats its last frame only.
+frames at stride 8 of videos at 24 frames per second, short side 256-340, crop 112, dropout 0.5, 10 x 3 views, maximum.
+Departures: frames stay RGB with the encoder's own normalisation (published: BGR). There is no precise-BN pass before
+the test; BatchNorm uses its running statistics. Biases and norms have no weight decay. The test pools over the crop
+instead of averaging the sigmoids of each place (fully convolutional). A video shorter than the clip repeats only its
+last frame.
 """
 
 recipe = dict(
@@ -21,7 +22,7 @@ recipe = dict(
     batch_size=16,
     sampling='seconds',
     num_frames=32,
-    stride_frames=8,  # of the card's sampling.fps, 24
+    stride_frames=8,  # at the 24 frames per second of the card's sampling.fps
     short_clips='repeat_last',
     short_side_jitter=(256, 340),
     flip=0.5,

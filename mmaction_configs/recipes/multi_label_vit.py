@@ -1,9 +1,9 @@
 """Charades with a video transformer: our choice after VideoGLUE's settings for VideoMAE-B, since SIGMA states none.
 
-VideoGLUE: 6 frames a second, 16 frames at stride 1, AdamW 1e-4 at batch 256, weight decay 1e-5, cosine, 5 % warm-up, 50
-epochs, label smoothing 0.1, dropout 0.5, 4 clips x 3 crops. Departures: the mean over tokens instead of an attentive
-pooler of 12 heads; layer decay 0.75 and drop path 0.1 of `finetune_vit`; sigmoid scores merged by maximum over SEVERE's
-10 x 3 views.
+VideoGLUE: 6 frames per second, 16 frames at stride 1, AdamW 1e-4 at batch 256, weight decay 1e-5, cosine, 5 % warm-up,
+50 epochs, label smoothing 0.1, dropout 0.5, 4 clips x 3 crops. Departures: the mean over tokens replaces an attentive
+pooler of 12 heads; layer decay 0.75 and drop path 0.1 are those of `finetune_vit`; sigmoid scores are merged by their
+maximum over SEVERE's 10 x 3 views.
 """
 
 recipe = dict(

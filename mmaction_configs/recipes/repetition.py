@@ -1,6 +1,6 @@
-"""Counting with the encoder trained along, on random frames of each of 64 segments; the rest is `repetition_frozen`'s.
+"""Repetition counting with the encoder fine-tuned, on a random frame from each of 64 segments.
 
-Our head, not SEVERE's, which is `repetition_cycles`.
+The rest is `repetition_frozen`. The head is ours; SEVERE's is in `repetition_cycles`.
 """
 
 _base_ = 'repetition_frozen.py'
@@ -8,6 +8,6 @@ _base_ = 'repetition_frozen.py'
 recipe = dict(
     protocol='repetition',
     finetune=True,
-    clip_step_frames=None,  # clips adjoin: half the memory
+    clip_step_frames=None,  # side by side: half the memory of overlapping clips
     training=dict(epochs=50, batch_size=8, lr=5e-4, encoder_lr=2e-5, weight_decay=0.05),
 )

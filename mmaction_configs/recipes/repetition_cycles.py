@@ -1,7 +1,7 @@
-"""Counting as SEVERE publishes it (severe.md, section 1.5): cycle localisation, the whole encoder trained.
+"""Repetition counting as published by SEVERE (severe.md, section 1.5): cycle localisation, the encoder fine-tuned.
 
-Adam 5e-5, weight decay 1e-3, batch 32, 100 epochs at a constant rate; 10 parts of at most 300 frames a video and
-epoch; up to 11 steps along a batch. SEVERE takes the best epoch on the test videos, here it is the last.
+Adam 5e-5, weight decay 1e-3, batch 32, 100 epochs at a constant learning rate; 10 parts of at most 300 frames per
+video and epoch; up to 11 steps along a batch. SEVERE reports the best epoch on the test videos, we report the last.
 """
 
 recipe = dict(

@@ -1,4 +1,4 @@
-"""`repetition_cycles` cut down to find out that it runs: one epoch, one part a video, a higher rate."""
+"""`repetition_cycles` cut down to check that it runs: one epoch, one part per video, a higher learning rate."""
 
 _base_ = 'repetition_cycles.py'
 

@@ -1,7 +1,7 @@
-"""`repetition_cycles` for the 52 short-sided videos of QUVA Repetition and a tiny encoder, in minutes on a core.
+"""`repetition_cycles` for the 52 small videos of QUVA Repetition and a tiny encoder, in minutes on one core.
 
-Against the published settings: fewer epochs and parts, a smaller batch and a higher rate. They were set once, by the
-time that there was, and not looked for on the test videos. At least 4 cycles, as published for QUVA.
+It has fewer epochs and parts, a smaller batch and a higher learning rate than published. These values were set once to
+fit the time available; they were not tuned on the test videos. At least 4 cycles, as published for QUVA.
 """
 
 _base_ = 'repetition_cycles.py'

@@ -1,4 +1,4 @@
-"""As `repetition_cycles_quva` on a frozen encoder, which takes a third of the time: only the linear heads learn."""
+"""`repetition_cycles_quva` on a frozen encoder: only the linear heads learn, in a third of the time."""
 
 _base_ = 'repetition_cycles_quva.py'
 

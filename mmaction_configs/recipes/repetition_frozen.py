@@ -1,5 +1,6 @@
-"""Counting on frozen features: 64 frames of a video (as TransRAC) in clips that overlap by half where the encoder takes
-16, centre crop. Our head, not SEVERE's, which is `repetition_cycles`.
+"""Repetition counting on frozen features: 64 frames of a video, as in TransRAC, in clips that overlap by half.
+
+Clips are 16 frames where the encoder takes 16; centre crop. The head is ours; SEVERE's is in `repetition_cycles`.
 """
 
 recipe = dict(

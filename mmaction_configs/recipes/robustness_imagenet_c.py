@@ -1,5 +1,7 @@
-"""ImageNet-C (Hendrycks and Dietterich 2019) on every frame,
-on a cell fine-tuned by `finetune_{family}_ucf101`, at a short side of 256 pixels."""
+"""ImageNet-C (Hendrycks and Dietterich 2019) on every frame.
+
+It is measured on a cell fine-tuned by `finetune_{family}_ucf101`, at a short side of 256 pixels.
+"""
 
 _base_ = 'robustness_ucf_p.py'
 

@@ -1,5 +1,7 @@
-"""Mini Kinetics-C (NeurIPS Datasets and Benchmarks 2021),
-on a cell fine-tuned by `finetune_{family}_ucf101`, at a short side of 256 pixels."""
+"""Mini Kinetics-C (NeurIPS Datasets and Benchmarks 2021) on a cell fine-tuned by `finetune_{family}_ucf101`.
+
+Videos are corrupted at a short side of 256 pixels.
+"""
 
 _base_ = 'robustness_ucf_p.py'
 

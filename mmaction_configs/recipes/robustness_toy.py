@@ -1,7 +1,7 @@
-"""The fine-tuned demo under twelve corruptions at five severities of this project's own scale.
+"""The fine-tuned demo under twelve corruptions at five severities.
 
-The rendered videos are corrupted at their own 64 pixels, for which the published constants are too strong; so the
-numbers compare encoders here and stand for nothing published.
+The rendered videos are corrupted at their own 64 pixels, where the published constants are stronger. So the numbers
+compare encoders with each other, and with nothing published.
 """
 
 recipe = dict(

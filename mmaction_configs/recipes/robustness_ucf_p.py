@@ -1,7 +1,7 @@
 """UCF101-P (CVPR 2023) on a cell fine-tuned by `finetune_{family}_ucf101`, at a short side of 256 pixels.
 
-The published code corrupts the decoded test tensor with unseeded draws, mixes perturbations as a further type, and
-trains its models otherwise; so its numbers are near ours at best.
+Do not expect the published numbers: the published code corrupts the decoded test tensor with unseeded draws, has mixed
+perturbations as another type, and trains its models differently.
 """
 
 recipe = dict(

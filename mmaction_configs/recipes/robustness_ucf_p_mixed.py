@@ -1,6 +1,7 @@
-"""The mixed perturbations of UCF101-P (CVPR 2023): in each video one of its spatial, or one of its temporal ones.
+"""The mixed perturbations of UCF101-P (CVPR 2023): per video, one of its spatial or one of its temporal ones.
 
-The published test draws severity 4 or 5 a video; here each is measured, and the mean is over both. Members are its own.
+The published test draws severity 4 or 5 for each video. We measure both and report their mean. The members are those of
+UCF101-P.
 """
 
 _base_ = 'robustness_ucf_p.py'

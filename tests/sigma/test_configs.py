@@ -108,7 +108,7 @@ def test_the_docstring_states_value_and_cost(path, configs):
     else:
         assert 'Expected: not published' in text
     found = re.search(
-        r'By FLOP count: (\d+) GFLOP a clip; (\d+) epochs of (?:every )?([\d,]+) videos take (\d+) H100-hours at '
+        r'By FLOP count: (\d+) GFLOP per clip; (\d+) epochs of (?:every )?([\d,]+) videos take (\d+) H100-hours at '
         r'25 % of 990 TFLOP/s\.',
         text,
     )

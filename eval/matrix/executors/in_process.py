@@ -107,7 +107,7 @@ def unchanged_process() -> Iterator[None]:
     os.environ.setdefault('SIGMA_WORKERS', str(min(len(os.sched_getaffinity(0)) - 1, 8)))
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
         stack.enter_context(torch.set_grad_enabled(True))
         try:
             yield

@@ -21,6 +21,8 @@ CARDS = ('suites', 'encoders', 'datasets', 'recipes')
 def names(kind: str) -> list[str]:
     if kind in CARDS:
         return card_names(kind)
+    if kind == 'probes':
+        return [path.stem for path in (ROOT / 'eval' / 'probes').glob('[!_]*.py')]
     return {'protocols': load_protocols, 'corruptions': lambda: CORRUPTIONS, 'figures': figure_names}[kind]()
 
 
@@ -28,7 +30,7 @@ def names(kind: str) -> list[str]:
 def test_every_name_has_its_sentence_in_one_column(kind):
     lines = listing(kind).splitlines()
     assert [line.split()[0] for line in lines] == sorted(names(kind))
-    width = max(map(len, names(kind)))
+    width = max(map(len, names(kind)), default=0)
     for line in lines:
         assert line[width : width + 2] == '  '
         assert len(line[width + 2 :]) > 15

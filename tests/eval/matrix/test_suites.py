@@ -9,7 +9,8 @@ import pytest
 
 from eval.matrix.plan import plan
 from eval.matrix.suites import SUITES, Entry, read_suite, suite_entries
-from eval.report.summaries import SUMMARIES
+from eval.records import RecordError
+from eval.report.summaries import SUMMARIES, get_summary
 from sigma.configs import CONFIG_ROOT, card_names, merged, read_plain, sentence_of
 from sigma.data.cards import read_card, read_config
 from sigma.errors import DataError
@@ -112,6 +113,12 @@ def test_a_card_that_does_not_fit_is_one_sentence(card, text, words):
     with pytest.raises(DataError, match=words) as raised:
         read_suite(card(text))
     assert '\n' not in str(raised.value)
+
+
+def test_a_summary_that_is_not_there_names_the_nearest():
+    assert get_summary('severe').name == 'mean of 8'
+    with pytest.raises(RecordError, match="Unknown summary 'sever'. Did you mean 'severe'"):
+        get_summary('sever')
 
 
 def test_a_summary_that_does_not_fit_is_one_sentence(card):
