@@ -1,15 +1,16 @@
-"""Measure encoders: suite x encoders x seeds, one record a cell, and the table with intervals.
+"""Measure encoders: suite x encoders x seeds, one record per cell, and a table with intervals.
 
     python eval/run_severe.py --suite demo --encoders random sigma_mlp_toy --seeds 0 1 2 --work-dir work_dirs/demo
 
 Encoders are names of cards in mmaction_configs/encoders, paths of cards, or NAME@CHECKPOINT for other weights under
-the same card. Cells that have a record already are not run again: kill it anywhere, run the same command, and it
-goes on. Two such commands on one work directory share the cells. A cell that failed keeps its log and reason, and
-runs again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, running elsewhere or to run, what
-it will take, and what is missing.
+the same card. Cells that have a record do not run again: kill the command anywhere, run it again, and it goes on. Two
+such commands on one work directory share the cells. A cell that measures the trained weights of another runs after it;
+the plan adds that other cell where the suite does not list it. A cell that failed keeps its log and reason, and runs
+again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, blocked, running elsewhere or to run,
+what it will take, and what is missing.
 
-Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed or were stopped,
-2 for bad input and missing data, before anything ran.
+Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
+blocked, 2 for bad input and missing data, before anything ran.
 """
 
 import argparse
@@ -112,36 +113,32 @@ def seed(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
-    from eval.matrix.executors.job import job_of
     from eval.matrix.executors.schedule import run
     from eval.matrix.live import Progress, print_plan
+    from eval.matrix.plan import OPEN
     from eval.protocols import import_protocols
 
     imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
     import_protocols(imports)
     check_work_dir(args.work_dir)
     found = make_plan(args)
-    jobs = num_at_once(args, len(found.in_state('to run', 'elsewhere')))
+    jobs = num_at_once(args, found.num_side_by_side())
     print(headline(found, jobs))
     print_plan(found, every_cell=args.dry_run)
     if found.problems:
         refuse(found.problems)
     if args.dry_run:
         return 0
-    # Also those that run elsewhere: they are waited for, and taken over if their process goes.
-    open_cells = found.in_state('to run', 'elsewhere')
-    tasks = [
-        job_of(item.resolved, args.work_dir, imports, item.failure.attempts if item.failure else 0)
-        for item in open_cells
-    ]
-    backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells]) if tasks else None
+    tasks = found.jobs(args.work_dir, imports)
+    protocols = [item.resolved.protocol for item in found.in_state(*OPEN)]
+    backend = make_backend(args, jobs, protocols) if tasks else None
     check_work_dir(args.work_dir, make=True)
     results = []
     try:
-        if tasks:
+        if backend is not None:
             with Progress(found, jobs) as progress:
                 results = run(tasks, backend, progress)
-        print_results(found.cells, args)
+        print_results(found.listed(), args)
     except OSError as error:  # a full disk, a file system that is away
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
         print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
@@ -197,7 +194,7 @@ def check_baseline(name: str, planned: list) -> None:
 
 
 def num_at_once(args: argparse.Namespace, num_open: int) -> int:
-    """Cells at a time; on this machine not more than there are, so that a single cell has all its cores."""
+    """Cells in parallel; on this machine at most as many as can run side by side, so a single one has all cores."""
     from eval.matrix.executors.local import default_jobs
 
     if args.executor == 'slurm':
@@ -228,7 +225,7 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
 
 
 def headline(found, jobs: int) -> str:
-    """How many cells, how many are there, what the rest will take."""
+    """How many cells there are, how many have their record, and what the rest will take."""
     from eval.matrix.plan import cost
 
     def number(state: str, words: str) -> str:
@@ -236,43 +233,48 @@ def headline(found, jobs: int) -> str:
         return f', {count} {words}' if count else ''
 
     text = f'{len(found.cells)} cells, {len(found.in_state("done"))} have their record'
-    text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere') + number('missing', 'blocked')
+    text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere')
+    text += number('blocked', 'blocked by a failed cell') + number('missing', 'without their data')
     left = cost(found, jobs)
-    text += f', {left.num_known + left.num_unknown} to run, {jobs} at a time'
+    text += f', {left.num_known + left.num_unknown} to run, {jobs} in parallel'
     if left.num_known:
         text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB'
         text += f' for {left.num_known} of them, ? for {left.num_unknown}' if left.num_unknown else ' for the rest'
     elif left.num_unknown:
-        text += '; what they take is not known before one of their kind has run in this work directory'
+        text += '; their cost is unknown until one of their kind has run in this work directory'
+    extra = [item for item in found.cells if not item.listed]
+    if extra:
+        text += f'; {len(extra)} of all are not in the suite, but needed by its cells'
     return text
 
 
 def refuse(problems: list[str]) -> None:
-    """Nothing runs while something is missing.
+    """Run nothing while something is missing.
 
     Raises:
-        DataError: with what is missing, a line each.
+        MissingData: naming all of it.
     """
-    from sigma.errors import DataError
+    from eval.matrix.plan import MissingData
 
-    error = DataError(problems[0] if len(problems) == 1 else '; '.join(problems))
-    error.problems = problems
-    raise error
+    raise MissingData(problems)
 
 
 def print_unfinished(found, results: list) -> int:
-    """Name the cells without a record, with their logs; the exit status."""
+    """Name the cells without a record, with their logs; return the exit status."""
     from eval.matrix.executors.job import read_failure
 
     for item in found.in_state('failed'):
         print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
+    for item in found.in_state('blocked'):
+        print(f'blocked: {item.name}: it needs {item.blocker().name}, which failed before', file=sys.stderr)
     unfinished = [end for end in results if end.state != 'done']
     for end in unfinished:
-        print(f'{end.state}: {end.job.name}: {end.reason} (log: {end.job.log})', file=sys.stderr)
+        log = '' if end.state == 'blocked' else f' (log: {end.job.log})'
+        print(f'{end.state}: {end.job.name}: {end.reason}{log}', file=sys.stderr)
     failed = len(found.in_state('failed')) + sum(read_failure(end.job.folder) is not None for end in unfinished)
     if failed:
         print(f'{failed} failed; --retry-failed runs them again', file=sys.stderr)
-    return 1 if unfinished or found.in_state('failed') else 0
+    return 1 if unfinished or found.in_state('failed', 'blocked') else 0
 
 
 def refuse_equal_names(planned: list) -> None:

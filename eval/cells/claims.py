@@ -164,7 +164,7 @@ def holder(folder: str | Path, now: float | None = None) -> Claim | None:
     return claim
 
 
-def drop(folder: str | Path, pid: int) -> None:
+def drop(folder: str | Path, pid: int | None) -> None:
     """Take away the claim of a process of this machine that its parent has seen end."""
     path = Path(folder) / FILE
     claim = _read(path)

@@ -19,6 +19,7 @@ Versions: 1 (2026-11-21).
 
 import copy
 from pathlib import Path
+from typing import cast
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -140,7 +141,7 @@ class Finetune(Protocol):
     @staticmethod
     def _subset(resolved: ResolvedCell) -> list[int] | None:
         cell = resolved.cell
-        labels = [label for _, label in resolved.dataset.pairs('train')]
+        labels = cast('list[int]', [label for _, label in resolved.dataset.pairs('train')])  # several: see MultiLabel
         if cell.examples is not None:
             return examples_of_all(labels, cell.examples, resolved.dataset.num_classes, cell.seed)
         if cell.shots is None:

@@ -1,8 +1,8 @@
 """Localization under corruption: a trained head on videos whose actions are damaged in the middle.
 
 THUMOS14-C and ActivityNet-v1.3-C: a contiguous block of 1, 5 or 10 percent of each true action, around its middle, is
-black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained anew: encoder and head are those of
-a `localization` cell of the same dataset, encoder and seed, which is run first where it has no record yet.
+black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained here: encoder and head are those of
+a `localization` cell of the same dataset, encoder and seed. It is needed, so a matrix runs it first.
 
 A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
 
@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from eval.cells.cell import ResolvedCell
+from eval.cells.trained import load_trained
 from eval.corruptions import get_corruption, suite_corruptions
 from eval.corruptions.shown import CLEAN, Variant
 from eval.corruptions.shown_dense import (
@@ -46,11 +47,12 @@ from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segmen
 from eval.metrics.localization_robustness import column_scores, pack_columns
 from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
+from eval.protocols.applied import trained_cell
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, view_of
 from eval.protocols.repetition import restore
-from eval.protocols.robustness import make, trained_cell, working_size
-from eval.records import identity_hash, read_record
+from eval.protocols.robustness import working_size
+from eval.records import identity_hash
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
 
@@ -71,9 +73,13 @@ class LocalizationRobustness(Protocol):
         """The dataset's own mAP, mean over what is damaged."""
         return f'corrupted_{resolved.dataset.info["metric"]}'
 
-    def trained(self, resolved: ResolvedCell):
+    def trained(self, resolved: ResolvedCell) -> ResolvedCell:
         """The cell whose head is measured."""
         return trained_cell(resolved, self.trained_protocol)
+
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]:
+        """The trained cell."""
+        return [self.trained(resolved)]
 
     def config(self, resolved: ResolvedCell) -> dict:
         """What is damaged, how long, of which trained cell.
@@ -113,9 +119,9 @@ class LocalizationRobustness(Protocol):
         return [Variant(name, s, SUITE) for name, s in product(config['corruptions'], config['severities'])]
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Make sure of the trained cell, damage every test video in every way, and detect in each."""
+        """Damage every test video in every way, and detect in each with the trained head."""
         trained, columns = self.trained(resolved), resolved.config['columns']
-        make(trained, work_dir)
+        training = load_trained(trained, work_dir)
         head = head_of(trained, work_dir)
         view, rules = view_of(trained), trained.config['rules']
         blocked = set(rules['blocked'])
@@ -132,24 +138,23 @@ class LocalizationRobustness(Protocol):
                 found.append([detections(head, entry, features.of(name), view, trained.config) for name in columns])
         scores = pack_columns(found)
         labels = pack_segments([truth.segments[video] for video in videos], 3)
-        training = read_record(trained.record_path(work_dir))
         others = {}
         if videos:
             values = column_scores(scores, labels, TIOU[resolved.dataset.info['metric']])
             others = dict(zip(['clean_map', *columns[1:]], values.tolist()))
-        own = training.score
+        own = training.record.score
         return Outcome(
             videos=videos,
             labels=labels,
             scores=scores,
             unscored=unscored,
             num_listed=len(entries),
-            num_train=training.dataset['num_train'],
-            num_train_skipped=training.dataset['num_train_skipped'],
-            selection=dict(training.selection) | {'how': self._how(resolved, training.selection['how'])},
+            num_train=training.num_train,
+            num_train_skipped=training.num_train_skipped,
+            selection=training.selection | {'how': self._how(resolved, training.selection['how'])},
             sampling=training.sampling,
             notes=[
-                f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
+                training.note,
                 f'{get_metric(own["metric"]).label} in its own record, without a working size: {own["value"]:.1f}',
                 'blocks are placed by the true actions, from and to the nearest frame',
                 *rules_told(rules),

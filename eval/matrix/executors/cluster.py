@@ -35,8 +35,10 @@ class Task:
         It runs inside a signal's handler, maybe in the midst of `poll`, whose lock a second `wait` would wait for.
         """
         if self._running is not None and self._running.process.returncode is None:
-            self._end(self._running.process.pid)
-            claims.drop(Path(job.cwd, job.folder), self._running.process.pid)
+            pid = self._running.process.pid
+            assert pid is not None  # `start` has started it
+            self._end(pid)
+            claims.drop(Path(job.cwd, job.folder), pid)
         return submitit.helpers.DelayedSubmission(Task(), job)
 
     @staticmethod

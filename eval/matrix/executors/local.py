@@ -33,8 +33,8 @@ class Local:
             self.forks = Forks(self.modules, cores)
         for job in jobs:
             device = self.places.pop(0)
-            anew = self.forks is None or self.forks.gone
-            running = start(job, cores, device) if anew else self.forks.start(job, device)
+            fork = self.forks is not None and not self.forks.gone
+            running = self.forks.start(job, device) if self.forks and fork else start(job, cores, device)
             self.running.append((running, device))
 
     def ended(self) -> list[Finished]:
