@@ -290,8 +290,20 @@ class Cost:
 
 
 def cost(found: Plan, jobs: int) -> Cost:
-    """Cost of the cells to run, `jobs` in parallel; it counts the cells that others need."""
+    """Cost of the cells to run, those that others need included.
+
+    Args:
+        found: The plan.
+        jobs: Cells in parallel. The estimate is never below the longest chain of cells that need each other.
+    """
     items = found.in_state('to run')
     known = [item for item in items if item.seconds is not None]
-    seconds = sum(item.seconds or 0.0 for item in known) / jobs
+    longest = max((_chain_seconds(item) for item in items), default=0.0)
+    seconds = max(longest, sum(item.seconds or 0.0 for item in known) / jobs)
     return Cost(seconds, sum(item.num_bytes or 0 for item in known), len(known), len(items) - len(known))
+
+
+def _chain_seconds(item: Planned) -> float:
+    """Seconds of the longest chain of cells to run that ends with this one."""
+    needs = [_chain_seconds(needed) for needed in item.needs if needed.state == 'to run']
+    return (item.seconds or 0.0) + max(needs, default=0.0)
