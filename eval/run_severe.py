@@ -25,60 +25,67 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--suite', required=True, help='list of protocol x dataset, see eval/matrix/suites.py')
     parser.add_argument('--encoders', nargs='+', required=True, metavar='NAME[@CHECKPOINT]')
-    parser.add_argument('--seeds', nargs='+', type=seed, default=[0])
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='one cell each (default: 0)')
     parser.add_argument('--work-dir', required=True, help='records, features and logs go here')
-    parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
+    parser.add_argument('--datasets', nargs='+', help="dataset cards or prepared folders to use instead of the suite's")
     parser.add_argument(
-        '--shots', nargs='+', type=positive, help="clips a class in the place of the suite's own few-shot"
+        '--shots', nargs='+', type=positive, help="training clips per class, instead of the suite's few-shot numbers"
     )
-    parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
-    parser.add_argument('--no-forks', action='store_true', help='start every cell anew, which takes seconds each')
-    parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
-    parser.add_argument('--retry-failed', action='store_true', help='also run the cells that failed before')
+    parser.add_argument(
+        '--jobs', type=positive, help='cells run in parallel (default: one per GPU, else one per core, at most 4)'
+    )
+    parser.add_argument('--no-forks', action='store_true', help='start a new Python per cell; costs seconds each')
+    parser.add_argument('--dry-run', action='store_true', help='print the plan and run nothing')
+    parser.add_argument('--retry-failed', action='store_true', help='also run cells that failed before')
     parser.add_argument(
         '--import',
         dest='imports',
         nargs='+',
         default=[],
         metavar='MODULE',
-        help='modules or .py files of your own with further protocols (classes) and suites (entries of SUITES)',
+        help='modules or .py files that define protocols (classes) or suites (entries of SUITES) of your own',
     )
-    parser.add_argument('--baseline', help='encoder that the others are compared with; random, if there is one')
+    parser.add_argument('--baseline', help='encoder to compare the others with (default: random, if it is there)')
     parser.add_argument(
-        '--allow-partial', action='store_true', help='count rows below 99 %% of the videos in means and verdicts'
+        '--allow-partial',
+        action='store_true',
+        help='let rows with under 99 %% of the videos count in means and verdicts',
     )
     add_executor_args(parser)
     return parser.parse_args(argv)
 
 
 def add_executor_args(parser: argparse.ArgumentParser) -> None:
-    """Where cells run."""
+    """Options that say where cells run."""
     group = parser.add_argument_group('where cells run')
     group.add_argument(
         '--executor',
         choices=('local', 'slurm', 'submitit-local'),
         default='local',
-        help='this machine; SLURM through submitit; or the jobs of SLURM on this machine, to try them out',
+        help='this machine (default); SLURM through submitit; or the SLURM jobs on this machine, to try them out',
     )
-    group.add_argument('--slurm-partition', help="default the cluster's own")
+    group.add_argument('--slurm-partition', help="default: the cluster's")
     group.add_argument(
-        '--slurm-time', type=minutes, default='240', help='of a cell, minutes or H:MM:SS; then it is queued again'
+        '--slurm-time',
+        type=minutes,
+        default='240',
+        help='time limit of a cell, in minutes or H:MM:SS (default: 240); then it is queued again and goes on',
     )
-    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells at a time')
-    group.add_argument('--slurm-gpus', type=int, default=1, help='of a cell')
-    group.add_argument('--slurm-cpus', type=positive, default=8, help='of a cell')
+    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells in parallel (default: 32)')
+    group.add_argument('--slurm-gpus', type=int, default=1, help='GPUs per cell (default: 1)')
+    group.add_argument('--slurm-cpus', type=positive, default=8, help='cores per cell (default: 8)')
     group.add_argument(
         '--slurm-options',
         nargs='+',
         type=key_value,
         default=[],
         metavar='KEY=VALUE',
-        help='further parameters of submitit, such as mem_gb=64 slurm_account=lab slurm_qos=low',
+        help='further submitit parameters, such as mem_gb=64 slurm_account=lab slurm_qos=low',
     )
 
 
 def minutes(text: str) -> float:
-    """A time limit in minutes, from minutes or H:MM:SS."""
+    """Minutes, from a text of minutes or H:MM:SS; for argparse."""
     try:
         parts = [float(part) for part in text.split(':')]
     except ValueError:
@@ -89,7 +96,7 @@ def minutes(text: str) -> float:
 
 
 def key_value(text: str) -> tuple[str, str | int]:
-    """KEY=VALUE, a number where it is one."""
+    """(key, value) from KEY=VALUE; whole numbers become int; for argparse."""
     key, equals, value = text.partition('=')
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f'{text!r} was given; KEY=VALUE is needed, such as mem_gb=64')
@@ -97,14 +104,14 @@ def key_value(text: str) -> tuple[str, str | int]:
 
 
 def positive(text: str) -> int:
-    """A number of at least 1, for argparse."""
+    """A whole number of at least 1, for argparse."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
     return int(text)
 
 
 def seed(text: str) -> int:
-    """A seed that every library takes, for argparse."""
+    """A seed that every library accepts, for argparse."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f'{text} was given; a whole number from 0 to 2**32 - 1 is needed')
     return int(text)
@@ -139,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
             with Progress(found, jobs) as progress:
                 results = run(tasks, backend, progress)
         print_results(found.listed(), args)
-    except OSError as error:  # a full disk, a file system that is away
+    except OSError as error:  # a full disk, or a file system that is unavailable
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
         print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
         return 1
@@ -147,7 +154,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make_plan(args: argparse.Namespace):
-    """The plan of these arguments."""
+    """The plan for these arguments.
+
+    Raises:
+        DataError: on an unknown suite, protocol or baseline, or two cells with one name.
+    """
     from eval.matrix.plan import plan
     from eval.matrix.suites import suite_entries
 
@@ -161,30 +172,30 @@ def make_plan(args: argparse.Namespace):
 
 
 def check_work_dir(work_dir: str, make: bool = False) -> None:
-    """Refuse one that cannot be, before anything runs; `make` makes it.
+    """Check the work directory before anything runs; `make` also creates it.
 
     Raises:
-        DataError: saying why not.
+        DataError: if it cannot be used, with the reason.
     """
     from sigma.errors import DataError
 
     path = Path(work_dir).absolute()
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    reason = None if there.is_dir() else f"'{there}' is no folder"
+    reason = None if there.is_dir() else f"'{there}' is not a folder"
     if make and reason is None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = error.strerror
     if reason is not None:
-        raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; give another.")
+        raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; choose another.")
 
 
 def check_baseline(name: str, planned: list) -> None:
-    """Refuse a misspelt baseline before hours are spent; a row of a recipe, `NAME [RECIPE]`, is known by its encoder.
+    """Refuse a misspelt baseline before hours are spent. `NAME [RECIPE]`, the row of a recipe, counts by its encoder.
 
     Raises:
-        DataError: with the nearest encoder.
+        DataError: on an unknown encoder, with the nearest one.
     """
     from sigma.errors import DataError, did_you_mean
 
@@ -203,10 +214,15 @@ def num_at_once(args: argparse.Namespace, num_open: int) -> int:
 
 
 def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
-    """Where the cells run, of which each has its protocol in the list.
+    """Where the cells run.
+
+    Args:
+        args: Command line.
+        jobs: Cells in parallel.
+        protocols: Of each cell, so that what they import is imported once.
 
     Raises:
-        ValueError: if SLURM is asked for and not here, or an option is unknown.
+        DataError: if SLURM is asked for and not available, or an option is unknown.
     """
     if args.executor == 'local':
         from eval.matrix.executors.forks import modules_of
@@ -278,7 +294,7 @@ def print_unfinished(found, results: list) -> int:
 
 
 def refuse_equal_names(planned: list) -> None:
-    """Two cells of one name would write one record.
+    """Refuse two cells with one name: they would write the same record.
 
     Raises:
         DataError: naming both.
@@ -289,7 +305,7 @@ def refuse_equal_names(planned: list) -> None:
     for item in planned:
         other = seen.setdefault(item.name, item.cell)
         if other != item.cell and item.resolved:
-            raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one part.')
+            raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one of the parts.')
 
 
 def print_results(planned: list, args: argparse.Namespace) -> None:
@@ -337,7 +353,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
 
 
 def guarded() -> int:
-    """`main` with bad input in one sentence."""
+    """`main`, with errors as one sentence each."""
     from eval.records import RecordError
 
     try:

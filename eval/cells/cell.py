@@ -21,7 +21,12 @@ T = TypeVar('T')
 
 @dataclass(frozen=True)
 class Cell:
-    """Protocol x dataset x recipe x encoder x seed, by the names that a user gives."""
+    """Protocol x dataset x recipe x encoder x seed, by the names that a user gives.
+
+    Attributes:
+        shots: Training clips per class; None for all.
+        examples: Training clips in all, spread evenly over the classes; None for all.
+    """
 
     protocol: str
     dataset: str

@@ -28,7 +28,6 @@ STYLES = {
     'blocked': 'red',
     'to run': 'dim',
 }
-
 NOTABLE = ('elsewhere', 'failed', 'blocked')  # states that are printed before a run
 
 

@@ -7,23 +7,23 @@ a `localization` cell of the same dataset, encoder and seed. It is needed, so a 
 A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
 
     trained             recipe of the `localization` cell; or a dict family -> recipe
-    corruptions         of tal-c; all five by default
+    corruptions         names in tal-c; all five by default
     severities          1 to 3 by default: the lengths of the block
-    working_short_side  pixels to which frames are brought before they are damaged (256 by default); None keeps the
+    working_short_side  pixels to which frames are resized before they are damaged (256 by default); None keeps the
                         size of the file
-    batch_size          clips that pass the encoder at a time
+    batch_size          clips per forward pass of the encoder
 
 Each video is read once, and only clips that see a damaged frame pass the encoder again
-(`eval/corruptions/shown_dense.py`). Features are kept a file a video in `<work_dir>/robustness/<encoder>/<hash>/`,
-so that a sweep that was killed goes on.
+(`eval/corruptions/shown_dense.py`). Features are kept in `<work_dir>/robustness/<encoder>/<hash>/`, one file per video,
+so a sweep that was killed goes on.
 
-The record: predicted segments of every column with its number, their names under `columns` in the config
-(`eval/metrics/localization_robustness.py`); `score` is the mean mAP over corruptions and severities.
+The record: predicted segments, each with the number of its column; the names of the columns are under `columns` in the
+config (`eval/metrics/localization_robustness.py`). `score` is the mean mAP over corruptions and severities.
 
 Versions: 1 (2026-11-22).
 """
 
-import logging
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -35,13 +35,14 @@ from eval.cells.trained import load_trained
 from eval.corruptions import get_corruption, suite_corruptions
 from eval.corruptions.shown import CLEAN, Variant
 from eval.corruptions.shown_dense import (
+    DamagedFeatures,
     action_frames,
     encode_damaged,
     mean_encoder,
     read_damaged,
     write_damaged,
 )
-from eval.features.dense import DenseFeatures, dense_key, dense_path
+from eval.features.dense import DenseFeatures, DenseView, dense_key, dense_path
 from eval.metrics import get_metric
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
 from eval.metrics.localization_robustness import column_scores, pack_columns
@@ -56,13 +57,12 @@ from eval.records import identity_hash
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
 
-LOG = logging.getLogger(__name__)
 SUITE = 'tal-c'
 TIOU = {'map_30_70': THUMOS_TIOU, 'map_50_95': ACTIVITYNET_TIOU}
 
 
 class LocalizationRobustness(Protocol):
-    """Mean mAP over damages and lengths, with the clean one and every column beside it."""
+    """Mean mAP over corruptions and lengths, with the clean one and that of every column beside it."""
 
     name = 'localization_robustness'
     version = 1
@@ -70,7 +70,7 @@ class LocalizationRobustness(Protocol):
     trained_protocol = 'localization'
 
     def metric_of(self, resolved: ResolvedCell) -> str:
-        """The dataset's own mAP, mean over what is damaged."""
+        """The dataset's own mAP, as a mean over the damaged columns."""
         return f'corrupted_{resolved.dataset.info["metric"]}'
 
     def trained(self, resolved: ResolvedCell) -> ResolvedCell:
@@ -82,15 +82,15 @@ class LocalizationRobustness(Protocol):
         return [self.trained(resolved)]
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """What is damaged, how long, of which trained cell.
+        """What is damaged, for how long, and which trained cell sees it.
 
         Raises:
-            DataError: on data of another task, or a corruption or severity that tal-c does not hold.
+            DataError: on a dataset of another task, or a corruption or severity that tal-c does not have.
         """
         dataset, recipe = resolved.dataset, resolved.recipe
         if dataset.task != 'localization':
             raise DataError(
-                f"{dataset.name} is a data set for {dataset.task}; {self.name} needs one for 'localization'."
+                f"{dataset.name} is a dataset for {dataset.task}; {self.name} needs one for 'localization'."
             )
         if dataset.info['metric'] not in TIOU:
             raise DataError(f'{dataset.name} is scored by {dataset.info["metric"]}; known here: {", ".join(TIOU)}.')
@@ -114,7 +114,7 @@ class LocalizationRobustness(Protocol):
         }
 
     def variants(self, resolved: ResolvedCell) -> list[Variant]:
-        """In the order of the columns, after the clean one."""
+        """Variants in the order of the columns, without the clean one."""
         config = resolved.config
         return [Variant(name, s, SUITE) for name, s in product(config['corruptions'], config['severities'])]
 
@@ -164,7 +164,7 @@ class LocalizationRobustness(Protocol):
         )
 
     def _how(self, resolved: ResolvedCell, trained: str) -> str:
-        """How the number came about; it must agree in a column."""
+        """How the number came about. Records of one column must agree on it."""
         config = resolved.config
         names, severities = list(config['corruptions']), config['severities']
         side = config['working_short_side']
@@ -173,8 +173,16 @@ class LocalizationRobustness(Protocol):
         standard = names == [corruption.name for corruption in suite_corruptions(SUITE)] and severities == [1, 2, 3]
         return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
 
-    def _features(self, resolved: ResolvedCell, trained, view, entries: list[dict], truth: dict, work_dir: Path):
-        """(entry, DamagedFeatures or why there are none) of every video, from the store or by reading it."""
+    def _features(
+        self,
+        resolved: ResolvedCell,
+        trained: ResolvedCell,
+        view: DenseView,
+        entries: list[dict],
+        truth: dict,
+        work_dir: Path,
+    ) -> Iterator[tuple[dict, DamagedFeatures | str]]:
+        """(entry, its features or the reason why there are none) of every video, stored or computed."""
         variants, side = self.variants(resolved), resolved.config['working_short_side']
         damage = {'version': self.version, **{v.name: v.level for v in variants}}
         key = dense_key(trained, view) | {'damage': damage, 'short_side': side}
@@ -202,17 +210,17 @@ class LocalizationRobustness(Protocol):
             yield entry, features
 
 
-def detections(head: ActionFormer, entry: dict, values: np.ndarray, view, config: dict) -> np.ndarray:
-    """(n, 4) rows [start, end in seconds, class, score] that a trained head finds in features (S, D) of a video."""
+def detections(head: ActionFormer, entry: dict, values: np.ndarray, view: DenseView, config: dict) -> np.ndarray:
+    """Segments that a trained head finds in the features (S, D) of a video: (n, 4) [start s, end s, class, score]."""
     one = DenseFeatures(entry['video'], values, entry['total_frames'], float(entry['fps']))
     return detect(head, sequence_of(one, view, config['length'], config['standardise']), config)
 
 
-def head_of(trained, work_dir: str | Path) -> ActionFormer:
-    """The head that a `localization` cell left in its folder, in eval mode.
+def head_of(trained: ResolvedCell, work_dir: str | Path) -> ActionFormer:
+    """The head in the folder of a `localization` cell, in eval mode.
 
     Raises:
-        DataError: if it is not there (a cell that ran before heads were kept, or a folder that was cleared).
+        DataError: if it is missing: the cell ran before heads were kept, or its folder was cleared.
     """
     path = trained.folder(work_dir) / HEAD
     if not path.is_file():

@@ -78,10 +78,10 @@ def test_a_work_directory_that_cannot_be_is_one_sentence(home, monkeypatch, caps
     (home / 'work').write_text('')
     for more in ((), ('--dry-run',)):
         done = guarded(monkeypatch, capsys, command(home, *more))
-        assert_one_sentence(done, f"--work-dir '{home}/work' cannot be used: '{home}/work' is no folder; give another")
+        assert_one_sentence(done, f"--work-dir '{home}/work' cannot be used: '{home}/work' is not a folder")
     words = tiny.arguments(home, home / 'work' / 'below', encoders='a', seeds=(0,))
     assert_one_sentence(
-        guarded(monkeypatch, capsys, words), "work/below' cannot be used", f"'{home}/work' is no folder"
+        guarded(monkeypatch, capsys, words), "work/below' cannot be used", f"'{home}/work' is not a folder"
     )
     assert tiny.ran(home) == []
 
@@ -320,7 +320,7 @@ def test_options_that_do_not_fit_are_refused(home, capsys, option, words):
 def test_slurm_that_is_not_here_is_a_sentence_and_nothing_runs(home, capsys, monkeypatch):
     monkeypatch.setenv('PATH', '/nowhere')
     done = guarded(monkeypatch, capsys, command(home, '--executor', 'slurm'))
-    assert_one_sentence(done, 'SLURM is not at hand', '--executor local')
+    assert_one_sentence(done, 'SLURM is not available', '--executor local')
 
 
 # --- what is shown while it runs -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from eval.cells import claims
 from eval.matrix.executors.job import Finished, Job, prepare_retry, settled
 
 LOOK_SECONDS = 0.5  # between looks at cells that other matrices run
+HOW = {'failed': 'failed', 'stopped': 'was stopped', 'changed': 'has changed', 'blocked': 'did not run'}
 
 
 class Backend(Protocol):
@@ -137,7 +138,7 @@ class _Run:
         """How a needed cell ended; None while it is open."""
         found = self.ends.get(needed.id) or settled(needed)
         if found is None and needed.id not in self.ours:
-            return Finished(needed, 'stopped', 'its record is gone; run the command again')
+            return Finished(needed, 'changed', 'its record is gone since the plan; run the command again')
         return found
 
     def _blocked(self, job: Job) -> Finished | None:
@@ -145,5 +146,5 @@ class _Run:
         for needed in job.needs:
             found = self._end_of(needed)
             if found is not None and found.state != 'done':
-                return Finished(job, 'blocked', f'it needs {needed.name}, which is {found.state}: {found.reason}')
+                return Finished(job, 'blocked', f'it needs {needed.name}, which {HOW[found.state]}: {found.reason}')
         return None

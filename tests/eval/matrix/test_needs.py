@@ -179,8 +179,8 @@ def test_users_of_a_cell_that_fails_are_blocked_and_a_retry_runs_all(home, capsy
     assert run_severe.main(command(home, 'chain', '--jobs', 2)) == 1
     err = capsys.readouterr().err
     assert f'failed: {LOW}: cell: no luck (log:' in err
-    assert f'blocked: {USER}: it needs {LOW}, which is failed: cell: no luck' in err
-    assert f'blocked: {GRAND}: it needs {USER}, which is blocked' in err
+    assert f'blocked: {USER}: it needs {LOW}, which failed: cell: no luck' in err
+    assert f'blocked: {GRAND}: it needs {USER}, which did not run: it needs {LOW}' in err
     assert '1 failed; --retry-failed' in err
     assert tiny.ran(home) == [LOW]
     assert len(list((home / 'work').rglob('failed.json'))) == 1

@@ -302,7 +302,7 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(long, tmp_path, changes, 
 def test_data_of_another_task_or_metric_is_refused(long, tmp_path):
     recipe = resolve(long, tmp_path).cell.recipe
     other = write_long(tmp_path / 'other', task='multi_label')
-    with pytest.raises(DataError, match='data set for multi_label; localization_robustness needs one'):
+    with pytest.raises(DataError, match='dataset for multi_label; localization_robustness needs one'):
         ResolvedCell(
             Cell('localization_robustness', str(other), recipe, 'random', 0), get_protocol('localization_robustness')
         )
