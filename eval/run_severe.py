@@ -13,11 +13,20 @@ Exit status: 0 when every cell has its record (a dry run: when the plan can run)
 blocked, 2 for bad input and missing data, before anything ran.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.cells.cell import CellProtocol
+    from eval.matrix.executors.job import Finished
+    from eval.matrix.executors.schedule import Backend
+    from eval.matrix.plan import Plan, Planned
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -137,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         return 0
     tasks = found.jobs(args.work_dir, imports)
-    protocols = [item.resolved.protocol for item in found.in_state(*OPEN)]
+    protocols = [item.resolved.protocol for item in found.in_state(*OPEN) if item.resolved]
     backend = make_backend(args, jobs, protocols) if tasks else None
     check_work_dir(args.work_dir, make=True)
     results = []
@@ -153,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     return print_unfinished(found, results)
 
 
-def make_plan(args: argparse.Namespace):
+def make_plan(args: argparse.Namespace) -> Plan:
     """The plan for these arguments.
 
     Raises:
@@ -191,7 +200,7 @@ def check_work_dir(work_dir: str, make: bool = False) -> None:
         raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; choose another.")
 
 
-def check_baseline(name: str, planned: list) -> None:
+def check_baseline(name: str, planned: list[Planned]) -> None:
     """Refuse a misspelt baseline before hours are spent. `NAME [RECIPE]`, the row of a recipe, counts by its encoder.
 
     Raises:
@@ -213,7 +222,7 @@ def num_at_once(args: argparse.Namespace, num_open: int) -> int:
     return max(1, min(args.jobs or default_jobs(), num_open))
 
 
-def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
+def make_backend(args: argparse.Namespace, jobs: int, protocols: list[CellProtocol]) -> Backend:
     """Where the cells run.
 
     Args:
@@ -240,7 +249,7 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
     return Cluster(Path(args.work_dir) / 'jobs', args.slurm_time, jobs, local=not slurm, options=options)
 
 
-def headline(found, jobs: int) -> str:
+def headline(found: Plan, jobs: int) -> str:
     """How many cells there are, how many have their record, and what the rest will take."""
     from eval.matrix.plan import cost
 
@@ -260,7 +269,7 @@ def headline(found, jobs: int) -> str:
         text += '; their cost is unknown until one of their kind has run in this work directory'
     extra = [item for item in found.cells if not item.listed]
     if extra:
-        text += f'; {len(extra)} of all are not in the suite, but needed by its cells'
+        text += f'; {len(extra)} of these cells are not in the suite, but its cells need them'
     return text
 
 
@@ -275,14 +284,15 @@ def refuse(problems: list[str]) -> None:
     raise MissingData(problems)
 
 
-def print_unfinished(found, results: list) -> int:
+def print_unfinished(found: Plan, results: list[Finished]) -> int:
     """Name the cells without a record, with their logs; return the exit status."""
     from eval.matrix.executors.job import read_failure
 
-    for item in found.in_state('failed'):
-        print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
-    for item in found.in_state('blocked'):
-        print(f'blocked: {item.name}: it needs {item.blocker().name}, which failed before', file=sys.stderr)
+    for item in found.cells:
+        if item.state == 'failed' and item.failure:
+            print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
+        elif blocker := item.blocker():
+            print(f'blocked: {item.name}: it needs {blocker.name}, which failed before', file=sys.stderr)
     unfinished = [end for end in results if end.state != 'done']
     for end in unfinished:
         log = '' if end.state == 'blocked' else f' (log: {end.job.log})'
@@ -293,7 +303,7 @@ def print_unfinished(found, results: list) -> int:
     return 1 if unfinished or found.in_state('failed', 'blocked') else 0
 
 
-def refuse_equal_names(planned: list) -> None:
+def refuse_equal_names(planned: list[Planned]) -> None:
     """Refuse two cells with one name: they would write the same record.
 
     Raises:

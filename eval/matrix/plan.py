@@ -70,7 +70,9 @@ class Planned:
         return self.resolved.name if self.resolved else '_'.join(parts)
 
     def blocker(self) -> 'Planned | None':
-        """The failed cell that keeps a blocked one from running."""
+        """The failed cell that keeps this one from running; None if it is not blocked."""
+        if self.state != 'blocked':
+            return None
         for needed in self.needs:
             if needed.state == 'failed':
                 return needed
@@ -185,9 +187,10 @@ def plan(
 
 
 def _drop_unused(found: Plan) -> None:
-    """Leave out cells that the suite does not list, have no record, and are needed by cells with a record alone."""
+    """Leave out cells that the suite does not list, that have no record, and that no cell to run needs."""
     while True:
-        wanted = {id(needed) for item in found.cells if not item.done for needed in item.needs}
+        users = found.in_state(*OPEN, 'blocked')
+        wanted = {id(needed) for item in users for needed in item.needs}
         kept = [item for item in found.cells if item.listed or item.done or id(item) in wanted]
         if len(kept) == len(found.cells):
             return

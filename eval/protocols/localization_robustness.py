@@ -226,7 +226,7 @@ def head_of(trained: ResolvedCell, work_dir: str | Path) -> ActionFormer:
     if not path.is_file():
         raise DataError(
             f'{trained.name} has its record but no head ({path} is absent); take {trained.record_path(work_dir)} away '
-            'and run the command again to train it anew.'
+            'and run the command again to train it again.'
         )
     head = ActionFormer(trained.encoder.info['embed_dims'], trained.dataset.num_classes, **trained.config['head'])
     restore(path, {'head': head})

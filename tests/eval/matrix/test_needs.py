@@ -113,7 +113,7 @@ def test_a_needed_cell_has_a_price(home, capsys):
     out = capsys.readouterr().out
     assert '3 cells, 0 have their record, 3 to run' in out
     assert 'about 1.00 h' in out
-    assert '1 of all are not in the suite' in out
+    assert '; 1 of these cells are not in the suite' in out
     assert f'(not in the suite, needed by b{USER[1:]})' in out
     assert f'to run after b{LOW[1:]}' in out
 
@@ -125,6 +125,14 @@ def test_what_only_finished_cells_needed_is_left_out(home):
     assert [(item.name, item.state) for item in plan_of(home, 'user').cells] == [(USER, 'done')]
     found = plan_of(home, 'user', 'grand')  # the grand one needs the user's record alone
     assert [(item.name, item.state) for item in found.cells] == [(USER, 'done'), (GRAND, 'to run')]
+
+
+def test_what_only_a_failed_cell_needs_is_left_out_until_that_is_retried(home):
+    user = plan_of(home, 'user').jobs(home / 'work')[-1]
+    keep_failure(user, 1, 'no luck')
+    assert [(item.name, item.state) for item in plan_of(home, 'user').cells] == [(USER, 'failed')]
+    retried = plan_of(home, 'user', retry_failed=True)
+    assert [(item.name, item.state) for item in retried.cells] == [(LOW, 'to run'), (USER, 'to run')]
 
 
 def test_a_circle_is_refused_and_so_is_a_need_that_the_identity_does_not_know(home):

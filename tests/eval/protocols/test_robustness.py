@@ -13,7 +13,8 @@ from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.trained import load_trained
 from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, one
-from eval.matrix.suites import SUITES
+from eval.matrix.plan import plan
+from eval.matrix.suites import SUITES, suite_entries
 from eval.metrics import load_predictions, score_predictions
 from eval.metrics import robustness as figures
 from eval.protocols import get_protocol, robustness
@@ -509,6 +510,16 @@ def test_the_trained_cell_is_needed_and_without_its_record_nothing_is_measured(t
     assert [needed.id for needed in resolved.needs] == [resolved.config['trained']['id']]
     with pytest.raises(DataError, match='random_finetune_toy_finetune_tiny_s0 has no record in .* eval/run_cell.py'):
         resolved.protocol.run(resolved, tmp_path)
+
+
+def test_a_suite_of_sweeps_alone_plans_the_cell_that_they_measure(toy, tmp_path):
+    found = plan(suite_entries('robustness_frozen', [str(toy)]), ['random'], [0, 1], tmp_path)
+    assert found.problems == []
+    names = [(item.cell.protocol, item.cell.seed, item.listed) for item in found.cells]
+    sweeps = ('robustness_ucf-p_frozen', 'robustness_kinetics-c_frozen', 'robustness_ssv2-c_frozen')
+    assert sorted(n for n in names if not n[2]) == [('frozen_linear', seed, False) for seed in (0, 1)]
+    assert [n for n in names if n[2]] == [(sweep, seed, True) for sweep in sweeps for seed in (0, 1)]
+    assert names[0][0] == 'frozen_linear'
 
 
 def test_every_suite_and_kind_of_trained_cell_is_a_protocol():
