@@ -1,6 +1,8 @@
-"""Measure one cell and write its record. `eval/run_severe.py` starts one such process a cell.
+"""Measure one cell and write its record. `eval/run_severe.py` starts one such process per cell.
 
 python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy", ...}'
+
+A cell that measures the trained weights of another needs that one's record in the same work directory.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eval.cells.cell import ResolvedCell
+    from eval.cells.claims import Held
+    from eval.metrics import Predictions
+    from eval.protocols.base import Outcome
+    from eval.records import Record
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
     started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
     with contextlib.ExitStack() as stack:
-        # The claim comes before the imports that take seconds, so that of two matrices one looks for other work.
+        # Claim first: the imports take seconds, and meanwhile another matrix should look for other work.
         held = claims.acquire(args.folder, matrix) if args.folder else None
         if held is not None:
             stack.enter_context(held)
@@ -51,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             held = stack.enter_context(claim_by_hand(resolved, args.work_dir))
         if is_done(resolved, args.work_dir):
             return 0
+        check_needs(resolved, args)
         return measure(resolved, args.work_dir, started, clock, held)
 
 
@@ -58,17 +65,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('cell', help='fields of eval.cells.cell.Cell as JSON')
-    parser.add_argument('--work-dir', required=True)
-    parser.add_argument('--id', help='identity that the plan gave; where it is another one now, nothing runs')
-    parser.add_argument('--folder', help="the cell's folder in the work directory, as the plan gave it")
+    parser.add_argument('--work-dir', required=True, help='records, features, logs and checkpoints go here')
+    parser.add_argument('--id', help='identity of the cell in the plan; if it has changed since, nothing runs')
+    parser.add_argument('--folder', help="the cell's folder in the work directory, from the plan")
     parser.add_argument(
-        '--import', dest='imports', action='append', default=[], metavar='MODULE', help='defines further protocols'
+        '--import',
+        dest='imports',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help='module or .py file that defines protocols of your own; may be repeated',
     )
     return parser.parse_args(argv)
 
 
-def resolve(args: argparse.Namespace):
-    """The cell with its cards and config."""
+def resolve(args: argparse.Namespace) -> ResolvedCell:
+    """The cell with its cards and config.
+
+    Raises:
+        DataError: on an unknown card, missing data, or a user protocol that cannot be imported.
+    """
     from eval.cells.cell import Cell, ResolvedCell
     from eval.protocols import get_protocol, import_protocols
 
@@ -78,7 +94,7 @@ def resolve(args: argparse.Namespace):
 
 
 def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
-    """What was planned is not what lies here now."""
+    """Say that the cell is no longer the planned one; return the exit status."""
     from eval.cells.claims import CHANGED
 
     print(
@@ -88,8 +104,8 @@ def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
     return CHANGED
 
 
-def claim_by_hand(resolved: ResolvedCell, work_dir: str):
-    """The claim of a cell that no matrix started.
+def claim_by_hand(resolved: ResolvedCell, work_dir: str) -> Held:
+    """The claim on a cell that no matrix started.
 
     Raises:
         DataError: if another process runs it.
@@ -104,22 +120,35 @@ def claim_by_hand(resolved: ResolvedCell, work_dir: str):
 
 
 def is_done(resolved: ResolvedCell, work_dir: str) -> bool:
-    """Whether another process has made the record in the meantime."""
+    """Whether the record exists by now, made by another process."""
     from eval.records import RecordError, read_record
 
     path = resolved.record_path(work_dir)
-    with contextlib.suppress(RecordError):  # one that does not read is moved aside when there is another
+    with contextlib.suppress(RecordError):  # a broken one is moved aside when the new one is written
         if path.is_file() and read_record(path).cell['id'] == resolved.id:
             print(f'record: {path} (another process has made it)')
             return True
     return False
 
 
-def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, held) -> int:
-    """Run the protocol, write the results, and drop the training state that led to them."""
+def check_needs(resolved: ResolvedCell, args: argparse.Namespace) -> None:
+    """Refuse a cell whose needed cells have no record yet.
+
+    Raises:
+        DataError: naming the first of them and the command that runs it.
+    """
+    if needs := resolved.needs:
+        from eval.cells.trained import load_trained
+
+        for needed in needs:
+            load_trained(needed, args.work_dir, tuple(args.imports))
+
+
+def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, held: Held) -> int:
+    """Run the protocol, write the results, and forget where training would resume; return the exit status."""
     from eval.cells.claims import ELSEWHERE
 
-    git_state()  # of the code that runs, not of what lies here when it ends
+    git_state()  # now: the files may change before the cell ends
     seed_everything(resolved.cell.seed, resolved.protocol.uses_torch)
     outcome = resolved.protocol.run(resolved, Path(work_dir))
     run = {
@@ -132,17 +161,17 @@ def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, h
         'packages': package_versions(),
     }
     if not held.ours():  # this machine slept, and another took over
-        print('another process has taken this cell over')
+        print('another process has taken over this cell')
         return ELSEWHERE
     path = write_results(resolved, outcome, run, work_dir)
-    # A cell that is run again starts anew; the weights stay for those who measure them further.
+    # If this cell runs again, it starts from scratch. Its weights stay for cells that measure them further.
     (resolved.folder(work_dir) / 'last_checkpoint').unlink(missing_ok=True)
     print(f'record: {path}')
     return 0
 
 
 def seed_everything(seed: int, with_torch: bool) -> None:
-    """Seed numpy, random and, where the protocol uses it, torch."""
+    """Seed random, numpy and, if the protocol uses it, torch."""
     import random
 
     import numpy as np
@@ -155,8 +184,12 @@ def seed_everything(seed: int, with_torch: bool) -> None:
         torch.manual_seed(seed)
 
 
-def write_results(resolved: ResolvedCell, outcome, run: dict, work_dir: str) -> Path:
-    """Predictions and config first, the record last: where a record is, the cell is done."""
+def write_results(resolved: ResolvedCell, outcome: Outcome, run: dict, work_dir: str) -> Path:
+    """Write predictions and config, then the record, which makes the cell done; return its path.
+
+    Raises:
+        DataError: if no test video could be read.
+    """
     import pprint
 
     import numpy as np
@@ -169,9 +202,9 @@ def write_results(resolved: ResolvedCell, outcome, run: dict, work_dir: str) -> 
     if not outcome.videos:
         raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')
     path = resolved.record_path(work_dir)
-    moved = set_aside(path)  # of another identity; `main` has looked for one of this
+    moved = set_aside(path)  # of another identity: `main` has looked for one of this
     if moved:
-        print(f'another result of this name was moved to {moved}')
+        print(f'an older record of this name, with other weights or settings, was moved to {moved}')
     predictions = Predictions(np.array(outcome.videos), outcome.labels, np.asarray(outcome.scores, dtype=np.float32))
     stored = write_predictions(predictions_path(path), *predictions)
     text = f'# resolved config of {resolved.name}\nconfig = {pprint.pformat(resolved.config, width=100)}\n'
@@ -181,8 +214,8 @@ def write_results(resolved: ResolvedCell, outcome, run: dict, work_dir: str) -> 
     return write_record(record, work_dir)
 
 
-def record_of(resolved: ResolvedCell, outcome, run: dict, predictions):
-    """The record, but for the hashes of the files beside it."""
+def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: Predictions) -> Record:
+    """The record, without the hashes of the files beside it."""
     from eval.records import Record
 
     protocol, encoder = resolved.protocol, resolved.encoder
@@ -214,8 +247,8 @@ def record_of(resolved: ResolvedCell, outcome, run: dict, predictions):
     )
 
 
-def score_of(resolved: ResolvedCell, outcome, predictions) -> dict:
-    """The primary metric, and what else the same predictions say."""
+def score_of(resolved: ResolvedCell, outcome: Outcome, predictions: Predictions) -> dict:
+    """The primary metric, and the other metrics of the same predictions."""
     from eval.metrics import get_metric, other_metrics, score_predictions
 
     primary = resolved.protocol.metric_of(resolved)
@@ -231,8 +264,8 @@ def score_of(resolved: ResolvedCell, outcome, predictions) -> dict:
     }
 
 
-def dataset_of(resolved: ResolvedCell, outcome) -> dict:
-    """What was listed and scored, and trained on."""
+def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
+    """The dataset, and how many of its videos were listed, scored and trained on."""
     dataset = resolved.dataset
     return {
         'name': dataset.name,
@@ -264,7 +297,7 @@ def processor_name() -> str:
 
 @functools.cache
 def git_state() -> dict:
-    """Commit of this project and whether the tree equals it, when first asked; None outside a repository."""
+    """Commit of this project and whether the tree is clean, at the first call; None outside a repository."""
     root = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str | None:
@@ -279,7 +312,7 @@ def git_state() -> dict:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what a number may depend on."""
+    """Versions of the packages that a number may depend on."""
     names = ('torch', 'mmengine', 'mmaction2', 'mmcv-lite', 'timm', 'decord', 'av', 'numpy', 'scikit-learn')
     found = {'python': platform.python_version()}
     for name in names:
@@ -291,10 +324,14 @@ def package_versions() -> dict[str, str]:
 
 
 def die_with_parent() -> int | None:
-    """End when the matrix that started this process is killed, so that no two do the same work; its process number.
+    """End this process when the matrix that started it is killed, so that no two run the same cell.
 
-    `SIGMA_CELL_OF` holds it, and behind a slash the parent's where that is another (eval/serve_cells.py). Linux sends
-    the signal. Elsewhere the process goes on, and its claim keeps others from its cell.
+    `SIGMA_CELL_OF` holds the matrix's process number, followed by a slash and the parent's where they differ
+    (eval/serve_cells.py). Linux sends the signal. On other systems this process goes on, and its claim keeps others
+    from its cell.
+
+    Returns:
+        Process number of the matrix; None if no matrix started this process.
     """
     if 'SIGMA_CELL_OF' not in os.environ:
         return None
@@ -307,7 +344,7 @@ def die_with_parent() -> int | None:
 
 
 def guarded() -> int:
-    """`main` with bad input in one sentence."""
+    """`main`, with errors as one sentence."""
     from eval.records import RecordError
 
     try:

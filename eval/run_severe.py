@@ -1,22 +1,32 @@
-"""Measure encoders: suite x encoders x seeds, one record a cell, and the table with intervals.
+"""Measure encoders: suite x encoders x seeds, one record per cell, and a table with intervals.
 
     python eval/run_severe.py --suite demo --encoders random sigma_mlp_toy --seeds 0 1 2 --work-dir work_dirs/demo
 
 Encoders are names of cards in mmaction_configs/encoders, paths of cards, or NAME@CHECKPOINT for other weights under
-the same card. Cells that have a record already are not run again: kill it anywhere, run the same command, and it
-goes on. Two such commands on one work directory share the cells. A cell that failed keeps its log and reason, and
-runs again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, running elsewhere or to run, what
-it will take, and what is missing.
+the same card. Cells that have a record do not run again: kill the command anywhere, run it again, and it goes on. Two
+such commands on one work directory share the cells. A cell that measures the trained weights of another runs after it;
+the plan adds that other cell where the suite does not list it. A cell that failed keeps its log and reason, and runs
+again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, blocked, running elsewhere or to run,
+what it will take, and what is missing.
 
-Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed or were stopped,
-2 for bad input and missing data, before anything ran.
+Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
+blocked, 2 for bad input and missing data, before anything ran.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.cells.cell import CellProtocol
+    from eval.matrix.executors.job import Finished
+    from eval.matrix.executors.schedule import Backend
+    from eval.matrix.plan import Plan, Planned
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,27 +40,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
     parser.add_argument('--encoders', nargs='+', metavar='NAME[@CHECKPOINT]')
-    parser.add_argument('--seeds', nargs='+', type=seed, default=[0])
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='one cell each (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')
-    parser.add_argument('--datasets', nargs='+', help="cards or prepared folders in the place of the suite's own")
+    parser.add_argument('--datasets', nargs='+', help="dataset cards or prepared folders to use instead of the suite's")
     parser.add_argument(
-        '--shots', nargs='+', type=positive, help="clips a class in the place of the suite's own few-shot"
+        '--shots', nargs='+', type=positive, help="training clips per class, instead of the suite's few-shot numbers"
     )
-    parser.add_argument('--jobs', type=positive, help='cells at a time; default one a GPU, else one a core up to four')
-    parser.add_argument('--no-forks', action='store_true', help='start every cell anew, which takes seconds each')
-    parser.add_argument('--dry-run', action='store_true', help='print the plan and what is there already')
-    parser.add_argument('--retry-failed', action='store_true', help='also run the cells that failed before')
+    parser.add_argument(
+        '--jobs', type=positive, help='cells run in parallel (default: one per GPU, else one per core, at most 4)'
+    )
+    parser.add_argument('--no-forks', action='store_true', help='start a new Python per cell; costs seconds each')
+    parser.add_argument('--dry-run', action='store_true', help='print the plan and run nothing')
+    parser.add_argument('--retry-failed', action='store_true', help='also run cells that failed before')
     parser.add_argument(
         '--import',
         dest='imports',
         nargs='+',
         default=[],
         metavar='MODULE',
-        help='modules or .py files of your own with further protocols (classes) and suites (entries of SUITES)',
+        help='modules or .py files that define protocols (classes) or suites (entries of SUITES) of your own',
     )
-    parser.add_argument('--baseline', help='encoder that the others are compared with; random, if there is one')
+    parser.add_argument('--baseline', help='encoder to compare the others with (default: random, if it is there)')
     parser.add_argument(
-        '--allow-partial', action='store_true', help='count rows below 99 %% of the videos in means and verdicts'
+        '--allow-partial',
+        action='store_true',
+        help='let rows with under 99 %% of the videos count in means and verdicts',
     )
     add_executor_args(parser)
     args = parser.parse_args(argv)
@@ -61,33 +75,36 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def add_executor_args(parser: argparse.ArgumentParser) -> None:
-    """Where cells run."""
+    """Options that say where cells run."""
     group = parser.add_argument_group('where cells run')
     group.add_argument(
         '--executor',
         choices=('local', 'slurm', 'submitit-local'),
         default='local',
-        help='this machine; SLURM through submitit; or the jobs of SLURM on this machine, to try them out',
+        help='this machine (default); SLURM through submitit; or the SLURM jobs on this machine, to try them out',
     )
-    group.add_argument('--slurm-partition', help="default the cluster's own")
+    group.add_argument('--slurm-partition', help="default: the cluster's")
     group.add_argument(
-        '--slurm-time', type=minutes, default='240', help='of a cell, minutes or H:MM:SS; then it is queued again'
+        '--slurm-time',
+        type=minutes,
+        default='240',
+        help='time limit of a cell, in minutes or H:MM:SS (default: 240); then it is queued again and goes on',
     )
-    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells at a time')
-    group.add_argument('--slurm-gpus', type=int, default=1, help='of a cell')
-    group.add_argument('--slurm-cpus', type=positive, default=8, help='of a cell')
+    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells in parallel (default: 32)')
+    group.add_argument('--slurm-gpus', type=int, default=1, help='GPUs per cell (default: 1)')
+    group.add_argument('--slurm-cpus', type=positive, default=8, help='cores per cell (default: 8)')
     group.add_argument(
         '--slurm-options',
         nargs='+',
         type=key_value,
         default=[],
         metavar='KEY=VALUE',
-        help='further parameters of submitit, such as mem_gb=64 slurm_account=lab slurm_qos=low',
+        help='further submitit parameters, such as mem_gb=64 slurm_account=lab slurm_qos=low',
     )
 
 
 def minutes(text: str) -> float:
-    """A time limit in minutes, from minutes or H:MM:SS."""
+    """Minutes, from a text of minutes or H:MM:SS; for argparse."""
     try:
         parts = [float(part) for part in text.split(':')]
     except ValueError:
@@ -98,7 +115,7 @@ def minutes(text: str) -> float:
 
 
 def key_value(text: str) -> tuple[str, str | int]:
-    """KEY=VALUE, a number where it is one."""
+    """(key, value) from KEY=VALUE; whole numbers become int; for argparse."""
     key, equals, value = text.partition('=')
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f'{text!r} was given; KEY=VALUE is needed, such as mem_gb=64')
@@ -106,14 +123,14 @@ def key_value(text: str) -> tuple[str, str | int]:
 
 
 def positive(text: str) -> int:
-    """A number of at least 1, for argparse."""
+    """A whole number of at least 1, for argparse."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
     return int(text)
 
 
 def seed(text: str) -> int:
-    """A seed that every library takes, for argparse."""
+    """A seed that every library accepts, for argparse."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f'{text} was given; a whole number from 0 to 2**32 - 1 is needed')
     return int(text)
@@ -124,37 +141,33 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     if args.list is not None:
         return print_list(args)
-    from eval.matrix.executors.job import job_of
     from eval.matrix.executors.schedule import run
     from eval.matrix.live import Progress, print_plan
+    from eval.matrix.plan import OPEN
     from eval.protocols import import_protocols
 
     imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
     import_protocols(imports)
     check_work_dir(args.work_dir)
     found = make_plan(args)
-    jobs = num_at_once(args, len(found.in_state('to run', 'elsewhere')))
+    jobs = num_at_once(args, found.num_side_by_side())
     print(headline(found, jobs))
     print_plan(found, every_cell=args.dry_run)
     if found.problems:
         refuse(found.problems)
     if args.dry_run:
         return 0
-    # Also those that run elsewhere: they are waited for, and taken over if their process goes.
-    open_cells = found.in_state('to run', 'elsewhere')
-    tasks = [
-        job_of(item.resolved, args.work_dir, imports, item.failure.attempts if item.failure else 0)
-        for item in open_cells
-    ]
-    backend = make_backend(args, jobs, [item.resolved.protocol for item in open_cells]) if tasks else None
+    tasks = found.jobs(args.work_dir, imports)
+    protocols = [item.resolved.protocol for item in found.in_state(*OPEN) if item.resolved]
+    backend = make_backend(args, jobs, protocols) if tasks else None
     check_work_dir(args.work_dir, make=True)
     results = []
     try:
-        if tasks:
+        if backend is not None:
             with Progress(found, jobs) as progress:
                 results = run(tasks, backend, progress)
-        print_results(found.cells, args)
-    except OSError as error:  # a full disk, a file system that is away
+        print_results(found.listed(), args)
+    except OSError as error:  # a full disk, or a file system that is unavailable
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
         print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
         return 1
@@ -173,8 +186,12 @@ def print_list(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_plan(args: argparse.Namespace):
-    """The plan of these arguments."""
+def make_plan(args: argparse.Namespace) -> Plan:
+    """The plan for these arguments.
+
+    Raises:
+        DataError: on an unknown suite, protocol or baseline, or two cells with one name.
+    """
     from eval.matrix.plan import plan
     from eval.matrix.suites import suite_entries
 
@@ -188,30 +205,30 @@ def make_plan(args: argparse.Namespace):
 
 
 def check_work_dir(work_dir: str, make: bool = False) -> None:
-    """Refuse one that cannot be, before anything runs; `make` makes it.
+    """Check the work directory before anything runs; `make` also creates it.
 
     Raises:
-        DataError: saying why not.
+        DataError: if it cannot be used, with the reason.
     """
     from sigma.errors import DataError
 
     path = Path(work_dir).absolute()
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    reason = None if there.is_dir() else f"'{there}' is no folder"
+    reason = None if there.is_dir() else f"'{there}' is not a folder"
     if make and reason is None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = error.strerror
     if reason is not None:
-        raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; give another.")
+        raise DataError(f"--work-dir '{work_dir}' cannot be used: {reason}; choose another.")
 
 
-def check_baseline(name: str, planned: list) -> None:
-    """Refuse a misspelt baseline before hours are spent; a row of a recipe, `NAME [RECIPE]`, is known by its encoder.
+def check_baseline(name: str, planned: list[Planned]) -> None:
+    """Refuse a misspelt baseline before hours are spent. `NAME [RECIPE]`, the row of a recipe, counts by its encoder.
 
     Raises:
-        DataError: with the nearest encoder.
+        DataError: on an unknown encoder, with the nearest one.
     """
     from sigma.errors import DataError, did_you_mean
 
@@ -221,7 +238,7 @@ def check_baseline(name: str, planned: list) -> None:
 
 
 def num_at_once(args: argparse.Namespace, num_open: int) -> int:
-    """Cells at a time; on this machine not more than there are, so that a single cell has all its cores."""
+    """Cells in parallel; on this machine at most as many as can run side by side, so a single one has all cores."""
     from eval.matrix.executors.local import default_jobs
 
     if args.executor == 'slurm':
@@ -229,11 +246,16 @@ def num_at_once(args: argparse.Namespace, num_open: int) -> int:
     return max(1, min(args.jobs or default_jobs(), num_open))
 
 
-def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
-    """Where the cells run, of which each has its protocol in the list.
+def make_backend(args: argparse.Namespace, jobs: int, protocols: list[CellProtocol]) -> Backend:
+    """Where the cells run.
+
+    Args:
+        args: Command line.
+        jobs: Cells in parallel.
+        protocols: Of each cell, so that what they import is imported once.
 
     Raises:
-        ValueError: if SLURM is asked for and not here, or an option is unknown.
+        DataError: if SLURM is asked for and not available, or an option is unknown.
     """
     if args.executor == 'local':
         from eval.matrix.executors.forks import modules_of
@@ -251,8 +273,8 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list):
     return Cluster(Path(args.work_dir) / 'jobs', args.slurm_time, jobs, local=not slurm, options=options)
 
 
-def headline(found, jobs: int) -> str:
-    """How many cells, how many are there, what the rest will take."""
+def headline(found: Plan, jobs: int) -> str:
+    """How many cells there are, how many have their record, and what the rest will take."""
     from eval.matrix.plan import cost
 
     def number(state: str, words: str) -> str:
@@ -260,47 +282,53 @@ def headline(found, jobs: int) -> str:
         return f', {count} {words}' if count else ''
 
     text = f'{len(found.cells)} cells, {len(found.in_state("done"))} have their record'
-    text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere') + number('missing', 'blocked')
+    text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere')
+    text += number('blocked', 'blocked by a failed cell') + number('missing', 'without their data')
     left = cost(found, jobs)
-    text += f', {left.num_known + left.num_unknown} to run, {jobs} at a time'
+    text += f', {left.num_known + left.num_unknown} to run, {jobs} in parallel'
     if left.num_known:
         text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB'
         text += f' for {left.num_known} of them, ? for {left.num_unknown}' if left.num_unknown else ' for the rest'
     elif left.num_unknown:
-        text += '; what they take is not known before one of their kind has run in this work directory'
+        text += '; their cost is unknown until one of their kind has run in this work directory'
+    extra = [item for item in found.cells if not item.listed]
+    if extra:
+        text += f'; {len(extra)} of these cells are not in the suite, but its cells need them'
     return text
 
 
 def refuse(problems: list[str]) -> None:
-    """Nothing runs while something is missing.
+    """Run nothing while something is missing.
 
     Raises:
-        DataError: with what is missing, a line each.
+        MissingData: naming all of it.
     """
-    from sigma.errors import DataError
+    from eval.matrix.plan import MissingData
 
-    error = DataError(problems[0] if len(problems) == 1 else '; '.join(problems))
-    error.problems = problems
-    raise error
+    raise MissingData(problems)
 
 
-def print_unfinished(found, results: list) -> int:
-    """Name the cells without a record, with their logs; the exit status."""
+def print_unfinished(found: Plan, results: list[Finished]) -> int:
+    """Name the cells without a record, with their logs; return the exit status."""
     from eval.matrix.executors.job import read_failure
 
-    for item in found.in_state('failed'):
-        print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
+    for item in found.cells:
+        if item.state == 'failed' and item.failure:
+            print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
+        elif blocker := item.blocker():
+            print(f'blocked: {item.name}: it needs {blocker.name}, which failed before', file=sys.stderr)
     unfinished = [end for end in results if end.state != 'done']
     for end in unfinished:
-        print(f'{end.state}: {end.job.name}: {end.reason} (log: {end.job.log})', file=sys.stderr)
+        log = '' if end.state == 'blocked' else f' (log: {end.job.log})'
+        print(f'{end.state}: {end.job.name}: {end.reason}{log}', file=sys.stderr)
     failed = len(found.in_state('failed')) + sum(read_failure(end.job.folder) is not None for end in unfinished)
     if failed:
         print(f'{failed} failed; --retry-failed runs them again', file=sys.stderr)
-    return 1 if unfinished or found.in_state('failed') else 0
+    return 1 if unfinished or found.in_state('failed', 'blocked') else 0
 
 
-def refuse_equal_names(planned: list) -> None:
-    """Two cells of one name would write one record.
+def refuse_equal_names(planned: list[Planned]) -> None:
+    """Refuse two cells with one name: they would write the same record.
 
     Raises:
         DataError: naming both.
@@ -311,7 +339,7 @@ def refuse_equal_names(planned: list) -> None:
     for item in planned:
         other = seen.setdefault(item.name, item.cell)
         if other != item.cell and item.resolved:
-            raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one part.')
+            raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one of the parts.')
 
 
 def print_results(planned: list, args: argparse.Namespace) -> None:
@@ -354,7 +382,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
 
 
 def guarded() -> int:
-    """`main` with bad input in one sentence."""
+    """`main`, with errors as one sentence each."""
     from eval.records import RecordError
 
     try:

@@ -31,11 +31,12 @@ ALLOWED = {
     'eval.report': {'eval.records', 'eval.metrics', 'eval.corruptions'},
     'eval.cells': {'eval.records', 'sigma'},
     'eval.models': {'eval.registry', 'eval.metrics', 'sigma'},
+    'eval.probes': set(),
     'eval.features': {'eval.records', 'eval.registry', 'eval.cells', 'sigma'},
     'eval.corruptions': {'eval.records', 'eval.features', 'eval.cells', 'sigma'},
     'eval.protocols': {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
-        *('eval.registry', 'sigma'),
+        *('eval.probes', 'eval.registry', 'sigma'),
     },
     'eval.matrix': {
         *('eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'eval.models', 'eval.report'),

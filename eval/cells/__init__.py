@@ -1,1 +1,1 @@
-"""What a cell of the matrix is: its identity, encoder card, claim and machine."""
+"""What a cell of the matrix is: identity, encoder card, claim, machine, and what it leaves for cells that need it."""

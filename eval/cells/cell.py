@@ -1,20 +1,32 @@
-"""A cell of the matrix: what it is, and what its number depends on."""
+"""A cell of the matrix: what it is, what its number depends on, and which other cells it needs."""
 
+from __future__ import annotations
+
+import contextlib
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from eval.cells.encoders import EncoderCard, load_encoder_card
 from eval.records import identity_hash, record_path
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
 
+T = TypeVar('T')
+
 
 @dataclass(frozen=True)
 class Cell:
-    """Protocol x dataset x recipe x encoder x seed, by the names that a user gives."""
+    """Protocol x dataset x recipe x encoder x seed, by the names that a user gives.
+
+    Attributes:
+        shots: Training clips per class; None for all.
+        examples: Training clips in all, spread evenly over the classes; None for all.
+    """
 
     protocol: str
     dataset: str
@@ -26,23 +38,44 @@ class Cell:
 
     @property
     def subset_name(self) -> list[str]:
-        """As in the cell's name; empty where it takes all training clips."""
+        """Parts of the cell's name that say how many clips it trains on; empty for all of them."""
         shots = [f'{self.shots}-a-class'] if self.shots else []
         return shots + ([f'{self.examples}-examples'] if self.examples else [])
 
     def to_json(self) -> str:
-        """For another process."""
+        """The cell as one line of JSON, the way `eval/run_cell.py` takes it."""
         return json.dumps(asdict(self))
 
 
-class Cards:
-    """What cells of a plan share, read and hashed once: cards, weights, lists.
+class CellProtocol(Protocol):
+    """What a cell asks of its protocol. `eval.protocols.base.Protocol` is the class behind it."""
 
-    Its methods raise DataError if a card is unknown or what it points to is absent.
+    name: str
+    version: int
+    evaluator_version: int
+    source: str
+    uses_torch: bool
+
+    def config(self, resolved: ResolvedCell) -> dict: ...
+
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]: ...
+
+    def metric_of(self, resolved: ResolvedCell) -> str: ...
+
+    def num_classes(self, resolved: ResolvedCell) -> int: ...
+
+    def run(self, resolved: ResolvedCell, work_dir: Path) -> Any: ...
+
+
+class Cards:
+    """What the cells of a plan share, read and hashed once: cards, weights, lists, and the cells that others need.
+
+    Its methods raise DataError if a card is unknown or a file that it names is missing.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple, object] = {}
+        self._known: dict[tuple, Any] = {}
+        self._joining: list[Cell] = []
 
     def encoder(self, reference: str) -> EncoderCard:
         return self._once(('encoder', reference), lambda: load_encoder_card(reference))
@@ -54,12 +87,33 @@ class Cards:
         return self._once(('dataset', name), lambda: load_dataset_card(name))
 
     def lists(self, name: str) -> dict:
-        """Hashes of a dataset's lists, and of the videos that they name."""
+        """Hashes of a dataset's lists and of the videos in them, by split."""
         return self._once(('lists', name), lambda: self._hash_lists(self.dataset(name)))
 
     def recipe(self, name: str) -> dict:
         found = self._once(('recipe', name), lambda: read_card(find_card('recipes', name), 'recipe'))
         return copy.deepcopy(found)
+
+    def cell(self, cell: Cell, protocol: CellProtocol) -> ResolvedCell:
+        """A cell that another one needs, resolved once."""
+        return self._once(('cell', cell), lambda: ResolvedCell(cell, protocol, self))
+
+    @contextlib.contextmanager
+    def joining(self, cell: Cell) -> Iterator[None]:
+        """While the config of a cell is joined.
+
+        Raises:
+            DataError: if the config needs a cell whose own config is being joined.
+        """
+        if cell in self._joining:
+            circle = [*self._joining[self._joining.index(cell) :], cell]
+            names = ' -> '.join(f'{c.protocol} on {c.dataset} by {c.recipe}' for c in circle)
+            raise DataError(f'These cells need each other in a circle: {names}.')
+        self._joining.append(cell)
+        try:
+            yield
+        finally:
+            self._joining.pop()
 
     @staticmethod
     def _hash_lists(dataset: DatasetCard) -> dict:
@@ -68,20 +122,20 @@ class Cards:
             'videos': {split: dataset.content_sha256(split) for split in ('train', 'test')},
         }
 
-    def _once(self, key: tuple, make: Callable):
+    def _once(self, key: tuple, make: Callable[[], T]) -> T:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
 
 class ResolvedCell:
-    """A cell with its cards read and its config joined; cells of one plan share their `cards`.
+    """A cell with its cards read and its config joined; the cells of one plan share `cards`.
 
     Raises:
-        DataError: if a card is unknown, its data is absent, or the recipe is of another protocol.
+        DataError: if a card is unknown, its data is missing, or the recipe belongs to another protocol.
     """
 
-    def __init__(self, cell: Cell, protocol, cards: Cards | None = None) -> None:
+    def __init__(self, cell: Cell, protocol: CellProtocol, cards: Cards | None = None) -> None:
         cards = cards or Cards()
         self.cell, self.protocol, self.cards = cell, protocol, cards
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
@@ -91,9 +145,27 @@ class ResolvedCell:
                 f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
             )
         self.weights_sha256 = cards.weights_sha256(cell.encoder)
-        self.config = protocol.config(self)
+        with cards.joining(cell):
+            self.config = protocol.config(self)
         self.identity = self._identity(cards.lists(cell.dataset))
         self.id = identity_hash(self.identity)
+
+    @cached_property
+    def needs(self) -> list[ResolvedCell]:
+        """Cells that must have their record before this one can run.
+
+        Raises:
+            DataError: if the config does not hold their identities: then this cell's number would not depend on them.
+        """
+        found = self.protocol.needs(self)
+        text = json.dumps(self.config, default=str)
+        for needed in found:
+            if needed.id not in text:
+                raise DataError(
+                    f'The protocol {self.protocol.name} needs the cell {needed.name}, but its config does not hold '
+                    'the id of that cell; put it there, so that the record says which weights it measured.'
+                )
+        return found
 
     @property
     def name(self) -> str:
@@ -113,11 +185,11 @@ class ResolvedCell:
         return record_path(work_dir, self.encoder.name, self.protocol.name, self.protocol.version, self.name)
 
     def folder(self, work_dir: str | Path) -> Path:
-        """Where the run of this cell keeps its logs and checkpoints."""
+        """Folder of the cell's logs and checkpoints."""
         return Path(work_dir) / 'cells' / f'{self.name}-{self.id[:8]}'
 
     def _identity(self, lists: dict) -> dict:
-        """All that the number depends on. Places on a disk are not among it: cards and weights stand by content."""
+        """All that the number depends on. Cards and weights count by content, not by where they lie on a disk."""
         places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
         return {
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
@@ -131,7 +203,7 @@ class ResolvedCell:
         }
 
 
-def _without_places(value, places: dict):
+def _without_places(value: Any, places: dict) -> Any:
     if isinstance(value, dict):
         return {key: _without_places(item, places) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

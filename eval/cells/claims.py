@@ -1,13 +1,13 @@
-"""Who runs a cell: a file in its folder, kept fresh by the process that runs it.
+"""Who runs a cell: a file in its folder, which the process that runs it keeps fresh.
 
-    <work_dir>/cells/<cell>/claim.json    host, process, since when; touched every BEAT_SECONDS
+    <work_dir>/cells/<cell>/claim.json    host, process, start time; touched every BEAT_SECONDS
 
-Matrices that share a work directory, on one machine or on several over a shared file system, share the work by these
-files: a cell that a living process holds is left to it, one whose holder is gone is taken over. A holder on the same
-machine is looked up by process number and start time, so it is known at once to be gone; one elsewhere is gone when
-its file was not touched for STALE_SECONDS by the file system's own clock. A file is made by exclusive creation, which
-shared file systems keep atomic where their locks may fail, and a claim that was left is taken away by one process at a
-time, which makes another such file for that moment. Standard library alone.
+Matrices that share a work directory, on one machine or over a shared file system, share the work by these files. A cell
+that a living process holds is left to that process. A cell whose holder is gone is taken over. A holder on the same
+machine is looked up by process number and start time, so its end is known at once. A holder on another machine counts
+as gone when its file has not been touched for STALE_SECONDS by the file system's own clock. Claim files are made by
+exclusive creation, which shared file systems keep atomic where their locks may fail. An abandoned claim is removed by
+one process at a time, which holds a second such file meanwhile. Standard library alone.
 """
 
 import contextlib
@@ -33,15 +33,15 @@ FILE = 'claim.json'
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim says.
+    """Content of a claim file.
 
     Attributes:
-        token: Of this claim alone.
-        host, pid, since: For a person who reads it.
-        place: Machine, boot and space of process numbers; a number means something only there.
-        processes: [number, start time] of the process that runs the cell and of the one that waits for it. While
-            that one lives, what became of the cell is its to say.
-        beat: When it was last touched, seconds by the file system's clock.
+        token: Unique to this claim.
+        host, pid, since: For people.
+        place: Machine, boot and process-number namespace; process numbers are valid only there.
+        processes: [number, start time] of the process that runs the cell, and of the one that waits for it. While the
+            waiting one lives, it alone decides what became of the cell.
+        beat: When the file was last touched, in seconds by the file system's clock.
     """
 
     token: str = ''
@@ -53,7 +53,7 @@ class Claim:
     beat: float = 0.0
 
     def lives(self, now: float) -> bool:
-        """Whether its holder runs, at `now` by the file system's clock."""
+        """Whether its holder still runs; `now` is the time by the file system's clock."""
         if self.place == place():
             return any(runs(*process) for process in self.processes)
         return now - self.beat < STALE_SECONDS
@@ -65,8 +65,9 @@ class Claim:
 class Held:
     """A claim of this process, kept fresh by a thread until it is released.
 
-    As a context: released at the end, except where an error leaves it and another process waits for this one; that
-    one notes the failure first and then lets go, so that no third process runs the cell in between.
+    As a context manager it releases the claim at the end, with one exception: if an error ends the block and another
+    process waits for this one, that process records the failure first and then removes the claim. So no third process
+    can run the cell in between.
     """
 
     def __init__(self, path: Path, descriptor: int, waited_for: bool, on_loss: Callable[[], None]) -> None:
@@ -76,7 +77,7 @@ class Held:
         self._thread.start()
 
     def ours(self) -> bool:
-        """Whether the file is still the one that this process made: a process that slept may have lost it."""
+        """Whether the file is still the one that this process made; a suspended process may have lost it."""
         try:
             there, mine = os.stat(self.path), os.fstat(self._descriptor)
         except FileNotFoundError:
@@ -84,7 +85,7 @@ class Held:
         return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
     def release(self) -> None:
-        """Let go; a claim that is another's by now stays."""
+        """Remove the claim, unless another process has taken it over."""
         self._end.set()
         self._thread.join()
         if self._descriptor >= 0:
@@ -107,22 +108,24 @@ class Held:
                 os.utime(self._descriptor)  # by descriptor: the claim of a successor is not touched
                 misses = 0 if self.ours() else misses + 1
             except OSError:
-                continue  # the file system is away for a while; the next beat tries again
-            if misses == 2:  # one alone may be a file system that shows an old state for a moment
+                continue  # the file system is unavailable; the next beat tries again
+            if misses == 2:  # a single miss may be a file system that still shows an old state
                 self._on_loss()
 
 
-def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Callable[[], None] | None = None):
-    """The claim on a cell's folder, or None where a living process holds it.
+def acquire(
+    folder: str | Path, waited_for_by: int | None = None, on_loss: Callable[[], None] | None = None
+) -> Held | None:
+    """Claim a cell's folder; None if a living process holds it.
 
     Args:
-        folder: Of the cell; made if it is absent.
-        waited_for_by: Number of the process that waits for this one and notes how it ended.
-        on_loss: Called when another process took the claim over; by default this process ends with ELSEWHERE, since
-            two would do the same work.
+        folder: Of the cell; created if missing.
+        waited_for_by: Number of the process that waits for this one and records how it ended.
+        on_loss: Called when another process has taken the claim over. By default this process then ends with status
+            ELSEWHERE, since both would do the same work.
 
-    Returns:
-        `Held` or None.
+    Raises:
+        OSError: if the file cannot be written.
     """
     path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +147,7 @@ def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Calla
             continue
         try:
             os.write(descriptor, json.dumps(said).encode())
-        except OSError:  # a full disk: without a word it would pass for a process that is just starting
+        except OSError:  # a full disk; an empty file would look like a process that is just starting
             os.close(descriptor)
             path.unlink(missing_ok=True)
             raise
@@ -153,11 +156,11 @@ def acquire(folder: str | Path, waited_for_by: int | None = None, on_loss: Calla
 
 
 def holder(folder: str | Path, now: float | None = None) -> Claim | None:
-    """The claim of a living process on a cell's folder; None where nobody runs it.
+    """The claim of a living process on a cell's folder; None if nobody runs the cell.
 
     Args:
-        folder: Of the cell, which may be absent.
-        now: Time to judge by; None asks the file system for its own, which writes a file for a moment.
+        folder: Of the cell; may be missing.
+        now: Current time in seconds; None asks the file system, which briefly writes a file.
     """
     claim = _read(Path(folder) / FILE)
     if claim is None or not claim.lives(_clock(folder) if now is None else now):
@@ -165,8 +168,8 @@ def holder(folder: str | Path, now: float | None = None) -> Claim | None:
     return claim
 
 
-def drop(folder: str | Path, pid: int) -> None:
-    """Take away the claim of a process of this machine that its parent has seen end."""
+def drop(folder: str | Path, pid: int | None) -> None:
+    """Remove the claim of a process on this machine, for the parent that has seen it end."""
     path = Path(folder) / FILE
     claim = _read(path)
     if claim is not None and claim.place == place() and claim.pid == pid:
@@ -174,10 +177,10 @@ def drop(folder: str | Path, pid: int) -> None:
 
 
 def _clear(path: Path) -> bool:
-    """Take a claim away whose holder is gone; False where it lives, or another process is taking it away.
+    """Remove a claim whose holder is gone; False if it lives, or another process is removing it.
 
-    Only one process at a time looks and removes: else one that looked before could remove the claim that a faster one
-    has made since.
+    Only one process at a time checks and removes. Otherwise a slow one could remove the new claim that a faster one has
+    made in the meantime.
     """
     if not _is_left(path):
         return _read(path) is None
@@ -198,13 +201,13 @@ def _clear(path: Path) -> bool:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether a claim lies there whose holder is gone."""
+    """Whether there is a claim whose holder is gone."""
     found = _read(path)
     return found is not None and not found.lives(_clock(path.parent))
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was touched, by the file system's clock; 0 for none."""
+    """Seconds since a file was touched, by the file system's clock; 0 if there is no file."""
     try:
         return _clock(path.parent) - path.stat().st_mtime
     except FileNotFoundError:
@@ -212,7 +215,7 @@ def _age(path: Path) -> float:
 
 
 def _read(path: Path) -> Claim | None:
-    """What lies there; None for nothing. Opening it makes a network file system ask for its present state."""
+    """The claim in a file, or None. Opening the file makes a network file system fetch its current state."""
     try:
         with open(path, 'rb') as file:
             text, beat = file.read(), os.fstat(file.fileno()).st_mtime
@@ -222,11 +225,11 @@ def _read(path: Path) -> Claim | None:
         said = json.loads(text)
         return Claim(**said | {'processes': tuple(map(tuple, said['processes'])), 'beat': beat})
     except (ValueError, TypeError, KeyError):
-        return Claim(beat=beat)  # its maker has not written yet, or was killed before it could
+        return Claim(beat=beat)  # its process has not written yet, or was killed before it could
 
 
 def _clock(folder: str | Path) -> float:
-    """Time by the clock that stamps files in a folder, which may differ from this machine's."""
+    """Current time by the clock that stamps files in this folder; it may differ from this machine's."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix='.clock-') as file:
         os.utime(file.fileno())
         return os.fstat(file.fileno()).st_mtime
@@ -234,7 +237,7 @@ def _clock(folder: str | Path) -> float:
 
 @functools.cache
 def place() -> str:
-    """Where process numbers of this process mean what they mean here: machine, boot and, in containers, namespace."""
+    """Where this process's process numbers are valid: machine, boot and, in containers, namespace."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path('/proc/sys/kernel/random/boot_id').read_text().strip())
@@ -243,27 +246,27 @@ def place() -> str:
 
 
 def runs(pid: int, started: str | None = None) -> bool:
-    """Whether this process runs: the number is there, is no zombie, and was not given to another since `started`."""
+    """Whether the process runs: the number exists, is no zombie, and was not reused since `started`."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # it belongs to another user
     found = start_time(pid)
     return found != 'ended' and (None in (found, started) or found == started)
 
 
 def start_time(pid: int) -> str | None:
-    """Start time of a process in ticks since boot; `ended` for a zombie; None where the system does not say."""
+    """Start time of a process in ticks since boot; `ended` for a zombie; None if the system does not say."""
     try:
         stat = Path(f'/proc/{pid}/stat').read_text()
     except OSError:
         return None
-    state, *rest = stat.rpartition(')')[2].split()  # the name before it may hold anything
+    state, *rest = stat.rpartition(')')[2].split()  # the name before it may contain anything
     return 'ended' if state in 'ZX' else rest[18]
 
 
 def _leave() -> None:
-    print('claim: another process has taken this cell over; leaving it', file=sys.stderr, flush=True)
+    print('claim: another process has taken over this cell; leaving it', file=sys.stderr, flush=True)
     os._exit(ELSEWHERE)

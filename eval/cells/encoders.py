@@ -1,4 +1,4 @@
-"""Encoder cards: what weights, for what clips, and how to build the backbone that takes them."""
+"""Encoder cards: which weights, for which clips, and the backbone that takes them."""
 
 import copy
 from dataclasses import dataclass
@@ -16,12 +16,23 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class EncoderCard:
     """A card of `mmaction_configs/encoders`, with the checkpoint that it or the user names.
 
-    Fields of `info`: `family` (`vit` by default, or `r2plus1d`: which of the two recipe families of a suite it takes),
-    `backbone` (config, scope written), `embed_dims`, `checkpoint` (None: random weights),
-    `sha256` (None: whatever is there), `layout` and `inner` (see `sigma.checkpoints.encoder.load_encoder_weights`),
-    `clip` (num_frames, stride_frames, size), `mean`, `std`, `drop` (prefixes of tensors of a checkpoint that have no
-    place), `finetune` (settings of the backbone that differ under fine-tuning), `finetune_drop` (tensors without a
-    place there), `pretraining_data`, `source`, `make` (the command that makes the checkpoint).
+    Attributes:
+        name: In records and tables.
+        reference: As the user gave it: `NAME`, `PATH.py`, or either with `@CHECKPOINT`.
+        info: The card's `encoder` dict. Required:
+            `backbone`: config, with the scope written out;
+            `embed_dims`: width D of its tokens;
+            `clip`: num_frames, stride_frames, size (pixels).
+            Optional:
+            `name`; `family`: which recipes of a suite it takes, `vit` (default) or `r2plus1d`;
+            `checkpoint`: file; None for random weights;
+            `sha256`: of that file; None accepts any;
+            `layout`, `inner`: see `sigma.checkpoints.encoder.load_encoder_weights`;
+            `mean`, `std`: of uint8 RGB values, ImageNet's by default;
+            `drop`: prefixes of checkpoint tensors that the backbone does not have;
+            `finetune`: backbone settings that differ in fine-tuning, and `finetune_drop` for it;
+            `pretraining_data`, `source`: for the record;
+            `make`: command that makes the checkpoint.
     """
 
     name: str
@@ -33,10 +44,10 @@ class EncoderCard:
         return self.info.get('checkpoint')
 
     def sha256(self) -> str | None:
-        """Hash of the checkpoint's bytes; None for random weights.
+        """sha256 (hex) of the checkpoint; None for random weights.
 
         Raises:
-            DataError: if the file is absent, or another than the card says.
+            DataError: if the file is missing, or has another hash than the card says.
         """
         if self.checkpoint is None:
             return None
@@ -56,7 +67,12 @@ class EncoderCard:
         return found
 
     def backbone(self, finetune: bool = False, **settings) -> dict:
-        """Config of the backbone, for features or for fine-tuning, with further settings where it knows them."""
+        """Config of the backbone, with `settings` added to the innermost one.
+
+        Args:
+            finetune: For fine-tuning rather than for features.
+            **settings: Arguments of the backbone class, such as `drop_path_rate`.
+        """
         config = copy.deepcopy(self.info['backbone'])
         _merge(config, self.info.get('finetune', {}) if finetune else {})
         inner = config
@@ -88,14 +104,16 @@ class EncoderCard:
 
 
 def load_encoder_card(reference: str) -> EncoderCard:
-    """A card by `NAME`, `PATH.py`, or `NAME@CHECKPOINT` for other weights under the same card.
+    """A card by `NAME` or `PATH.py`, or `NAME@CHECKPOINT` for other weights with the same card.
 
     Raises:
-        DataError: if there is no such card (with the nearest name), it lacks a field, or nothing stands behind `@`.
+        DataError: if there is no such card (with the nearest name), it lacks a field, or no file follows the `@`.
     """
     name, asks, checkpoint = reference.partition('@')
     if asks and not checkpoint:
-        raise DataError(f'Encoder {reference}: no checkpoint stands behind the @; {name} alone takes its own weights.')
+        raise DataError(
+            f'Encoder {reference}: no checkpoint follows the @; use {name} alone for the weights of the card.'
+        )
     path = find_card('encoders', name)
     info = read_card(path, 'encoder')
     lacking = [key for key in ('backbone', 'embed_dims', 'clip') if key not in info]

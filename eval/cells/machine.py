@@ -1,4 +1,4 @@
-"""What a machine decides about a run, and a number does not depend on."""
+"""Settings of a run that depend on the machine and do not change its number."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from sigma.data.cards import CONFIG_ROOT, read_config
 
 
 def machine_settings(resolved: ResolvedCell, work_dir: Path) -> dict:
-    """What the machine decides and the number does not depend on: folders, workers, hooks, where to go on from."""
+    """Folders, loader workers, hooks, and the checkpoint to resume from, for the config of a training cell."""
     folder = resolved.folder(work_dir)
     runtime = read_config(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()
     hooks = [
@@ -29,12 +29,12 @@ def machine_settings(resolved: ResolvedCell, work_dir: Path) -> dict:
         for name in ('train_dataloader', 'test_dataloader')
     }
     pointer = folder / 'last_checkpoint'
-    newest = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None  # it may have moved
+    newest = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None  # the folder may have moved
     resume = {'resume': True, 'load_from': str(newest)} if newest is not None and newest.is_file() else {}
     runtime = {key: runtime[key] for key in ('default_hooks', 'env_cfg', 'log_processor', 'log_level', 'visualizer')}
     return runtime | loaders | resume | {'custom_hooks': hooks, 'work_dir': str(folder)}
 
 
 def num_workers() -> int:
-    """Loader processes of a cell: `SIGMA_WORKERS`, which the executor sets from the cores and the jobs."""
+    """Loader processes of a cell: `SIGMA_WORKERS`, which the executor sets from the cores per cell; 0 by default."""
     return int(os.environ.get('SIGMA_WORKERS', '0'))

@@ -1,4 +1,4 @@
-"""What a running matrix shows: a table that lives on a terminal, a line a cell elsewhere."""
+"""What a running matrix shows: a live table on a terminal, elsewhere one line per cell that ends; and the plan."""
 
 import time
 from statistics import mean
@@ -13,17 +13,31 @@ from eval.matrix.executors.job import Finished, Job
 from eval.matrix.executors.schedule import Watcher
 from eval.matrix.plan import Plan, Planned
 
-WORDS = {'done': 'ok', 'failed': 'FAILED', 'stopped': 'stopped', 'changed': 'changed since the plan'}
-STYLES = {'running': 'cyan', 'elsewhere': 'magenta', 'done': 'green', 'failed': 'bold red', 'to run': 'dim'}
+WORDS = {
+    'done': 'ok',
+    'failed': 'FAILED',
+    'stopped': 'stopped',
+    'changed': 'changed since the plan',
+    'blocked': 'not run',
+}
+STYLES = {
+    'running': 'cyan',
+    'elsewhere': 'magenta',
+    'done': 'green',
+    'failed': 'bold red',
+    'blocked': 'red',
+    'to run': 'dim',
+}
+NOTABLE = ('elsewhere', 'failed', 'blocked')  # states that are printed before a run
 
 
 class Progress(Watcher):
     """Cells with their state, elapsed time and time left.
 
     Args:
-        found: The plan; cells that are done count as such.
-        jobs: Cells at a time.
-        console: Where to; stderr by default.
+        found: The plan; cells that are done count as done.
+        jobs: Cells that run in parallel.
+        console: Where to print; stderr by default.
     """
 
     def __init__(self, found: Plan, jobs: int, console: Console | None = None) -> None:
@@ -56,18 +70,20 @@ class Progress(Watcher):
     def ended(self, finished: Finished) -> None:
         name = finished.job.name
         self.states[name] = finished.state
-        here = finished.seconds is not None
-        if here:
+        how = 'by another matrix'
+        if finished.state == 'blocked':
+            how = finished.reason
+        elif finished.seconds is not None:
             self.took[name] = finished.seconds
-        how = f'{finished.seconds:.0f} s' if here else 'by another matrix'
+            how = f'{finished.seconds:.0f} s'
         self._line(f'[{self.num_over()}/{len(self.states)}] {name}: {WORDS[finished.state]}, {how}')
 
     def num_over(self) -> int:
-        """Cells that this run need not look at again."""
+        """Cells that have ended."""
         return sum(state in WORDS for state in self.states.values())
 
     def seconds_left(self) -> float | None:
-        """From what cells of the kind took, else from what took the cells so far; None before any has ended."""
+        """Estimate from cells of the same kind, else from the cells of this run; None before any has ended."""
         usual = mean(self.took.values()) if self.took else None
         left = 0.0
         for name, state in self.states.items():
@@ -81,8 +97,8 @@ class Progress(Watcher):
         return left / self.jobs
 
     def table(self) -> Table:
-        """What is shown now: all that runs or failed, and of the rest what fits."""
-        counts = {}
+        """The table of this moment: all cells that run or failed, and as many others as fit."""
+        counts: dict[str, int] = {}
         for state in self.states.values():
             counts[state] = counts.get(state, 0) + 1
         left = self.seconds_left()
@@ -107,8 +123,8 @@ class Progress(Watcher):
         return table
 
     def _shown(self, room: int) -> list[str]:
-        """Names in the order of the plan: first come running ones, failures, then the next ones, then those done."""
-        rank = {'running': 0, 'failed': 1, 'stopped': 1, 'changed': 1, 'elsewhere': 2, 'to run': 3}
+        """Names in the order of the plan. Running cells take precedence, then failures, the next ones, done ones."""
+        rank = {'running': 0, 'failed': 1, 'stopped': 1, 'changed': 1, 'blocked': 1, 'elsewhere': 2, 'to run': 3}
         chosen = sorted(self.states, key=lambda name: rank.get(self.states[name], 4))[:room]
         return [name for name in self.states if name in set(chosen)]
 
@@ -118,38 +134,52 @@ class Progress(Watcher):
 
 
 def print_plan(found: Plan, every_cell: bool) -> None:
-    """The cells and what is known of each: state, expected minutes and megabytes; without `every_cell` what stands out.
+    """Print the cells with their state and expected minutes and megabytes.
 
-    Numbers of cells that are done are their own, the others' are means of their kind in this work directory.
+    Args:
+        found: The plan. Numbers of done cells are their own; the others' are means of their kind in this work
+            directory.
+        every_cell: Print all; else only those that fail, run elsewhere, are blocked, or whose record is superseded.
     """
-    shown = [item for item in found.cells if every_cell or item.superseded or item.state in ('elsewhere', 'failed')]
+    shown = [item for item in found.cells if every_cell or item.superseded or item.state in NOTABLE]
     if not shown:
         return
-    rows = [('id', 'cell', 'min', 'MB', 'state')]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style='')
+    for head in ('id', 'cell', 'min', 'MB', 'state'):
+        table.add_column(head, justify='right' if head in ('min', 'MB') else 'left', no_wrap=True)
     for item in shown:
         minutes = '?' if item.seconds is None else f'{item.seconds / 60:.1f}'
         megabytes = '?' if item.num_bytes is None else f'{item.num_bytes / 1e6:.1f}'
-        rows.append((item.resolved.id[:8] if item.resolved else '?', item.name, minutes, megabytes, _state(item)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for identity, name, minutes, megabytes, state in rows:
-        numbers = f'{minutes:>{widths[2]}}  {megabytes:>{widths[3]}}'
-        print(f'  {identity:<{widths[0]}}  {name:<{widths[1]}}  {numbers}  {state}')
+        identity = item.resolved.id[:8] if item.resolved else '?'
+        table.add_row(identity, item.name, minutes, megabytes, Text(_state(item)))
+    # As wide as its content: a line is a cell, also where it is read by another program.
+    console = Console(width=10_000, highlight=False, markup=False, color_system=None)
+    for line in console.render_lines(table, pad=False):
+        print(f'  {"".join(segment.text for segment in line).rstrip()}')
 
 
 def _state(item: Planned) -> str:
     said = item.state
-    if item.state == 'failed':
+    if item.state == 'failed' and item.failure is not None:
         times = '' if item.failure.attempts == 1 else f' {item.failure.attempts} times'
         said = f'failed{times}: {item.failure.reason} (log: {item.failure.log}; --retry-failed runs it again)'
     elif item.state == 'elsewhere':
         said = f'running elsewhere: {item.claim}'
     elif item.state == 'missing':
         said = 'cannot run, see below'
+    elif item.state == 'blocked':
+        failed = item.blocker()
+        said = f'blocked: it needs {failed.name}, which failed' if failed else 'blocked'
+    elif item.state == 'to run' and (open_needs := [needed.name for needed in item.needs if not needed.done]):
+        said = f'to run after {", ".join(open_needs)}'
+    if not item.listed:
+        others = f' and {len(item.needed_by) - 1} more' if len(item.needed_by) > 1 else ''
+        said += f' (not in the suite, needed by {item.needed_by[0]}{others})'
     if item.superseded:
-        said += ' (a record of other weights or settings lies there; it will be moved to superseded/)'
+        said += ' (its record has other weights or settings, and will be moved to superseded/)'
     return said
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes, seconds."""
+    """Hours, minutes and seconds as H:MM:SS."""
     return f'{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}'

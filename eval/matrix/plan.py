@@ -1,6 +1,6 @@
-"""Suite x encoders x seeds -> cells; what became of each so far; what the rest will take."""
+"""Suite x encoders x seeds -> cells, with the cells they need; what became of each so far; what the rest will take."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -8,11 +8,25 @@ from time import time
 
 from eval.cells import claims
 from eval.cells.cell import Cards, Cell, ResolvedCell
-from eval.matrix.executors.job import Failure, read_failure
+from eval.matrix.executors.job import Failure, Job, job_of, read_failure
 from eval.matrix.suites import Entry
 from eval.protocols import get_protocol
 from eval.records import RecordError, config_path, predictions_path, read_record
 from sigma.errors import DataError
+
+OPEN = ('to run', 'elsewhere')  # states of cells whose record this run makes or waits for
+
+
+class MissingData(DataError):
+    """Data that cells of the plan lack.
+
+    Attributes:
+        problems: One sentence each, with the command that makes it.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__('; '.join(problems))
+        self.problems = problems
 
 
 @dataclass
@@ -21,11 +35,15 @@ class Planned:
 
     Attributes:
         resolved: None where its data is missing.
-        state: `done`, `failed`, `elsewhere` (a living process runs it), `to run`, or `missing` (its data is).
-        superseded: Whether a record of the same name and another identity lies there.
-        failure, claim: Of a failed cell, of one that another process runs.
-        seconds, num_bytes: What cells of its kind took on average in this work directory, None where none was
-            measured; for one that is done, its own.
+        state: `done`; `failed`; `elsewhere` (a living process runs it); `to run`; `blocked` (a cell that it needs
+            failed); `missing` (its data is).
+        superseded: Whether a record of the same name and another identity exists.
+        failure, claim: Set for a failed cell, and for one that another process runs.
+        seconds, num_bytes: For a done cell its own, else the mean of its kind in this work directory; None where no
+            cell of its kind has run.
+        needs: Cells that must have their record first.
+        needed_by: Names of the cells that need this one.
+        listed: Whether the suite lists it; False for a cell that is here only because others need it.
     """
 
     cell: Cell
@@ -36,6 +54,9 @@ class Planned:
     claim: claims.Claim | None = None
     seconds: float | None = None
     num_bytes: int | None = None
+    needs: list['Planned'] = field(default_factory=list)
+    needed_by: list[str] = field(default_factory=list)
+    listed: bool = True
 
     @property
     def done(self) -> bool:
@@ -43,21 +64,63 @@ class Planned:
 
     @property
     def name(self) -> str:
-        """Of the cell; from the names that the user gave where its cards cannot be read."""
+        """Name of the cell; made from the user's words where its cards cannot be read."""
         cell = self.cell
         parts = [cell.encoder, cell.protocol, cell.dataset, *cell.subset_name, Path(cell.recipe).stem, f's{cell.seed}']
         return self.resolved.name if self.resolved else '_'.join(parts)
 
+    def blocker(self) -> 'Planned | None':
+        """The failed cell that keeps this one from running; None if it is not blocked."""
+        if self.state != 'blocked':
+            return None
+        for needed in self.needs:
+            if needed.state == 'failed':
+                return needed
+            if needed.state == 'blocked':
+                return needed.blocker()
+        return None
+
 
 @dataclass
 class Plan:
-    """Every cell in the order it will run, and what is missing: a sentence each, with the command that makes it."""
+    """Every cell in the order it will run, and what is missing: one sentence each, with the command that makes it."""
 
     cells: list[Planned] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def in_state(self, *states: str) -> list[Planned]:
         return [item for item in self.cells if item.state in states]
+
+    def listed(self) -> list[Planned]:
+        """The cells of the suite itself."""
+        return [item for item in self.cells if item.listed]
+
+    def jobs(self, work_dir: str | Path, imports: Sequence[str] = ()) -> list[Job]:
+        """Jobs of the open cells, in order; those that run elsewhere too, since they are taken over if they stop."""
+        made: dict[str, Job] = {}
+
+        def job(item: Planned) -> Job:
+            assert item.resolved is not None  # nothing runs while data is missing
+            if item.resolved.id not in made:
+                needs = tuple(job(needed) for needed in item.needs)
+                attempts = item.failure.attempts if item.failure and item.state in OPEN else 0
+                made[item.resolved.id] = job_of(item.resolved, work_dir, imports, attempts, needs)
+            return made[item.resolved.id]
+
+        return [job(item) for item in self.in_state(*OPEN)]
+
+    def num_side_by_side(self) -> int:
+        """How many of the open cells can usefully run at the same time: the most at one depth of needs."""
+        counts: dict[int, int] = {}
+        for item in self.in_state(*OPEN):
+            depth = _depth(item)
+            counts[depth] = counts.get(depth, 0) + 1
+        return max(counts.values(), default=0)
+
+
+def _depth(item: Planned) -> int:
+    """Length of the longest chain of open cells that it needs."""
+    return max((1 + _depth(needed) for needed in item.needs if needed.state in OPEN), default=0)
 
 
 def plan(
@@ -68,11 +131,15 @@ def plan(
     retry_failed: bool = False,
     cards: Cards | None = None,
 ) -> Plan:
-    """Every cell, by column, then encoder, then seed; nothing is written.
+    """Every cell, by column, then encoder, then seed, each after the cells that it needs; nothing is written.
 
-    Cards, weights and lists are read and hashed once each. What is missing is gathered, not raised at the first.
+    Cards, weights and lists are read and hashed once each. All that is missing is collected, not only the first.
 
     Args:
+        entries: Of the suite.
+        encoders: References: names or paths of cards, with `@FILE` for other weights.
+        seeds: Of the cells.
+        work_dir: Where records are; it may not exist yet.
         retry_failed: Count failed cells among those to run.
         cards: What knows the cards; by default they are read from files.
 
@@ -83,6 +150,24 @@ def plan(
     for entry in entries:
         get_protocol(entry.protocol)
     broken = _broken_cards(cards, entries, encoders, found)
+    known: dict[str, Planned] = {}
+
+    def add(resolved: ResolvedCell, listed: bool) -> Planned:
+        """The cell in the plan, behind those that it needs."""
+        item = known.get(resolved.id)
+        if item is not None and not (listed and item.listed):  # two listed cells of one identity are told apart later
+            item.listed = item.listed or listed
+            return item
+        needs = [add(needed, listed=False) for needed in resolved.needs]
+        item = known[resolved.id] = _look_up(resolved, work_dir, retry_failed)
+        item.needs, item.listed = needs, listed
+        for needed in needs:
+            needed.needed_by.append(item.name)
+        if item.state == 'to run' and any(needed.state in ('failed', 'blocked') for needed in needs):
+            item.state = 'blocked'
+        found.cells.append(item)
+        return item
+
     for entry in entries:
         protocol = get_protocol(entry.protocol)
         for encoder in encoders:
@@ -93,18 +178,31 @@ def plan(
                     found.cells.append(Planned(cell, None, 'missing'))
                     continue
                 try:
-                    found.cells.append(_look_up(ResolvedCell(cell, protocol, cards), work_dir, retry_failed))
+                    add(cards.cell(cell, protocol), listed=True)
                 except DataError as error:
                     found.cells.append(Planned(cell, None, 'missing'))
                     found.problems.append(str(error))
     found.problems = list(dict.fromkeys(found.problems))
+    _drop_unused(found)
     _estimate(found, work_dir)
     return found
 
 
+def _drop_unused(found: Plan) -> None:
+    """Leave out cells that the suite does not list, that have no record, and that no cell to run needs."""
+    while True:
+        users = found.in_state(*OPEN, 'blocked')
+        wanted = {id(needed) for item in users for needed in item.needs}
+        kept = [item for item in found.cells if item.listed or item.done or id(item) in wanted]
+        if len(kept) == len(found.cells):
+            return
+        found.cells = kept
+
+
 def _broken_cards(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str], found: Plan) -> set[tuple]:
-    """Datasets, encoders and recipes that cannot be read, each with its sentence among the plan's problems."""
-    wanted = [('dataset', name, cards.lists) for name in dict.fromkeys(e.dataset for e in entries)]
+    """(kind, name) of datasets, encoders and recipes that cannot be read; why goes to the plan's problems."""
+    datasets = dict.fromkeys(entry.dataset for entry in entries)
+    wanted: list[tuple[str, str, Callable]] = [('dataset', name, cards.lists) for name in datasets]
     wanted += [('encoder', name, cards.weights_sha256) for name in encoders]
     broken = _unread(wanted, found)
     recipes = dict.fromkeys(_recipe(cards, entry, encoder, broken) for entry in entries for encoder in encoders)
@@ -123,7 +221,7 @@ def _unread(wanted: list[tuple], found: Plan) -> set[tuple]:
 
 
 def _recipe(cards: Cards, entry: Entry, encoder: str, broken: set[tuple]) -> str:
-    """The entry's recipe, of the encoder's family where the entry leaves that open."""
+    """The entry's recipe, with `{family}` filled in by the encoder's card."""
     if '{family}' not in entry.recipe or ('encoder', encoder) in broken:
         return entry.recipe
     return entry.recipe.replace('{family}', cards.encoder(encoder).family)
@@ -137,10 +235,10 @@ def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -
             if read_record(path).cell['id'] == resolved.id:
                 return Planned(resolved.cell, resolved, 'done')
         except RecordError:
-            pass  # it will be moved aside like one of other settings
+            pass  # it will be moved aside, as one of other settings is
         superseded = True
     failure = read_failure(folder)
-    claim = claims.holder(folder, now=time())  # by our clock: the file system's is asked when cells start
+    claim = claims.holder(folder, now=time())  # by our own clock: asking the file system for its time writes a file
     state = 'elsewhere' if claim else 'failed' if failure and not retry_failed else 'to run'
     return Planned(resolved.cell, resolved, state, superseded, failure, claim)
 
@@ -149,7 +247,7 @@ def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -
 
 
 def _estimate(found: Plan, work_dir: str | Path) -> None:
-    """Fill in seconds and bytes: a done cell's own, else the mean of its kind with this encoder, else with any."""
+    """Fill in seconds and bytes: of a done cell its own, else the mean of its kind with this encoder, else with any."""
     measured = _measured(Path(work_dir))
     for item in found.cells:
         if item.resolved is None:
@@ -161,7 +259,7 @@ def _estimate(found: Plan, work_dir: str | Path) -> None:
 
 
 def _measured(work_dir: Path) -> dict[tuple, list[tuple[float, int]]]:
-    """(seconds, bytes) of every cell with a record, under its id, its kind, and its kind with any encoder."""
+    """(seconds, bytes) of every cell with a record, by its id, by its kind, and by its kind with any encoder."""
     found: dict[tuple, list[tuple[float, int]]] = {}
     for path in sorted((work_dir / 'records').rglob('*.json')):
         try:
@@ -170,7 +268,7 @@ def _measured(work_dir: Path) -> dict[tuple, list[tuple[float, int]]]:
             continue
         seconds = record.get('run.seconds')
         if seconds is None or not {'protocol', 'dataset', 'encoder', 'recipe'} <= set(record.identity):
-            continue  # published, or written by other means
+            continue  # a published number, or written by other means
         folder = work_dir / 'cells' / f'{record.name}-{record.cell["id"][:8]}'
         files = [path, predictions_path(path), config_path(path), *folder.rglob('*')]
         taken = seconds, sum(file.stat().st_size for file in files if file.is_file())
@@ -188,7 +286,7 @@ def _kind(identity: dict) -> tuple:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the cells to run will take together, as far as cells of their kind were measured."""
+    """What the cells to run will take together, as far as cells of their kind have run."""
 
     seconds: float
     num_bytes: int
@@ -197,8 +295,20 @@ class Cost:
 
 
 def cost(found: Plan, jobs: int) -> Cost:
-    """Of the cells to run, `jobs` at a time."""
+    """Cost of the cells to run, those that others need included.
+
+    Args:
+        found: The plan.
+        jobs: Cells in parallel. The estimate is never below the longest chain of cells that need each other.
+    """
     items = found.in_state('to run')
     known = [item for item in items if item.seconds is not None]
-    seconds = sum(item.seconds for item in known) / jobs
-    return Cost(seconds, sum(item.num_bytes for item in known), len(known), len(items) - len(known))
+    longest = max((_chain_seconds(item) for item in items), default=0.0)
+    seconds = max(longest, sum(item.seconds or 0.0 for item in known) / jobs)
+    return Cost(seconds, sum(item.num_bytes or 0 for item in known), len(known), len(items) - len(known))
+
+
+def _chain_seconds(item: Planned) -> float:
+    """Seconds of the longest chain of cells to run that ends with this one."""
+    needs = [_chain_seconds(needed) for needed in item.needs if needed.state == 'to run']
+    return (item.seconds or 0.0) + max(needs, default=0.0)

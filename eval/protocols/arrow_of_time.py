@@ -8,11 +8,11 @@ from eval.protocols.finetune import Finetune
 
 
 class ArrowOfTime(Finetune):
-    """Two classes, forwards and backwards; the labels of the data set are not looked at.
+    """Two classes, forwards and backwards; the dataset's own labels are not used.
 
-    Each training clip is turned around with probability 1/2. At test every video is scored in both directions, as two
-    entries, so that half of them are backwards exactly. A horizontal flip does not change this label, but follows the
-    data set's card all the same.
+    Each training clip is reversed with probability 1/2. At test every video is scored in both directions, as two
+    entries, so exactly half of them are backwards. A horizontal flip would not change this label, but the card of the
+    dataset still decides on flips.
     """
 
     name = 'arrow_of_time'
@@ -26,7 +26,7 @@ class ArrowOfTime(Finetune):
         return 2
 
     def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
-        """Drawn in training, both in testing."""
+        """The direction: drawn in training, given by the entry at test."""
         return ({'type': 'sigma.PlayDirection', 'probability': 0.5 if training else None},)
 
     def test_source(self, resolved: ResolvedCell) -> dict:
@@ -35,5 +35,5 @@ class ArrowOfTime(Finetune):
         return source | {'type': 'sigma.BothDirections', 'seed': resolved.cell.seed}
 
     def notes(self, resolved: ResolvedCell) -> list[str]:
-        """What listed and scored count here."""
+        """What the numbers of listed and scored videos count here."""
         return ['every video is listed and scored twice, forwards and backwards']

@@ -1,4 +1,4 @@
-"""What every protocol says of itself, and what its run gives back."""
+"""The base class of every protocol, and what its run returns."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,27 @@ from eval.cells.cell import ResolvedCell
 
 @dataclass
 class Outcome:
-    """Predictions of a cell and what the record needs besides."""
+    """Predictions of a cell, and what its record says besides.
+
+    Attributes:
+        videos: (N,) names of the scored videos.
+        labels: (N,) int64 classes or counts; (N, C) bool for several labels per video.
+        scores: (N, C) float; (N, 1) for counts.
+        unscored: {video, reason} of every listed video without a score.
+        num_listed: Videos of the test list: scored and unscored.
+        num_train, num_train_skipped: Clips that were trained on, and those that could not be read.
+        selection: `epoch` whose weights were scored, and `how` it was chosen.
+        subset: `name`, `seed`, `sha256` of the training clips; None for all.
+        batch_size: Clips per optimizer step over all processes; None where nothing is trained by steps.
+        num_processes: Processes that trained together.
+        notes: Sentences for the reader of the record.
+        sampling: Which frames were seen: name, num_frames, stride_frames, views (CLIPSxCROPS).
+        others: Further numbers for the record, by name.
+    """
 
     videos: list[str]
-    labels: np.ndarray  # (N,) int64 classes or counts, or (N, C) bool of a multi-label dataset
-    scores: np.ndarray  # (N, C) float; (N, 1) for counts
+    labels: np.ndarray
+    scores: np.ndarray
     unscored: list[dict]
     num_listed: int
     num_train: int
@@ -24,20 +40,25 @@ class Outcome:
     batch_size: int | None = None
     num_processes: int = 1
     notes: list[str] = field(default_factory=list)
-    # name, num_frames, stride_frames, views (CLIPSxCROPS): which frames were seen
     sampling: dict | None = None
-    others: dict[str, float] = field(default_factory=dict)  # further numbers for the record, by name
+    others: dict[str, float] = field(default_factory=dict)
 
 
 class Protocol:
     """A way of measuring an encoder on a dataset.
 
+    A class with a `name` is one protocol. A class with `settings` is several: one instance per entry, made with these
+    arguments, each with a name of its own. A protocol of this folder lies in the file with whose name its own begins
+    (`repetition_frozen` in `repetition.py`), and is found by that.
+
     Attributes:
-        name, version: `version` is raised, with a dated line in the protocol's file, when its numbers would change.
-        evaluator_version: Of the code that turns outputs into scores.
+        name, version: Raise `version`, with a dated line in the protocol's file, when its numbers would change.
+        evaluator_version: Version of the code that turns outputs into scores.
         source: Where the protocol is described.
-        metric: Name in `eval.metrics.METRICS`; empty where the dataset's card says it.
-        uses_torch: False where nothing of it does, which spares its cells the seconds that importing torch takes.
+        metric: Name in `eval.metrics.METRICS`; empty to take the one of the dataset's card.
+        uses_torch: Set to False only if neither the protocol nor anything it calls uses torch. Its cells then start
+            some seconds faster, and torch is not seeded. No protocol of this folder does; light protocols of users may.
+        settings: Arguments of each instance, for a class that is several protocols.
     """
 
     name: str = ''
@@ -46,19 +67,27 @@ class Protocol:
     source: str = ''
     metric: str = ''
     uses_torch: bool = True
+    settings: tuple[tuple, ...] = ()
 
     def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""
         return self.metric or resolved.dataset.info['metric']
 
     def num_classes(self, resolved: ResolvedCell) -> int:
-        """Classes that the encoder is asked to tell apart."""
+        """Classes that the encoder has to tell apart."""
         return resolved.dataset.num_classes
 
     def config(self, resolved: ResolvedCell) -> dict:
         """All settings of the cell, joined from its cards; part of its identity."""
-        raise AssertionError('a protocol says what its config is')
+        raise NotImplementedError(f'{type(self).__name__} has no config()')
+
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]:
+        """Cells whose trained weights this one measures; they run first. `config` must hold their ids.
+
+        Resolve them with `resolved.cards.cell`, which does it once per plan.
+        """
+        return []
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Measure."""
-        raise AssertionError('a protocol says how it runs')
+        """Measure. The cells in `resolved.needs` have their record in `work_dir` (`eval.cells.trained`)."""
+        raise NotImplementedError(f'{type(self).__name__} has no run()')

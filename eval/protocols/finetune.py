@@ -1,16 +1,16 @@
 """Fine-tuning of the whole encoder with labels, on all training clips or on a few of each class.
 
-A recipe (`mmaction_configs/recipes/finetune_*.py`) decides, and `finetune_vit.py` shows, what follows; a key that is
-absent leaves its part out.
+A recipe (`mmaction_configs/recipes/finetune_*.py`, such as `finetune_vit.py`) sets what follows. A part whose key is
+missing is left out.
 
-    optimizer     `optimizer` (AdamW, Adam, SGD), `base_lr` for each 256 clips of the total batch or `lr` as it is,
+    optimizer     `optimizer` (AdamW, Adam, SGD), `base_lr` per 256 clips of the total batch, or `lr` as it is,
                   `betas` or `momentum`, `weight_decay`, `layer_decay`, `precision` (fp32, bf16)
-    schedule      `epochs` of `repeats` passes or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
-                  a cosine to `min_lr`, or with `milestones` (epochs) a factor of `milestone_factor` at each
-    batch         `batch_size` of a process, `accumulate` of which make an optimizer step, `num_sample` augmentations
+    schedule      `epochs` of `repeats` passes, or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
+                  a cosine to `min_lr`, or `milestones` (epochs), each a factor of `milestone_factor`
+    batch         `batch_size` per process, `accumulate` passes per optimizer step, `num_sample` augmentations per clip
     frames        `sampling` (eval/features/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls)
-    augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (where the card does not say that flips
-                  change the label, or `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`
+    augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (not if the dataset's card says that flips
+                  change the label, unless `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`
     model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
     test          `views`, `test_batch_size`, `decoder`
 
@@ -19,22 +19,25 @@ Versions: 1 (2026-11-21).
 
 import copy
 from pathlib import Path
+from typing import cast
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from eval.cells.cell import ResolvedCell
+from eval.cells.encoders import EncoderCard
 from eval.cells.machine import machine_settings
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
+from sigma.data.cards import DatasetCard
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
 from sigma.registry import RUNNERS
 
 
 class Finetune(Protocol):
-    """mmaction2's Recognizer3D: encoder, mean over tokens, norm, linear; the last epoch."""
+    """mmaction2's Recognizer3D: encoder, mean over tokens, norm, linear layer. The last epoch is scored."""
 
     name = 'finetune'
     version = 1
@@ -42,28 +45,28 @@ class Finetune(Protocol):
     task = 'action_recognition'
     head = 'eval.TokenHead'
 
-    # --- what a protocol of this kind may change -----
+    # --- what a protocol based on this one may change -----
 
     def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
-        """Transforms that make a clip's label, once its frames are chosen; none: the label of the list."""
+        """Transforms that make a clip's label after its frames are chosen; empty to keep the label of the list."""
         return ()
 
     def test_source(self, resolved: ResolvedCell) -> dict:
-        """The data set that is scored."""
+        """Config of the dataset that is scored."""
         return {'type': 'sigma.VideoClips', 'card': resolved.cell.dataset, 'split': 'test', 'test_mode': True}
 
     def check(self, resolved: ResolvedCell) -> None:
-        """Refuse a data set whose labels are of another kind."""
+        """Raise DataError for a dataset of another task."""
         if self.task and resolved.dataset.task != self.task:
             raise DataError(
-                f'{resolved.dataset.name} is a data set of the task {resolved.dataset.task}; '
+                f'{resolved.dataset.name} is a dataset of the task {resolved.dataset.task}; '
                 f'the protocol {self.name} measures {self.task}.'
             )
 
     # --- the config -----
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """A whole MMEngine config but for the work directory and what the machine decides."""
+        """A complete MMEngine config, except for what depends on the machine (`eval.cells.machine`)."""
         self.check(resolved)
         recipe = resolved.recipe
         subset = self._subset(resolved)
@@ -99,8 +102,8 @@ class Finetune(Protocol):
         }
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Train, test, and take the predictions of the last epoch."""
-        # A copy: mmaction2's blending writes into the settings that it is built from.
+        """Train, test with the weights of the last epoch, and return its predictions."""
+        # A copy: mmaction2's blending changes the settings that it is built from.
         config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
         runner = RUNNERS.build(config)
         length = Length(resolved.recipe, self._num_readable(resolved, self._subset(resolved)))
@@ -140,7 +143,7 @@ class Finetune(Protocol):
     @staticmethod
     def _subset(resolved: ResolvedCell) -> list[int] | None:
         cell = resolved.cell
-        labels = [label for _, label in resolved.dataset.pairs('train')]
+        labels = cast('list[int]', [label for _, label in resolved.dataset.pairs('train')])  # several: see MultiLabel
         if cell.examples is not None:
             return examples_of_all(labels, cell.examples, resolved.dataset.num_classes, cell.seed)
         if cell.shots is None:
@@ -219,21 +222,23 @@ class Finetune(Protocol):
 
 
 class Length:
-    """Batches, passes and steps of a training, from its recipe and the number of clips that can be read.
+    """Batches, passes and steps of a training, from its recipe and the number of readable clips.
 
     Attributes:
-        batch: Clips of a process in one forward pass; not more than there are.
-        accumulate: Passes whose gradients are added up before the optimizer moves.
-        processes, total_batch: processes x batch x accumulate.
-        repeats: Passes over the list in one epoch.
-        steps: Forward passes of an epoch on one process.
-        epochs, notes.
+        batch: Clips per forward pass and process; at most as many as there are.
+        accumulate: Forward passes per optimizer step.
+        processes: Processes that train together.
+        total_batch: Clips per optimizer step: processes x batch x accumulate.
+        repeats: Passes over the list per epoch.
+        steps: Forward passes per epoch and process.
+        epochs: Of the whole training.
+        notes: Sentences for the record, where few clips made the batch smaller.
     """
 
     def __init__(self, recipe: dict, num_clips: int) -> None:
         self.processes = get_world_size()
         self.batch = max(1, min(recipe['batch_size'], num_clips))
-        # With a number of steps, an epoch is several passes: few clips do not start the loader every other step.
+        # With `num_steps` an epoch is several passes; otherwise few clips would restart the loader every few steps.
         if recipe.get('epochs'):
             self.repeats = recipe.get('repeats', 1)
         else:
@@ -257,7 +262,7 @@ def learning_rate(recipe: dict, length: Length) -> float:
 
 
 def describe_learning_rate(recipe: dict, length: Length) -> str:
-    """The sentence that a run says of its learning rate."""
+    """How the learning rate follows from the recipe and the batch, as a sentence for log and record."""
     batch = (
         f'total batch {length.total_batch} = {length.processes} processes x {length.batch} clips x '
         f'{length.accumulate} accumulations'
@@ -270,7 +275,11 @@ def describe_learning_rate(recipe: dict, length: Length) -> str:
 
 
 def optimisation(recipe: dict, length: Length) -> dict:
-    """The optimizer and its wrapper: precision, groups by layer, accumulation."""
+    """Config of the optimizer and its wrapper: precision, layer-wise groups, accumulation.
+
+    Raises:
+        DataError: on an unknown precision.
+    """
     precisions = {'fp32': 'mmengine.OptimWrapper', 'bf16': 'sigma.Bf16OptimWrapper'}
     precision = recipe.get('precision', 'fp32')
     if precision not in precisions:
@@ -291,7 +300,7 @@ def optimisation(recipe: dict, length: Length) -> dict:
 
 
 def schedule(recipe: dict, length: Length) -> list[dict]:
-    """Linear warm-up, then a cosine or falls at milestones; by forward pass."""
+    """Configs of the schedulers, in forward passes: linear warm-up, then a cosine or steps at milestones."""
     total, peak = length.steps * length.epochs, learning_rate(recipe, length)
     warmup = 0
     if 'warmup_epochs' in recipe:
@@ -325,8 +334,8 @@ def schedule(recipe: dict, length: Length) -> list[dict]:
 # --- augmentation -----
 
 
-def augmentation(recipe: dict, dataset, encoder) -> list[dict]:
-    """From decoded frames to a square clip, in the published order; the whole frame where the recipe says nothing."""
+def augmentation(recipe: dict, dataset: DatasetCard, encoder: EncoderCard) -> list[dict]:
+    """Transforms from decoded frames to a square clip, in the published order; without a crop the whole frame."""
     size, steps = encoder.info['clip']['size'], []
     if recipe.get('rand_augment'):
         steps.append({'type': 'sigma.RandAugment', 'policy': recipe['rand_augment']})
@@ -350,10 +359,10 @@ def augmentation(recipe: dict, dataset, encoder) -> list[dict]:
 
 
 def mixing(recipe: dict, num_classes: int) -> dict | None:
-    """mmaction2's mixup and cutmix, one of them for each batch.
+    """Config of mmaction2's mixup and cutmix, one of the two per batch; None if the recipe has neither.
 
-    timm's `Mixup`, which the published code copies, indexes rows and columns as of images and so would cut frames out
-    of clips; mmaction2's cuts the last two axes. It pairs the batch by a random order where timm's reverses it.
+    timm's `Mixup`, which the published code copies, indexes clips like images, so its cutmix would cut along frames;
+    mmaction2's cuts the last two axes. mmaction2 pairs the clips of a batch at random, timm in reverse order.
     """
     if not recipe.get('mixup') and not recipe.get('cutmix'):
         return None

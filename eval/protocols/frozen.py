@@ -1,30 +1,38 @@
-"""Frozen encoders: features once, then a small classifier on them.
+"""Frozen encoders: features once, then a linear probe on them.
 
 Versions: 1 (2026-11-21).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from eval.cells.cell import ResolvedCell
 from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
+from eval.probes.linear import LinearProbe
 from eval.protocols.base import Outcome, Protocol
 from sigma.errors import DataError
 
 
-class FrozenLinear(Protocol):
-    """Logistic regression on features pooled over space, time steps kept apart and joined.
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted probe, its training features, and the held-out accuracy of every strength that was tried."""
 
-    Features are standardised with the training clips' mean and deviation. The strength of regularisation is chosen
-    on a fifth of the training clips (stratified, drawn with the cell's seed), then the classifier is fitted on all.
-    These are cached features without augmentation; published linear probes that train with augmentation are other
-    numbers.
+    probe: LinearProbe
+    train: Features
+    tried: str
+
+
+class FrozenLinear(Protocol):
+    """Logistic regression on features pooled over space, with time steps kept apart and concatenated.
+
+    Features are standardised with the mean and deviation of the training clips. The regularisation strength is chosen
+    on a fifth of the training clips (stratified, drawn with the cell's seed). Then the probe is fitted on all of them.
+    The features are cached and come from clips without augmentation, so these numbers differ from published linear
+    probes that train with augmentation.
     """
 
     name = 'frozen_linear'
@@ -32,7 +40,7 @@ class FrozenLinear(Protocol):
     source = 'ours; SIGMA (arXiv:2407.15447) reports linear probes trained with augmentation'
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """Encoder, view and the strengths to choose from."""
+        """Encoder, view, and the strengths to choose from."""
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
         return {
             'backbone': resolved.encoder.backbone(),
@@ -46,41 +54,45 @@ class FrozenLinear(Protocol):
         }
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Extract or read features, choose, fit, score."""
-        probe, train, strength, tried = self.fitted(resolved, work_dir)
+        """Extract or read features, choose the strength, fit, score."""
+        fitted = self.fitted(resolved, work_dir)
         test = extract(resolved, 'test', work_dir)
         if not test.videos:
             raise DataError(f'{resolved.dataset.name}: no readable video in test.')
-        scores = probabilities(probe, _flat(test), resolved.dataset.num_classes)
         return Outcome(
             videos=test.videos,
             labels=test.labels,
-            scores=scores,
+            scores=fitted.probe.probabilities(flat(test), resolved.dataset.num_classes),
             unscored=test.unscored,
             num_listed=len(test.videos) + len(test.unscored),
-            num_train=len(train.videos),
-            num_train_skipped=len(train.unscored),
+            num_train=len(fitted.train.videos),
+            num_train_skipped=len(fitted.train.unscored),
             selection={'epoch': None, 'how': 'regularisation chosen on a held-out part of train'},
             sampling=describe_sampling(resolved),
-            notes=[f'inverse strength {strength:g}; held-out accuracy {tried}'],
+            notes=[f'inverse strength {fitted.probe.strength:g}; held-out accuracy {fitted.tried}'],
         )
 
-    def fitted(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
-        """The probe, its training features, its strength and what was tried; the same cell gives the same probe."""
+    def fitted(self, resolved: ResolvedCell, work_dir: Path) -> Fitted:
+        """The probe of this cell. The same cell always gives the same probe.
+
+        Raises:
+            DataError: if no training video is readable, or a class has a single training clip.
+        """
         train = extract(resolved, 'train', work_dir)
         if not train.videos:
             raise DataError(f'{resolved.dataset.name}: no readable video in train.')
         strength, tried = self._choose(resolved, train)
-        return self._fit(_flat(train), train.labels, strength, resolved), train, strength, tried
+        return Fitted(self._fit(flat(train), train.labels, strength, resolved), train, tried)
 
     def _choose(self, resolved: ResolvedCell, train: Features) -> tuple[float, str]:
-        config, values = resolved.config, _flat(train)
+        """The strength with the best held-out accuracy, and the accuracy of each in words."""
+        config, values = resolved.config, flat(train)
         counts = np.bincount(train.labels)
         single = np.flatnonzero(counts == 1)
         if len(single):
             raise DataError(
                 f'{resolved.dataset.name}: class {resolved.dataset.info["classes"][single[0]]!r} has one training '
-                'clip; choosing the regularisation holds a part of each class out and needs two.'
+                'clip; choosing the regularisation holds out a part of each class, so each needs two.'
             )
         share = max(config['held_out_share'], np.count_nonzero(counts) / len(values))  # at least one of each class
         splitter = StratifiedShuffleSplit(1, test_size=share, random_state=resolved.cell.seed)
@@ -93,18 +105,10 @@ class FrozenLinear(Protocol):
         return best, ', '.join(f'{strength:g}: {value:.1f}' for strength, value in accuracy.items())
 
     @staticmethod
-    def _fit(values: np.ndarray, labels: np.ndarray, strength: float, resolved: ResolvedCell):
-        classifier = LogisticRegression(C=strength, max_iter=resolved.config['max_iterations'])
-        return make_pipeline(StandardScaler(), classifier).fit(values, labels)
+    def _fit(values: np.ndarray, labels: np.ndarray, strength: float, resolved: ResolvedCell) -> LinearProbe:
+        return LinearProbe(strength, resolved.config['max_iterations']).fit(values, labels)
 
 
-def _flat(features: Features) -> np.ndarray:
+def flat(features: Features) -> np.ndarray:
     """(N, V, T', D) -> (N, T' * D): mean over views, time steps side by side."""
     return features.values.mean(axis=1).reshape(len(features.values), -1)
-
-
-def probabilities(probe, values: np.ndarray, num_classes: int) -> np.ndarray:
-    """(N, C) class probabilities; 0 for classes without a training clip."""
-    scores = np.zeros((len(values), num_classes))
-    scores[:, probe[-1].classes_] = probe.predict_proba(values)
-    return scores

@@ -1,29 +1,29 @@
 """Localization under corruption: a trained head on videos whose actions are damaged in the middle.
 
 THUMOS14-C and ActivityNet-v1.3-C: a contiguous block of 1, 5 or 10 percent of each true action, around its middle, is
-black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained anew: encoder and head are those of
-a `localization` cell of the same dataset, encoder and seed, which is run first where it has no record yet.
+black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained here: encoder and head are those of
+a `localization` cell of the same dataset, encoder and seed. It is needed, so a matrix runs it first.
 
 A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
 
     trained             recipe of the `localization` cell; or a dict family -> recipe
-    corruptions         of tal-c; all five by default
+    corruptions         names in tal-c; all five by default
     severities          1 to 3 by default: the lengths of the block
-    working_short_side  pixels to which frames are brought before they are damaged (256 by default); None keeps the
+    working_short_side  pixels to which frames are resized before they are damaged (256 by default); None keeps the
                         size of the file
-    batch_size          clips that pass the encoder at a time
+    batch_size          clips per forward pass of the encoder
 
 Each video is read once, and only clips that see a damaged frame pass the encoder again
-(`eval/corruptions/shown_dense.py`). Features are kept a file a video in `<work_dir>/robustness/<encoder>/<hash>/`,
-so that a sweep that was killed goes on.
+(`eval/corruptions/shown_dense.py`). Features are kept in `<work_dir>/robustness/<encoder>/<hash>/`, one file per video,
+so a sweep that was killed goes on.
 
-The record: predicted segments of every column with its number, their names under `columns` in the config
-(`eval/metrics/corrupted_localization.py`); `score` is the mean mAP over corruptions and severities.
+The record: predicted segments, each with the number of its column; the names of the columns are under `columns` in the
+config (`eval/metrics/corrupted_localization.py`). `score` is the mean mAP over corruptions and severities.
 
 Versions: 1 (2026-11-22).
 """
 
-import logging
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -31,36 +31,38 @@ import numpy as np
 import torch
 
 from eval.cells.cell import ResolvedCell
+from eval.cells.trained import load_trained
 from eval.corruptions import get_corruption, suite_corruptions
 from eval.corruptions.shown import CLEAN, Variant
 from eval.corruptions.shown_dense import (
+    DamagedFeatures,
     action_frames,
     encode_damaged,
     mean_encoder,
     read_damaged,
     write_damaged,
 )
-from eval.features.dense import DenseFeatures, dense_key, dense_path
+from eval.features.dense import DenseFeatures, DenseView, dense_key, dense_path
 from eval.metrics import get_metric
 from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
 from eval.models.actionformer import ActionFormer
 from eval.models.truth import read_truth
+from eval.protocols.applied import trained_cell
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.localization import HEAD, detect, rules_told, sequence_of, view_of
-from eval.protocols.robustness import make, trained_cell, working_size
+from eval.protocols.robustness import working_size
 from eval.protocols.training import load_head
-from eval.records import identity_hash, read_record
+from eval.records import identity_hash
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
 
-LOG = logging.getLogger(__name__)
 SUITE = 'tal-c'
 TIOU = {'map_30_70': THUMOS_TIOU, 'map_50_95': ACTIVITYNET_TIOU}
 
 
 class LocalizationRobustness(Protocol):
-    """Mean mAP over damages and lengths, with the clean one and every column beside it."""
+    """Mean mAP over corruptions and lengths, with the clean one and that of every column beside it."""
 
     name = 'localization_robustness'
     version = 1
@@ -68,23 +70,27 @@ class LocalizationRobustness(Protocol):
     trained_protocol = 'localization'
 
     def metric_of(self, resolved: ResolvedCell) -> str:
-        """The dataset's own mAP, mean over what is damaged."""
+        """The dataset's own mAP, as a mean over the damaged columns."""
         return f'corrupted_{resolved.dataset.info["metric"]}'
 
-    def trained(self, resolved: ResolvedCell):
+    def trained(self, resolved: ResolvedCell) -> ResolvedCell:
         """The cell whose head is measured."""
         return trained_cell(resolved, self.trained_protocol)
 
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]:
+        """The trained cell."""
+        return [self.trained(resolved)]
+
     def config(self, resolved: ResolvedCell) -> dict:
-        """What is damaged, how long, of which trained cell.
+        """What is damaged, for how long, and which trained cell sees it.
 
         Raises:
-            DataError: on data of another task, or a corruption or severity that tal-c does not hold.
+            DataError: on a dataset of another task, or a corruption or severity that tal-c does not have.
         """
         dataset, recipe = resolved.dataset, resolved.recipe
         if dataset.task != 'localization':
             raise DataError(
-                f"{dataset.name} is a data set for {dataset.task}; {self.name} needs one for 'localization'."
+                f"{dataset.name} is a dataset for {dataset.task}; {self.name} needs one for 'localization'."
             )
         if dataset.info['metric'] not in TIOU:
             raise DataError(f'{dataset.name} is scored by {dataset.info["metric"]}; known here: {", ".join(TIOU)}.')
@@ -108,14 +114,14 @@ class LocalizationRobustness(Protocol):
         }
 
     def variants(self, resolved: ResolvedCell) -> list[Variant]:
-        """In the order of the columns, after the clean one."""
+        """Variants in the order of the columns, without the clean one."""
         config = resolved.config
         return [Variant(name, s, SUITE) for name, s in product(config['corruptions'], config['severities'])]
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Make sure of the trained cell, damage every test video in every way, and detect in each."""
+        """Damage every test video in every way, and detect in each with the trained head."""
         trained, columns = self.trained(resolved), resolved.config['columns']
-        make(trained, work_dir)
+        training = load_trained(trained, work_dir)
         head = head_of(trained, work_dir)
         view, rules = view_of(trained), trained.config['rules']
         blocked = set(rules['blocked'])
@@ -132,24 +138,23 @@ class LocalizationRobustness(Protocol):
                 found.append([detections(head, entry, features.of(name), view, trained.config) for name in columns])
         scores = pack_columns(found)
         labels = pack_segments([truth.segments[video] for video in videos], 3)
-        training = read_record(trained.record_path(work_dir))
         others = {}
         if videos:
             values = column_scores(scores, labels, TIOU[resolved.dataset.info['metric']])
             others = dict(zip(['clean_map', *columns[1:]], values.tolist()))
-        own = training.score
+        own = training.record.score
         return Outcome(
             videos=videos,
             labels=labels,
             scores=scores,
             unscored=unscored,
             num_listed=len(entries),
-            num_train=training.dataset['num_train'],
-            num_train_skipped=training.dataset['num_train_skipped'],
-            selection=dict(training.selection) | {'how': self._how(resolved, training.selection['how'])},
+            num_train=training.num_train,
+            num_train_skipped=training.num_train_skipped,
+            selection=training.selection | {'how': self._how(resolved, training.selection['how'])},
             sampling=training.sampling,
             notes=[
-                f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
+                training.note,
                 f'{get_metric(own["metric"]).label} in its own record, without a working size: {own["value"]:.1f}',
                 'blocks are placed by the true actions, from and to the nearest frame',
                 *rules_told(rules),
@@ -159,7 +164,7 @@ class LocalizationRobustness(Protocol):
         )
 
     def _how(self, resolved: ResolvedCell, trained: str) -> str:
-        """How the number came about; it must agree in a column."""
+        """How the number came about. Records of one column must agree on it."""
         config = resolved.config
         names, severities = list(config['corruptions']), config['severities']
         side = config['working_short_side']
@@ -168,8 +173,16 @@ class LocalizationRobustness(Protocol):
         standard = names == [corruption.name for corruption in suite_corruptions(SUITE)] and severities == [1, 2, 3]
         return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
 
-    def _features(self, resolved: ResolvedCell, trained, view, entries: list[dict], truth: dict, work_dir: Path):
-        """(entry, DamagedFeatures or why there are none) of every video, from the store or by reading it."""
+    def _features(
+        self,
+        resolved: ResolvedCell,
+        trained: ResolvedCell,
+        view: DenseView,
+        entries: list[dict],
+        truth: dict,
+        work_dir: Path,
+    ) -> Iterator[tuple[dict, DamagedFeatures | str]]:
+        """(entry, its features or the reason why there are none) of every video, stored or computed."""
         variants, side = self.variants(resolved), resolved.config['working_short_side']
         damage = {'version': self.version, **{v.name: v.level for v in variants}}
         key = dense_key(trained, view) | {'damage': damage, 'short_side': side}
@@ -197,23 +210,23 @@ class LocalizationRobustness(Protocol):
             yield entry, features
 
 
-def detections(head: ActionFormer, entry: dict, values: np.ndarray, view, config: dict) -> np.ndarray:
-    """(n, 4) rows [start, end in seconds, class, score] that a trained head finds in features (S, D) of a video."""
+def detections(head: ActionFormer, entry: dict, values: np.ndarray, view: DenseView, config: dict) -> np.ndarray:
+    """Segments that a trained head finds in the features (S, D) of a video: (n, 4) [start s, end s, class, score]."""
     one = DenseFeatures(entry['video'], values, entry['total_frames'], float(entry['fps']))
     return detect(head, sequence_of(one, view, config['length'], config['standardise']), config)
 
 
-def head_of(trained, work_dir: str | Path) -> ActionFormer:
-    """The head that a `localization` cell left in its folder, in eval mode.
+def head_of(trained: ResolvedCell, work_dir: str | Path) -> ActionFormer:
+    """The head in the folder of a `localization` cell, in eval mode.
 
     Raises:
-        DataError: if it is not there (a cell that ran before heads were kept, or a folder that was cleared).
+        DataError: if it is missing: the cell ran before heads were kept, or its folder was cleared.
     """
     path = trained.folder(work_dir) / HEAD
     if not path.is_file():
         raise DataError(
             f'{trained.name} has its record but no head ({path} is absent); take {trained.record_path(work_dir)} away '
-            'and run the command again to train it anew.'
+            'and run the command again to train it again.'
         )
     head = ActionFormer(trained.encoder.info['embed_dims'], trained.dataset.num_classes, **trained.config['head'])
     load_head(path, head)

@@ -1,4 +1,4 @@
-"""Fine-tuning on videos of several labels or none.
+"""Fine-tuning on videos with any number of labels.
 
 Versions: 1 (2026-11-22).
 """
@@ -9,11 +9,11 @@ from sigma.errors import DataError
 
 
 class MultiLabel(Finetune):
-    """Binary cross-entropy for each class; a training clip has the labels of the actions that overlap it.
+    """Binary cross-entropy per class; a training clip has the labels of the actions that overlap it.
 
-    Where the card has annotations, `actions` [[start_seconds, end_seconds, class], ...] of a video say what a clip
-    shows; else the video's labels hold throughout. At test a video has all its labels, and its score is the maximum
-    over views of the sigmoid scores.
+    If the dataset has annotations, `actions` [[start_seconds, end_seconds, class], ...] of a video say what a clip
+    shows; otherwise the video's labels hold throughout. At test a video has all of its labels, and its score is the
+    maximum of the sigmoid scores over views.
     """
 
     name = 'multi_label'
@@ -23,15 +23,15 @@ class MultiLabel(Finetune):
     head = 'eval.MultiLabelHead'
 
     def check(self, resolved: ResolvedCell) -> None:
-        """Nor draws of as many clips a class, which clips of several classes do not have."""
+        """Raise DataError for another task, or for few-shot cells: clips with several labels belong to no one class."""
         super().check(resolved)
         if resolved.cell.shots or resolved.cell.examples:
             raise DataError(
-                f'{resolved.dataset.name}: videos of several labels have no clips a class; '
+                f'{resolved.dataset.name}: videos with several labels cannot be drawn per class; '
                 'take the multi_label protocol on the whole list.'
             )
 
     def labels(self, resolved: ResolvedCell, training: bool) -> tuple[dict, ...]:
-        """Of the clip in training, of the video in testing."""
+        """The labels of the clip in training, of the video at test."""
         within = training and bool(resolved.dataset.info.get('annotations'))
         return ({'type': 'sigma.MultiHot', 'num_classes': self.num_classes(resolved), 'within_clip': within},)

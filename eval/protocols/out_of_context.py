@@ -1,66 +1,69 @@
 """A trained cell on altered or mimed test videos: does it look at the action, or at the place and the object?
 
 The card of such a set (`mimetics`, `scuba_*`, `hat_*`) names under `trained_on` the dataset whose classes it has. The
-trained cell is the ordinary one of that dataset, of the same encoder, seed and subset; it is run first where it has no
-record yet, and nothing is trained on the set. Every video is shown twice: as it is, and with one of its frames, drawn
-by its name, held throughout (`one_frame`).
+trained cell is the ordinary one of that dataset, with the same encoder, seed and subset. It is needed, so a matrix runs
+it first. Nothing is trained on the set. Every video is shown twice: as it is, and with one of its frames, drawn by its
+name, held throughout (`one_frame`).
+
+`out_of_context` measures a fine-tuned cell, `out_of_context_frozen` a frozen encoder with its linear probe.
 
 A recipe (`mmaction_configs/recipes/out_of_context*.py`) has `trained`, `working_short_side` and `block_videos`, as
 explained in `eval/protocols/robustness.py`.
 
-The record: an ordinary one of accuracy, with these numbers besides, in percent:
+The record is an ordinary one of accuracy, with these further numbers in percent:
 
-    one_frame               top-1 where one frame stands for the video; of SCUBA this is SCUFO, which should be low
+    one_frame               top-1 where one frame stands for the video; for SCUBA this is SCUFO, which should be low
     right_by_motion         share right on the video and wrong on its frame (the contrasted accuracy of StillMix)
-    background_class        share taken for the class of the background, where the set's videos have another's
-    top1_of_all_classes     where the set has some classes only (`restricted`): without leaving out the others
+    background_class        share predicted as the class of the background, where it differs from the video's
+    top1_of_all_classes     where the set has only some classes (`restricted`): top-1 without leaving out the others
 
-Where the card says `restricted`, a head is asked among the classes that the list has, and `num_classes` is theirs.
+Where the card says `restricted`, the head chooses among the classes in the list, and `num_classes` counts these.
 
-Sources: Mimetics (IJCV 2021), StillMix (ICCV 2023), HAT (NeurIPS Datasets and Benchmarks 2022). There one frame is
-drawn anew from each sampled clip; ours depends on the video alone.
+Sources: Mimetics (IJCV 2021), StillMix (ICCV 2023), HAT (NeurIPS Datasets and Benchmarks 2022). They draw the one frame
+again for each sampled clip; ours depends on the video alone.
 
 Versions: 1 (2026-11-22).
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
-from eval.corruptions.shown import CLEAN, Store, Variant
+from eval.cells.trained import load_trained
+from eval.corruptions.shown import CLEAN, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
-from eval.protocols.base import Outcome
-from eval.protocols.robustness import OfFinetuned, OfFrozen, trained_cell
-from eval.records import identity_hash
+from eval.protocols.applied import APPLY, ENDING, trained_cell
+from eval.protocols.base import Outcome, Protocol
+from eval.protocols.showing import Showing
+from sigma.data.cards import DatasetCard
 from sigma.errors import DataError
 
-LOG = logging.getLogger(__name__)
 ONE_FRAME = Variant('clip_freeze', 5)
 
 
-class _OutOfContext:
-    """What both kinds of trained cell share; `Robustness` says the rest."""
+class OutOfContext(Protocol):
+    """Top-1 of a trained cell on altered or mimed test videos.
+
+    Args:
+        trained_protocol: Of the trained cell: `finetune` or `frozen_linear`.
+    """
 
     version = 1
     source = 'Mimetics (IJCV 2021), SCUBA and SCUFO of StillMix (ICCV 2023), HAT (NeurIPS D&B 2022)'
+    settings = tuple((protocol,) for protocol in APPLY)
 
-    def metric_of(self, resolved: ResolvedCell) -> str:
-        """The card's."""
-        return resolved.dataset.info['metric']
+    def __init__(self, trained_protocol: str = 'finetune') -> None:
+        self.trained_protocol = trained_protocol
+        self.name = self.name or f'out_of_context{ENDING[trained_protocol]}'
 
     def num_classes(self, resolved: ResolvedCell) -> int:
-        """Those that the list has, where the card restricts the head to them."""
-        return (
-            len(classes_of(resolved.dataset))
-            if resolved.dataset.info.get('restricted')
-            else super().num_classes(resolved)
-        )
+        """Classes in the test list where the card restricts the head to them, else all of the dataset."""
+        return len(classes_of(resolved.dataset)) if _is_restricted(resolved) else super().num_classes(resolved)
 
-    def trained(self, resolved: ResolvedCell):
-        """The cell of the dataset that the card names.
+    def trained(self, resolved: ResolvedCell) -> ResolvedCell:
+        """The trained cell, of the dataset that the card names.
 
         Raises:
             DataError: if it names none, or has other classes.
@@ -74,29 +77,35 @@ class _OutOfContext:
         found = trained_cell(resolved, self.trained_protocol, info['trained_on'])
         if found.dataset.info.get('classes') != info['classes']:
             raise DataError(
-                f'{resolved.dataset.name} has other classes than {found.dataset.name}, on which it is asked.'
+                f'{resolved.dataset.name} has other classes than {found.dataset.name}, on which its cells are trained.'
             )
         return found
 
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]:
+        """The trained cell."""
+        return [self.trained(resolved)]
+
     def config(self, resolved: ResolvedCell) -> dict:
-        """What is shown, of which trained cell."""
+        """What is shown, and to which trained cell."""
         trained = self.trained(resolved)
         return {
             'trained': {'name': trained.name, 'id': trained.id},
-            'restricted': bool(resolved.dataset.info.get('restricted')),
+            'restricted': _is_restricted(resolved),
             'columns': [CLEAN, ONE_FRAME.name],
             'working_short_side': resolved.recipe.get('working_short_side'),
         }
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Make sure of the trained cell, show it every video whole and as one frame."""
-        trained, entries = self.trained(resolved), resolved.dataset.entries('test')
-        apply, weights, training = self._applied(trained, work_dir)
-        whole, frozen, failed = self._shown(resolved, trained, entries, apply, weights, work_dir)
-        scored = [position for position in range(len(entries)) if position not in failed]
+        """Show the trained cell every video as it is and as one frame."""
+        trained = load_trained(self.trained(resolved), work_dir)
+        applied = APPLY[self.trained_protocol](trained)
+        showing = Showing(resolved, trained.resolved, applied, resolved.dataset.entries('test'))
+        entries = showing.entries
+        whole, still = self._scores(showing, work_dir)
+        scored = [position for position in range(len(entries)) if position not in showing.failed]
         labels = np.array([entries[position]['label'] for position in scored], dtype=np.int64)
         of_all = np.array([whole[position] for position in scored], dtype=np.float32).reshape(len(scored), -1)
-        of_frame = np.array([frozen[position] for position in scored], dtype=np.float32).reshape(len(scored), -1)
+        of_frame = np.array([still[position] for position in scored], dtype=np.float32).reshape(len(scored), -1)
         others, scores, kept = {}, of_all, np.arange(of_all.shape[1])
         if resolved.config['restricted'] and scored:
             kept = classes_of(resolved.dataset)
@@ -115,17 +124,14 @@ class _OutOfContext:
             videos=[entries[position]['video'] for position in scored],
             labels=labels,
             scores=scores,
-            unscored=[{'video': entries[position]['video'], 'reason': failed[position]} for position in sorted(failed)],
+            unscored=showing.unscored(),
             num_listed=len(entries),
-            num_train=training['num_train'],
-            num_train_skipped=training['num_train_skipped'],
-            selection=training['selection'] | {'how': self._how(resolved, training['selection']['how'])},
-            subset=training.get('subset'),
-            notes=[
-                f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew',
-                *training.get('notes', ()),
-            ],
-            sampling=describe_sampling(trained),
+            num_train=trained.num_train,
+            num_train_skipped=trained.num_train_skipped,
+            selection=trained.selection | {'how': self._how(resolved, trained.selection['how'])},
+            subset=trained.subset,
+            notes=[trained.note, *applied.notes],
+            sampling=describe_sampling(trained.resolved),
             others=others,
         )
 
@@ -134,41 +140,23 @@ class _OutOfContext:
         among = f'among the {self.num_classes(resolved)} classes of the list' if config['restricted'] else 'all classes'
         return f'{trained}; {among}, working size {config["working_short_side"] or "of the file"}'
 
-    def _shown(
-        self, resolved: ResolvedCell, trained, entries: list[dict], apply, weights: str, work_dir
-    ) -> tuple[dict, dict, dict]:
-        """{position: scores} of the video, of its one frame, and {position: reason} of what cannot be read."""
-        key = {
-            'version': self.version,
-            'trained': trained.id,
-            'weights': weights,
-            'short_side': resolved.config['working_short_side'],
-            'block': resolved.recipe.get('block_videos', 200),
-            'shown': [resolved.dataset.list_sha256('test'), resolved.dataset.content_sha256('test')],
-        }
-        store = Store(Path(work_dir) / 'robustness' / resolved.encoder.name / identity_hash(key)[:32])
+    @staticmethod
+    def _scores(showing: Showing, work_dir: Path) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+        """{position: scores} of the video, and of its one frame."""
+        dataset = showing.resolved.dataset
+        store = showing.store(work_dir, shown=[dataset.list_sha256('test'), dataset.content_sha256('test')])
         found: dict[str, dict[int, np.ndarray]] = {CLEAN: {}, ONE_FRAME.name: {}}
-        failed: dict[int, str] = {}
-        variants = [Variant(CLEAN), ONE_FRAME]
-        for variant, where, scores in self._scores(resolved, trained, entries, variants, apply, store, failed):
+        for variant, where, scores in showing.scores([Variant(CLEAN), ONE_FRAME], store):
             found[variant.name] |= dict(zip(where.tolist(), scores))
-        return found[CLEAN], found[ONE_FRAME.name], failed
+        return found[CLEAN], found[ONE_FRAME.name]
 
 
-class OutOfContext(_OutOfContext, OfFinetuned):
-    """A fine-tuned cell on altered or mimed test videos."""
-
-    name = 'out_of_context'
+def _is_restricted(resolved: ResolvedCell) -> bool:
+    return bool(resolved.dataset.info.get('restricted'))
 
 
-class OutOfContextFrozen(_OutOfContext, OfFrozen):
-    """A frozen encoder with its linear probe on altered or mimed test videos."""
-
-    name = 'out_of_context_frozen'
-
-
-def classes_of(dataset) -> np.ndarray:
-    """Classes that the test list has, in rising order."""
+def classes_of(dataset: DatasetCard) -> np.ndarray:
+    """Classes in the test list, in rising order."""
     return np.unique([label for _, label in dataset.pairs('test')])
 
 

@@ -1,73 +1,57 @@
-"""Robustness: a trained cell on corrupted test videos, with nothing trained anew.
+"""Robustness: a trained cell on corrupted test videos. Nothing is trained here.
 
-The trained cell is an ordinary one of the same dataset, encoder, seed and subset, whose recipe this one names under
-`trained`. Where it was not run yet it is run first, as `eval/run_cell.py` runs it, with a record of its own: then the
-suite is one command, and the weights are always those of a cell that can be looked up. Fine-tuned weights are the
-checkpoint that the cell left in its folder; a frozen encoder's probe is fitted again from the stored features of the
-training videos, which gives the same probe.
+The trained cell is an ordinary one of the same dataset, encoder, seed and subset; the recipe names its recipe under
+`trained`. It is needed, so a matrix runs it first. The weights of a fine-tuned cell are the checkpoint in its folder. A
+frozen encoder's probe is fitted again from the stored features of the training videos, which gives the same probe.
+
+There are ten protocols: `robustness` and `robustness_<suite>` measure fine-tuned cells, the same names with `_frozen`
+measure `frozen_linear` cells. Their numbers differ in kind, so their names differ.
 
 A recipe (`mmaction_configs/recipes/robustness_*.py`) says:
 
     trained             recipe of the trained cell; `{family}` is the encoder's, or a dict family -> recipe
     corruptions         names, where the protocol is not that of a published suite
-    severities          1 to 5 by default, the same for all, so that every corruption weighs the same
-    working_short_side  pixels to which videos are brought before the corruption (256 by default, for which the
+    severities          1 to 5 by default, the same for all, so every corruption has the same weight
+    working_short_side  pixels to which videos are resized before the corruption (256 by default, for which the
                         published constants hold); None keeps the size of the file
-    diagnostics         (name, severity) of what is shown besides and in no mean: by default the sampled clip reversed,
-                        shuffled and frozen
-    block_videos        videos whose scores are kept together: what a kill costs at most
+    diagnostics         (name, severity) of what is shown besides and enters no mean: by default the sampled clip
+                        reversed, shuffled and frozen
+    block_videos        videos whose scores are kept together: the most that a kill costs
 
-Every video is decoded once for all that is asked of it. Scores are kept in
-`<work_dir>/robustness/<encoder>/<hash>/<corruption>-<severity>-<hash of its constant>/`, a file a block of videos, so a
-sweep that was killed goes on where it was. One video in one form passes the encoder at a time, all its views together:
-so no score depends on its neighbours in a batch, on workers, or on what a kill left undone. Whole videos are in memory
-where a corruption needs neighbouring frames.
+How videos are shown and scores are kept: `eval/protocols/showing.py`. Corruptions that need neighbouring frames hold
+the whole video in memory.
 
-The record: predictions are (N, K) shares right (0 or 1), a column for clean and for each corruption and severity
-(`eval/metrics/corrupted.py`), their names under `columns` in the config; `score` is mPC. A codec's clean baseline,
-coded and decoded without damage, is a column (`reencoded`) outside the mean.
+The record: predictions are (N, K), 1 where right and 0 where wrong, with a column for clean and for each corruption and
+severity (`eval/metrics/corrupted.py`); their names are under `columns` in the config. `score` is mPC. The clean
+baseline of codecs, coded and decoded without damage, is a column (`reencoded`) outside the mean.
 
 Versions: 1 (2026-11-22).
 """
 
-import copy
 import logging
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
-import eval.registry  # noqa: F401 - opens the scopes that configs name
-from eval.cells import claims
-from eval.cells.cell import Cell, ResolvedCell
-from eval.cells.machine import num_workers
+from eval.cells.cell import ResolvedCell
+from eval.cells.trained import Trained, load_trained
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
 from eval.corruptions.corruption import LEAST_SIDE
-from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, as_batch, one, why_not_shown
-from eval.features.clips import build_encoder
+from eval.corruptions.shown import CLEAN, REENCODED, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
+from eval.protocols.applied import APPLY, ENDING, trained_cell
 from eval.protocols.base import Outcome, Protocol
-from eval.protocols.frozen import probabilities
-from eval.records import TRAINED_WITH, RecordError, identity_hash, read_record
-from sigma.checkpoints.files import load_strictly, read_weights
-from sigma.engine.checkpoint import CheckpointHook
+from eval.protocols.showing import Showing
+from eval.records import TRAINED_WITH
 from sigma.errors import DataError
-from sigma.files import sha256_file
-from sigma.registry import MODELS
 
 LOG = logging.getLogger(__name__)
-RUN_CELL = Path(__file__).resolve().parents[1] / 'run_cell.py'
 DIAGNOSTICS = (('clip_reverse', 1), ('clip_shuffle', 1), ('clip_freeze', 5))
 
-# Transforms of a training pipeline, by the end of their type, and corruptions that they resemble.
+# Last part of the type of a training transform -> corruptions that it resembles.
 COLOURS = ('brightness', 'contrast', 'saturate')
 RESEMBLES = {
     'RandAugment': (*COLOURS, 'camera_rotation', 'random_rotation', 'translation', 'mixed_spatial'),
@@ -87,38 +71,46 @@ RESEMBLES = {
 
 
 class Robustness(Protocol):
-    """Mean top-1 over corruptions and severities (mPC), with the clean one and every cell beside it.
+    """Mean top-1 over corruptions and severities (mPC), with the clean accuracy and every single one beside it.
 
-    Attributes:
+    Args:
         suite: Published suite of `eval.corruptions.SUITES`; None where the recipe names the corruptions.
-        trained_protocol: Of the trained cell.
+        trained_protocol: Of the trained cell: `finetune` or `frozen_linear`.
     """
 
     version = 1
     source = 'Mini Kinetics-C (NeurIPS D&B 2021) and UCF101-P (CVPR 2023) for mPC, rPC, gamma-a, gamma-r'
-    suite: str | None = None
-    trained_protocol = 'finetune'
+    # tal-c damages actions in untrimmed videos, which is another task: localization_robustness.py.
+    settings = tuple(product((None, 'imagenet-c', 'kinetics-c', 'ssv2-c', 'ucf-p'), APPLY))
+
+    def __init__(self, suite: str | None = None, trained_protocol: str = 'finetune') -> None:
+        self.suite, self.trained_protocol = suite, trained_protocol
+        self.name = self.name or 'robustness' + (f'_{suite}' if suite else '') + ENDING[trained_protocol]
 
     # --- what is measured -----
 
     def metric_of(self, resolved: ResolvedCell) -> str:
-        """mPC, by another name where a corruption cannot run here."""
+        """mPC, under another name where a corruption cannot run here."""
         return 'mpc_available' if resolved.config['unavailable'] else 'mpc'
 
     def trained(self, resolved: ResolvedCell) -> ResolvedCell:
         """The cell whose weights are measured."""
         return trained_cell(resolved, self.trained_protocol)
 
+    def needs(self, resolved: ResolvedCell) -> list[ResolvedCell]:
+        """The trained cell."""
+        return [self.trained(resolved)]
+
     def config(self, resolved: ResolvedCell) -> dict:
-        """What is shown, at which constants, of which trained cell.
+        """What is shown at which constants, and to which trained cell.
 
         Raises:
-            DataError: on an unknown corruption (with the nearest name) or severity, labels of another kind, or if no
-                corruption can run here.
+            DataError: on an unknown corruption (with the nearest name) or severity, on a dataset of another task, or
+                if no corruption can run here.
         """
         if resolved.dataset.task != 'action_recognition':
             raise DataError(
-                f'{resolved.dataset.name} is a data set of the task {resolved.dataset.task}; '
+                f'{resolved.dataset.name} is a dataset of the task {resolved.dataset.task}; '
                 f'the protocol {self.name} measures action_recognition.'
             )
         recipe, trained = resolved.recipe, self.trained(resolved)
@@ -181,120 +173,46 @@ class Robustness(Protocol):
     # --- measuring -----
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Make sure of the trained cell, show it every variant of every video, and count what is right."""
-        trained, variants = self.trained(resolved), self.variants(resolved)
-        entries = resolved.dataset.entries('test')
+        """Show every variant of every video to the trained cell, and count what is right."""
+        trained, variants = load_trained(self.trained(resolved), work_dir), self.variants(resolved)
         for name, reason in resolved.config['unavailable'].items():
             LOG.warning('%s is left out, and the mean has another name: %s', name, reason)
-        for sentence in trained_with(trained.config, variants):
+        for sentence in trained_with(trained.resolved.config, variants):
             LOG.warning('%s', sentence)
-        apply, weights, training = self._applied(trained, work_dir)
-        correct, failed = self._sweep(resolved, trained, entries, variants, apply, weights, work_dir)
-        scored = scored_of(entries, failed, resolved.dataset.name)
-        columns = resolved.config['columns']
+        applied = APPLY[self.trained_protocol](trained)
+        showing = Showing(resolved, trained.resolved, applied, resolved.dataset.entries('test'))
+        correct = self._correct(showing, variants, work_dir)
+        scored, columns = showing.scored(), resolved.config['columns']
         shares = np.array([[correct[name][position] for name in columns] for position in scored], dtype=np.float32)
         counted = np.isin(columns, [v.name for v in variants if v.corruption in resolved.config['corruptions']])
         return Outcome(
-            videos=[entries[position]['video'] for position in scored],
+            videos=[showing.entries[position]['video'] for position in scored],
             labels=np.tile(counted, (len(scored), 1)),
             scores=shares,
-            unscored=[{'video': entries[position]['video'], 'reason': failed[position]} for position in sorted(failed)],
-            num_listed=len(entries),
-            num_train=training['num_train'],
-            num_train_skipped=training['num_train_skipped'],
-            selection=training['selection'] | {'how': self._how(resolved, training['selection']['how'])},
-            subset=training.get('subset'),
-            notes=[*self._notes(resolved, trained, variants), *training.get('notes', ())],
-            sampling=describe_sampling(trained),
+            unscored=showing.unscored(),
+            num_listed=len(showing.entries),
+            num_train=trained.num_train,
+            num_train_skipped=trained.num_train_skipped,
+            selection=trained.selection | {'how': self._how(resolved, trained.selection['how'])},
+            subset=trained.subset,
+            notes=[*self._notes(resolved, trained, variants), *applied.notes],
+            sampling=describe_sampling(trained.resolved),
             others=_others(columns, shares),
         )
 
-    def _applied(self, trained, work_dir: Path) -> tuple[Callable[[dict], np.ndarray], str, dict]:
-        """Function from a packed sample to (C,) scores; what its weights are; and what the record says of training."""
-        raise AssertionError('a protocol of this kind says how a trained cell is applied')
-
-    def _sweep(
-        self,
-        resolved: ResolvedCell,
-        trained,
-        entries: list[dict],
-        variants: list[Variant],
-        apply: Callable,
-        weights: str,
-        work_dir,
-    ) -> tuple[dict[str, dict[int, float]], dict[int, str]]:
-        """{column: {position: 1.0 where right}} of the readable videos, and {position: reason} of the others."""
-        side = resolved.config['working_short_side']
-        size = resolved.recipe.get('block_videos', 200)
-        key = {'version': self.version, 'trained': trained.id, 'weights': weights, 'short_side': side, 'block': size}
-        store = Store(Path(work_dir) / 'robustness' / resolved.encoder.name / identity_hash(key)[:32])
-        correct: dict[str, dict[int, float]] = {variant.name: {} for variant in variants}
-        failed: dict[int, str] = {}
-        labels = np.array([entry['label'] for entry in entries])
-        for variant, where, scores in self._scores(resolved, trained, entries, variants, apply, store, failed):
-            correct[variant.name] |= dict(zip(where.tolist(), top_k_correct(scores, labels[where]).tolist()))
-        return correct, failed
-
-    def _scores(
-        self,
-        resolved: ResolvedCell,
-        trained,
-        entries: list[dict],
-        variants: list[Variant],
-        apply,
-        store: Store,
-        failed: dict,
-    ) -> Iterator[tuple[Variant, np.ndarray, np.ndarray]]:
-        """(variant, positions (n,), scores (n, C)) block by block, from the store or by showing the videos.
-
-        Positions that cannot be read, and why, are entered in `failed`.
-        """
-        size = resolved.recipe.get('block_videos', 200)
-        reasons = ((position, why_not_shown(entry, variants)) for position, entry in enumerate(entries))
-        failed |= {position: reason for position, reason in reasons if reason is not None}
-        for start in range(0, len(entries), size):
-            positions = range(start, min(start + size, len(entries)))
-            left = [variant for variant in variants if not store.has(variant, start)]
-            found, errors = ({}, {}) if not left else self._block(resolved, trained, entries, positions, left, apply)
-            surprises = {position: reason for position, reason in errors.items() if position not in failed}
-            failed |= surprises
-            for variant in variants:
-                if variant in left:
-                    rows = found.get(variant.name, {})
-                    where, scores = np.array(list(rows), dtype=np.int64), np.array(list(rows.values()), np.float32)
-                    if not surprises:  # something failed that the index did not foresee: the next run tries again
-                        store.write(variant, start, where, scores)
-                else:
-                    where, scores = store.read(variant, start)
-                if len(where):
-                    yield variant, where, scores
-            LOG.info('%d of %d videos, %d of %d columns new', positions[-1] + 1, len(entries), len(left), len(variants))
-
     @staticmethod
-    def _block(resolved: ResolvedCell, trained, entries, positions, variants, apply) -> tuple[dict, dict]:
-        """{column: {position: scores}} in the order of the list, and {position: reason}."""
-        clips = CorruptedClips(
-            entries,
-            positions,
-            pipeline_of(trained.config),
-            variants,
-            resolved.config['working_short_side'],
-            resolved.cell.seed,
-        )
-        found: dict[str, dict[int, np.ndarray]] = {variant.name: {} for variant in variants}
-        errors = {}
-        workers = num_workers()
-        for position, name, sample, error in DataLoader(clips, batch_size=1, num_workers=workers, collate_fn=one):
-            if error is not None:
-                errors[position] = error
-            else:
-                found[name][position] = apply(sample)
-        return {name: dict(sorted(rows.items())) for name, rows in found.items()}, errors
+    def _correct(showing: Showing, variants: list[Variant], work_dir: Path) -> dict[str, dict[int, float]]:
+        """{column: {position: 1.0 where right}} of the videos that could be shown."""
+        correct: dict[str, dict[int, float]] = {variant.name: {} for variant in variants}
+        labels = np.array([entry['label'] for entry in showing.entries])
+        for variant, where, scores in showing.scores(variants, showing.store(work_dir)):
+            correct[variant.name] |= dict(zip(where.tolist(), top_k_correct(scores, labels[where]).tolist()))
+        return correct
 
     # --- what the record says -----
 
     def _how(self, resolved: ResolvedCell, trained: str) -> str:
-        """How the number came about; it must agree in a column, so what goes into the mean is in it."""
+        """How the number came about. Records of one column must agree on it, so it names what enters the mean."""
         config = resolved.config
         names, severities = list(config['corruptions']), config['severities']
         text = f'{trained}; mean over {len(names)} corruptions x {len(severities)} severities'
@@ -303,91 +221,19 @@ class Robustness(Protocol):
         standard = self.suite is not None and severities == [1, 2, 3, 4, 5] and not config['unavailable']
         return text if standard else f'{text}: {", ".join(names)} at {", ".join(map(str, severities))}'
 
-    def _notes(self, resolved: ResolvedCell, trained, variants: list[Variant]) -> list[str]:
+    def _notes(self, resolved: ResolvedCell, trained: Trained, variants: list[Variant]) -> list[str]:
         config = resolved.config
-        notes = [f'weights of the cell {trained.name} ({trained.id[:8]}), nothing trained anew']
+        notes = [trained.note]
         notes += [f'{name} is left out of the mean: {reason}' for name, reason in config['unavailable'].items()]
-        notes += trained_with(trained.config, variants)
+        notes += trained_with(trained.resolved.config, variants)
         uneven = [name for name in config['corruptions'] if not get_corruption(name).monotone]
         if uneven:
             notes.append(f'severities do not rise strictly in damage, as published or by the draw: {", ".join(uneven)}')
         return notes
 
 
-class OfFinetuned(Robustness):
-    """Weights of a fine-tuned cell, from the checkpoint that it left."""
-
-    def _applied(self, trained, work_dir: Path) -> tuple[Callable[[dict], np.ndarray], str, dict]:
-        make(trained, work_dir)
-        path = checkpoint_of(trained, work_dir)
-        model = MODELS.build(copy.deepcopy(trained.config['model']))
-        load_strictly(model, read_weights(path).tensors, str(path))
-        model = model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-        @torch.no_grad()
-        def apply(sample: dict) -> np.ndarray:
-            (scored,) = model.test_step(as_batch(sample))
-            return scored.pred_score.float().cpu().numpy()
-
-        record = read_record(trained.record_path(work_dir))
-        training = {
-            'num_train': record.dataset['num_train'],
-            'num_train_skipped': record.dataset['num_train_skipped'],
-            'selection': dict(record.selection),
-            'subset': record.subset,
-        }
-        if record.score['metric'] == 'top1':
-            training['notes'] = [f'top-1 in its own record, without a working size: {record.score["value"]:.1f}']
-        return apply, sha256_file(path), training
-
-
-class OfFrozen(Robustness):
-    """A frozen encoder with the linear probe of a `frozen_linear` cell, fitted again on the same stored features."""
-
-    trained_protocol = 'frozen_linear'
-
-    def _applied(self, trained, work_dir: Path) -> tuple[Callable[[dict], np.ndarray], str, dict]:
-        probe, train, strength, _ = trained.protocol.fitted(trained, work_dir)
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        encoder = build_encoder(trained).to(device)
-        mean, std = (
-            torch.tensor(v, device=device).view(1, 3, 1, 1, 1) for v in (trained.encoder.mean, trained.encoder.std)
-        )
-
-        @torch.no_grad()
-        def apply(sample: dict) -> np.ndarray:
-            clips = (sample['inputs'].to(device).float() - mean) / std  # (V, 3, T, H, W)
-            pooled = encoder(clips).float().mean(dim=(2, 3)).mean(dim=0)  # (T', D): over space, then over views
-            return probabilities(probe, pooled.cpu().numpy().reshape(1, -1), trained.dataset.num_classes)[0]
-
-        training = {
-            'num_train': len(train.videos),
-            'num_train_skipped': len(train.unscored),
-            'selection': {'epoch': None, 'how': 'regularisation chosen on a held-out part of train'},
-            'notes': [f'inverse strength {strength:g}'],
-        }
-        return apply, 'probe fitted again', training
-
-
-def _define(suite: str | None, kind: type, ending: str) -> type:
-    """The protocol of a suite and kind of trained cell: a name of its own, as their numbers are other numbers."""
-    name = 'robustness' + (f'_{suite}' if suite else '') + ending
-    return type(f'{kind.__name__}_{suite}', (kind,), {'name': name, 'suite': suite, '__doc__': kind.__doc__})
-
-
-# tal-c damages actions in untrimmed videos, which is another task.
-PROTOCOLS = [
-    _define(suite, kind, ending)
-    for suite in (None, 'imagenet-c', 'kinetics-c', 'ssv2-c', 'ucf-p')
-    for kind, ending in ((OfFinetuned, ''), (OfFrozen, '_frozen'))
-]
-
-
-# --- the trained cell -----
-
-
 def working_size(resolved: ResolvedCell) -> int | None:
-    """Pixels to which the short side is brought before the corruption, as the recipe says; None: the file's own.
+    """Pixels to which the recipe resizes the short side before the corruption; None keeps the size of the file.
 
     Raises:
         DataError: if it is neither.
@@ -401,90 +247,8 @@ def working_size(resolved: ResolvedCell) -> int | None:
     return side
 
 
-def trained_cell(resolved: ResolvedCell, protocol: str, dataset: str | None = None) -> ResolvedCell:
-    """The cell of this protocol whose weights are measured: same encoder, seed, subset and, unless named, dataset.
-
-    Raises:
-        DataError: if the recipe names none for the encoder's family, or one of another protocol.
-    """
-    from eval.protocols import get_protocol
-
-    cell, wanted, family = resolved.cell, resolved.recipe['trained'], resolved.encoder.family
-    if isinstance(wanted, dict):
-        if family not in wanted:
-            raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
-        wanted = wanted[family]
-    recipe = wanted.replace('{family}', family)
-    found = Cell(protocol, dataset or cell.dataset, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
-    return ResolvedCell(found, get_protocol(protocol), resolved.cards)
-
-
-def make(trained: ResolvedCell, work_dir: str | Path) -> None:
-    """Run the trained cell in a process of its own where it has no record yet; one that runs elsewhere is waited for.
-
-    Raises:
-        DataError: if it ends without a record.
-    """
-    while not _is_done(trained, work_dir):
-        LOG.info('%s comes first', trained.name)
-        command = [sys.executable, str(RUN_CELL), '--work-dir', str(work_dir), '--id', trained.id]
-        command += ['--folder', str(trained.folder(work_dir)), trained.cell.to_json()]
-        paths = os.pathsep.join([str(RUN_CELL.parents[1]), *filter(None, [os.environ.get('PYTHONPATH')])])
-        environment = os.environ | {'SIGMA_CELL_OF': str(os.getpid()), 'PYTHONPATH': paths}
-        status = subprocess.run(command, env=environment, check=False).returncode
-        if status == claims.ELSEWHERE:
-            time.sleep(claims.BEAT_SECONDS)
-        elif status or not _is_done(trained, work_dir):
-            raise DataError(f'{trained.name}, whose weights are to be measured, could not be trained; see the log.')
-
-
-def _is_done(trained: ResolvedCell, work_dir: str | Path) -> bool:
-    path = trained.record_path(work_dir)
-    try:
-        return path.is_file() and read_record(path).cell['id'] == trained.id
-    except RecordError:
-        return False
-
-
-def checkpoint_of(trained: ResolvedCell, work_dir: str | Path) -> Path:
-    """The newest training state in the folder of a cell that has its record.
-
-    Raises:
-        DataError: if it was taken away.
-    """
-    folder = trained.folder(work_dir)
-    files = CheckpointHook._files(folder) if folder.is_dir() else []
-    if not files:
-        raise DataError(
-            f'{trained.name} has its record but no weights in {folder}; take {trained.record_path(work_dir)} away and '
-            'run the command again to train it anew.'
-        )
-    return files[-1]
-
-
-def scored_of(entries: list[dict], failed: dict[int, str], name: str) -> list[int]:
-    """Positions of the videos that were shown.
-
-    Raises:
-        DataError: if there is none, with the reason of the first.
-    """
-    scored = [position for position in range(len(entries)) if position not in failed]
-    if not scored:
-        first = min(failed)
-        raise DataError(
-            f'{name}: none of {len(entries)} test videos could be shown, first {entries[first]["video"]}: '
-            f'{failed[first]}.'
-        )
-    return scored
-
-
-def pipeline_of(config: dict) -> list[dict]:
-    """Evaluation pipeline of a fine-tuned or frozen cell."""
-    return config['pipeline'] if 'pipeline' in config else config['test_dataloader']['dataset']['pipeline']
-
-
-def trained_with(config: dict, variants: list[Variant]) -> list[str]:
-    """A sentence for each transform of the training pipeline that resembles a corruption which is tested."""
+def trained_with(config: dict, variants: Sequence[Variant]) -> list[str]:
+    """A sentence for each transform of the training pipeline that resembles a tested corruption."""
     if 'train_dataloader' not in config:
         return []
     tested = list(dict.fromkeys(variant.corruption for variant in variants))

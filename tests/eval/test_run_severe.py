@@ -78,10 +78,10 @@ def test_a_work_directory_that_cannot_be_is_one_sentence(home, monkeypatch, caps
     (home / 'work').write_text('')
     for more in ((), ('--dry-run',)):
         done = guarded(monkeypatch, capsys, command(home, *more))
-        assert_one_sentence(done, f"--work-dir '{home}/work' cannot be used: '{home}/work' is no folder; give another")
+        assert_one_sentence(done, f"--work-dir '{home}/work' cannot be used: '{home}/work' is not a folder")
     words = tiny.arguments(home, home / 'work' / 'below', encoders='a', seeds=(0,))
     assert_one_sentence(
-        guarded(monkeypatch, capsys, words), "work/below' cannot be used", f"'{home}/work' is no folder"
+        guarded(monkeypatch, capsys, words), "work/below' cannot be used", f"'{home}/work' is not a folder"
     )
     assert tiny.ran(home) == []
 
@@ -167,7 +167,7 @@ def test_a_dry_run_tells_states_and_costs_and_writes_nothing(home, capsys):
     assert run_severe.main(command(home, '--dry-run')) == 0
     out = capsys.readouterr().out
     assert '2 cells, 0 have their record, 2 to run' in out
-    assert 'not known before one of their kind has run' in out
+    assert 'unknown until one of their kind has run' in out
     assert out.count('  ?   ?  to run') == 2
     assert not (home / 'work').exists()
 
@@ -187,7 +187,7 @@ def test_costs_come_from_cells_of_the_same_kind(home, capsys):
     assert costs['b_tiny_tiny_low_s0'][1] == costs[LOW][1] > 5_000_000 > costs['b_tiny_tiny_high_s0'][1]
     assert run_severe.main(command(home, '--dry-run', '--jobs', 3, encoders='ab', seeds=(0, 1))) == 0
     out = capsys.readouterr().out
-    assert '8 cells, 2 have their record, 6 to run, 3 at a time, about 2.00 h and 0.02 GB for the rest' in out
+    assert '8 cells, 2 have their record, 6 to run, 3 in parallel, about 2.00 h and 0.02 GB for the rest' in out
     (line,) = [line for line in out.splitlines() if 'b_tiny_tiny_low_s0' in line]
     assert line.split()[2:] == ['120.0', '5.0', 'to', 'run']
 
@@ -225,7 +225,7 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_runs(home, capsys, monk
         assert 'v9.mp4. Prepare it with' in lines[2]
         assert 'b.safetensors is not there' in lines[3]
         assert len(lines) == 4
-        assert '8 blocked' in done.stdout
+        assert '8 without their data' in done.stdout
     assert done.stdout.count('cannot run, see below') == 8
     assert not (home / 'work').exists()
 
@@ -320,7 +320,7 @@ def test_options_that_do_not_fit_are_refused(home, capsys, option, words):
 def test_slurm_that_is_not_here_is_a_sentence_and_nothing_runs(home, capsys, monkeypatch):
     monkeypatch.setenv('PATH', '/nowhere')
     done = guarded(monkeypatch, capsys, command(home, '--executor', 'slurm'))
-    assert_one_sentence(done, 'SLURM is not at hand', '--executor local')
+    assert_one_sentence(done, 'SLURM is not available', '--executor local')
 
 
 # --- what is shown while it runs -----------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""Where cells run: on this machine (`local`), or as jobs of SLURM (`cluster`); `schedule` hands them out."""
+"""Where cells run: on this machine (`local`) or as SLURM jobs (`cluster`). `schedule` hands the cells out."""

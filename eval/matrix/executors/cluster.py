@@ -1,7 +1,8 @@
-"""Cells as jobs of SLURM, through submitit: one array, a task a cell.
+"""Cells as SLURM jobs, through submitit: job arrays with one task per cell.
 
-Before its time limit a task is sent a signal: it stops its cell's process and asks to be queued again, and there the
-cell goes on from its last checkpoint. `local=True` runs the same tasks through submitit's local executor instead.
+Cells that need others are submitted, in a further array, when those have their record. SLURM signals a task before its
+time limit. The task then stops its cell's process and asks to be queued again; there the cell goes on from its last
+checkpoint. `local=True` runs the same tasks through submitit's local executor.
 """
 
 import math
@@ -15,10 +16,11 @@ import submitit
 
 from eval.cells import claims
 from eval.matrix.executors.job import Finished, Job, Running, conclude, keep_failure, settled, start
+from sigma.errors import DataError
 
 
 class Task:
-    """What a job of the array does: run one cell and wait for it."""
+    """What one task of the array does: run a cell and wait for it."""
 
     def __init__(self) -> None:
         self._running: Running | None = None
@@ -32,17 +34,19 @@ class Task:
     def checkpoint(self, job: Job):
         """Called by submitit before the time limit or at preemption: stop, and be queued again.
 
-        It runs inside a signal's handler, maybe in the midst of `poll`, whose lock a second `wait` would wait for.
+        It runs inside a signal handler, maybe during `poll`; a call of `wait` here could deadlock on the same lock.
         """
         if self._running is not None and self._running.process.returncode is None:
-            self._end(self._running.process.pid)
-            claims.drop(Path(job.cwd, job.folder), self._running.process.pid)
+            pid = self._running.process.pid
+            assert pid is not None  # `start` has started it
+            self._end(pid)
+            claims.drop(Path(job.cwd, job.folder), pid)
         return submitit.helpers.DelayedSubmission(Task(), job)
 
     @staticmethod
     def _end(pid: int, patience_seconds: float = 10.0) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            os.kill(pid, number)  # at worst it is a zombie, since nobody else waits for it
+            os.kill(pid, number)  # it exists, at worst as a zombie: nobody else waits for it
             end = time.monotonic() + patience_seconds
             while time.monotonic() < end:
                 if not claims.runs(pid):
@@ -51,18 +55,18 @@ class Task:
 
 
 class Cluster:
-    """Jobs of an array; see `eval.matrix.executors.schedule.Backend`.
+    """Runs cells as tasks of job arrays; see `eval.matrix.executors.schedule.Backend`.
 
     Args:
         folder: For submitit's own files.
-        minutes: Time limit of a cell, rounded up to whole ones, after which it is queued again.
-        at_once: Cells at a time: of the array, or processes where `local`.
+        minutes: Time limit of a cell, rounded up to whole minutes; then it is queued again.
+        at_once: Cells in parallel, per array; of all cells if `local`.
         max_timeouts: How often a cell is queued again after its time limit.
-        local: Through submitit's local executor.
+        local: Use submitit's local executor.
         options: Further parameters of `submitit.AutoExecutor`, such as slurm_partition.
 
     Raises:
-        ValueError: where SLURM is not at hand, or refuses an option.
+        DataError: if SLURM is not available here, or refuses an option.
     """
 
     def __init__(
@@ -84,17 +88,19 @@ class Cluster:
         try:
             executor = submitit.AutoExecutor(folder, cluster=kind, **{f'{kind}_max_num_timeout': max_timeouts})
         except RuntimeError as error:
-            raise ValueError(f'SLURM is not at hand ({error}); submit from a login node, or --executor local') from None
+            raise DataError(
+                f'SLURM is not available here ({error}); submit from a login node, or use --executor local'
+            ) from None
         if not self.local:
             options['slurm_array_parallelism'] = self.at_once
         try:
             executor.update_parameters(name='run_severe', timeout_min=max(1, math.ceil(minutes)), **options)
         except (NameError, ValueError, AssertionError) as error:
-            raise ValueError(f'--slurm-options: submitit refuses them: {error}') from None
+            raise DataError(f'--slurm-options: submitit refuses them: {error}') from None
         return executor
 
     def room(self) -> int:
-        return self.at_once - len(self.running) if self.local else 10**6  # SLURM has a queue of its own
+        return self.at_once - len(self.running) if self.local else 10**6  # SLURM has its own queue
 
     def start(self, jobs: list[Job]) -> None:
         self.running += zip(jobs, self.executor.map_array(Task(), jobs))
@@ -111,18 +117,20 @@ class Cluster:
 
 
 def _result(job: Job, task: submitit.Job) -> Finished:
-    """What the task returned, or what became of one that could return nothing."""
+    """What the task returned; for one that returned nothing, what became of it."""
     try:
         return task.result()
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
-        if found := settled(job):  # it was lost after its cell had ended
+        if found := settled(job):  # the task was lost after its cell had ended
             return found
         state = task.state
         if 'OUT_OF_ME' in state:
-            reason = 'SLURM ended it for want of memory (OUT_OF_MEMORY): ask for more, as in --slurm-options mem_gb=64'
+            reason = (
+                'SLURM ended it for lack of memory (OUT_OF_MEMORY): ask for more, such as --slurm-options mem_gb=64'
+            )
             keep_failure(job, 1, reason)
             return Finished(job, 'failed', reason)
-        lines = str(error).strip().splitlines() or ['no word']
+        lines = str(error).strip().splitlines() or ['no message']
         said = [line for line in lines if 'Error: ' in line] or lines[:1]  # submitit wraps the trace in advice
         reason = f'job {task.job_id} ended without a result ({state}: {said[-1]})'
         return Finished(job, 'stopped', f'{reason}; the same command goes on with it, output in {task.paths.folder}')

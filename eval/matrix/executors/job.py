@@ -1,9 +1,11 @@
-"""A cell as a process: how it is started, how its end is read, and what is kept where it failed.
+"""A cell as a process: how it is started, how its end is read, and what is kept if it failed.
 
-<work_dir>/cells/<cell>/cell.log       what its processes said, one attempt after the other
-<work_dir>/cells/<cell>/failed.json    why it failed: it is not run again unless asked
-<work_dir>/cells/<cell>/retried.json   the same, of an attempt that was asked to be repeated
+<work_dir>/cells/<cell>/cell.log       output of its processes, one attempt after the other
+<work_dir>/cells/<cell>/failed.json    why it failed; it runs again only with --retry-failed
+<work_dir>/cells/<cell>/retried.json   the same, once the cell runs again
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -32,14 +34,15 @@ STOPS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SI
 
 @dataclass(frozen=True)
 class Job:
-    """All that another process, maybe on another machine, needs to run a cell; plain strings and numbers.
+    """All that another process, maybe on another machine, needs to run a cell: strings and numbers.
 
     Attributes:
         cell: Fields of `eval.cells.cell.Cell` as JSON.
         folder, record: Of the cell, under `work_dir`.
-        imports: Modules or files that define further protocols.
+        imports: Modules or files that define user protocols.
         cwd: Folder that relative paths start from.
         attempts: How often it had failed when the plan was made.
+        needs: Jobs of the cells that must have their record first.
     """
 
     name: str
@@ -51,13 +54,20 @@ class Job:
     imports: tuple[str, ...] = ()
     cwd: str = '.'
     attempts: int = 0
+    needs: tuple[Job, ...] = ()
 
     @property
     def log(self) -> Path:
         return Path(self.cwd, self.folder, 'cell.log')
 
 
-def job_of(resolved: ResolvedCell, work_dir: str | Path, imports: Sequence[str] = (), attempts: int = 0) -> Job:
+def job_of(
+    resolved: ResolvedCell,
+    work_dir: str | Path,
+    imports: Sequence[str] = (),
+    attempts: int = 0,
+    needs: tuple[Job, ...] = (),
+) -> Job:
     """The job of a resolved cell."""
     return Job(
         name=resolved.name,
@@ -69,12 +79,13 @@ def job_of(resolved: ResolvedCell, work_dir: str | Path, imports: Sequence[str] 
         imports=tuple(imports),
         cwd=os.getcwd(),
         attempts=attempts,
+        needs=needs,
     )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed.json says: exit status, reason, log, when, and how often by now."""
+    """Content of failed.json: exit status, reason, log, time, and number of attempts."""
 
     name: str
     id: str
@@ -91,9 +102,10 @@ class Finished:
 
     Attributes:
         state: `done`; `failed`, which is kept; `stopped` from outside or `changed` since the plan, which the next run
-            takes up; `elsewhere`, since another process holds it.
+            takes up; `blocked`, since a cell that it needs did not get its record; `elsewhere`, since another process
+            holds it.
         reason: Why it is not done.
-        seconds: Of its process; None where another matrix ran it.
+        seconds: Wall-clock seconds of its process; None where it did not run here.
     """
 
     job: Job
@@ -106,7 +118,7 @@ class Finished:
 
 
 def read_failure(folder: str | Path, name: str = 'failed.json') -> Failure | None:
-    """The failure kept in a cell's folder; None where there is none."""
+    """The failure in a cell's folder, or None."""
     path = Path(folder) / name
     try:
         return Failure(**json.loads(path.read_bytes()))
@@ -117,7 +129,7 @@ def read_failure(folder: str | Path, name: str = 'failed.json') -> Failure | Non
 
 
 def keep_failure(job: Job, status: int, reason: str) -> Failure:
-    """Write failed.json; the attempts before it count on."""
+    """Write failed.json; earlier attempts are counted in."""
     folder = Path(job.cwd, job.folder)
     former = read_failure(folder) or read_failure(folder, 'retried.json')
     failure = Failure(
@@ -134,13 +146,13 @@ def keep_failure(job: Job, status: int, reason: str) -> Failure:
 
 
 def prepare_retry(job: Job) -> None:
-    """Put a failure aside, so that a cell killed during its next attempt counts as not done."""
+    """Put a failure aside, so that a cell that is killed during its next attempt counts as not done."""
     with contextlib.suppress(FileNotFoundError):
         os.replace(Path(job.cwd, job.folder, 'failed.json'), Path(job.cwd, job.folder, 'retried.json'))
 
 
 def settled(job: Job) -> Finished | None:
-    """How a cell ended in another process, from its files; None while it is open."""
+    """How a cell ended, from its files; None while it is open."""
     path = Path(job.cwd, job.record)
     if path.is_file():
         with contextlib.suppress(RecordError):
@@ -156,10 +168,13 @@ def settled(job: Job) -> Finished | None:
 
 
 class Process(Protocol):
-    """What is asked of a cell's process: a part of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that a cell's process must offer."""
 
-    pid: int | None  # None until it has started
-    returncode: int | None  # minus the number of the signal that ended it
+    @property
+    def pid(self) -> int | None: ...  # None until it has started
+
+    @property
+    def returncode(self) -> int | None: ...  # negative: the signal that ended it
 
     def poll(self) -> int | None: ...
 
@@ -172,7 +187,7 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class Running:
-    """A cell's process, since when it runs, and how much of its log is older."""
+    """A cell's process, when it began, and the size of its log before that."""
 
     job: Job
     process: Process
@@ -181,11 +196,11 @@ class Running:
 
 
 def start(job: Job, cores: int, device: str | None = None) -> Running:
-    """Start the process of a cell, with its output in the cell's log.
+    """Start the process of a cell; its output goes to the cell's log.
 
     Args:
-        cores: Its share of the machine.
-        device: For CUDA_VISIBLE_DEVICES; None leaves that as it is.
+        cores: Cores that it may use.
+        device: Value of CUDA_VISIBLE_DEVICES; None leaves it as it is.
     """
     size = log_bytes(job)
     with open(job.log, 'ab') as file:
@@ -201,27 +216,28 @@ def start(job: Job, cores: int, device: str | None = None) -> Running:
 
 
 def arguments_of(job: Job) -> list[str]:
-    """Of `eval/run_cell.py`."""
+    """Command-line arguments of `eval/run_cell.py`."""
     imports = [word for module in job.imports for word in ('--import', module)]
     return ['--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder, *imports, job.cell]
 
 
 def environment_of(cores: int) -> dict[str, str]:
-    """Of a process that this one starts: its share of the machine, and whose it is."""
+    """Environment of a cell's process: how many cores it may use, and which process started it."""
     environment = os.environ | {'OMP_NUM_THREADS': str(cores), 'SIGMA_CELL_OF': str(os.getpid())}
     environment.setdefault('SIGMA_WORKERS', str(min(cores - 1, 8)))
     return environment
 
 
 def log_bytes(job: Job) -> int:
-    """How long the log is by now; its folder is made."""
+    """Size of the log so far, in bytes; makes its folder."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     return job.log.stat().st_size if job.log.is_file() else 0
 
 
 def conclude(running: Running) -> Finished:
-    """Read how a process ended; a failure is kept before anyone else may take the cell."""
+    """Read how a process ended. A failure is written before another process can claim the cell."""
     job, status = running.job, running.process.returncode
+    assert status is not None  # it has ended
     seconds = time.perf_counter() - running.begun
     folder = Path(job.cwd, job.folder)
     state, reason = _meaning(running)
@@ -235,7 +251,7 @@ def conclude(running: Running) -> Finished:
 
 
 def end(running: Running) -> None:
-    """Stop a cell's process: its cell is not done."""
+    """Stop a cell's process; the cell is not done."""
     running.process.terminate()
     try:
         running.process.wait(timeout=10)
@@ -248,25 +264,26 @@ def end(running: Running) -> None:
 def _meaning(running: Running) -> tuple[str, str]:
     """State and reason, from the exit status, the record and the last line of the log."""
     status, said = running.process.returncode, _last_line(running)
+    assert status is not None  # it has ended
     if status == claims.ELSEWHERE:
         return 'elsewhere', ''
     if status == CHANGED:
         return 'changed', said
     found = settled(running.job)
     if found is not None and found.state == 'done':
-        return 'done', ''  # the record comes last: how the process ended afterwards is no matter
+        return 'done', ''  # the record is written last; how the process ended after that does not matter
     if status == 0:
-        return 'failed', 'its process ended well, but left no record'
+        return 'failed', 'its process ended with status 0 but left no record'
     if -status in STOPS:
         return 'stopped', f'stopped from outside by {signal.Signals(-status).name}; the same command goes on with it'
     if -status == signal.SIGKILL:
         return 'failed', (
-            'killed by SIGKILL, which is what a machine short of memory does (see dmesg): '
-            'give it more, or run fewer cells at a time (--jobs)'
+            'killed by SIGKILL, most likely because the machine ran short of memory (see dmesg): '
+            'give it more, or run fewer cells in parallel (--jobs)'
         )
     if status < 0:
         return 'failed', f'its process died of {signal.Signals(-status).name}' + (f' after: {said}' if said else '')
-    return 'failed', said or f'exit status {status}, no word'
+    return 'failed', said or f'exit status {status} without any output'
 
 
 def _last_line(running: Running) -> str:
@@ -275,7 +292,7 @@ def _last_line(running: Running) -> str:
 
 
 def last_line(file: BinaryIO, begin: int = 0) -> str:
-    """The last words of a process, in what it has written from `begin` on; empty for none."""
+    """The last line that a process wrote after byte `begin`; empty if it wrote nothing."""
     file.seek(max(begin, file.seek(0, os.SEEK_END) - 100_000))
     lines = file.read().decode(errors='replace').strip().splitlines()
     return lines[-1].strip() if lines else ''

@@ -1,4 +1,4 @@
-"""Cells on this machine: one process a cell, `jobs` at a time, each on its share of the cores, or on its GPU."""
+"""Cells on this machine: one process per cell, `jobs` in parallel, each with its share of the cores, or with a GPU."""
 
 import os
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from eval.matrix.executors.job import Finished, Job, Running, conclude, end, sta
 
 
 class Local:
-    """Places on this machine; see `eval.matrix.executors.schedule.Backend`.
+    """Runs cells on this machine; see `eval.matrix.executors.schedule.Backend`.
 
     Args:
-        jobs: Cells at a time.
-        modules: What cells import. Given any, cells are forks of one process that has imported them, where the
-            system allows it; else each starts anew.
+        jobs: Cells in parallel.
+        modules: Modules that cells import. If there are any and the system allows it, cells are forks of one process
+            that has imported them. Otherwise each cell starts a new Python.
     """
 
     poll_seconds = 0.02
@@ -33,8 +33,8 @@ class Local:
             self.forks = Forks(self.modules, cores)
         for job in jobs:
             device = self.places.pop(0)
-            anew = self.forks is None or self.forks.gone
-            running = start(job, cores, device) if anew else self.forks.start(job, device)
+            fork = self.forks is not None and not self.forks.gone
+            running = self.forks.start(job, device) if self.forks and fork else start(job, cores, device)
             self.running.append((running, device))
 
     def ended(self) -> list[Finished]:
@@ -44,11 +44,11 @@ class Local:
             if running.process.pid is None:
                 never_started.append(running.job)
             else:
-                found.append(conclude(running))  # where the disk is full it raises, and `stop` lets go of the cell
+                found.append(conclude(running))  # on a full disk this raises, and `stop` releases the cell
             self.running.remove(pair)
             self.places.append(device)
         if never_started:
-            self.start(never_started)  # their server is gone: anew
+            self.start(never_started)  # their server is gone: start each on its own
         return found
 
     def stop(self) -> None:
@@ -62,13 +62,13 @@ class Local:
 
 
 def _devices(jobs: int) -> list[str | None]:
-    """One place a job: GPUs in turn where there are any, else None for the CPU."""
+    """One device per job: the GPUs in turn if there are any, else None for the CPU."""
     gpus = _gpus()
     return [gpus[i % len(gpus)] if gpus else None for i in range(jobs)]
 
 
 def default_jobs() -> int:
-    """Cells at a time: one a GPU, else one for every core up to four."""
+    """Cells in parallel: one per GPU, else one per core, at most 4."""
     return len(_gpus()) or min(4, len(os.sched_getaffinity(0)))
 
 

@@ -9,29 +9,34 @@ from typing import Protocol
 from eval.cells import claims
 from eval.matrix.executors.job import Finished, Job, prepare_retry, settled
 
-LOOK_SECONDS = 0.5  # between looks at the cells that others run
+LOOK_SECONDS = 0.5  # between looks at cells that other matrices run
+HOW = {'failed': 'failed', 'stopped': 'was stopped', 'changed': 'has changed', 'blocked': 'did not run'}
 
 
 class Backend(Protocol):
-    """Where processes of cells run."""
+    """Where the processes of cells run."""
 
     poll_seconds: float
 
     def room(self) -> int:
         """How many more cells may start now."""
+        ...
 
     def start(self, jobs: list[Job]) -> None:
-        """Start cells, no more than there is room for."""
+        """Start cells, at most `room()` of them."""
+        ...
 
     def ended(self) -> list[Finished]:
         """Cells that ended since the last call."""
+        ...
 
     def stop(self) -> None:
         """End what runs; those cells are not done."""
+        ...
 
 
 class Watcher:
-    """What is told while cells run; does nothing."""
+    """Hears what happens to cells; this one does nothing."""
 
     def started(self, job: Job) -> None:
         """Its process starts, or its job is in the queue."""
@@ -40,56 +45,106 @@ class Watcher:
         """Another process runs it."""
 
     def ended(self, finished: Finished) -> None:
-        """It is done, failed or stopped."""
+        """It is done, failed, stopped or blocked."""
 
     def tick(self) -> None:
-        """Time goes by."""
+        """Called in every round of the loop."""
 
 
 def run(jobs: Sequence[Job], backend: Backend, watcher: Watcher | None = None) -> list[Finished]:
-    """Run every cell; one that fails does not stop the others.
+    """Run every cell. One that fails stops no other, except those that need it.
 
-    A cell that a living process of another matrix holds is left to it and waited for: its record or failure counts as
-    it comes, and if its holder goes without either, the cell runs here. Interrupting ends the running processes; their
-    cells start again, or go on from their last checkpoint, with the next run.
+    A cell starts once all cells that it needs have their record, whoever made it. If one of them ends without a record,
+    the cell is `blocked` and does not run.
+
+    A cell that a living process of another matrix holds is left to that process and waited for: its record or failure
+    counts when it comes. If the holder goes without either, the cell runs here. An interrupt ends the running
+    processes; with the next run their cells start again, or go on from their last checkpoint.
     """
-    watcher = watcher or Watcher()
-    waiting, elsewhere, num_running, results, looked = deque(jobs), [], 0, [], 0.0
+    return _Run(jobs, backend, watcher or Watcher()).to_the_end()
 
-    def ended(finished: Finished) -> None:
-        results.append(finished)
-        watcher.ended(finished)
 
-    try:
-        while waiting or elsewhere or num_running:
-            if elsewhere and time.monotonic() - looked >= LOOK_SECONDS:
-                waiting.extend(elsewhere)  # behind the others: those are free for certain
-                elsewhere, looked = [], time.monotonic()
-            starting = []
-            for _ in range(len(waiting)):
-                if len(starting) == backend.room():
-                    break
-                job = waiting.popleft()
-                if found := settled(job):
-                    ended(found)
-                elif claim := claims.holder(Path(job.cwd, job.folder)):
-                    watcher.waits(job, claim)
-                    elsewhere.append(job)
-                else:
-                    prepare_retry(job)
-                    watcher.started(job)
-                    starting.append(job)
-            if starting:
-                backend.start(starting)
-                num_running += len(starting)
-            for finished in backend.ended():
-                num_running -= 1
-                if finished.state == 'elsewhere':  # another was faster by a moment
-                    elsewhere.append(finished.job)
-                else:
-                    ended(finished)
-            watcher.tick()
-            time.sleep(backend.poll_seconds)
-    finally:
-        backend.stop()
-    return results
+class _Run:
+    """The state of `run`.
+
+    Attributes:
+        waiting: Jobs to look at, in the order of the plan.
+        elsewhere: Jobs that another process holds.
+        held_back: Jobs that need a cell without a record.
+        ends: Identity -> how the cell ended.
+        results: The same in the order in which they ended.
+    """
+
+    def __init__(self, jobs: Sequence[Job], backend: Backend, watcher: Watcher) -> None:
+        self.backend, self.watcher = backend, watcher
+        self.ours = {job.id for job in jobs}
+        self.waiting: deque[Job] = deque(jobs)
+        self.elsewhere: list[Job] = []
+        self.held_back: list[Job] = []
+        self.num_running, self.looked = 0, 0.0
+        self.ends: dict[str, Finished] = {}
+        self.results: list[Finished] = []
+
+    def to_the_end(self) -> list[Finished]:
+        """How every job ended."""
+        try:
+            while self.waiting or self.elsewhere or self.held_back or self.num_running:
+                if self.elsewhere and time.monotonic() - self.looked >= LOOK_SECONDS:
+                    self.waiting.extend(self.elsewhere)  # behind the others, which are free for certain
+                    self.elsewhere, self.looked = [], time.monotonic()
+                if starting := self._choose():
+                    self.backend.start(starting)
+                    self.num_running += len(starting)
+                for finished in self.backend.ended():
+                    self.num_running -= 1
+                    if finished.state == 'elsewhere':  # another process was faster
+                        self.elsewhere.append(finished.job)
+                    else:
+                        self._ended(finished)
+                self.watcher.tick()
+                time.sleep(self.backend.poll_seconds)
+        finally:
+            self.backend.stop()
+        return self.results
+
+    def _choose(self) -> list[Job]:
+        """Jobs to start now; the others are sorted by what they wait for."""
+        starting: list[Job] = []
+        for _ in range(len(self.waiting)):
+            if len(starting) == self.backend.room():
+                break
+            job = self.waiting.popleft()
+            if found := settled(job) or self._blocked(job):
+                self._ended(found)
+            elif claim := claims.holder(Path(job.cwd, job.folder)):
+                self.watcher.waits(job, claim)
+                self.elsewhere.append(job)
+            elif not all(self._end_of(needed) for needed in job.needs):
+                self.held_back.append(job)
+            else:
+                prepare_retry(job)
+                self.watcher.started(job)
+                starting.append(job)
+        return starting
+
+    def _ended(self, finished: Finished) -> None:
+        self.ends[finished.job.id] = finished
+        self.results.append(finished)
+        self.watcher.ended(finished)
+        self.waiting.extendleft(reversed(self.held_back))  # look again: it may be what they need
+        self.held_back = []
+
+    def _end_of(self, needed: Job) -> Finished | None:
+        """How a needed cell ended; None while it is open."""
+        found = self.ends.get(needed.id) or settled(needed)
+        if found is None and needed.id not in self.ours:
+            return Finished(needed, 'changed', 'its record is gone since the plan; run the command again')
+        return found
+
+    def _blocked(self, job: Job) -> Finished | None:
+        """The end of a cell that needs one which ended without a record; None if all goes well so far."""
+        for needed in job.needs:
+            found = self._end_of(needed)
+            if found is not None and found.state != 'done':
+                return Finished(job, 'blocked', f'it needs {needed.name}, which {HOW[found.state]}: {found.reason}')
+        return None

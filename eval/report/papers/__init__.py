@@ -20,7 +20,6 @@ Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of sub
 FILES = sorted(Path(__file__).parent.glob('*.json'))
 
 
-
 def paper_tables() -> dict[str, str]:
     """Name of each table -> the paper it is from, in the order of the files."""
     return {name: table['source'] for name, table in _tables().items()}

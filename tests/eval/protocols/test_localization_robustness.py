@@ -1,12 +1,8 @@
 """Damaged actions: frames and clips against the corruptions themselves, mAP known by hand, whole tiny cells."""
 
-import subprocess
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from eval import run_cell
 from eval.cells.cell import Cell, ResolvedCell
 from eval.corruptions import get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
@@ -18,7 +14,7 @@ from eval.matrix.suites import SUITES
 from eval.metrics import get_metric, load_predictions, score_predictions
 from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import RULES, pack_segments
-from eval.protocols import get_protocol, localization_robustness, robustness
+from eval.protocols import get_protocol, localization_robustness
 from eval.records import read_record, read_records
 from eval.report.figures import load_figure
 from eval.report.sweeps import is_sweep, report
@@ -27,6 +23,7 @@ from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_car
 from sigma.errors import DataError, DecodeError
 from tests.conftest import run_tool
 from tests.eval import tiny_localization
+from tests.eval.measured import measured, run_needed
 from tests.eval.tiny_localization import write_long
 
 NAMES = [corruption.name for corruption in suite_corruptions('tal-c')]
@@ -216,29 +213,9 @@ def resolve(dataset, tmp_path, seed=0, protocol='localization_robustness', **cha
     return ResolvedCell(Cell(protocol, str(dataset), str(recipe), trained.encoder, seed), get_protocol(protocol))
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """Trained cells run in this process."""
-    ran = []
-
-    def run(command, env, check):
-        ran.append(command[-1])
-        return subprocess.CompletedProcess(command, run_cell.main(command[2:]))
-
-    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
-    return ran
-
-
-def measured(resolved, work):
-    outcome = resolved.protocol.run(resolved, work)
-    run = {'num_processes': 1, 'device': 'cpu', 'started': '2026-01-01T00:00:00+00:00', 'seconds': 1.0}
-    return read_record(run_cell.write_results(resolved, outcome, run, str(work)))
-
-
-def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
+def test_a_sweep_from_training_to_record(long, tmp_path, monkeypatch):
     resolved, work = resolve(long, tmp_path), tmp_path / 'work'
     record = measured(resolved, work)
-    assert len(here) == 1
     assert resolved.config['columns'] == COLUMNS
     others = record.score['others']
     assert record.score['metric'] == 'corrupted_map_30_70'
@@ -248,7 +225,7 @@ def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
     assert (record.dataset['num_listed'], record.dataset['num_scored'], record.dataset['num_train']) == (3, 3, 4)
     how = record.selection['how']
     assert how == 'last; mean over 5 corruptions x 3 lengths, working size of the file'
-    assert 'nothing trained anew' in record.notes[0]
+    assert resolved.needs[0].name in record.notes[0]
     assert {RULES, 'rules: 0 videos blocked'} < set(record.notes)
     assert record.get('sampling.step_frames') == 4
 
@@ -264,10 +241,9 @@ def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
     # The two longer videos have damage that the head sees.
     assert any(not np.array_equal(m[m[:, 4] == 0][:, :4], m[m[:, 4] == 3][:, :4]) for m in predictions.scores[:2])
 
-    # Again: nothing is trained or read anew.
-    monkeypatch.setattr(localization_robustness, 'encode_damaged', lambda *_: pytest.fail('read anew'))
+    # Again: nothing is trained or read.
+    monkeypatch.setattr(localization_robustness, 'encode_damaged', lambda *_: pytest.fail('read again'))
     assert measured(resolved, work).score == record.score
-    assert len(here) == 1
 
     # A head that was taken away is asked for.
     (trained.folder(work) / 'head.safetensors').unlink()
@@ -275,8 +251,9 @@ def test_a_sweep_from_training_to_record(long, tmp_path, here, monkeypatch):
         resolved.protocol.run(resolved, work)
 
 
-def test_a_killed_sweep_goes_on_and_an_unreadable_video_is_named(long, tmp_path, here, monkeypatch):
+def test_a_killed_sweep_goes_on_and_an_unreadable_video_is_named(long, tmp_path, monkeypatch):
     resolved, work = resolve(long, tmp_path, corruptions=('tal_black_frame',), severities=(3,)), tmp_path / 'work'
+    run_needed(resolved, work)
     real, seen = encode_damaged, []
 
     def encode(entry, *rest):
@@ -298,9 +275,10 @@ def test_a_killed_sweep_goes_on_and_an_unreadable_video_is_named(long, tmp_path,
     assert outcome.selection['how'].endswith('tal_black_frame at 3')
 
 
-def test_videos_that_the_rules_block_are_not_looked_at(tmp_path, here):
+def test_videos_that_the_rules_block_are_not_looked_at(tmp_path):
     folder = write_long(tmp_path / 'data', rules={'blocked': ['test_1.mp4']})
     resolved = resolve(folder, tmp_path, corruptions=('tal_black_frame',), severities=(1,))
+    run_needed(resolved, tmp_path / 'work')
     outcome = resolved.protocol.run(resolved, tmp_path / 'work')
     assert outcome.videos == ['test_0.mp4', 'test_2.mp4']
     assert (outcome.num_listed, outcome.unscored) == (2, [])
@@ -325,7 +303,7 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(long, tmp_path, changes, 
 def test_data_of_another_task_or_metric_is_refused(long, tmp_path):
     recipe = resolve(long, tmp_path).cell.recipe
     other = write_long(tmp_path / 'other', task='multi_label')
-    with pytest.raises(DataError, match='data set for multi_label; localization_robustness needs one'):
+    with pytest.raises(DataError, match='dataset for multi_label; localization_robustness needs one'):
         ResolvedCell(
             Cell('localization_robustness', str(other), recipe, 'random', 0), get_protocol('localization_robustness')
         )
@@ -356,7 +334,7 @@ def test_each_sweep_of_a_suite_follows_the_cell_that_it_measures(suite):
 # --- the report -----
 
 
-def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_path, here):
+def test_the_report_and_figures_set_the_clean_map_before_every_other(long, tmp_path):
     record = measured(resolve(long, tmp_path, corruptions=NAMES[:2], severities=(1, 3)), tmp_path / 'work')
     assert is_sweep(record)
     values = {'clean_map': 40.0, f'{NAMES[0]}-1': 30, f'{NAMES[0]}-3': 20, f'{NAMES[1]}-1': 40, f'{NAMES[1]}-3': 10}

@@ -172,7 +172,7 @@ def test_predictions_of_a_video_without_labels_stay_false():
 
 
 def test_a_data_set_of_another_task_is_refused(toy, several):
-    with pytest.raises(DataError, match='toy is a data set of the task action_recognition; .* measures multi_label'):
+    with pytest.raises(DataError, match='toy is a dataset of the task action_recognition; .* measures multi_label'):
         resolve(toy)
     with pytest.raises(DataError, match='task multi_label; the protocol finetune measures action_recognition'):
         resolve(several, 'finetune_demo', protocol='finetune')
@@ -180,7 +180,7 @@ def test_a_data_set_of_another_task_is_refused(toy, several):
 
 @pytest.mark.parametrize('draw', [{'shots': 2}, {'examples': 20}])
 def test_draws_of_clips_a_class_are_refused(several, draw):
-    with pytest.raises(DataError, match='no clips a class'):
+    with pytest.raises(DataError, match='cannot be drawn per class'):
         resolve(several, **draw)
 
 

@@ -3,19 +3,19 @@
 import gzip
 import json
 import pickle
-import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eval import run_cell
 from eval.cells.cell import Cell, ResolvedCell
 from eval.matrix.suites import SUITES
 from eval.metrics import load_predictions
-from eval.protocols import get_protocol, robustness
+from eval.protocols import get_protocol, out_of_context
+from eval.protocols.applied import Applied
 from eval.protocols.out_of_context import classes_of
+from eval.protocols.showing import Showing
 from eval.records import read_record
 from sigma.data import index as index_module
 from sigma.data.cards import find_card, load_dataset_card, read_card
@@ -23,6 +23,7 @@ from sigma.data.clips import READERS
 from sigma.datasets import published, scenes
 from sigma.datasets.scenes import Item, pasted, pictures, read_items, read_pairs
 from sigma.errors import DataError
+from tests.eval.measured import measured
 from tests.eval.protocols.test_robustness import write_recipe
 from tests.tools.test_prepare_published import prepare
 
@@ -318,15 +319,7 @@ def recipes(tmp_path):
     return own, write_recipe(tmp_path, 'own_frozen', 'out_of_context_frozen', trained='frozen_demo')
 
 
-def measured(resolved, work):
-    outcome = resolved.protocol.run(resolved, work)
-    run = {'num_processes': 1, 'device': 'cpu', 'started': '2026-01-01T00:00:00+00:00', 'seconds': 1.0}
-    return read_record(run_cell.write_results(resolved, outcome, run, str(work)))
-
-
 def test_a_fine_tuned_cell_is_shown_another_set(toy, shown, recipes, tmp_path, monkeypatch):
-    run = lambda command, env, check: subprocess.CompletedProcess(command, run_cell.main(command[2:]))  # noqa: E731
-    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
     resolved, work = resolve(shown, recipes[0]), tmp_path / 'work'
     record = measured(resolved, work)
     trained = resolved.protocol.trained(resolved)
@@ -350,7 +343,7 @@ def test_a_fine_tuned_cell_is_shown_another_set(toy, shown, recipes, tmp_path, m
     assert others['one_frame'] >= record.score['value'] - others['right_by_motion'] - 1e-6
     assert 'among the 5 classes of the list' in record.selection['how']
     # Again, from the store.
-    monkeypatch.setattr(type(resolved.protocol), '_block', staticmethod(lambda *_: pytest.fail('computed anew')))
+    monkeypatch.setattr(Showing, 'block', lambda *_: pytest.fail('computed again'))
     assert measured(resolved, work).score == record.score
 
 
@@ -358,19 +351,21 @@ def test_numbers_known_by_hand(shown, recipes, tmp_path, monkeypatch):
     """Scores that are given: the video is told by its list position, its single frame as class 1, always."""
     resolved = resolve(shown, recipes[0])
     entries = resolved.dataset.entries('test')
-    training = {'num_train': 4, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
+    training = {'num_train': 4, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}, 'subset': None}
+    trained = SimpleNamespace(resolved=resolved.protocol.trained(resolved), note='', **training)
     said = np.eye(10, dtype=np.float32)
 
-    def scores(self, resolved, trained, entries, variants, apply, store, failed):
-        failed[9] = 'no moov'
+    def scores(self, variants, store):
+        self.failed[9] = 'no moov'
         positions = np.arange(9)
         right = [entry['label'] for entry in entries[:9]]
         answers = [right[0], right[1], 0, right[3], (right[4] + 1) % 10, *[1] * 4]
         yield variants[0], positions, said[answers]
         yield variants[1], positions, said[[1] * 9]
 
-    monkeypatch.setattr(type(resolved.protocol), '_applied', lambda *_: (None, 'weights', training))
-    monkeypatch.setattr(type(resolved.protocol), '_scores', scores)
+    monkeypatch.setattr(out_of_context, 'load_trained', lambda *_: trained)
+    monkeypatch.setitem(out_of_context.APPLY, 'finetune', lambda trained: Applied(None, 'weights'))
+    monkeypatch.setattr(Showing, 'scores', scores)
     outcome = resolved.protocol.run(resolved, tmp_path)
     labels = [entry['label'] for entry in entries]
     assert labels[:9] == [1, 1, 3, 3, 5, 5, 7, 7, 9]

@@ -1,7 +1,6 @@
 """Robustness: figures known by hand, frames against the corruptions themselves, and whole sweeps of tiny cells."""
 
 import dataclasses
-import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,20 +9,23 @@ import torch
 from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - opens the scopes that configs name
-from eval import run_cell
-from eval.cells import claims
 from eval.cells.cell import Cell, ResolvedCell
+from eval.cells.trained import load_trained
 from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions, to_working_size
 from eval.corruptions.shown import CLEAN, REENCODED, CorruptedClips, Store, Variant, one
-from eval.matrix.suites import SUITES
+from eval.matrix.plan import plan
+from eval.matrix.suites import SUITES, suite_entries
 from eval.metrics import corrupted as figures
 from eval.metrics import load_predictions, score_predictions
 from eval.protocols import get_protocol, robustness
+from eval.protocols.applied import Applied
+from eval.protocols.showing import Showing
 from eval.records import read_record
 from sigma.data.cards import CONFIG_ROOT
 from sigma.data.clips import READERS
 from sigma.datasets.toy.render import encode
 from sigma.errors import DataError
+from tests.eval.measured import measured, run_needed
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))
 TRAINED = CONFIG_ROOT / 'recipes' / 'finetune_demo.py'
@@ -100,28 +102,7 @@ def resolve(toy, recipe, protocol='robustness', encoder='random', **cell) -> Res
     return ResolvedCell(Cell(protocol, str(toy), recipe, encoder, 0, **cell), get_protocol(protocol))
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """Trained cells run in this process: as their own, without the seconds that starting one takes."""
-    ran = []
-
-    def run(command, env, check):
-        assert 'SIGMA_CELL_OF' in env
-        ran.append(command[-1])
-        return subprocess.CompletedProcess(command, run_cell.main(command[2:]))
-
-    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
-    return ran
-
-
-def measured(resolved, work):
-    """The record of a cell."""
-    outcome = resolved.protocol.run(resolved, work)
-    run = {'num_processes': 1, 'device': 'cpu', 'started': '2026-01-01T00:00:00+00:00', 'seconds': 1.0}
-    return read_record(run_cell.write_results(resolved, outcome, run, str(work)))
-
-
-def test_a_sweep_from_training_to_record(toy, tmp_path, here):
+def test_a_sweep_from_training_to_record(toy, tmp_path, monkeypatch):
     resolved = resolve(toy, tiny_recipe(tmp_path))
     work = tmp_path / 'work'
     record = measured(resolved, work)
@@ -149,7 +130,6 @@ def test_a_sweep_from_training_to_record(toy, tmp_path, here):
     assert own.video.tolist() == predictions.video.tolist()
     own_right = own.scores.argmax(axis=1) == own.label
     assert predictions.scores[:, 0].astype(bool).tolist() == own_right.tolist()
-    assert len(here) == 1
 
     # Each column follows from the scores that are kept: three blocks of the 20 videos.
     (folder,) = (work / 'robustness' / 'random').iterdir()
@@ -162,24 +142,28 @@ def test_a_sweep_from_training_to_record(toy, tmp_path, here):
     right = [scores[position].argmax() == label for position, label in enumerate(labels)]
     assert 100 * np.mean(right) == pytest.approx(others['jumble-4'])
 
-    # Again: nothing is trained, decoded or encoded anew.
-    again = robustness.OfFinetuned._block
-    robustness.OfFinetuned._block = staticmethod(lambda *_: pytest.fail('computed anew'))
-    try:
+    # Again: nothing is decoded or encoded.
+    with monkeypatch.context() as patched:
+        patched.setattr(Showing, 'block', lambda *_: pytest.fail('computed again'))
+        assert run_needed(resolved, work) == []
         assert measured(resolved, work).score == record.score
-    finally:
-        robustness.OfFinetuned._block = staticmethod(again)
-    assert len(here) == 1
 
     # Weights that were taken away are asked for.
-    robustness.checkpoint_of(trained, work).unlink()
+    load_trained(trained, work).weights().path.unlink()
     with pytest.raises(DataError, match='has its record but no weights'):
         resolved.protocol.run(resolved, work)
 
 
+def give(monkeypatch, scores) -> None:
+    """A trained cell whose scores of a sample are given, in place of one that was trained."""
+    facts = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}, 'subset': None}
+    trained = lambda resolved, work: SimpleNamespace(resolved=resolved, note='given', **facts)  # noqa: E731
+    monkeypatch.setattr(robustness, 'load_trained', trained)
+    monkeypatch.setitem(robustness.APPLY, 'finetune', lambda trained: Applied(scores, 'weights'))
+
+
 def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch, caplog):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast',), diagnostics=()))
-    training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
     seen = []
 
     def applied(limit):
@@ -190,15 +174,14 @@ def test_a_killed_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch, caplog)
             pixels = sample['inputs'].float()
             return np.array([pixels.mean(), pixels.std()] + [0] * 8, dtype=np.float32)
 
-        return lambda protocol, trained, work_dir: (apply, 'weights', training)
+        return apply
 
-    kind = type(resolved.protocol)
-    monkeypatch.setattr(kind, '_applied', applied(8 * 3 + 7), raising=False)
+    give(monkeypatch, applied(8 * 3 + 7))
     with pytest.raises(KeyboardInterrupt):
         resolved.protocol.run(resolved, tmp_path / 'a')
     assert len(list((tmp_path / 'a').rglob('*.npz'))) == 3  # the first block of 8 videos: clean and two severities
     seen.clear()
-    monkeypatch.setattr(kind, '_applied', applied(None), raising=False)
+    give(monkeypatch, applied(None))
     resumed = resolved.protocol.run(resolved, tmp_path / 'a')
     assert len(seen) == 12 * 3  # the other 12 videos
     whole = resolved.protocol.run(resolved, tmp_path / 'b')
@@ -378,9 +361,7 @@ def test_unreadable_videos_are_named(entries, tmp_path):
 
 def test_videos_that_a_corruption_cannot_be_shown_of_are_named_in_every_column(toy, tmp_path, monkeypatch):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast', 'frame_rate'), severities=(1,)))
-    training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
-    apply = lambda sample: np.eye(10, dtype=np.float32)[0]  # noqa: E731
-    monkeypatch.setattr(resolved.protocol, '_applied', lambda *_: (apply, 'weights', training), raising=False)
+    give(monkeypatch, lambda sample: np.eye(10, dtype=np.float32)[0])
     timeless, narrow = resolved.dataset.entries('test'), tmp_path / 'narrow.mp4'
     timeless[3]['fps'] = 0
     narrow.write_bytes(encode(np.zeros((20, 24, 32, 3), np.uint8), 25, 8))
@@ -398,9 +379,7 @@ def test_videos_that_a_corruption_cannot_be_shown_of_are_named_in_every_column(t
 
 def test_a_failure_that_the_index_did_not_foresee_is_counted_and_tried_again(toy, tmp_path, monkeypatch):
     resolved = resolve(toy, tiny_recipe(tmp_path, corruptions=('contrast',), severities=(1,), diagnostics=()))
-    training = {'num_train': 1, 'num_train_skipped': 0, 'selection': {'epoch': 1, 'how': 'last'}}
-    apply = lambda sample: np.eye(10, dtype=np.float32)[0]  # noqa: E731
-    monkeypatch.setattr(resolved.protocol, '_applied', lambda *_: (apply, 'weights', training), raising=False)
+    give(monkeypatch, lambda sample: np.eye(10, dtype=np.float32)[0])
     broken = resolved.dataset.entries('test')
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
     broken[9]['filename'] = str(tmp_path / 'broken.mp4')
@@ -498,7 +477,7 @@ def test_what_cannot_run_here_gives_the_mean_another_name(toy, tmp_path, monkeyp
     assert whole.id != resolved.id
     assert resolved.config['unavailable'] == {'jumble': 'this build has no encoder'}
     assert resolved.config['columns'] == ['clean', 'contrast-1', 'contrast-4', 'clip_reverse-1']
-    trained = resolved.protocol.trained(resolved)
+    trained = SimpleNamespace(resolved=resolved.protocol.trained(resolved), note='')
     notes = resolved.protocol._notes(resolved, trained, resolved.protocol.variants(resolved))
     assert 'jumble is left out of the mean: this build has no encoder' in notes
     assert resolved.protocol._how(resolved, 'last').endswith('contrast at 1, 4')
@@ -526,14 +505,28 @@ def test_what_training_resembles_is_a_corruption():
     assert {name for names in robustness.RESEMBLES.values() for name in names} <= set(CORRUPTIONS)
 
 
-def test_a_trained_cell_that_runs_elsewhere_is_waited_for_and_one_that_fails_is_named(toy, tmp_path, monkeypatch):
+def test_the_trained_cell_is_needed_and_without_its_record_nothing_is_measured(toy, tmp_path):
     resolved = resolve(toy, tiny_recipe(tmp_path))
-    trained = resolved.protocol.trained(resolved)
-    ends = [claims.ELSEWHERE, claims.ELSEWHERE, 2]
-    slept = []
-    monkeypatch.setattr(robustness, 'time', SimpleNamespace(sleep=slept.append))
-    run = lambda *_, **__: subprocess.CompletedProcess([], ends.pop(0))  # noqa: E731
-    monkeypatch.setattr(robustness, 'subprocess', SimpleNamespace(run=run))
-    with pytest.raises(DataError, match='finetune_tiny_s0, whose weights are to be measured, could not be trained'):
-        robustness.make(trained, tmp_path)
-    assert slept == [claims.BEAT_SECONDS] * 2
+    assert [needed.id for needed in resolved.needs] == [resolved.config['trained']['id']]
+    with pytest.raises(DataError, match='random_finetune_toy_finetune_tiny_s0 has no record in .* eval/run_cell.py'):
+        resolved.protocol.run(resolved, tmp_path)
+
+
+def test_a_suite_of_sweeps_alone_plans_the_cell_that_they_measure(toy, tmp_path):
+    found = plan(suite_entries('robustness_frozen', [str(toy)]), ['random'], [0, 1], tmp_path)
+    assert found.problems == []
+    names = [(item.cell.protocol, item.cell.seed, item.listed) for item in found.cells]
+    sweeps = ('robustness_ucf-p_frozen', 'robustness_kinetics-c_frozen', 'robustness_ssv2-c_frozen')
+    assert sorted(n for n in names if not n[2]) == [('frozen_linear', seed, False) for seed in (0, 1)]
+    assert [n for n in names if n[2]] == [(sweep, seed, True) for sweep in sweeps for seed in (0, 1)]
+    assert names[0][0] == 'frozen_linear'
+
+
+def test_every_suite_and_kind_of_trained_cell_is_a_protocol():
+    names = ['robustness', *(f'robustness_{suite}' for suite in ('imagenet-c', 'kinetics-c', 'ssv2-c', 'ucf-p'))]
+    for name in names:
+        for ending, trained in (('', 'finetune'), ('_frozen', 'frozen_linear')):
+            protocol = get_protocol(name + ending)
+            assert (protocol.name, protocol.version) == (name + ending, 1)
+            assert protocol.trained_protocol == trained
+            assert protocol.suite == (None if name == 'robustness' else name.removeprefix('robustness_'))

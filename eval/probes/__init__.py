@@ -1,0 +1,1 @@
+"""What reads features of a frozen encoder: one file per probe."""
