@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sigma.checkpoints import files as checkpoints
 from sigma.checkpoints.files import read_weights_apart, to_mmaction, to_published
 from sigma.errors import CheckpointError
-from tests.conftest import assert_one_sentence, call_main
+from tests.conftest import assert_one_sentence, call_main, crash
 from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tests.sigma.models.test_models import tiny_sigma
 from tools import convert
@@ -172,7 +172,7 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('accident', 'sentence'),
     [
-        (lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGSEGV), 'made its reader end by SIGSEGV'),
+        (lambda *args, **kwargs: crash(signal.SIGSEGV), 'made its reader end by SIGSEGV'),
         (lambda *args, **kwargs: os._exit(7), 'made its reader end by status 7'),
         (lambda *args, **kwargs: time.sleep(60), 'was not read within 0.5 s'),
     ],

@@ -23,6 +23,7 @@ from sigma.data.lists import list_sha256, read_list
 from sigma.datasets import prepared
 from sigma.datasets.folders import split_by_hash, value_matcher
 from sigma.errors import DataError
+from tests.conftest import PATIENCE
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'
@@ -37,7 +38,7 @@ def command(*arguments, **options) -> subprocess.CompletedProcess:
     """The tool as a user runs it."""
     environment = {**os.environ, 'PYTHONPATH': str(TREE)}
     words = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, **options)
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120 * PATIENCE, **options)
 
 
 @pytest.fixture(scope='module')

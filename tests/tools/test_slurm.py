@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sigma.checkpoints.files import read_training_state
-from tests.conftest import DEMO, ROOT, assert_one_sentence, demo_options
+from tests.conftest import DEMO, PATIENCE, ROOT, assert_one_sentence, demo_options
 from tests.forked import tiny_config
 
 # As the real one: a task a node, and SIGUSR1 goes on to all of them.
@@ -65,7 +65,7 @@ def cluster(tmp_path):
 def submit(environment: dict, *arguments, copy=None) -> subprocess.CompletedProcess:
     script = copy or ROOT / 'tools' / 'slurm_train.sh'
     command = ['bash', str(script), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60 * PATIENCE)
 
 
 def test_every_node_starts_its_processes_and_meets_at_the_first(cluster, tmp_path):
@@ -103,7 +103,7 @@ def running(environment: dict, *arguments, until):
         start_new_session=True,
     )
     try:
-        deadline = time.time() + 120
+        deadline = time.time() + 120 * PATIENCE
         while not until():
             assert process.poll() is None, process.stdout.read()
             assert time.time() < deadline
@@ -135,7 +135,7 @@ def test_a_job_that_has_to_end_tells_its_nodes_first(number, settings, status, s
     everyone = lambda: sum(line.startswith('node ') for line in lines(seen)) == 2  # noqa: E731
     with running(cluster | {'NODE_SECONDS': '20'} | settings, DEMO, until=everyone) as process:
         process.send_signal(number)
-        assert process.wait(timeout=15) == status
+        assert process.wait(timeout=15 * PATIENCE) == status
         assert said in process.stdout.readline()
     assert {'told 0', 'told 1'} <= set(lines(seen))
     assert ('scontrol requeue 40017' in lines(seen)) == requeued
@@ -151,7 +151,7 @@ def test_a_job_shorter_than_an_epoch_gets_on_bit_for_bit(cluster, toy, tmp_path)
     begun = lambda: any(file.read_text() for file in work.glob('2*/vis_data/scalars.json'))  # noqa: E731
     with running(job, config, '--work-dir', work, *settings, until=begun) as process:
         process.send_signal(signal.SIGUSR1)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=60 * PATIENCE) == 0
         assert 'it is requeued' in process.stdout.read()
     assert lines(seen)[-1] == 'scontrol requeue 40017'
     assert 0 < read_training_state((work / 'last_checkpoint').read_text())['meta']['iter'] < 20

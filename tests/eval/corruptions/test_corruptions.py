@@ -32,7 +32,7 @@ from eval.corruptions import (
 )
 from eval.corruptions.registry import FAMILIES, Draws
 from eval.corruptions.timing import sample_frames
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 PICTURES = [c for c in CORRUPTIONS.values() if c.acts_on != 'order']
 by_name = pytest.mark.parametrize('corruption', PICTURES, ids=lambda c: c.name)
@@ -310,7 +310,7 @@ def test_same_key_same_bytes_in_one_and_four_processes():
     ]
     elsewhere = {}
     for worker in workers:
-        elsewhere |= json.loads(worker.communicate(timeout=120)[0])
+        elsewhere |= json.loads(worker.communicate(timeout=120 * PATIENCE)[0])
     assert elsewhere == {name: digest(name) for name in names}
 
 

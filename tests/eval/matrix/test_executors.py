@@ -15,6 +15,7 @@ from eval.matrix.executors import schedule
 from eval.matrix.executors.job import Finished, Job, conclude, keep_failure, prepare_retry, read_failure, settled, start
 from eval.matrix.executors.local import Local, default_jobs
 from eval.matrix.executors.schedule import Watcher, run
+from tests.conftest import PATIENCE
 
 SCRIPT = """import os, signal, sys
 what = sys.argv[-1]
@@ -234,7 +235,7 @@ def cluster(folder, **settings):
 
 
 def wait_for(condition, seconds=60) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < end, 'it took too long'
         time.sleep(0.05)

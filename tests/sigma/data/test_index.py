@@ -15,6 +15,7 @@ from sigma.data.index import VideoInfo, build_index, load_index, read_strictly
 from sigma.data.lists import list_sha256, read_list, write_list
 from sigma.errors import DataError
 from sigma.processes import ProcessDied, in_processes
+from tests.conftest import crash
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
 
@@ -213,7 +214,7 @@ def die_on_three(job: int) -> int:
 def die_once(job: Path) -> str:
     if not job.exists():
         job.touch()
-        os.kill(os.getpid(), signal.SIGSEGV)
+        crash(signal.SIGSEGV)
     return 'done'
 
 

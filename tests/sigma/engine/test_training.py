@@ -15,7 +15,7 @@ from sigma.checkpoints.files import read_training_state, read_weights
 from sigma.compat import keep_no_activations
 from sigma.data.cards import read_config
 from sigma.engine import resume
-from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
+from tests.conftest import DEMO, PATIENCE, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tests.sigma.models.test_models import tiny_batch, tiny_sigma
 from tools import train as train_tool
 
@@ -69,7 +69,7 @@ def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     env = os.environ | {'OMP_NUM_THREADS': '1'}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.time() + 120
+        deadline = time.time() + 120 * PATIENCE
         while not (work / 'iter_3.safetensors').exists():
             assert process.poll() is None
             assert time.time() < deadline
