@@ -22,8 +22,8 @@ from eval.report.summaries import Summary
 from eval.report.table import (
     INCOMPLETE,
     LEFT_OUT,
-    Cell,
     Column,
+    TableCell,
     chance_note,
     columns,
     partial_notes,
@@ -135,7 +135,7 @@ def _draw_group(axes: Axes, column: Column, names: list[str], look: dict, middle
         )
 
 
-def _draw_bar(axes: Axes, column: Column, cell: Cell, look: tuple[str, str], x: float, slot: float) -> None:
+def _draw_bar(axes: Axes, column: Column, cell: TableCell, look: tuple[str, str], x: float, slot: float) -> None:
     colour, hatch = look
     mean, low, high = cell.interval[:3]
     alpha = 0.4 if cell.left_out else None

@@ -9,7 +9,7 @@ import torch
 from eval.metrics.localization import mean_average_precision, pack_segments
 from eval.models.actionformer import ActionFormer, assign, distance_iou_loss, focal_loss, local_attention
 from eval.models.segments import fuse, soft_nms, suppress, vote
-from eval.protocols.localization import Grid, Sequence, cut_out, detect, fit_head, pad
+from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_head, pad
 
 TRAINING = {
     'epochs': 25,
@@ -147,7 +147,7 @@ def actions(number, seed):
             values[label, start : start + length] += 1.5
             rows.append([start - 0.5, start + length - 0.5, label])
         grid = Grid(0.2, 0.4)
-        sequences.append(Sequence(f'v{video}', torch.from_numpy(values).half(), grid, 48 * 0.4))
+        sequences.append(FeatureSequence(f'v{video}', torch.from_numpy(values).half(), grid, 48 * 0.4))
         targets.append(torch.tensor(rows, dtype=torch.float32))
     return sequences, targets
 
