@@ -122,9 +122,9 @@ def lines(file) -> list[str]:
 @pytest.mark.parametrize(
     ('number', 'settings', 'status', 'said', 'requeued'),
     [
-        (signal.SIGUSR1, {'TOLD_STATUS': '75'}, 0, 'it is requeued: it goes on from its newest checkpoint.', True),
+        (signal.SIGUSR1, {'TOLD_STATUS': '75'}, 0, 'was requeued: it will continue from its newest checkpoint.', True),
         (signal.SIGUSR1, {'TOLD_STATUS': '75', 'REQUEUE_STATUS': '1'}, 1, 'cannot be requeued', True),
-        (signal.SIGUSR1, {'SECONDS_TO_SAVE': '1'}, 0, 'did not end within 1 s', True),  # a node that heeds nothing
+        (signal.SIGUSR1, {'SECONDS_TO_SAVE': '1'}, 0, 'did not save within 1 s', True),  # a node that ignores signals
         (signal.SIGUSR1, {'TOLD_STATUS': '0'}, 0, '', False),  # complete meanwhile
         (signal.SIGUSR1, {'TOLD_STATUS': '3'}, 3, '', False),  # stopped meanwhile
         (signal.SIGTERM, {'TOLD_STATUS': '75'}, 75, '', False),  # preempted: SLURM requeues; cancelled: nobody
@@ -152,7 +152,7 @@ def test_a_job_shorter_than_an_epoch_gets_on_bit_for_bit(cluster, toy, tmp_path)
     with running(job, config, '--work-dir', work, *settings, until=begun) as process:
         process.send_signal(signal.SIGUSR1)
         assert process.wait(timeout=60 * PATIENCE) == 0
-        assert 'it is requeued' in process.stdout.read()
+        assert 'was requeued' in process.stdout.read()
     assert lines(seen)[-1] == 'scontrol requeue 40017'
     assert 0 < read_training_state((work / 'last_checkpoint').read_text())['meta']['iter'] < 20
     again = submit(job, config, '--work-dir', work, *settings)
@@ -171,6 +171,6 @@ def test_bad_input_is_one_sentence(cluster, tmp_path):
     assert_one_sentence(submit(cluster, 'none.py'), 'none.py', 'not there')
     assert_one_sentence(submit(cluster | {'SLURM_SUBMIT_DIR': str(tmp_path)}, DEMO), 'no tools/launch.py')
     outside = {name: value for name, value in cluster.items() if name != 'SLURM_JOB_ID'}
-    assert_one_sentence(submit(outside, DEMO), 'no SLURM job')
+    assert_one_sentence(submit(outside, DEMO), 'SLURM job', 'sbatch')
     (tmp_path / 'scontrol').write_text('#!/usr/bin/env bash\n')
     assert_one_sentence(submit(cluster, DEMO), 'scontrol names no host')

@@ -51,6 +51,7 @@ def printed(record) -> str:
     return f'top1: {record.score["value"]:.4f} (20 of 20 videos)\n'
 
 
+@pytest.mark.integration
 def test_the_number_is_that_of_the_record(cell, capsys, monkeypatch):
     record, config, weights = cell
     kept, print_found = [], test_tool.print_found

@@ -287,6 +287,7 @@ def test_a_job_runs_a_cell_keeps_its_failure_and_gives_its_end(make_job, tmp_pat
     assert 'JSON' in job.log.read_text()
 
 
+@pytest.mark.integration
 def test_a_job_at_its_time_limit_is_queued_again_and_a_lost_one_is_not_a_failure(tmp_path, monkeypatch):
     from tests.eval import tiny_matrix as tiny
 
