@@ -100,7 +100,7 @@ def test_the_losses_as_a_library(tmp_path):
     assert done.stdout.split('\n')[-2] == 'torch.Size([64, 16]) True'
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.xfail(strict=False, reason='eval.measure is being built')
 def test_the_benchmark_as_a_library(tmp_path):
     made = subprocess.run(
