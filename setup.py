@@ -1,4 +1,4 @@
-"""Package of the trainer (`sigma`), the suite (`eval`), the configs that both read, and the tools."""
+"""Packages the trainer (`sigma`), the benchmark (`eval`), the configs that both read, and the tools."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 
 def requirements(name: str) -> list[str]:
-    """Pins of a file under requirements/, without comments."""
+    """Read the pins of a file under requirements/, without comments."""
     lines = (HERE / 'requirements' / f'{name}.txt').read_text().splitlines()
     return [line.split('#')[0].strip() for line in lines if line.split('#')[0].strip()]
 
@@ -27,9 +27,16 @@ setup(
     package_data={
         'tools': ['*.sh'],
         'mmaction_configs': ['annotations/*', 'annotations/*/*'],
-        'eval.report': ['*.j2'],
-        'eval.report.papers': ['*.json'],
+        'sigma': ['py.typed'],
+        'eval.report': ['*.j2', '*/*.json'],  # the page, numbers from papers
+    },
+    entry_points={
+        'console_scripts': [
+            'sigma-train = tools.train:main',
+            'sigma-severe = eval.run_severe:guarded',
+            'sigma-prepare = tools.prepare:main',
+        ]
     },
     install_requires=requirements('runtime'),
-    extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},
+    extras_require={name: requirements(name) for name in ('tests', 'docs', 'optional')},
 )

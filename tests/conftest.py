@@ -1,6 +1,8 @@
-"""What several tests share: a tiny rendered dataset, and the tools run as a user runs them."""
+"""What tests share: a tiny rendered dataset, tools run the way a user runs them, patience with slow machines."""
 
+import faulthandler
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,34 +11,61 @@ from pathlib import Path
 import pytest
 
 if 'PYTEST_XDIST_WORKER' not in os.environ and not ('-m' in sys.argv and 'gpu' in sys.argv):
-    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # bit for bit, and two processes, also where there is one GPU
-# Tests run on all cores at once, so a thread that waits for others must not keep a core from another test.
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # tests compare bit for bit, and start two processes even on one GPU
+# Tests use all cores at once: a thread that waits must not keep a core busy.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
+# Factor on every time limit of the tests: 1 on two idle cores, more with fewer cores or other work beside the tests.
+# The first process sets it, and xdist's workers inherit it.
+CORES = len(os.sched_getaffinity(0))
+os.environ.setdefault('SIGMA_TEST_PATIENCE', f'{max(1, 2 / CORES) * (1 + os.getloadavg()[0] / CORES):.1f}')
+
 import torch  # noqa: E402
 
+PATIENCE = float(os.environ['SIGMA_TEST_PATIENCE'])
+QUICK_SECONDS, SLOW_SECONDS = 300, 900  # limits of a test on an idle machine, its fixtures included
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared'
 DEMO = ROOT / 'mmaction_configs' / 'pretrain' / 'demo_sigma-mlp_vit-t_toy.py'
 
 torch.set_num_threads(1)  # tests fork, and compare bit for bit
-# A shell's background job ignores it, and so would every process that a test starts and interrupts.
+# Background jobs of a shell ignore SIGINT, and their children inherit that: tests that interrupt would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Scale the time limit of every test with `SIGMA_TEST_PATIENCE`."""
+    for item in items:
+        own = item.get_closest_marker('timeout')
+        seconds = own.args[0] if own else SLOW_SECONDS if item.get_closest_marker('slow') else QUICK_SECONDS
+        item.add_marker(pytest.mark.timeout(seconds * PATIENCE), append=False)
+
+
+def crash(number: int) -> None:
+    """Kill this process by a signal such as SIGSEGV, with no trace on the screen and no core file.
+
+    For child processes only: pytest's fault handler would print the stack of every thread.
+    """
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), number)
+
+
 def run_tool(*arguments, **environment) -> subprocess.CompletedProcess:
-    """A tool of this project in a process of its own, output kept."""
+    """Run a tool of this project in a process of its own; its output is captured."""
     command = [sys.executable, *map(str, arguments)]
     if str(arguments[0]).endswith('.sh'):
         command = ['bash', *map(str, arguments)]
         environment.setdefault('PYTHON', sys.executable)
     env = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'} | environment
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=280 * PATIENCE
+    )
 
 
 def call_main(main, capsys, *arguments) -> subprocess.CompletedProcess:
-    """A tool's `main` in this process: as `run_tool`, without the seconds that starting Python and torch takes."""
+    """Like `run_tool`, but calls the tool's `main` in this process, which saves the start of Python and torch."""
     capsys.readouterr()
     status = main([str(a) for a in arguments])
     captured = capsys.readouterr()
@@ -44,7 +73,7 @@ def call_main(main, capsys, *arguments) -> subprocess.CompletedProcess:
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess, *words: str, status: int = 2) -> None:
-    """Bad input: this status, no traceback, and a single line that holds the words."""
+    """Check how a tool refuses bad input: this exit status, no traceback, and one line that holds the words."""
     assert done.returncode == status, done.stderr
     assert 'Traceback' not in done.stderr + done.stdout
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]

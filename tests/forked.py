@@ -18,7 +18,7 @@ import sigma.data.sampler
 import sigma.data.transforms
 import sigma.engine
 import sigma.models  # noqa: F401
-from tests.conftest import ROOT, demo_options
+from tests.conftest import PATIENCE, ROOT, demo_options
 from tools import train as train_tool
 
 CONFIG = """
@@ -121,7 +121,7 @@ class Group:
     def wait(self, seconds: float = 60) -> list[int]:
         """Exit status of every process; minus the number of a signal that ended it."""
         status: dict[int, int] = {}
-        deadline = time.time() + seconds
+        deadline = time.time() + seconds * PATIENCE
         while len(status) < len(self.runs):
             for rank, run in enumerate(self.runs):
                 if rank in status:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Test trained weights with N processes: tools/dist_test.sh CONFIG CHECKPOINT N [options of tools/test.py]
-# GPUs where there are any, else gloo on the CPU.
+# On GPUs if there are any, otherwise on the CPU with gloo.
 set -u
 if [ "$#" -lt 3 ]; then
     echo "usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of tools/test.py]" >&2
@@ -13,7 +13,7 @@ shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 for file in "$config" "$checkpoint"; do
     if [ ! -f "$file" ]; then
-        echo "dist_test: $file is not there; give a config beside a record, and the weights of its cell." >&2
+        echo "dist_test: $file is not there; give the config beside a record, and the weights of its cell." >&2
         exit 2
     fi
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train a config with N processes: tools/dist_train.sh CONFIG N [options of tools/train.py]
-# GPUs where there are any, else gloo on the CPU.
+# On GPUs if there are any, otherwise on the CPU with gloo.
 set -u
 if [ "$#" -lt 2 ]; then
     echo "usage: tools/dist_train.sh CONFIG NUM_PROCESSES [options of tools/train.py]" >&2
@@ -11,7 +11,7 @@ processes=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 if [ ! -f "$config" ]; then
-    echo "dist_train: config $config is not there; see mmaction_configs/pretrain for those that ship." >&2
+    echo "dist_train: config $config is not there; mmaction_configs/pretrain has the published ones." >&2
     exit 2
 fi
 exec "${PYTHON:-python}" "$here/launch.py" "$here/train.py" "$processes" "$config" "$@"

@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv, installs the pins, and puts it first on the path.
+# Sourced by the other scripts: creates .venv, installs the pins, and puts .venv first on the path.
 #   install_environment runtime|tests
 set -euo pipefail
 export PIP_REQUIRE_VIRTUALENV=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -12,11 +12,11 @@ find_python() {
             return
         fi
     done
-    echo "environment: no Python 3.10 to 3.12 was found; install one, or name it with PYTHON=..." >&2
+    echo "environment: found no Python 3.10 to 3.12; install one, or name it with PYTHON=..." >&2
     return 2
 }
 
-# OpenCV's wheel (the one that the mm packages declare) links two libraries that slim images lack.
+# The OpenCV wheel that the mm packages require links two libraries that slim images lack.
 need_libraries() {
     if ! "$root/.venv/bin/python" -c 'import cv2' 2>/dev/null; then
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -29,7 +29,7 @@ need_libraries() {
     fi
 }
 
-# Installs what is not yet there; a mark holds the hash of the pins that were installed.
+# Installs only when the pins changed: a mark file holds the hash of those that were installed.
 install_environment() {
     local kind=$1 python mark wanted
     mark="$root/.venv/installed-$kind"
@@ -42,7 +42,9 @@ install_environment() {
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
     echo "installing the pins of requirements/ into .venv (a minute or two) ..."
     local files=(-r "$root/requirements/runtime.txt")
-    [ "$kind" = tests ] && files+=(-r "$root/requirements/optional.txt" -r "$root/requirements/tests.txt")
+    if [ "$kind" = tests ]; then
+        for extra in optional docs tests; do files+=(-r "$root/requirements/$extra.txt"); done
+    fi
     "$root/.venv/bin/python" -m pip install --quiet "${files[@]}" 2> >(grep -v "^WARNING: Location" >&2)
     "$root/.venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$root" 2> >(grep -v "^WARNING: Location" >&2)
     need_libraries

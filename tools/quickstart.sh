@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole line in a few minutes on two cores: install, render, index, pretrain twice, measure, draw.
+# Everything once, in minutes on two cores: install, render, index, pretrain twice, measure, draw.
 #   bash tools/quickstart.sh
-# Results lie in work_dirs/quickstart. A second run skips what is done; killed anywhere, it goes on.
+# Results go to work_dirs/quickstart. Run it again after a kill: it skips what is done and continues.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 install_environment runtime
@@ -18,7 +18,7 @@ python tools/prepare.py toy --out "$SIGMA_DATA/toy"
 for name in demo_videomae_vit-t_toy demo_sigma-mlp_vit-t_toy; do
     echo "== pretraining $name"
     if [ -f "$work/pretrain/$name/encoder.safetensors" ]; then
-        echo "done already: $work/pretrain/$name/encoder.safetensors"
+        echo "already done: $work/pretrain/$name/encoder.safetensors"
     else
         bash tools/dist_train.sh "mmaction_configs/pretrain/$name.py" "$processes" --work-dir "$work/pretrain/$name" --resume
     fi

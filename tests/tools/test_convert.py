@@ -1,7 +1,6 @@
 """Converting a whole model between layouts, from the command."""
 
 import argparse
-import faulthandler
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ from sigma.checkpoints.files import read_weights_apart
 from sigma.checkpoints.mmaction import to_mmaction
 from sigma.checkpoints.published import to_published
 from sigma.errors import CheckpointError
-from tests.conftest import assert_one_sentence, call_main
+from tests.conftest import assert_one_sentence, call_main, crash
 from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tests.sigma.models.test_models import tiny_sigma
 from tools import convert
@@ -172,15 +171,10 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, capsys):
     assert not (tmp_path / 'out.safetensors').exists()
 
 
-def crash() -> None:
-    faulthandler.disable()  # its trace would end up in the output of the tests
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
 @pytest.mark.parametrize(
     ('accident', 'sentence'),
     [
-        (lambda *args, **kwargs: crash(), 'SIGSEGV'),
+        (lambda *args, **kwargs: crash(signal.SIGSEGV), 'SIGSEGV'),
         (lambda *args, **kwargs: os._exit(7), 'status 7'),
         (lambda *args, **kwargs: time.sleep(60), '0.5 s'),
     ],

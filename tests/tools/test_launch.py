@@ -11,7 +11,7 @@ import torch.distributed.run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError
 
-from tests.conftest import DEMO, assert_one_sentence, call_main, demo_options
+from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, demo_options
 from tools import launch
 from tools import train as train_tool
 
@@ -31,7 +31,7 @@ import signal, sys, time
 if sys.argv[1] == 'heeds':
     signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))
 open(sys.argv[2], 'w').close()
-time.sleep(20)
+time.sleep(60)
 """
     for kind, number in (('heeds', signal.SIGTERM), ('not', signal.SIGUSR1), ('not', signal.SIGTERM)):
         there = tmp_path / f'{kind}-{number}'
@@ -41,7 +41,7 @@ time.sleep(20)
         told = []
         with launch.passing_on_signals(told):
             os.kill(os.getpid(), number)
-            assert child.wait(timeout=5) == (75 if kind == 'heeds' else -signal.SIGTERM)
+            assert child.wait(timeout=5 * PATIENCE) == (75 if kind == 'heeds' else -signal.SIGTERM)
         assert told == [number]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / 'tests' / 'data' / 'records'
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT)}
@@ -19,7 +21,7 @@ def plot(*arguments, code=None) -> subprocess.CompletedProcess:
         *(['-c', code] if code else [str(ROOT / 'tools' / 'plot.py')]),
         *map(str, arguments),
     ]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60 * PATIENCE)
 
 
 def test_png_and_svg_from_records_without_torch(tmp_path, capsys):

@@ -23,6 +23,7 @@ from sigma.data.lists import list_sha256, read_list
 from sigma.datasets import prepared
 from sigma.datasets.folders import split_by_hash, value_matcher
 from sigma.errors import DataError
+from tests.conftest import PATIENCE
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'
@@ -37,7 +38,7 @@ def command(*arguments, **options) -> subprocess.CompletedProcess:
     """The tool as a user runs it."""
     environment = {**os.environ, 'PYTHONPATH': str(TREE)}
     words = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, **options)
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120 * PATIENCE, **options)
 
 
 @pytest.fixture(scope='module')
@@ -322,6 +323,7 @@ def test_a_killed_run_goes_on(tmp_path):
         ('weizmann4', ['--test-where', 'person=6-8'], 48, 24, 4),
     ],
 )
+@pytest.mark.integration
 def test_real_tables(name, arguments, num_train, num_test, num_classes, tmp_path):
     file = REAL / name / 'clips.csv'
     assert prepare.main(['folder', '--csv', str(file), *arguments, '--out', str(tmp_path / name)]) == 0
@@ -476,6 +478,7 @@ def test_an_action_of_an_unknown_class_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason='the footage of ../shared/data/real is not here')
+@pytest.mark.integration
 def test_real_counts(tmp_path, capsys):
     """QUVA Repetition: 52 videos, every fourth row test; a cycle ends at each of `cycle_end_frames`."""
     file = REAL / 'quva_repetition' / 'clips.csv'

@@ -16,6 +16,7 @@ import pytest
 from eval.metrics import mean_class_prefix, read_predictions, write_predictions
 from eval.records import predictions_path, read_records, write_record
 from sigma.files import write_atomic
+from tests.conftest import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / 'tests' / 'data' / 'records'
@@ -42,7 +43,7 @@ def test_committed_records_agree_without_torch():
     )
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, '-c', code, str(COMMITTED)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 * PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == '16 numbers of 8 records: all agree'
     assert done.stdout.splitlines()[1].split() == [

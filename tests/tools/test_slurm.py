@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sigma.checkpoints.files import read_training_state
-from tests.conftest import DEMO, ROOT, assert_one_sentence, demo_options
+from tests.conftest import DEMO, PATIENCE, ROOT, assert_one_sentence, demo_options
 from tests.forked import tiny_config
 
 # As the real one: a task a node, and SIGUSR1 goes on to all of them.
@@ -65,7 +65,7 @@ def cluster(tmp_path):
 def submit(environment: dict, *arguments, copy=None) -> subprocess.CompletedProcess:
     script = copy or ROOT / 'tools' / 'slurm_train.sh'
     command = ['bash', str(script), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60 * PATIENCE)
 
 
 def test_every_node_starts_its_processes_and_meets_at_the_first(cluster, tmp_path):
@@ -103,7 +103,7 @@ def running(environment: dict, *arguments, until):
         start_new_session=True,
     )
     try:
-        deadline = time.time() + 120
+        deadline = time.time() + 120 * PATIENCE
         while not until():
             assert process.poll() is None, process.stdout.read()
             assert time.time() < deadline
@@ -122,9 +122,9 @@ def lines(file) -> list[str]:
 @pytest.mark.parametrize(
     ('number', 'settings', 'status', 'said', 'requeued'),
     [
-        (signal.SIGUSR1, {'TOLD_STATUS': '75'}, 0, 'it is requeued: it goes on from its newest checkpoint.', True),
+        (signal.SIGUSR1, {'TOLD_STATUS': '75'}, 0, 'was requeued: it will continue from its newest checkpoint.', True),
         (signal.SIGUSR1, {'TOLD_STATUS': '75', 'REQUEUE_STATUS': '1'}, 1, 'cannot be requeued', True),
-        (signal.SIGUSR1, {'SECONDS_TO_SAVE': '1'}, 0, 'did not end within 1 s', True),  # a node that heeds nothing
+        (signal.SIGUSR1, {'SECONDS_TO_SAVE': '1'}, 0, 'did not save within 1 s', True),  # a node that ignores signals
         (signal.SIGUSR1, {'TOLD_STATUS': '0'}, 0, '', False),  # complete meanwhile
         (signal.SIGUSR1, {'TOLD_STATUS': '3'}, 3, '', False),  # stopped meanwhile
         (signal.SIGTERM, {'TOLD_STATUS': '75'}, 75, '', False),  # preempted: SLURM requeues; cancelled: nobody
@@ -135,7 +135,7 @@ def test_a_job_that_has_to_end_tells_its_nodes_first(number, settings, status, s
     everyone = lambda: sum(line.startswith('node ') for line in lines(seen)) == 2  # noqa: E731
     with running(cluster | {'NODE_SECONDS': '20'} | settings, DEMO, until=everyone) as process:
         process.send_signal(number)
-        assert process.wait(timeout=15) == status
+        assert process.wait(timeout=15 * PATIENCE) == status
         assert said in process.stdout.readline()
     assert {'told 0', 'told 1'} <= set(lines(seen))
     assert ('scontrol requeue 40017' in lines(seen)) == requeued
@@ -151,8 +151,8 @@ def test_a_job_shorter_than_an_epoch_gets_on_bit_for_bit(cluster, toy, tmp_path)
     begun = lambda: any(file.read_text() for file in work.glob('2*/vis_data/scalars.json'))  # noqa: E731
     with running(job, config, '--work-dir', work, *settings, until=begun) as process:
         process.send_signal(signal.SIGUSR1)
-        assert process.wait(timeout=60) == 0
-        assert 'it is requeued' in process.stdout.read()
+        assert process.wait(timeout=60 * PATIENCE) == 0
+        assert 'was requeued' in process.stdout.read()
     assert lines(seen)[-1] == 'scontrol requeue 40017'
     assert 0 < read_training_state((work / 'last_checkpoint').read_text())['meta']['iter'] < 20
     again = submit(job, config, '--work-dir', work, *settings)
@@ -171,6 +171,6 @@ def test_bad_input_is_one_sentence(cluster, tmp_path):
     assert_one_sentence(submit(cluster, 'none.py'), 'none.py', 'not there')
     assert_one_sentence(submit(cluster | {'SLURM_SUBMIT_DIR': str(tmp_path)}, DEMO), 'no tools/launch.py')
     outside = {name: value for name, value in cluster.items() if name != 'SLURM_JOB_ID'}
-    assert_one_sentence(submit(outside, DEMO), 'no SLURM job')
+    assert_one_sentence(submit(outside, DEMO), 'SLURM job', 'sbatch')
     (tmp_path / 'scontrol').write_text('#!/usr/bin/env bash\n')
     assert_one_sentence(submit(cluster, DEMO), 'scontrol names no host')

@@ -13,7 +13,7 @@ from eval.cells import claims
 from eval.metrics import read_predictions
 from eval.records import predictions_path, read_records
 from sigma.checkpoints.files import read_weights, save_tensors
-from tests.conftest import DEMO, assert_one_sentence, call_main, run_tool
+from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, run_tool
 from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tools import test as test_tool
 from tools import train as train_tool
@@ -51,6 +51,7 @@ def printed(record) -> str:
     return f'top1: {record.score["value"]:.4f} (20 of 20 videos)\n'
 
 
+@pytest.mark.integration
 def test_the_number_is_that_of_the_record(cell, capsys, monkeypatch):
     record, config, weights = cell
     kept, print_found = [], test_tool.print_found
@@ -92,13 +93,13 @@ def test_a_process_ends_with_its_torchrun(cell, tmp_path, monkeypatch):
         else:
             time.sleep(60)
         os._exit(0)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 60 * PATIENCE
     while not (mark.is_file() and mark.read_text()):
         assert time.monotonic() < end
         time.sleep(0.02)
     os.kill(torchrun, signal.SIGKILL)
     os.waitpid(torchrun, 0)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 10 * PATIENCE
     while claims.runs(int(mark.read_text())):
         assert time.monotonic() < end, 'it lives on'
         time.sleep(0.02)

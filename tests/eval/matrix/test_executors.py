@@ -15,6 +15,7 @@ from eval.matrix.executors import schedule
 from eval.matrix.executors.job import Finished, Job, conclude, keep_failure, prepare_retry, read_failure, settled, start
 from eval.matrix.executors.local import Local, default_jobs
 from eval.matrix.executors.schedule import Watcher, run
+from tests.conftest import PATIENCE
 
 SCRIPT = """import os, signal, sys
 what = sys.argv[-1]
@@ -234,7 +235,7 @@ def cluster(folder, **settings):
 
 
 def wait_for(condition, seconds=60) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < end, 'it took too long'
         time.sleep(0.05)
@@ -286,6 +287,7 @@ def test_a_job_runs_a_cell_keeps_its_failure_and_gives_its_end(make_job, tmp_pat
     assert 'JSON' in job.log.read_text()
 
 
+@pytest.mark.integration
 def test_a_job_at_its_time_limit_is_queued_again_and_a_lost_one_is_not_a_failure(tmp_path, monkeypatch):
     from tests.eval import tiny_matrix as tiny
 

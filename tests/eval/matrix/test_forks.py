@@ -16,6 +16,7 @@ from eval.matrix.executors.local import Local
 from eval.matrix.executors.schedule import Watcher, run
 from eval.protocols.base import Protocol
 from eval.records import read_record
+from tests.conftest import PATIENCE
 from tests.eval import tiny_matrix as tiny
 
 LOW, HIGH = 'a_tiny_tiny_low_s0', 'a_tiny_tiny_high_s0'
@@ -38,7 +39,7 @@ def told(home: Path, name: str) -> dict:
 
 
 def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < end, 'it took too long'
         time.sleep(0.02)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from eval.cells import claims
+from tests.conftest import PATIENCE
 from tests.eval import tiny_matrix as tiny
 
 TABLES = ('table.md', 'table.csv')
@@ -26,7 +27,7 @@ def tables(work: Path) -> list[bytes]:
 
 def say(process) -> str:
     """Wait for the end; what it printed."""
-    out, _ = process.communicate(timeout=250)
+    out, _ = process.communicate(timeout=250 * PATIENCE)
     assert process.returncode == 0, out
     return out
 

@@ -195,6 +195,7 @@ def tiny_suite(monkeypatch, recipe):
     monkeypatch.setitem(suites.SUITES, 'tiny', entries)
 
 
+@pytest.mark.integration
 def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suite, tmp_path, capsys):
     work = tmp_path / 'work'
     arguments = ['--suite', 'tiny', '--datasets', str(toy), '--work-dir', str(work), '--jobs', '2']
@@ -298,6 +299,7 @@ def test_a_protocol_of_another_name_is_named():
         get_protocol('finetun')
 
 
+@pytest.mark.integration
 def test_a_failed_cell_is_named_with_its_log_and_the_others_go_on(toy, tiny_suite, tmp_path, capsys):
     bad = save_tensors(tmp_path / 'bad' / 'encoder.safetensors', {'blocks.0.strange': torch.ones(2)}, {})
     arguments = ['--suite', 'tiny', '--datasets', str(toy), '--work-dir', str(tmp_path / 'w'), '--jobs', '2']

@@ -107,6 +107,7 @@ def test_a_signal_that_ends_the_loader_too_is_said_without_a_traceback():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.integration
 def test_one_process_is_told_and_all_end_after_the_same_step(config, toy, tmp_path):
     half = NO_INTERVAL | {'train_dataloader__batch_size': 4}
     work = tmp_path / 'whole'

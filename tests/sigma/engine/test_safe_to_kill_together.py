@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sigma.engine import DiagnosticsHook
-from tests.conftest import ROOT, demo_options
+from tests.conftest import PATIENCE, ROOT, demo_options
 from tests.forked import Group, Places, Samples
 from tests.sigma.engine.test_safe_to_kill import FINAL, INTERVAL, saved_steps
 
@@ -167,7 +167,7 @@ class Torchrun:
 
     def until(self, condition, seconds: float = 120) -> None:
         """Wait for something, while the run lasts."""
-        deadline = time.time() + seconds
+        deadline = time.time() + seconds * PATIENCE
         while not condition():
             assert self.process.poll() is None, self.said
             assert time.time() < deadline, self.said
@@ -179,7 +179,7 @@ class Torchrun:
 
     def wait(self, seconds: float = 120) -> int:
         """Exit status."""
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=seconds * PATIENCE)
 
     def end(self) -> None:
         """All that is left of it."""
@@ -256,7 +256,7 @@ def test_no_process_outlives_a_torchrun_that_was_killed(torchrun, whole, tmp_pat
     ranks = [run.rank(number) for number in range(PROCESSES)]
     run.process.kill()
     run.process.wait()
-    deadline = time.time() + 20
+    deadline = time.time() + 20 * PATIENCE
     while any(alive(pid) for pid in ranks):
         assert time.time() < deadline, 'a process trains on, and would write beside the next run'
         time.sleep(0.01)

@@ -15,7 +15,7 @@ from sigma.checkpoints.files import read_training_state, read_weights
 from sigma.compat import recompute_activations
 from sigma.data.cards import read_config
 from sigma.engine import resume
-from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main, demo_options, run_tool
+from tests.conftest import DEMO, PATIENCE, ROOT, assert_one_sentence, call_main, demo_options, run_tool
 from tests.sigma.models.test_models import tiny_batch, tiny_sigma
 from tools import train as train_tool
 
@@ -62,6 +62,7 @@ def test_checkpoints_hold_the_whole_state_and_old_ones_go(whole):
     assert torch.equal(encoder.tensors['blocks.0.mlp.fc1.weight'], trained)
 
 
+@pytest.mark.integration
 def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     work = tmp_path / 'killed'
     command = [sys.executable, 'tools/train.py', str(DEMO), '--work-dir', str(work), '--resume']
@@ -69,7 +70,7 @@ def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     env = os.environ | {'OMP_NUM_THREADS': '1'}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.time() + 120
+        deadline = time.time() + 120 * PATIENCE
         while not (work / 'iter_3.safetensors').exists():
             assert process.poll() is None
             assert time.time() < deadline
@@ -85,6 +86,7 @@ def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     assert not list(work.glob('.*.tmp'))
 
 
+@pytest.mark.integration
 def test_a_run_resumed_from_the_end_of_an_epoch_is_bit_for_bit_too(toy, whole, tmp_path):
     work = tmp_path / 'epoch'
     work.mkdir()
@@ -165,6 +167,7 @@ def test_the_learning_rate_follows_the_batch_and_the_passes_that_make_one(toy, t
     assert [group['initial_lr'] for group in groups] == [pytest.approx(1e-3 * 8 / 4 * 3)] * 2
 
 
+@pytest.mark.integration
 def test_two_processes_equal_one(toy, whole, tmp_path):
     options = demo_options(toy, train_dataloader__batch_size=4)
     done = run_tool('tools/dist_train.sh', DEMO, 2, '--work-dir', tmp_path / 'two', *options)
@@ -179,6 +182,7 @@ def test_two_processes_equal_one(toy, whole, tmp_path):
         torch.testing.assert_close(b[name], a[name], atol=2e-4, rtol=2e-3, msg=name)
 
 
+@pytest.mark.integration
 def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
     done = train(toy, tmp_path / 'bf16', '--amp', train_cfg__max_epochs=1)
     assert done.returncode == 0, done.stderr
@@ -187,6 +191,7 @@ def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
     assert half[0]['loss'] != full[0]['loss']
 
 
+@pytest.mark.integration
 def test_going_on_in_another_precision_is_said(toy, whole, tmp_path):
     shutil.copytree(whole, tmp_path / 'run')
     done = train(toy, tmp_path / 'run', '--resume', '--amp', train_cfg__max_epochs=3)
@@ -212,6 +217,7 @@ def test_only_a_change_of_precision_is_said(written, now, is_said, monkeypatch):
     assert bool(said) == is_said
 
 
+@pytest.mark.integration
 def test_a_folder_that_holds_a_run_is_not_overwritten(toy, whole):
     before = (whole / 'iter_10.safetensors').stat().st_mtime_ns
     assert_one_sentence(train(toy, whole), 'already holds a run', '--resume')
@@ -266,6 +272,7 @@ def test_a_checkpoint_with_other_bytes_than_were_written_is_refused(toy, whole, 
     assert_one_sentence(done, 'iter_10.safetensors is damaged', 'tensors differ', 'the checkpoint before')
 
 
+@pytest.mark.integration
 def test_activations_computed_anew_change_nothing(toy, whole, tmp_path, capsys):
     def asked(names):
         return demo_options(toy, default_hooks__checkpoint__interval_iters=3, activation_checkpointing=names)
@@ -299,6 +306,7 @@ def test_activations_of_the_named_blocks_are_computed_twice_and_not_kept():
     assert fewer < all_kept
 
 
+@pytest.mark.integration
 def test_nearest_neighbours_and_the_alarm_are_asked_for_on_the_command_line(toy, tmp_path, capsys):
     wanted = ('--knn', toy, '--knn-every', '1', '--stop-at-collapse')
     done = train(toy, tmp_path / 'run', *wanted, train_dataloader__pin_memory=True)
@@ -375,6 +383,7 @@ class _Hostile:
         return open, (str(self.target), 'w')
 
 
+@pytest.mark.integration
 def test_bad_input_to_several_processes_ends_in_one_sentence(toy, tmp_path):
     script = 'tools/dist_train.sh'
     assert_one_sentence(run_tool(script, 'none.py', 2), 'none.py', 'not there')
@@ -387,6 +396,7 @@ def test_bad_input_to_several_processes_ends_in_one_sentence(toy, tmp_path):
     assert_one_sentence(run_tool('-c', code), '4 processes', '1 GPUs')
 
 
+@pytest.mark.integration
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(toy, tmp_path):
     work = tmp_path / 'nan'
     done = train(toy, work, train_cfg__max_epochs=1, default_hooks__checkpoint__interval_iters=1)

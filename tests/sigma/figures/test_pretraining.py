@@ -115,6 +115,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path, runs):
         draw_pretraining([tmp_path / 'empty'])
 
 
+@pytest.mark.integration
 def test_the_command_needs_no_torch(runs, tmp_path):
     out = tmp_path / 'curves'
     code = (
@@ -127,6 +128,7 @@ def test_the_command_needs_no_torch(runs, tmp_path):
     assert out.with_suffix('.png').stat().st_size > 5000
 
 
+@pytest.mark.integration
 def test_missing_options_are_one_sentence(tmp_path):
     assert_one_sentence(run_tool('tools/plot.py', '--figure', 'pretraining'), '--runs, --out')
     done = run_tool('tools/plot.py', '--figure', 'pretraining', '--runs', tmp_path / 'no', '--out', tmp_path / 'x')
