@@ -111,8 +111,6 @@ def test_suppression_is_by_class_so_that_one_segment_may_stand_under_two():
     rows = np.array([[0, 10, 0, 0.9], [0, 10, 1, 0.8], [0, 10, 0, 0.7]])
     kept = suppress(rows, {'sigma': 0.1, 'voting': 0, 'most': 10})
     assert kept.tolist() == [[0, 10, 0, 0.9], [0, 10, 1, 0.8]]  # 0.7 x exp(-10) is below 0.001
-    free = suppress(rows, {'sigma': 0.1, 'voting': 0, 'most': 10}, class_wise=False)
-    assert free.tolist() == [[0, 10, 0, 0.9]]
     assert suppress(rows[:0], SUPPRESSION).shape == (0, 4)
 
 

@@ -260,7 +260,7 @@ def test_blocked_videos_are_not_scored(long, tmp_path):
     ('actions', 'words'),
     [
         (None, 'v.mp4 has no actions in its annotations'),
-        ([[0, float('nan'), 1]], 'times or class are no numbers'),
+        ([[0, float('nan'), 1]], 'times or class are not numbers'),
         ([['start', 2, 0]], r'v.mp4: an action must be \[start_seconds, end_seconds, class\]'),
         ([[1, 2], [3, 4], [5, 6]], 'v.mp4: an action must be'),  # six numbers, but no two actions
         (7, 'v.mp4: an action must be'),
