@@ -9,7 +9,7 @@ import torch
 from eval.metrics.localization import mean_average_precision, pack_segments
 from eval.models.actionformer import ActionFormer, assign, distance_iou_loss, focal_loss, local_attention
 from eval.models.segments import fuse, soft_nms, suppress, vote
-from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_head, pad
+from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_actionformer, pad
 
 TRAINING = {
     'epochs': 25,
@@ -161,7 +161,7 @@ def test_a_trained_head_finds_actions_and_an_untrained_one_does_not():
     tests = actions(12, 1)
     head = small(feature_dropout=0.0)
     before = score(head.eval(), *tests)
-    trained = fit_head(head, sequences, targets, CONFIG, seed=0)
+    trained = fit_actionformer(head, sequences, targets, CONFIG, seed=0)
     assert before < 20
     assert score(trained, *tests) > 80
 
