@@ -1,1 +1,1 @@
-"""What an encoder says of videos: clips, dense windows, views, and files for others."""
+"""Features of videos: clips, sliding windows, the views they are cut from, and export to other programs."""

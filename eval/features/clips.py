@@ -1,6 +1,6 @@
-"""One pass of an encoder over a split and view, kept on the disk, and read by any number of probes.
+"""Clip features: one encoder pass over a split and view, stored on disk and read by any number of probes.
 
-N videos, V views, T' time steps, D feature width.
+Shape letters: N videos, B videos of a batch, V views, T frames of a clip, T' time steps, D feature width.
 """
 
 import io
@@ -16,7 +16,7 @@ from filelock import FileLock
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-import eval.registry  # noqa: F401 - opens the scopes that cards name
+import eval.registry  # noqa: F401 - registers the scopes that cards name
 from eval.cells.cell import ResolvedCell
 from eval.cells.machine import num_workers
 from eval.records import identity_hash
@@ -30,19 +30,31 @@ LOG = logging.getLogger(__name__)
 
 @dataclass
 class Features:
-    """Features of the videos of a split that could be read, and the reasons of those that could not."""
+    """Features of a split.
+
+    Attributes:
+        videos: N videos that could be decoded, in the order of the list.
+        labels: (N,) int64.
+        values: (N, V, T', D) float32, the mean over space of each time step.
+        unscored: {video, reason} of each video that could not be decoded.
+    """
 
     videos: list[str]
-    labels: np.ndarray  # (N,) int64
-    values: np.ndarray  # (N, V, T', D) float32: mean over space of each time step
+    labels: np.ndarray
+    values: np.ndarray
     unscored: list[dict]
 
 
 def extract(resolved: ResolvedCell, split: str, work_dir: Path) -> Features:
-    """Features of a split under the cell's view, from the store, or by one pass over the videos.
+    """Features of a split under the cell's view: read from the store, or made in one pass over the videos.
 
-    The store is `<work_dir>/features/<encoder>/<hash>.npz`; the hash covers weights, lists, view and, for random
-    weights, the seed. A lock lets two processes that want the same features do the work once.
+    The store is `<work_dir>/features/<encoder>/<hash>.npz`. The hash covers weights, list, videos, view and, for random
+    weights, the seed. A file lock makes processes that want the same features do the work once.
+
+    Args:
+        resolved: The cell; its config has `backbone` and `pipeline`.
+        split: `train` or `test`.
+        work_dir: Folder of the run.
     """
     key = feature_key(resolved, split)
     path = Path(work_dir) / 'features' / resolved.encoder.name / f'{identity_hash(key)[:32]}.npz'
@@ -53,12 +65,12 @@ def extract(resolved: ResolvedCell, split: str, work_dir: Path) -> Features:
         features = _encode(resolved, split)
         known = {e['video'] for e in resolved.dataset.entries(split) if e['reason'] is not None}
         if all(entry['video'] in known for entry in features.unscored):
-            write_features(path, features, key)  # else something failed that the index did not foresee: try again
-    return features
+            write_features(path, features, key)  # else a video failed that the index calls readable: retry later
+        return features
 
 
 def feature_key(resolved: ResolvedCell, split: str) -> dict:
-    """What features depend on."""
+    """Everything that the features of a split depend on."""
     identity = resolved.identity
     weights = identity['encoder']['weights']
     return {
@@ -75,7 +87,7 @@ def feature_key(resolved: ResolvedCell, split: str) -> dict:
 
 
 def build_encoder(resolved: ResolvedCell) -> torch.nn.Module:
-    """The cell's encoder with its weights, in eval mode; random weights follow the cell's seed."""
+    """The cell's encoder with its weights, on the CPU in eval mode. Random weights come from the cell's seed."""
     torch.manual_seed(resolved.cell.seed)
     backbone = MODELS.build(resolved.config['backbone'])
     if resolved.encoder.checkpoint is not None:
@@ -89,7 +101,7 @@ def _encode(resolved: ResolvedCell, split: str) -> Features:
     clips = VideoClips(resolved.cell.dataset, resolved.config['pipeline'], split=split, test_mode=True)
     loader = DataLoader(clips, resolved.recipe['batch_size'], num_workers=num_workers(), collate_fn=pseudo_collate)
     videos, labels, values, unscored = [], [], [], []
-    for samples, features in _batches(resolved, loader):
+    for samples, features in _batches(resolved, loader, len(clips)):
         for sample, feature in zip(samples, features):
             if sample.decode_error is not None:
                 unscored.append({'video': sample.video, 'reason': sample.decode_error})
@@ -101,8 +113,8 @@ def _encode(resolved: ResolvedCell, split: str) -> Features:
 
 
 @torch.no_grad()
-def _batches(resolved: ResolvedCell, loader: DataLoader) -> Iterator[tuple[list, np.ndarray]]:
-    """Data samples of a batch and their features (B, V, T', D)."""
+def _batches(resolved: ResolvedCell, loader: DataLoader, total: int) -> Iterator[tuple[list, np.ndarray]]:
+    """Yield the data samples of each batch and their features (B, V, T', D) float32."""
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     encoder = build_encoder(resolved).to(device)
     mean, std = (
@@ -115,11 +127,11 @@ def _batches(resolved: ResolvedCell, loader: DataLoader) -> Iterator[tuple[list,
         pooled = encoder(clips).float().mean(dim=(2, 3))  # (B*V, T', D)
         yield batch['data_samples'], pooled.unflatten(0, inputs.shape[:2]).cpu().numpy()
         done += len(inputs)
-        LOG.info('features: %d of %d videos', done, len(loader.dataset))
+        LOG.info('features: %d of %d videos', done, total)
 
 
 def write_features(path: Path, features: Features, key: dict) -> None:
-    """Store features atomically, with what they depend on beside them."""
+    """Store features and their key in one .npz file, written whole or not at all."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -133,7 +145,7 @@ def write_features(path: Path, features: Features, key: dict) -> None:
 
 
 def read_features(path: Path) -> Features:
-    """What `write_features` stored."""
+    """Read what `write_features` stored."""
     with np.load(path, allow_pickle=False) as file:
         unscored = json.loads(str(file['unscored']))
         return Features(file['videos'].tolist(), file['labels'], file['values'], unscored)

@@ -1,9 +1,10 @@
-"""Features of long videos: clips that slide over a video, each frame decoded once, one file a video.
+"""Dense features of long videos: clips slide over a video, each frame is decoded once, one file per video.
 
-Memory grows neither with the length of a video nor with their number: frames are kept while a clip needs them, tokens
-go to the disk a batch at a time, and features are read from the store when they are asked for.
+Memory grows neither with the length of a video nor with the number of videos: frames are kept only while a clip needs
+them, tokens go to disk one batch at a time, and features are read from the store when they are used.
 
-S steps (clips of a video), T frames of a clip, D feature width, B clips of a batch.
+Shape letters: S steps (clips of a video), T frames of a clip, T', H', W' token grid, D feature width, B clips of a
+batch.
 """
 
 import json
@@ -37,14 +38,15 @@ POOLINGS = ('mean', 'all')
 
 @dataclass(frozen=True)
 class DenseView:
-    """Which clips are taken of a video, and what is kept of each.
+    """Which clips are cut from a video, and what is kept of each.
 
     Attributes:
-        num_frames, stride_frames: T of a clip, and frames of the video from one to the next.
-        step_frames: From the start of a clip to that of the next.
-        size: Pixels a side.
-        resize: `square`, or `short_side` and then the centre.
-        pooling: `mean` over all tokens of a clip, (S, D), or `all` tokens, (S, T', H', W', D).
+        num_frames: T, frames of a clip.
+        stride_frames: Frames of the video from one frame of a clip to the next.
+        step_frames: Frames of the video from the start of one clip to the start of the next.
+        size: Height and width in pixels.
+        resize: `square`, or `short_side` followed by a centre crop.
+        pooling: `mean` over all tokens of a clip, giving (S, D); or `all` tokens, giving (S, T', H', W', D).
 
     Raises:
         DataError: if a number is below 1, or a name is unknown.
@@ -67,15 +69,15 @@ class DenseView:
 
     @property
     def span(self) -> int:
-        """Frames of the video from the first of a clip to its last, both included."""
+        """Frames of the video from the first frame of a clip to its last, both included."""
         return (self.num_frames - 1) * self.stride_frames + 1
 
     def starts(self, total_frames: int) -> np.ndarray:
-        """(S,) first frames of the clips that fit; one at 0 for a video shorter than a clip."""
+        """(S,) first frame of each clip that fits; a single 0 for a video shorter than a clip."""
         return np.arange(0, max(total_frames - self.span, 0) + 1, self.step_frames)
 
     def centres(self, num_steps: int, fps: float) -> np.ndarray:
-        """(S,) seconds: the middle of each clip, start + T x stride / 2 frames, as ActionFormer places its features."""
+        """(S,) middle of each clip in seconds: start + T x stride / 2 frames, as ActionFormer places its features."""
         return (np.arange(num_steps) * self.step_frames + self.num_frames * self.stride_frames / 2) / fps
 
 
@@ -84,9 +86,10 @@ class DenseFeatures:
     """Features of one video.
 
     Attributes:
-        kept: The file of the store, or the values themselves.
-        num_frames: That were decoded.
-        fps: Of the video, as the index has it; 0 where it is unknown.
+        video: Its name in the list.
+        kept: The file in the store, or the values themselves.
+        num_frames: Frames decoded.
+        fps: Frame rate from the index; 0 if unknown.
     """
 
     video: str
@@ -96,7 +99,7 @@ class DenseFeatures:
 
     @property
     def values(self) -> np.ndarray:
-        """float16, (S, D), or (S, T', H', W', D) where all tokens are kept; read from the file each time."""
+        """(S, D) float16, or (S, T', H', W', D) if all tokens are kept. Read from the file at every access."""
         if isinstance(self.kept, np.ndarray):
             return self.kept
         with np.load(self.kept, allow_pickle=False) as file:
@@ -104,11 +107,11 @@ class DenseFeatures:
 
 
 class DamagedFile(Exception):
-    """A feature file that is not whole."""
+    """A feature file that is damaged or incomplete."""
 
 
 def dense_key(resolved: ResolvedCell, view: DenseView) -> dict:
-    """What all features of an encoder and view depend on."""
+    """Everything that the features of an encoder and view depend on, besides the video."""
     weights = resolved.weights_sha256
     return {
         'version': FORMAT_VERSION,
@@ -122,18 +125,26 @@ def dense_key(resolved: ResolvedCell, view: DenseView) -> dict:
 def extract_dense(
     resolved: ResolvedCell, split: str, view: DenseView, work_dir: Path, batch_size: int = 16, progress: bool = True
 ) -> tuple[list[DenseFeatures], list[dict]]:
-    """Features of every readable video of a split, from the store or by reading what is not there yet.
+    """Features of every readable video of a split: read from the store, or made if they are not there yet.
 
-    The store is `<work_dir>/features/<encoder>/dense-<hash>/<video>.npz`. Files are written whole; one that is not
-    (a full disk, an interrupted copy) is made again. Processes on other devices that want the same features share the
-    work, a video each.
+    The store is `<work_dir>/features/<encoder>/dense-<hash>/<video>.npz`. Files are written whole or not at all; a
+    damaged one (an interrupted copy) is made again. Processes that want the same features share the work, one video at
+    a time each.
+
+    Args:
+        resolved: The cell; its config has `backbone`.
+        split: `train` or `test`.
+        view: Which clips are cut.
+        work_dir: Folder of the run.
+        batch_size: Clips per encoder pass.
+        progress: Whether to show a progress bar.
 
     Returns:
-        Features in the order of the list; and [{video, reason}] of those that could not be read.
+        Features in the order of the list, and {video, reason} of each video that could not be read.
 
     Raises:
-        DataError: if a file of the store is of another encoder, view or video, features are not finite, or all tokens
-            would not fit on the disk.
+        DataError: if a stored file belongs to another encoder, view or video; if features are not finite; or if all
+            tokens would not fit on the disk.
     """
     key = dense_key(resolved, view)
     folder = store_folder(resolved, view, work_dir)
@@ -164,33 +175,37 @@ def extract_dense(
 
 
 def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Features of one video, read once from start to end, a batch at a time.
+    """Features of one video, which is read once from start to end.
 
     Args:
-        entry: Of `DatasetCard.entries`.
-        encode: From clips (B, T, size, size, 3) uint8 to tokens (B, T', H', W', D).
+        entry: From `DatasetCard.entries`.
+        view: Which clips are cut.
+        encode: Clips (B, T, size, size, 3) uint8 -> tokens (B, T', H', W', D) float32.
+        batch_size: Most clips per call of `encode`.
 
     Yields:
-        (B, D) or (B, T', H', W', D) float16; and the frames decoded so far, with the last batch all of them.
+        (B, D) or (B, T', H', W', D) float16; and the number of frames decoded so far. With the last batch that is the
+        number of frames of the video.
 
     Raises:
-        DecodeError: if it cannot be decoded.
+        DecodeError: if the video cannot be decoded.
         DataError: if a feature is not finite in half precision.
     """
-    # The next batch is decoded while the device has this one.
+    # The next batch is decoded while the device works on this one.
     for clips, num_frames in ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
         tokens = encode(clips)
-        with np.errstate(over='ignore'):  # what does not fit becomes infinite, and is refused below
+        with np.errstate(over='ignore'):  # too large a value becomes infinite and is refused below
             values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)
         if not np.isfinite(values).all():
-            raise DataError(f'{entry["video"]}: its features are not finite in half precision, in which they are kept.')
+            raise DataError(f'{entry["video"]}: its features are not finite in half precision; check the encoder.')
         yield values, num_frames
 
 
 def clip_batches(frames: Iterator, view: DenseView, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """(B, T, size, size, 3) clips, B <= `batch_size`, and the frames so far; with the last batch all of them."""
-    clips, num_frames = [], 0
-    for clip, num_frames in sliding_clips(frames, view):  # noqa: B007 - the last is wanted
+    """Yield batches (B, T, size, size, 3), B <= `batch_size`, and the number of frames read so far."""
+    clips: list[np.ndarray] = []
+    num_frames = 0
+    for clip, num_frames in sliding_clips(frames, view):  # noqa: B007 - the last number is used
         if clip is None:
             break
         if len(clips) == batch_size:
@@ -202,7 +217,7 @@ def clip_batches(frames: Iterator, view: DenseView, batch_size: int) -> Iterator
 
 
 def ahead(items: Iterator) -> Iterator:
-    """The items of an iterator, of which the next is made in a thread while one is used."""
+    """Yield the items of an iterator; a thread makes the next one while the caller uses this one."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -224,10 +239,10 @@ def frames_of(path: str) -> Iterator[av.VideoFrame]:
 
 
 def sliding_clips(frames: Iterator, view: DenseView) -> Iterator[tuple[np.ndarray | None, int]]:
-    """(clip (T, size, size, 3) uint8, frames so far) for every clip that is complete, in order; at last (None, frames).
+    """Yield (clip (T, size, size, 3) uint8, frames read so far) for each complete clip; at the end (None, all frames).
 
-    A frame is converted and resized once, and kept only while a clip needs it; one that no clip needs is passed over.
-    A video shorter than a clip gives one, whose last frame repeats.
+    Each frame is converted and resized once and kept only while a clip needs it. Frames that no clip needs are skipped.
+    A video shorter than a clip gives one clip, padded with its last frame.
     """
     kept: dict[int, np.ndarray] = {}
     start = number = 0
@@ -241,14 +256,14 @@ def sliding_clips(frames: Iterator, view: DenseView) -> Iterator[tuple[np.ndarra
             start += view.step_frames
             kept = {old: picture for old, picture in kept.items() if _is_needed(old, start, view)}
     if number and start == 0:
-        last = (number - 1) // view.stride_frames * view.stride_frames  # as sigma.data.clips.dense_indices
+        last = (number - 1) // view.stride_frames * view.stride_frames  # like sigma.data.clips.dense_indices
         places = np.arange(view.num_frames) * view.stride_frames
         yield np.stack([kept[place] for place in np.minimum(places, last).tolist()]), number
     yield None, number
 
 
 def _is_needed(place: int, start: int, view: DenseView) -> bool:
-    """Whether a clip that starts at `start` or later holds this frame."""
+    """Whether a clip that starts at `start` or later contains frame `place`."""
     if place < start:
         return False
     first = max(0, -(-(place - start - view.span + 1) // view.step_frames))
@@ -257,7 +272,7 @@ def _is_needed(place: int, start: int, view: DenseView) -> bool:
 
 
 def resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
-    """(size, size, 3) of a picture (H, W, 3)."""
+    """A frame (H, W, 3) resized, and cropped if the view says so, to (size, size, 3)."""
     height, width = picture.shape[:2]
     if view.resize == 'square':
         return cv2.resize(picture, (view.size, view.size), interpolation=cv2.INTER_LINEAR)
@@ -269,7 +284,7 @@ def resized(picture: np.ndarray, view: DenseView) -> np.ndarray:
 
 
 def encoder_of(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
-    """From clips (B, T, size, size, 3) uint8 to tokens (B, T', H', W', D) float32, by the cell's encoder."""
+    """The cell's encoder as a function: clips (B, T, size, size, 3) uint8 -> tokens (B, T', H', W', D) float32."""
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     encoder = build_encoder(resolved).to(device)
     mean, std = (
@@ -285,20 +300,20 @@ def encoder_of(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folder: Path) -> None:
-    """Say what all tokens will take before any is made.
+    """Log how much disk all tokens will take, before any are made.
 
     Raises:
-        DataError: if the disk has less.
+        DataError: if the disk has less space.
     """
     tokens = encode(np.zeros((1, view.num_frames, view.size, view.size, 3), dtype=np.uint8))
     num_steps = sum(len(view.starts(entry['total_frames'])) for entry in entries)
     folder.mkdir(parents=True, exist_ok=True)
     needed, free = num_steps * tokens.size * 2 / 1e9, shutil.disk_usage(folder).free / 1e9
-    LOG.warning('all tokens of %d clips will take %.1f GB of disk, of which %.1f GB are free', num_steps, needed, free)
+    LOG.warning('all tokens of %d clips will take %.1f GB of disk; %.1f GB are free', num_steps, needed, free)
     if needed > free:
         raise DataError(
             f'All tokens of {num_steps} clips take {needed:.1f} GB; {folder} has {free:.1f} GB free. Keep the mean of '
-            'each clip, or name another work directory.'
+            'each clip (--pooling mean), or choose another work directory.'
         )
 
 
@@ -306,31 +321,37 @@ def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folde
 
 
 def store_folder(resolved: ResolvedCell, view: DenseView, work_dir: Path) -> Path:
-    """Where the features of an encoder and view lie."""
+    """Folder of the features of an encoder and view."""
     return (
         Path(work_dir) / 'features' / resolved.encoder.name / f'dense-{identity_hash(dense_key(resolved, view))[:32]}'
     )
 
 
 def dense_path(folder: Path, video: str) -> Path:
-    """Where the features of a video lie; folders of its name become folders of the store."""
+    """File of the features of a video; folders in its name become folders in the store."""
     return folder / f'{video}.npz'
 
 
 def write_dense(path: Path, entry: dict, parts: Iterator[tuple[np.ndarray, int]], key: dict) -> None:
-    """Store the features of a video, whole or not at all, with what they depend on in the header.
+    """Store the features of a video, whole or not at all, with their key in the header.
 
-    The file is as `numpy.savez` writes it. How many steps there are is known at the end only, and stands before the
-    values: they go through a nameless file beside it first.
+    The format is that of `numpy.savez`. It states the number of steps before the values, but that number is known only
+    at the end; so the values first go to an unnamed temporary file in the same folder.
 
     Args:
-        entry: Of `DatasetCard.entries`.
-        parts: Of `encode_video`.
+        path: From `dense_path`.
+        entry: From `DatasetCard.entries`.
+        parts: From `encode_video`.
+        key: From `dense_key`.
+
+    Raises:
+        DecodeError: if the video has no frame.
     """
-    num_steps, shape, num_frames = 0, None, 0
+    num_steps, num_frames = 0, 0
+    shape: tuple[int, ...] | None = None
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as spool:
-        for values, num_frames in parts:  # noqa: B007 - the last is wanted
+        for values, num_frames in parts:  # noqa: B007 - the last number is used
             spool.write(np.ascontiguousarray(values).data)
             num_steps, shape = num_steps + len(values), values.shape[1:]
         if shape is None:
@@ -354,16 +375,21 @@ def write_dense(path: Path, entry: dict, parts: Iterator[tuple[np.ndarray, int]]
 
 
 def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures:
-    """What `write_dense` stored, found whole; `values` are read later.
+    """Check a file that `write_dense` stored. Its `values` are read only when used.
+
+    Args:
+        path: From `dense_path`.
+        key: From `dense_key`; what the features must have been made with.
+        video_sha256: Hash of the video from the index.
 
     Raises:
-        DamagedFile: if the file is not whole (each part has a check sum).
+        DamagedFile: if a checksum in the file is wrong, or the file is incomplete.
         DataError: if the features are of another encoder, view or video.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             if (broken := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f'check sum of {broken}')
+                raise zipfile.BadZipFile(f'wrong checksum of {broken}')
             archive.getinfo('values.npy')
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file['header']))
@@ -373,25 +399,26 @@ def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures
         raise DamagedFile(f'{path}: {error}') from error
     if not same:
         other = [name for name in key if json.loads(json.dumps(key[name])) != theirs.get(name)]
-        raise DataError(f'{path} holds features of another {" and ".join(other)}; remove it, or name another folder.')
+        raise DataError(f'{path} holds features of another {" and ".join(other)}; remove it, or choose another folder.')
     if header['video_sha256'] != video_sha256:
-        raise DataError(f'{path} holds features of another file of the name {header["video"]}; remove it.')
+        raise DataError(f'{path} holds features of another file named {header["video"]}; remove it.')
     return found
 
 
 def _stored(folder: Path, entry: dict, key: dict) -> DenseFeatures | None:
+    """Features in the store, or None if they are absent or damaged."""
     path = dense_path(folder, entry['video'])
     if not path.is_file():
         return None
     try:
         return read_dense(path, key, entry['sha256'])
     except DamagedFile as error:
-        LOG.warning('not whole, made again: %s', error)
+        LOG.warning('damaged, made again: %s', error)
         return None
 
 
 def _share(folder: Path, entries: list[dict], key: dict, encode: Callable) -> Iterator[tuple]:
-    """(entry, features or the reason of failure) of all entries; those that another process works at come last."""
+    """Yield (entry, features or reason of failure) of all entries; those that another process works on come last."""
     waiting = list(entries)
     for timeout in (0, -1):
         later = []
@@ -404,6 +431,7 @@ def _share(folder: Path, entries: list[dict], key: dict, encode: Callable) -> It
             except Timeout:
                 later.append(entry)
                 continue
+            found: DenseFeatures | str | None
             try:
                 found = _stored(folder, entry, key)
                 if found is None:

@@ -1,16 +1,17 @@
-"""Features and ground truth in the layouts that ActionFormer and OpenTAD read, so that one can go on there.
+"""Export of features and ground truth in the layouts that ActionFormer and OpenTAD read.
 
-<out>/features/<prefix><name>.npy   (S, D) float16 of a video; both programs make it float32
+<out>/features/<prefix><name>.npy   (S, D) float16 of a video; both programs convert it to float32
 <out>/annotations.json              {database: {name: {subset, duration, frame, fps, annotations}}}
-<out>/category_idx.txt              a class a line, in the order of `label_id` (OpenTAD)
-<out>/missing_files.txt             a name a line: videos of the lists without features, or of unknown rate (OpenTAD)
-<out>/actionformer.yaml             what a config of ActionFormer says of the dataset
-<out>/opentad.py                    what a config of OpenTAD says of it
+<out>/category_idx.txt              one class per line, in the order of `label_id` (OpenTAD)
+<out>/missing_files.txt             one name per line: listed videos without features or frame rate (OpenTAD)
+<out>/actionformer.yaml             dataset lines for a config of ActionFormer
+<out>/opentad.py                    dataset lines for a config of OpenTAD
 
-A name is a video's, ending left out, and folders too where that leaves all names different (`names_of`). A prefix that
-all names share is left out of the database: external video-level scores know ActivityNet's videos without their `v_`.
+A name is a video's path without ending, and without folders if names stay distinct (`names_of`). The prefix `v_`, if
+all
+names have it, is left out of the database: external video-level scores name ActivityNet's videos without it.
 
-Both place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
+Both programs place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
 Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and its configs/_base_/datasets.
 """
 
@@ -40,18 +41,22 @@ def export_features(
     prefix: str = '',
     unscored: Sequence[dict] = (),
 ) -> Path:
-    """Write features and ground truth of a subset beside those of others; the path of the annotations.
+    """Write features and ground truth of a subset. Other subsets in the folder stay.
 
     Args:
-        features, unscored: What `extract_dense` gave.
-        entries: Of `DatasetCard.entries`.
-        subset: As the annotations shall name it; `SUBSETS` has OpenTAD's names.
-        classes: All of the dataset.
-        out: Folder.
-        names, prefix: Of `names_of` all videos of the dataset; by default folders and endings are left out.
+        features, unscored: From `extract_dense`; features (S, D).
+        entries: From `DatasetCard.entries`.
+        subset: Its name in the annotations; `SUBSETS` has OpenTAD's names.
+        classes: All classes of the dataset, in order.
+        out: Folder to write to.
+        names, prefix: From `names_of` on all videos of the dataset. By default a name is the file's, without ending.
+
+    Returns:
+        Path of the annotations.
 
     Raises:
-        DataError: if all tokens were kept, two videos have the same name, or the folder has a dataset of other classes.
+        DataError: if all tokens were kept, two videos have the same name, or the folder holds a dataset with other
+            classes.
     """
     file, known = out / 'annotations.json', {entry['video']: entry for entry in entries}
     listed = out / 'category_idx.txt'
@@ -61,13 +66,13 @@ def export_features(
     written: dict[str, str] = {}
     if names is None:
         names = {one.video: PurePosixPath(one.video).stem for one in features}
-    timeless = [one.video for one in features if not one.fps > 0]  # no second of theirs can be placed
+    timeless = [one.video for one in features if not one.fps > 0]  # their times in seconds are unknown
     for one in features:
         if one.video in timeless:
             continue
         name, values = names[one.video], one.values
         if values.ndim != 2:
-            raise DataError('All tokens of a clip were kept; ActionFormer and OpenTAD read one vector a clip.')
+            raise DataError('All tokens of a clip were kept; ActionFormer and OpenTAD read one vector per clip.')
         if name in written or database.get(name, {}).get('subset', subset) != subset:
             raise DataError(f'{one.video} would be written as {name}, which is another video already.')
         written[name] = one.video
@@ -76,7 +81,7 @@ def export_features(
         write_atomic(out / 'features' / f'{prefix}{name}.npy', buffer.getvalue())
         all_actions = (known[one.video]['annotation'] or {}).get('actions', [])
         actions = [action for action in all_actions if 0 <= action[2] < len(classes)]
-        if len(actions) < len(all_actions):  # as `eval.models.truth.read_truth`
+        if len(actions) < len(all_actions):  # like `eval.models.truth.read_truth`
             number = len(all_actions) - len(actions)
             LOG.warning('%s: %d actions of a class that the card does not know, left out', one.video, number)
         database[name] = {
@@ -99,10 +104,13 @@ def export_features(
 
 
 def names_of(videos: Sequence[str]) -> tuple[dict[str, str], str]:
-    """video -> its name in the database; and what the names of files have before it.
+    """Name each video in the database, and find the prefix of its feature file.
 
-    Folders are left out where that leaves all names different, else they are joined with `_`. The prefix is `v_` where
-    all names begin with it, as ActivityNet's do; else nothing.
+    Folders are dropped if names stay distinct; otherwise they are joined with `_`. The prefix is `v_` if all names
+    start with it, as ActivityNet's do, and empty otherwise.
+
+    Returns:
+        video -> name without prefix; and the prefix.
     """
     paths = {video: PurePosixPath(video) for video in videos}
     names = {video: path.stem for video, path in paths.items()}
@@ -113,13 +121,20 @@ def names_of(videos: Sequence[str]) -> tuple[dict[str, str], str]:
 
 
 def write_configs(out: Path, view: DenseView, width: int, num_classes: int, prefix: str = '') -> list[Path]:
-    """The two files that say to each program where the features lie and how their steps lie in time.
+    """Write the dataset lines for each program's config: where the features are, and where their steps lie in time.
 
     Args:
+        out: Folder of the export.
+        view: How the features were cut.
         width: D.
+        num_classes: Classes of the dataset.
+        prefix: From `names_of`.
+
+    Returns:
+        Paths of the two files.
     """
     clip_frames = view.num_frames * view.stride_frames
-    actionformer = f"""# For a config of ActionFormer, in the place of its own lines (dataset_name stays).
+    actionformer = f"""# For a config of ActionFormer, instead of its own lines (dataset_name stays).
 train_split: ['{SUBSETS['train']}']
 val_split: ['{SUBSETS['test']}']
 dataset: {{

@@ -1,11 +1,13 @@
-"""Which frames of a video, and which part of them, an encoder sees: at random in training, in fixed views at test."""
+"""Which frames and crops of a video an encoder sees: how frames are sampled, and the fixed views at test."""
+
+from typing import Any
 
 from eval.cells.cell import ResolvedCell
 from sigma.errors import DataError, did_you_mean
 
 PACK = {'type': 'mmaction.PackActionInputs', 'meta_keys': ('video', 'position', 'decode_error')}
 
-# How frames are chosen, by the name that recipes and records use; sigma/data/sampling.py compares them.
+# Frame samplings, by the name in recipes and records; sigma/data/sampling.py compares them.
 SAMPLINGS = {
     'dense': {'type': 'sigma.SampleDense'},
     'published': {'type': 'sigma.SamplePublished'},
@@ -17,7 +19,7 @@ SAMPLINGS = {
 
 
 def control(frames: str | None) -> list[dict]:
-    """What takes order (`shuffled`) or motion (`single`) out of clips in a control; nothing by default."""
+    """The transform of a control that removes order (`shuffled`) or motion (`single`) from clips; none by default."""
     return [] if frames is None else [{'type': 'sigma.FrameOrder', 'mode': frames}]
 
 
@@ -30,18 +32,18 @@ def evaluation_pipeline(
     sample: dict | None = None,
     label: tuple[dict, ...] = (),
 ) -> list[dict]:
-    """Pipeline of an evaluation: fixed views, no randomness, and black frames for what cannot be decoded.
+    """Evaluation pipeline: fixed views, no randomness, and black frames in place of videos that cannot be decoded.
 
     Args:
-        clip: `num_frames` and `size` of the encoder.
+        clip: `num_frames` and `size` (pixels) of the encoder.
         views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops).
-        stride_frames: Between sampled frames.
+        stride_frames: Frames of the video from one sampled frame to the next.
         decoder: `decord` or `pyav`.
         frames: See `control`.
-        sample: Transform that chooses the frames, where it is not `sigma.SampleDense` at that stride.
-        label: Transforms that make the label of what is seen, between sampling and decoding.
+        sample: Transform that chooses the frames; default `sigma.SampleDense` with `stride_frames`.
+        label: Transforms between sampling and decoding that make the label from the chosen frames.
     """
-    dense = {
+    dense: dict[str, Any] = {
         'type': 'sigma.SampleDense',
         'num_frames': clip['num_frames'],
         'stride_frames': stride_frames,
@@ -61,7 +63,11 @@ def evaluation_pipeline(
 
 
 def spatial_views(size: int, views: dict) -> list[dict]:
-    """Resize to a square, or the short side (`short_side` pixels, default the crop's) and then one crop or three."""
+    """Resize to a square; or resize the short side (`short_side` pixels, default `size`), then take one crop or three.
+
+    Raises:
+        DataError: if three crops are asked of a short side other than `size`.
+    """
     if views['resize'] == 'square':
         return [{'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False}]
     short_side = views.get('short_side', size)
@@ -74,18 +80,18 @@ def spatial_views(size: int, views: dict) -> list[dict]:
 
 
 def sampler(resolved: ResolvedCell, test_mode: bool) -> dict:
-    """Transform that chooses the frames of a cell, by its recipe's `sampling` (default `dense`).
+    """The transform that chooses a cell's frames, from its recipe's `sampling` (default `dense`).
 
-    `num_frames` and `stride_frames` of the recipe go before those of the cards; `seconds` takes `clip_fps`, or the
+    `num_frames` and `stride_frames` of the recipe override those of the cards. `seconds` uses `clip_fps`, or else the
     card's `sampling.fps` divided by the stride, and `short_clips` (`loop`, the default, or `repeat_last`).
 
     Raises:
-        DataError: if the sampling is unknown (with the nearest name), or has no rate.
+        DataError: if the sampling is unknown, or `seconds` has no rate.
     """
     recipe, name = resolved.recipe, resolved.recipe.get('sampling', 'dense')
     if name not in SAMPLINGS:
         raise DataError(did_you_mean('sampling', name, SAMPLINGS))
-    settings = SAMPLINGS[name] | {'num_frames': num_frames_of(resolved)}
+    settings: dict[str, Any] = SAMPLINGS[name] | {'num_frames': num_frames_of(resolved)}
     if name == 'seconds':
         settings |= {'clip_fps': clip_fps(resolved), 'short': recipe.get('short_clips', 'loop')}
     elif 'segments' not in name:
@@ -94,12 +100,15 @@ def sampler(resolved: ResolvedCell, test_mode: bool) -> dict:
 
 
 def describe_sampling(resolved: ResolvedCell) -> dict:
-    """What a record says of the frames: name, num_frames, stride_frames (None where it is no number of file frames),
-    views as CLIPSxCROPS, and clip_fps where clips are taken by time."""
+    """The record's `sampling` field.
+
+    It has `name`, `num_frames`, `stride_frames` (None if clips are not taken at a fixed stride of file frames), `views`
+    as CLIPSxCROPS, and `clip_fps` if clips are taken by time.
+    """
     recipe = resolved.recipe
     name, views = recipe.get('sampling', 'dense'), recipe['views']
     crops = 1 if views['resize'] == 'square' else views['crops']
-    by_time = {'clip_fps': clip_fps(resolved)} if name == 'seconds' else {}
+    by_time: dict[str, Any] = {'clip_fps': clip_fps(resolved)} if name == 'seconds' else {}
     return {
         'name': name,
         'num_frames': num_frames_of(resolved),
@@ -110,25 +119,29 @@ def describe_sampling(resolved: ResolvedCell) -> dict:
 
 
 def num_frames_of(resolved: ResolvedCell) -> int:
-    """T: the recipe's where it states one, else the encoder's."""
+    """Frames of a clip: the recipe's if it gives them, else the encoder's."""
     return resolved.recipe.get('num_frames') or resolved.encoder.info['clip']['num_frames']
 
 
 def stride_of(resolved: ResolvedCell) -> int:
-    """The recipe's stride where it states one, else the dataset's own (frame rates differ), else the encoder's."""
+    """Stride in frames: the recipe's, else the dataset's (frame rates differ), else the encoder's."""
     sampling = resolved.dataset.info.get('sampling') or {}
     stride = resolved.recipe.get('stride_frames') or sampling.get('stride_frames')
     return stride or resolved.encoder.info['clip']['stride_frames']
 
 
 def clip_fps(resolved: ResolvedCell) -> float:
-    """Sampled frames a second of a clip that is taken by time."""
+    """Sampled frames per second of clips that are taken by time.
+
+    Raises:
+        DataError: if neither recipe nor dataset card gives a rate.
+    """
     if resolved.recipe.get('clip_fps'):
         return resolved.recipe['clip_fps']
     fps = (resolved.dataset.info.get('sampling') or {}).get('fps')
     if not fps:
         raise DataError(
-            f'Recipe {resolved.cell.recipe} takes clips by time; give it clip_fps, or the card of '
-            f'{resolved.dataset.name} sampling.fps.'
+            f'Recipe {resolved.cell.recipe} takes clips by time but gives no rate; add clip_fps to it, or '
+            f'sampling.fps to the card of {resolved.dataset.name}.'
         )
     return fps / stride_of(resolved)

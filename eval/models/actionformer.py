@@ -1,10 +1,10 @@
 """Actions in time from features of a video: a pyramid of local-attention blocks, one classifier and one regressor.
 
-Source: Zhang et al., ActionFormer (ECCV 2022, arXiv:2202.07925), written anew from the paper's description and its
-settings. Departures: batches are padded to their longest video, not to a fixed length, which masks make irrelevant.
+Source: Zhang et al., ActionFormer (ECCV 2022, arXiv:2202.07925), written from the paper's description and its settings.
+Departure: a batch is padded to its longest video, not to a fixed length. Masks keep that from changing the result.
 
-B videos, S steps of the features, D their width, W width of the model, H heads, L levels, P points of all levels,
-G true segments of a video, C classes. Times are in steps of the features unless a name says seconds.
+Shape letters: B videos, S feature steps, D feature width, W model width, H heads, L levels, P points of all levels,
+G true segments of a video, C classes. Times are in feature steps unless a name says seconds.
 """
 
 import math
@@ -14,16 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = 32  # queries that share their keys in local attention
+CHUNK = 32  # queries that share one stretch of keys in local attention
 
 
 class Conv(nn.Module):
-    """Convolution over time, (B, W, S) -> (B, W', S / stride); what lies outside the mask (B, 1, S) is 0."""
+    """Convolution over time, (B, W, S) -> (B, W', S / stride); steps outside the mask (B, 1, S) become 0."""
 
-    def __init__(self, width_in: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1, bias=True) -> None:
+    def __init__(
+        self, width_in: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1, bias: bool = True
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv1d(width_in, width, kernel, stride, kernel // 2, groups=groups, bias=bias)
-        if bias:
+        if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,11 +43,12 @@ class Norm(nn.LayerNorm):
 def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, window: int) -> Tensor:
     """Softmax attention of each step to the steps at most `window // 2` away.
 
-    Queries go in chunks that share a stretch of keys: memory grows with S, not with S x S nor with S x window.
+    Chunks of queries share one stretch of keys, so memory grows with S, not with S x S or S x window.
 
     Args:
         query, key, value: (B, H, S, W / H).
-        mask: (B, S) bool, steps that there are; others are attended by nobody but themselves.
+        mask: (B, S) bool, True for real steps. A padding step is seen by itself alone.
+        window: Steps that a query sees, itself in the middle; odd.
 
     Returns:
         (B, H, S, W / H).
@@ -62,14 +65,14 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, win
     known = F.pad(mask, (reach, reach + more)).unfold(1, CHUNK + 2 * reach, CHUNK)  # (B, chunks, CHUNK + 2 reach)
     away = torch.arange(CHUNK + 2 * reach, device=mask.device) - torch.arange(CHUNK, device=mask.device)[:, None]
     near = (away >= 0) & (away <= 2 * reach)  # (CHUNK, CHUNK + 2 reach)
-    itself = away == reach  # so that no row is empty
+    itself = away == reach  # keeps every row non-empty
     allowed = (near & known[:, None, :, None]) | itself
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
     return out.reshape(num_videos, num_heads, num_chunks * CHUNK, width)[:, :, :num_steps]
 
 
 class Block(nn.Module):
-    """Local attention and MLP, (B, W, S) -> (B, W, S / stride); queries, keys and values come from convolutions."""
+    """Local attention and MLP, (B, W, S) -> (B, W, S / stride); convolutions make queries, keys and values."""
 
     def __init__(self, width: int, num_heads: int, window: int, stride: int = 1, drop_path: float = 0.1) -> None:
         super().__init__()
@@ -86,14 +89,15 @@ class Block(nn.Module):
         for conv, norm, project in zip(self.mix, self.mix_norm, self.project):
             mixed, small = conv(normed, mask)
             heads.append(project(norm(mixed)).unflatten(1, (self.num_heads, -1)).transpose(2, 3))
-        out = local_attention(*heads, small[:, 0].bool(), self.window)  # (B, H, S', w)
+        query, key, value = heads
+        out = local_attention(query, key, value, small[:, 0].bool(), self.window)  # (B, H, S', w)
         out = self.project[3](out.transpose(2, 3).flatten(1, 2)) * small
         skip = x if self.stride == 1 else F.max_pool1d(x, self.stride + 1, self.stride, (self.stride + 1) // 2) * small
         x = skip + self._dropped(self.scales[0] * out)
         return x + self._dropped(self.scales[1] * self.mlp(self.norm2(x)) * small), small
 
     def _dropped(self, x: Tensor) -> Tensor:
-        """A branch left out for some videos of a batch, in training."""
+        """Stochastic depth: in training, the branch is dropped for some videos of a batch."""
         if not self.training or self.drop_path == 0:
             return x
         keep = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
@@ -101,7 +105,7 @@ class Block(nn.Module):
 
 
 class Tower(nn.Module):
-    """Convolutions that all levels share, and the last one that answers."""
+    """Convolutions that all levels share; the last one gives the output, (B, W, S) -> (B, num_out, S)."""
 
     def __init__(self, width: int, num_layers: int, num_out: int) -> None:
         super().__init__()
@@ -121,17 +125,23 @@ class ActionFormer(nn.Module):
     Args:
         feature_width: D.
         num_classes: C.
-        width, num_heads: Of the blocks.
+        width: W, width of the blocks.
+        num_heads: H, attention heads of each block.
         num_levels: L; level l has a point every 2^l steps.
         num_stem: Blocks before the pyramid.
-        window: Steps that attention sees, odd.
-        num_head_layers: Convolutions of each tower.
-        centre_radius: A point learns a segment only within so many of its level's steps of the segment's middle.
-        first_range: Level 0 regresses ends up to this far; each further level twice as far, the last any.
-        label_smoothing, drop_path, feature_dropout: Of training.
-        num_positives: What the loss is divided by at first; a moving mean of the positive points after.
-        absolute_positions: Add sines of the place.
+        window: Steps that attention sees; odd.
+        num_head_layers: Convolutions in each tower.
+        centre_radius: A point learns a segment only if it is within this many of its level's strides of the middle.
+        first_range: Level 0 regresses ends up to this many steps away; each level doubles it, the last has no limit.
+        label_smoothing, drop_path, feature_dropout: Regularisation in training, each from 0 to 1.
+        num_positives: Initial divisor of the loss; later a moving mean of the number of positive points.
+        absolute_positions: Add a sine embedding of the position.
+
+    Raises:
+        ValueError: if `window` is even.
     """
+
+    num_positives: Tensor
 
     def __init__(
         self,
@@ -153,7 +163,7 @@ class ActionFormer(nn.Module):
     ) -> None:
         super().__init__()
         if window % 2 == 0:
-            raise ValueError(f'window is {window}; local attention needs an odd number of steps')
+            raise ValueError(f'window is {window}; local attention needs an odd number of steps.')
         self.num_classes, self.num_levels, self.centre_radius = num_classes, num_levels, centre_radius
         self.label_smoothing, self.first_range, self.absolute_positions = (
             label_smoothing,
@@ -163,27 +173,32 @@ class ActionFormer(nn.Module):
         self.dropout = nn.Dropout1d(feature_dropout)
         self.embed = nn.ModuleList([Conv(feature_width, width), Conv(width, width)])
         self.embed_norm = nn.ModuleList([Norm(width), Norm(width)])
-        block = {'width': width, 'num_heads': num_heads, 'window': window, 'drop_path': drop_path}
-        self.stem = nn.ModuleList([Block(**block) for _ in range(num_stem)])
-        self.branch = nn.ModuleList([Block(**block, stride=2) for _ in range(num_levels - 1)])
+        self.stem = nn.ModuleList([Block(width, num_heads, window, 1, drop_path) for _ in range(num_stem)])
+        self.branch = nn.ModuleList([Block(width, num_heads, window, 2, drop_path) for _ in range(num_levels - 1)])
         self.norms = nn.ModuleList([Norm(width) for _ in range(num_levels)])
         self.classifier = Tower(width, num_head_layers, num_classes)
         self.regressor = Tower(width, num_head_layers, 2)
         self.level_scales = nn.Parameter(torch.ones(num_levels))
-        nn.init.constant_(self.classifier.out.conv.bias, -math.log((1 - 0.01) / 0.01))  # focal loss: rare positives
+        bias = self.classifier.out.conv.bias
+        assert bias is not None
+        nn.init.constant_(bias, -math.log((1 - 0.01) / 0.01))  # focal loss: every point starts at probability 0.01
         self.register_buffer('num_positives', torch.tensor(float(num_positives)))
 
     @property
     def divisor(self) -> int:
-        """What the number of steps must be a multiple of."""
+        """The number of steps must be a multiple of this."""
         return 2 ** (self.num_levels - 1)
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Class logits (B, P, C), distances (B, P, 2) >= 0 in strides of each level, and which points there are (B, P).
+        """Class scores and distances to both ends at every point.
 
         Args:
-            features: (B, D, S), S a multiple of `divisor`, 0 where the mask says no.
-            mask: (B, S) bool.
+            features: (B, D, S), S a multiple of `divisor`; 0 at padding.
+            mask: (B, S) bool, True for real steps.
+
+        Returns:
+            (B, P, C) class logits; (B, P, 2) distances >= 0 in strides of each level; (B, P) bool, True for real
+            points.
         """
         small = mask[:, None].to(features.dtype)
         x = self.dropout(features)
@@ -206,7 +221,7 @@ class ActionFormer(nn.Module):
         return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(masks, 1)
 
     def points(self, num_steps: int) -> Tensor:
-        """(P, 4): place, least and greatest distance to the farther end that is learnt here, stride."""
+        """(P, 4) rows: position, lower and upper limit of the distance to the farther end, stride; all in steps."""
         rows = []
         for level in range(self.num_levels):
             place = torch.arange(0, num_steps, 2**level, dtype=torch.float32)
@@ -216,11 +231,16 @@ class ActionFormer(nn.Module):
         return torch.cat(rows)
 
     def loss(self, features: Tensor, mask: Tensor, segments: Sequence[Tensor]) -> Tensor:
-        """Focal loss of the classes and distance-IoU loss of the ends, over the moving number of positive points.
+        """Focal loss of the classes plus distance-IoU loss of the ends, divided by `num_positives`.
+
+        In training this also updates `num_positives`.
 
         Args:
-            features, mask: As `forward`.
+            features, mask: See `forward`.
             segments: B tensors (G, 3): start and end in steps, class.
+
+        Returns:
+            A scalar.
         """
         logits, distances, known = self(features, mask)
         points = self.points(features.shape[2]).to(features)
@@ -236,7 +256,16 @@ class ActionFormer(nn.Module):
 
     @torch.no_grad()
     def detect(self, features: Tensor, mask: Tensor, most: int = 2000, least_score: float = 1e-3) -> list[Tensor]:
-        """B tensors (n, 4) [start, end, class, score], in steps and in falling score, n <= `most`; not suppressed."""
+        """The best segments of each video, before suppression.
+
+        Args:
+            features, mask: See `forward`.
+            most: Segments kept per video.
+            least_score: Segments at or below it are dropped.
+
+        Returns:
+            B tensors (n, 4) [start, end, class, score], n <= `most`; times in steps, highest score first.
+        """
         logits, distances, known = self(features, mask)
         points = self.points(features.shape[2]).to(features)
         found = []
@@ -246,21 +275,25 @@ class ActionFormer(nn.Module):
             places = places[values > least_score]
             point, label = places // self.num_classes, places % self.num_classes
             place, stride = points[point, 0], points[point, 3]
-            rows = [place - left[point] * stride, place + right[point] * stride, label.to(flat), flat[places]]
-            rows = torch.stack(rows, 1)
+            start, end = place - left[point] * stride, place + right[point] * stride
+            rows = torch.stack([start, end, label.to(flat), flat[places]], 1)
             found.append(rows[rows[:, 1] > rows[:, 0]])
         return found
 
 
 def assign(points: Tensor, segments: Tensor, num_classes: int, radius: float) -> tuple[Tensor, Tensor]:
-    """What each point learns: (P, C) classes, 0 or 1, and (P, 2) distances to both ends in strides of its level.
+    """Targets of each point.
 
-    A point learns a segment if it lies inside, within `radius` strides of its middle, and its farther end is within the
-    level's range. Of several it learns the shortest; those of the same length (to 0.001) share it with their classes.
+    A point learns a segment if it lies inside it, within `radius` strides of its middle, and the segment's farther end
+    is within the level's range. Of several segments it learns the shortest. Segments of that length (within 0.001
+    steps) all give it their classes.
 
     Args:
-        points: (P, 4), as `ActionFormer.points`.
-        segments: (G, 3): start, end, class; G may be 0.
+        points: (P, 4) rows of `ActionFormer.points`.
+        segments: (G, 3) rows: start and end in steps, class. G may be 0.
+
+    Returns:
+        (P, C) classes, 0 or 1; (P, 2) distances to start and end, in strides of the point's level.
     """
     classes, ends = points.new_zeros(len(points), num_classes), points.new_zeros(len(points), 2)
     if len(segments) == 0:
@@ -285,7 +318,7 @@ def assign(points: Tensor, segments: Tensor, num_classes: int, radius: float) ->
 
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """(...) alpha-balanced focal loss. Source: Lin et al. (arXiv:1708.02002)."""
+    """Alpha-balanced focal loss of each element, any shape. Source: Lin et al. (arXiv:1708.02002)."""
     chance = logits.sigmoid()
     cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
     right = chance * targets + (1 - chance) * (1 - targets)
@@ -293,7 +326,13 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: floa
 
 
 def distance_iou_loss(found: Tensor, true: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """(n,) 1 - IoU + (distance of the middles / length of both together)^2, of distances (n, 2) from one point.
+    """1 - IoU + (distance between the middles / length of the smallest segment around both)^2.
+
+    Args:
+        found, true: (n, 2) distances >= 0 from one point to start and end.
+
+    Returns:
+        (n,) losses.
 
     Source: Zheng et al. (arXiv:1911.08287), in one dimension.
     """
@@ -305,7 +344,7 @@ def distance_iou_loss(found: Tensor, true: Tensor, epsilon: float = 1e-8) -> Ten
 
 
 def _sines(num_steps: int, width: int) -> Tensor:
-    """(W, S) sines and cosines, as in the first transformer, divided by sqrt(W)."""
+    """(W, S) sine and cosine position embedding of the original Transformer, divided by sqrt(W)."""
     rate = 10000 ** (-(torch.arange(width) // 2 * 2) / width)
     angle = rate[:, None] * torch.arange(num_steps)
     return torch.where(torch.arange(width)[:, None] % 2 == 0, angle.sin(), angle.cos()) / width**0.5

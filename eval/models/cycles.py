@@ -1,39 +1,42 @@
-"""Counting by localising cycles: the head that SEVERE counts with, on any encoder.
+"""Repetition counting by cycle localisation, the head that SEVERE uses, on any encoder.
 
-A place in a video is a state (left, middle, right): the previous cycle is thought to be the frames left..middle, the
-next one middle+1..right. A network sees both with their context, says for seven lengths relative to the present ones
-whether they are right and how to correct them, and the answers are applied until the lengths settle.
+A state (left, middle, right) is a guess at one place in a video: the previous cycle covers frames left..middle, the
+next one middle+1..right. A network sees both cycles with their context. For seven anchors (lengths relative to the
+current guess) it says whether the anchor is right and how to correct it. The corrections are applied until the lengths
+settle.
 
 Source: Zhang et al., Context-aware and scale-insensitive temporal repetition counting, CVPR 2020, as SEVERE
-(ECCV 2022) uses it with other backbones. Written anew from its description. Where that leaves things open, or we
-depart from the published code, the docstrings say so.
+(ECCV 2022) uses it with other backbones. Written from the paper's description. Docstrings say where the paper is silent
+or where we depart from the published code.
 
-Shape letters: N states, A anchors, B videos.
+Shape letters: N states, A anchors, B videos, K cycles, T frames of a window, T' time steps, D feature width. Lengths
+are in frames.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ANCHORS = (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0)  # new length over present length
+ANCHORS = (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0)  # new length / current length
 SAME = ANCHORS.index(1.0)
-LEAST_IOU = 0.5  # of an anchor and the true cycle
-BOX_WEIGHT = 50.0
-LEAST_FRAMES = 4  # of a cycle
-WINDOW_FRAMES = 16  # sampled from the previous and from the next window
-CONTEXT_BEFORE, CONTEXT_AFTER = 1.0, 2.0  # lengths before the previous cycle; lengths the next window has in all
+LEAST_IOU = 0.5  # between a positive anchor and the true cycle
+BOX_WEIGHT = 50.0  # of the corrections in the loss
+LEAST_FRAMES = 4  # shortest cycle
+WINDOW_FRAMES = 16  # frames sampled from each window
+CONTEXT_BEFORE = 1.0  # cycle lengths that the previous window adds before its cycle
+CONTEXT_AFTER = 2.0  # cycle lengths that the next window spans in all
 
-NUM_INITIAL, SHORTEST, LONGEST = 30, 0.03, 0.35  # initial lengths, as shares of the video
+NUM_INITIAL, SHORTEST, LONGEST = 30, 0.03, 0.35  # initial lengths to try, as shares of the video
 NUM_REFINEMENTS = 4
 NUM_LEVELS, NUM_POSITIONS = 5, 32
 LEVEL_ITERATIONS = {1: 4, 2: 2, 3: 1, 4: 1}
 MERGE_WEIGHT = 0.5
-CLAMP_TEST, CLAMP_TRAIN = 0.5, 2.0  # of predicted log lengths
+CLAMP_TEST, CLAMP_TRAIN = 0.5, 2.0  # limits of predicted log corrections
 
-# states (N, 3) -> probabilities (N, 2, A) that an anchor is right, log corrections (N, 2, A); previous, next
+# states (N, 3) -> probability (N, 2, A) that each anchor is right, log corrections (N, 2, A); order: previous, next
 Regressor = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -41,26 +44,28 @@ Regressor = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def neighbour_lengths(boundaries: np.ndarray, num_frames: int, first_frame: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Length of the cycle that begins at every frame, and of the one that ends at every frame.
+    """Length of the cycle that starts at each frame, and of the cycle that ends there.
 
-    Time is stretched so that every cycle has length 1 (linear between boundaries); a frame's next cycle ends, and its
-    previous cycle begins, one such unit away.
+    Time is warped so that every annotated cycle has length 1 (linear between boundaries). A frame's next cycle ends,
+    and its previous cycle starts, one such unit away.
 
     Args:
-        boundaries: (K + 1,) rising frame numbers.
-        num_frames: Lengths are given for `first_frame` .. `first_frame + num_frames - 1`.
+        boundaries: (K + 1,) increasing frame numbers.
+        num_frames: Number of frames to label.
+        first_frame: The first of them.
 
     Returns:
-        next, previous: (num_frames,) frames; NaN where there is no whole such cycle, and where it lies in two cycles
-        whose lengths differ by more than 2 frames and more than 1.3 times. For one cycle all is NaN but its end.
+        next, previous: (num_frames,) lengths. NaN where no whole cycle fits, or where it would span two annotated
+        cycles whose lengths differ by more than 2 frames and by more than a factor of 1.3. With a single cycle, all is
+        NaN but the ends.
 
-    Source: the published annotations of UCFRep hold these lengths, rounded; a test compares.
+    Source: UCFRep's published annotations hold these lengths, rounded; a test compares.
     """
     boundaries = np.asarray(boundaries, dtype=np.float64)
     phases, lengths = np.arange(len(boundaries), dtype=np.float64), np.diff(boundaries)
     frames = first_frame + np.arange(num_frames, dtype=np.float64)
     phase = np.interp(frames, boundaries, phases)
-    number = np.clip(np.floor(phase).astype(int), 0, len(lengths) - 1)  # the cycle that a frame is in
+    number = np.clip(np.floor(phase).astype(int), 0, len(lengths) - 1)  # index of the cycle that a frame is in
     mixed = _unlike(lengths[:-1], lengths[1:])  # cycle i and cycle i + 1
     inside = (frames >= boundaries[0]) & (frames <= boundaries[-1])
 
@@ -75,27 +80,28 @@ def neighbour_lengths(boundaries: np.ndarray, num_frames: int, first_frame: int 
 
 
 def _unlike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether two lengths are too different to be averaged."""
     shorter, longer = np.minimum(one, other), np.maximum(one, other)
     return (longer - shorter > 2) & (longer > 1.3 * shorter)
 
 
 def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """values[places], False where a place is outside."""
+    """values[places], and False where a place is out of range."""
     inside = (places >= 0) & (places < len(values))
     return np.where(inside, np.append(values, False)[np.where(inside, places, len(values))], False)
 
 
 def match_anchors(true_length: np.ndarray, present_length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the network should say of each anchor.
+    """Targets of the anchors.
 
     Args:
-        true_length: (...,) frames; NaN where not known.
-        present_length: (...,) frames that the state has now.
+        true_length: (...,) frames; NaN where unknown.
+        present_length: (...,) frames, the current guess.
 
     Returns:
-        classes: (..., A) int64: 1 where the shorter of anchor and cycle is at least half of the longer (their IoU, as
-            both begin at the same frame), 0 where not, -1 where the length is not known.
-        offsets: (..., A) log(true / anchor length) of the positive anchors, NaN elsewhere.
+        classes: (..., A) int64. 1 if the IoU of anchor and true cycle is at least `LEAST_IOU` (both start at the same
+            frame, so it is the shorter over the longer), 0 if not, -1 if the true length is unknown.
+        offsets: (..., A) log(true length / anchor length) for positive anchors, NaN elsewhere.
     """
     anchors = np.asarray(present_length, dtype=np.float64)[..., None] * np.asarray(ANCHORS)
     true = np.asarray(true_length, dtype=np.float64)[..., None]
@@ -110,10 +116,17 @@ def match_anchors(true_length: np.ndarray, present_length: np.ndarray) -> tuple[
 
 
 def window_frames(states: np.ndarray, per_window: int = WINDOW_FRAMES) -> np.ndarray:
-    """(N, 2, per_window) frame numbers of the previous and the next window of states (N, 3), evenly spread.
+    """Frame numbers of the previous and the next window of each state, evenly spaced.
 
-    The previous window begins one length before the previous cycle and ends at `middle`; the next one begins after
+    The previous window starts one length before the previous cycle and ends at `middle`. The next window starts after
     `middle` and is twice as long as the next cycle. Numbers outside the video stand for padding.
+
+    Args:
+        states: (N, 3) left, middle, right.
+        per_window: Frames per window.
+
+    Returns:
+        (N, 2, per_window) int64.
     """
     left, middle, right = np.asarray(states, dtype=np.float64).T
     begin = np.stack([left - (middle - left + 1) * CONTEXT_BEFORE, middle + 1], axis=1).round()
@@ -124,10 +137,10 @@ def window_frames(states: np.ndarray, per_window: int = WINDOW_FRAMES) -> np.nda
 
 
 class CycleHead(nn.Module):
-    """For each of two rows of features: whether each anchor is right (2 x A), and its correction (A).
+    """For each of the two windows: whether each anchor is right, and its correction.
 
     Args:
-        in_channels: Features of one window: time steps x width, time kept.
+        in_channels: Feature width of one window: time steps x D, flattened.
     """
 
     def __init__(self, in_channels: int) -> None:
@@ -136,24 +149,31 @@ class CycleHead(nn.Module):
         self.correct = nn.ModuleList([nn.Linear(in_channels, len(ANCHORS)) for _ in range(2)])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 2, T'' * D) -> logits (N, 2, 2, A), wrong or right, and log corrections (N, 2, A)."""
+        """(N, 2, in_channels) -> logits (N, 2, 2, A) of wrong and right, and log corrections (N, 2, A)."""
         sides = features.unbind(dim=1)
         logits = [layer(side).unflatten(-1, (2, -1)) for layer, side in zip(self.classify, sides)]
         return torch.stack(logits, dim=1), torch.stack([layer(side) for layer, side in zip(self.correct, sides)], dim=1)
 
 
 class CycleNetwork(nn.Module):
-    """An encoder on both windows of a state, and `CycleHead`.
+    """An encoder on both windows of a state, followed by `CycleHead`.
 
-    An encoder of 32 frames sees both windows as one clip, as published, and the two halves of its time steps go to
-    the two heads. Any other sees each window as a clip of its own, of as many frames as it takes (ours; 16 frames of
-    a video transformer are the published 16). Tokens are averaged over space.
+    An encoder that takes 32 frames sees both windows as one clip, as published; each half of its time steps goes to one
+    head. Any other encoder sees each window as a clip of its own, with as many frames as it takes. That is our choice;
+    for an encoder of 16 frames it is the published number. Tokens are averaged over space.
 
     Args:
         encoder: (B, 3, T, H, W) -> (B, T', H', W', D).
-        num_frames, size: T, and H = W.
-        mean, std: Of its input; frames outside the video become the mean.
+        num_frames: T of the encoder.
+        size: H = W in pixels.
+        mean, std: Normalisation of its input, 3 values each. Frames outside the video get the mean.
+
+    Raises:
+        ValueError: if an encoder of 32 frames gives a single time step.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, encoder: nn.Module, num_frames: int, size: int, mean: tuple, std: tuple) -> None:
         super().__init__()
@@ -167,11 +187,17 @@ class CycleNetwork(nn.Module):
         self.head = CycleHead(width)
 
     def forward(self, windows: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows (N, 2, 3, T, H, W) of values 0 to 255, and which frames (N, 2, T) the video has; as `CycleHead`."""
+        """Logits and log corrections, as `CycleHead`.
+
+        Args:
+            windows: (N, 2, 3, T, H, W), values 0 to 255.
+            inside: (N, 2, T) bool, True for frames that lie in the video.
+        """
         clips = (windows.float() - self.mean) / self.std
         return self.head(self._features(clips * inside[:, :, None, :, None, None]))
 
     def _features(self, clips: Tensor) -> Tensor:
+        """(N, 2, 3, T, H, W) normalised -> (N, 2, time steps * D)."""
         if self.joint:
             tokens = self.encoder(clips.transpose(1, 2).flatten(2, 3)).float().mean(dim=(2, 3))  # (N, T', D)
             half = tokens.shape[1] // 2
@@ -185,7 +211,16 @@ class CycleNetwork(nn.Module):
 
 
 def cut_windows(frames: Tensor, states: np.ndarray, per_window: int) -> tuple[Tensor, Tensor]:
-    """Windows (N, 2, 3, T, H, W) of one video's frames (n, H, W, 3), and which of them (N, 2, T) it has."""
+    """Cut the windows of some states out of one video.
+
+    Args:
+        frames: (n, H, W, 3) uint8.
+        states: (N, 3).
+        per_window: T, frames per window.
+
+    Returns:
+        (N, 2, 3, T, H, W) windows and (N, 2, T) bool, True for frames that lie in the video.
+    """
     places = torch.from_numpy(window_frames(states, per_window)).to(frames.device)
     inside = (places >= 0) & (places < len(frames))
     return frames[places.clamp(0, len(frames) - 1)].permute(0, 1, 5, 2, 3, 4), inside
@@ -194,11 +229,16 @@ def cut_windows(frames: Tensor, states: np.ndarray, per_window: int) -> tuple[Te
 def cycle_loss(logits: Tensor, corrections: Tensor, classes: Tensor, offsets: Tensor) -> Tensor:
     """Cross-entropy of the anchors plus 50 times smooth L1 of the corrections, each summed over both directions.
 
-    Args:
-        logits: (N, 2, 2, A). classes: (N, 2, A), -1 not counted.
-        corrections: (N, 2, A). offsets: (N, 2, A), NaN not counted, which lowers the mean: it is over all N * A.
+    A batch without a known anchor has cross-entropy 0; the published code would give NaN.
 
-    A batch without a known anchor has cross-entropy 0 (the published code would give NaN).
+    Args:
+        logits: (N, 2, 2, A).
+        corrections: (N, 2, A).
+        classes: (N, 2, A); -1 is ignored.
+        offsets: (N, 2, A). NaN adds nothing, but the mean is still over all N * A.
+
+    Returns:
+        A scalar.
     """
     total = corrections.new_zeros(())
     for side in range(2):
@@ -214,22 +254,26 @@ def cycle_loss(logits: Tensor, corrections: Tensor, classes: Tensor, offsets: Te
 
 
 def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> float:
-    """Number of cycles in a video, a whole number.
+    """Count the cycles in a video.
 
-    1. At the middle of the video, 30 initial lengths between 3 % and 35 % of it; the one whose own length the network
-       thinks right with the highest probability is taken, corrected, and corrected 4 times more, with weight 0.5.
-    2. At 32 positions from begin to end, that length is refined from coarse to fine (`_refine`).
-    3. The count is num_frames times the mean of 1 / length, over the positions whose windows lie inside the video and
-       over previous and next cycle.
+    1. At the middle of the video, try 30 initial lengths between 3 % and 35 % of it. Take the one that the network most
+       trusts, correct it, then correct it 4 times more with weight 0.5.
+    2. At 32 positions along the video, refine that length from coarse to fine (`_refine`).
+    3. The count is `num_frames` times the mean of 1 / length, over previous and next cycles and over the positions
+    whose
+       windows lie inside the video, rounded.
+
+    Our choices: if no initial length is allowed, the length is `num_frames / min_cycles`, at least 4 frames. Lengths
+    and positions stay fractional; the published code truncates them to whole frames at every step, so that even a
+    perfect network miscounts short cycles.
 
     Args:
-        regress: The network on states (N, 3), which have fractions and may reach beyond the video.
-        num_frames: Of the video.
-        min_cycles: No length is more than `num_frames / min_cycles`. Published: 2 (UCFRep), 4 (QUVA).
+        regress: The network. Its states are fractional and may reach beyond the video.
+        num_frames: Frames of the video.
+        min_cycles: No length exceeds `num_frames / min_cycles`. Published: 2 (UCFRep), 4 (QUVA).
 
-    Our choices: where no initial length is allowed, `num_frames / min_cycles` is the length, at least 4 frames. And
-    lengths and places keep their fractions; the published code cuts them to whole frames at every turn, so that even
-    a network without error miscounts short cycles.
+    Returns:
+        A whole number.
     """
     length = _first_length(regress, num_frames, min_cycles)
     middles = np.floor(num_frames / (NUM_POSITIONS + 1) * (np.arange(NUM_POSITIONS) + 0.5))
@@ -244,6 +288,7 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
 
 
 def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float:
+    """Step 1 of `count_cycles`: a length at the middle of the video."""
     middle, longest = num_frames / 2, num_frames / min_cycles
 
     def corrected(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -267,12 +312,15 @@ def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float
 def _refine(
     regress: Regressor, middles: np.ndarray, length: float, num_frames: int, min_cycles: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where cycles begin and end around each position, relative to it, from coarse to fine.
+    """Step 2 of `count_cycles`: where the cycles around each position start and end, relative to it, coarse to fine.
 
-    On level l (1 to 4), 2^l positions are corrected (4, 2, 1, 1 times), and each hands its result to the positions
-    around it, each answer counting half beside what it corrects. A position holds an estimate from its left and one
-    from its right, and goes on from their mean. On level 3 the one of the far side stays as it was, so that a position
-    between two corrected ones takes half of each; on the others both are new.
+    Level l (1 to 4) corrects 2^l positions (4, 2, 1, 1 times), each time averaging old and new. Each corrected position
+    passes its result to the positions around it. A position holds one estimate from its left and one from its right,
+    and continues from their mean. On level 3 only the near side is replaced, so that a position between two corrected
+    ones takes half of each. On the other levels both sides are replaced.
+
+    Returns:
+        before, after: (32,) frames; negative before, positive after.
     """
     before, after = np.full((2, len(middles)), -length), np.full((2, len(middles)), length + 1)  # (left, right) halves
     for level in range(1, NUM_LEVELS):
@@ -297,8 +345,10 @@ def _refine(
     return before.mean(0), after.mean(0)
 
 
-def _step(regress: Regressor, left, middle, right, longest: float) -> tuple[np.ndarray, np.ndarray]:
-    """left and right after the correction of the best anchor of each direction, 4 to `longest` frames away."""
+def _step(
+    regress: Regressor, left: np.ndarray, middle: np.ndarray, right: np.ndarray, longest: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right after one correction, with cycles between 4 and `longest` frames."""
     factors = best_factors(*regress(np.stack([left, middle, right], axis=1)), CLAMP_TEST)
     previous = np.clip((middle - left + 1) * factors[:, 0], LEAST_FRAMES, max(LEAST_FRAMES, longest))
     following = np.clip((right - middle) * factors[:, 1], LEAST_FRAMES, max(LEAST_FRAMES, longest))
@@ -306,7 +356,16 @@ def _step(regress: Regressor, left, middle, right, longest: float) -> tuple[np.n
 
 
 def best_factors(right: np.ndarray, corrections: np.ndarray, clamp: float) -> np.ndarray:
-    """(N, 2) new over present length by the anchor with the highest probability (N, 2, A), corrected."""
+    """New length / current length, by the most probable anchor and its correction.
+
+    Args:
+        right: (N, 2, A) probability that each anchor is right.
+        corrections: (N, 2, A) log corrections.
+        clamp: Limit of their absolute value.
+
+    Returns:
+        (N, 2).
+    """
     best = right.argmax(axis=-1)[..., None]
     chosen = np.take_along_axis(np.clip(corrections, -clamp, clamp), best, axis=-1)[..., 0]
     return np.asarray(ANCHORS)[best[..., 0]] * np.exp(chosen)
@@ -316,30 +375,42 @@ def best_factors(right: np.ndarray, corrections: np.ndarray, clamp: float) -> np
 
 
 def draw_part(rng: np.random.Generator, boundaries: np.ndarray, num_frames: int, longest: int) -> tuple[int, int]:
-    """First and last frame of a random part of a video (of two cycles or more), of at most `longest` frames.
+    """Draw a random part of a video for training.
 
-    It begins with the video or within a cycle, and ends with the video or within a later cycle; but for `longest`, a
-    whole cycle lies in it.
+    It starts with the video or inside a cycle, and ends with the video or inside a later cycle. It holds at least one
+    whole cycle, unless `longest` cuts it.
+
+    Args:
+        boundaries: (K + 1,) increasing frame numbers, K >= 2.
+        num_frames: Frames of the video.
+        longest: Most frames of the part.
+
+    Returns:
+        First and last frame.
     """
     number = len(boundaries)  # boundaries, not cycles
     first = rng.integers(0, number - 2)
     last = rng.integers(first + 2, number + 1)
-    begin = 0 if first == 0 else rng.integers(int(boundaries[first - 1]), int(boundaries[first]) + 1)
+    begin = 0 if first == 0 else int(rng.integers(int(boundaries[first - 1]), int(boundaries[first]) + 1))
     end = num_frames - 1
     if last < number:
-        end = rng.integers(int(boundaries[last - 1]), int(boundaries[last]) + 1)
-    return int(begin), int(min(end, begin + longest - 1, num_frames - 1))
+        end = int(rng.integers(int(boundaries[last - 1]), int(boundaries[last]) + 1))
+    return begin, min(end, begin + longest - 1, num_frames - 1)
 
 
 def draw_state(rng: np.random.Generator, cycle: float, num_frames: int) -> np.ndarray:
-    """A state (3,) near the begin of a part, whose length is off by what a test may meet.
+    """Draw a state near the start of a part, with the errors in length that counting meets.
+
+    A quarter of the lengths are off by up to a factor of 2. A quarter are 0.5, 1 or 2 times the cycle, within 5 % of
+    it. The rest are drawn like the initial lengths of `count_cycles`. If the state does not fit, it becomes the first
+    cycle from frame 0; if that does not fit either, its cycles are half the part each.
 
     Args:
-        cycle: Frames of the first cycle.
+        cycle: Length of the first cycle.
+        num_frames: Frames of the part.
 
-    A quarter of the lengths are up to twice too long or short, a quarter half, once or twice the cycle (5 % around),
-    the others as the initial lengths of a test. Where that does not fit: the cycle from the first frame on, or half
-    of the part.
+    Returns:
+        (3,) left, middle, right.
     """
     start, kind = np.floor(rng.random() * cycle), rng.random()
     if kind < 0.25:
@@ -360,8 +431,15 @@ def draw_state(rng: np.random.Generator, cycle: float, num_frames: int) -> np.nd
 def next_state(
     rng: np.random.Generator, state: np.ndarray, factors: np.ndarray, num_frames: int
 ) -> tuple[np.ndarray | None, bool]:
-    """The corrected state, 1/20 to 1/5 of the part further on (None where a cycle has become too short), and whether
-    it has left the part.
+    """Correct a state and move it on by 1/20 to 1/5 of the part.
+
+    Args:
+        state: (3,).
+        factors: (2,) new length / current length of the previous and the next cycle.
+        num_frames: Frames of the part.
+
+    Returns:
+        The new state, or None if it left the part or a cycle became too short; and whether it left the part.
     """
     left, middle, right = state
     previous, following = (middle - left + 1) * factors[0], (right - middle) * factors[1]
@@ -373,11 +451,15 @@ def next_state(
     return np.array([middle - previous + 1, middle, middle + following]), False
 
 
-def labels_at(states: np.ndarray, lengths: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and offsets (N, 2, A), as `match_anchors`, of states (N, 3) of N parts.
+def labels_at(states: np.ndarray, lengths: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of states, one from each of N parts.
 
     Args:
-        lengths: (next, previous) of each part, as `neighbour_lengths` gives them.
+        states: (N, 3).
+        lengths: (next, previous) of each part, from `neighbour_lengths`.
+
+    Returns:
+        Classes and offsets (N, 2, A), as `match_anchors`.
     """
     true = np.full((len(states), 2), np.nan)
     middles = np.rint(states[:, 1]).astype(int)

@@ -1,4 +1,8 @@
-"""Keeps the scores of every video, so that a metric can be computed from them again without a GPU."""
+"""Keeps the scores of every video, so that metrics can be recomputed later without a GPU."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,22 +14,23 @@ from eval.registry import METRICS
 
 @METRICS.register_module()
 class KeepPredictions(BaseMetric):
-    """Scores by video, each video once, and the reason for every video that has none.
+    """Collects the scores of each video once, and the reason for each video without scores.
 
-    After evaluation `videos`, `labels`, `scores` (N, C) hold the scored ones in the order of the list, and
-    `unscored` the others as [{video, reason}]. Labels are (N,) int64 classes or counts, or (N, C) bool where samples
-    carry a vector of floats (`sigma.MultiHot`).
+    After evaluation it has `videos`, `labels` and `scores` (N, C) of the scored videos in the order of the list, and
+    `unscored`, a list of {video, reason}. Labels are (N,) int64 classes or counts, or (N, C) bool if samples carry a
+    vector of floats (`sigma.MultiHot`).
 
     Args:
-        metric: Name in `eval.metrics.METRICS` to report in the log.
+        metric: Name in `eval.metrics.METRICS` of the metric to log.
+        collect_device: See MMEngine's `BaseMetric`.
     """
 
     def __init__(self, metric: str = 'top1', collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         self.metric = metric
 
-    def process(self, data_batch, data_samples) -> None:
-        """Take the scores out of a batch."""
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Collect the scores of a batch."""
         for sample in data_samples:
             score = sample['pred_score']
             self.results.append(
@@ -39,7 +44,7 @@ class KeepPredictions(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict]) -> dict:
-        """Drop what samplers pad with, keep what could not be decoded apart, and score the rest."""
+        """Drop the repeats that samplers pad with, set undecoded videos apart, and score the rest."""
         unique = {result['position']: result for result in results}
         ordered = [unique[position] for position in sorted(unique)]
         scored = [result for result in ordered if result['error'] is None]
@@ -49,17 +54,12 @@ class KeepPredictions(BaseMetric):
         self.scores = np.array([result['score'] for result in scored], dtype=np.float32)
         if not scored:
             return {}
-        predictions = _Scores(self.scores, self.labels)
+        predictions = SimpleNamespace(scores=self.scores, label=self.labels)
         return {self.metric: score_predictions(predictions, self.metric)}
 
 
-def _label(label: torch.Tensor) -> np.ndarray:
-    """A class or count as int64, a multi-hot vector as bool."""
+def _label(label: torch.Tensor) -> np.ndarray | np.int64:
+    """A class or count as int64; a multi-hot vector as bool."""
     if label.is_floating_point():
         return label.cpu().numpy() > 0.5
     return np.int64(label.item())
-
-
-class _Scores:
-    def __init__(self, scores: np.ndarray, label: np.ndarray) -> None:
-        self.scores, self.label = scores, label

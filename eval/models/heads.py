@@ -1,4 +1,7 @@
-"""Heads on the tokens of any encoder. B clips, V views of a video, D width, C classes."""
+"""Classification heads on the tokens of any encoder.
+
+Shape letters: B clips, V views of a video, T', H', W' token grid, D width, C classes.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +15,18 @@ from eval.registry import MODELS
 class TokenHead(BaseHead):
     """Mean over tokens, LayerNorm, dropout, linear: the fine-tuning head of VideoMAE and SIGMA.
 
+    It runs in fp32 whatever the encoder's precision, because mmaction2's accuracy meter cannot read bf16.
+
     Args:
         num_classes: C.
         in_channels: D.
-        dropout: Before the linear layer.
-        init_scale: Multiplies the initial linear weights. Published: 0.001. None leaves the linear layer as torch
-            makes it, as in SEVERE's R(2+1)D-18.
-        norm: Whether the pooled token passes a LayerNorm. Published: yes for transformers, no for R(2+1)D-18.
-        kwargs: Of mmaction2's `BaseHead` (label smoothing, loss, merging of views).
+        dropout: Dropout before the linear layer, from 0 to 1.
+        init_scale: Factor on the initial weights of the linear layer. Published: 0.001. None keeps torch's own
+            initialisation, as in SEVERE's R(2+1)D-18.
+        norm: Whether the pooled token goes through a LayerNorm. Published: yes for transformers, no for R(2+1)D-18.
+        kwargs: Passed to mmaction2's `BaseHead` (label smoothing, loss, merging of views).
 
-    Runs in fp32 whatever the encoder's precision; mmaction2's accuracy meter cannot read bf16.
+    Source: SIGMA's and VideoMAE's fine-tuning code; SEVERE (ECCV 2022) for R(2+1)D-18.
     """
 
     def __init__(
@@ -41,7 +46,7 @@ class TokenHead(BaseHead):
         self.init_scale = init_scale
 
     def init_weights(self) -> None:
-        """Truncated normal (0.02), scaled; or torch's own."""
+        """Truncated normal (standard deviation 0.02) times `init_scale`, or torch's own initialisation."""
         if self.init_scale is None:
             self.fc.reset_parameters()
             return
@@ -58,15 +63,17 @@ class TokenHead(BaseHead):
 
 @MODELS.register_module()
 class MultiLabelHead(TokenHead):
-    """As `TokenHead`, for videos of several labels or none: a binary cross-entropy for each class.
+    """`TokenHead` for videos with any number of labels: a binary cross-entropy per class.
 
-    Arguments as `TokenHead`; `label_smooth_eps` e moves targets to (1 - e) y + e / 2, the smoothing of two classes.
-    Views are merged by the maximum of their sigmoid scores, as SlowFast and SEVERE do for Charades: an action need
-    only be seen in one of them.
+    Arguments as `TokenHead`. `label_smooth_eps` e moves targets y to (1 - e) y + e / 2, which is label smoothing for
+    two classes. Views are merged by the maximum of their sigmoid scores, since one view that shows the action is
+    enough.
+
+    Source: SlowFast and SEVERE on Charades.
     """
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Mean over clips and classes of the binary cross-entropy of logits (B, C) and targets in [0, 1]."""
+        """Binary cross-entropy of logits (B, C) and targets in [0, 1], averaged over clips and classes."""
         targets = torch.stack([sample.gt_label for sample in data_samples]).to(cls_scores)
         targets = targets * (1 - self.label_smooth_eps) + self.label_smooth_eps / 2
         return {'loss_cls': F.binary_cross_entropy_with_logits(cls_scores, targets)}

@@ -1,10 +1,10 @@
-"""Counting by density: how alike a video's time steps are, and from that the share of a cycle in each of them.
+"""Repetition counting by density: the self-similarity of a video's time steps gives the cycles in each step.
 
-Shape letters: B videos, S time steps, D feature width, H maps of similarity, L lags, K cycles. Time runs from 0 to 1
-over a video, whatever its length in frames.
+This belongs to the family of RepNet (Dwibedi et al., CVPR 2020) and TransRAC (Hu et al., CVPR 2022). SEVERE counts with
+a different head, which localises cycles: eval/models/cycles.py.
 
-This is the family of RepNet (Dwibedi et al., CVPR 2020) and TransRAC (Hu et al., CVPR 2022). SEVERE counts with
-another head, which localises cycles: eval/models/cycles.py.
+Shape letters: B videos, S time steps, D feature width, H similarity maps, L lags, K cycles. Time runs from 0 to 1 over
+a video, whatever its length in frames.
 """
 
 import math
@@ -13,44 +13,48 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# A cycle's Gaussian ends where the cycle ends, three deviations from its middle; this is the mass within.
+# A cycle's Gaussian is cut where the cycle ends, three deviations from its middle. This is the mass that remains.
 _MASS = math.erf(3 / math.sqrt(2))
 
 
 def cycle_density(boundaries: Tensor, edges: Tensor) -> Tensor:
-    """Cycles in each time step: one Gaussian a cycle, at its middle, deviation a sixth of its length, area 1.
+    """Number of cycles in each time step: one Gaussian per cycle, in its middle, with area 1.
+
+    The standard deviation is a sixth of the cycle's length.
 
     Args:
-        boundaries: (B, K + 1) rising times at which one cycle ends and the next begins; NaN fills shorter rows.
-        edges: (B, S + 1) rising times between which the steps lie.
+        boundaries: (B, K + 1) increasing times at which one cycle ends and the next starts. NaN pads short rows.
+        edges: (B, S + 1) increasing times; step n lies between edges n and n + 1.
 
     Returns:
-        (B, S), at least 0. A row sums to the number of cycles within its edges; a cycle that the edges cut counts by
-        the share of its Gaussian that is inside.
+        (B, S), at least 0. A row sums to the number of cycles between its outer edges. A cycle that they cut counts by
+        the share of its Gaussian inside.
 
-    Source: TransRAC, section 4.3. There Gaussians are sampled at the frames; here they are integrated over each
-    step, and end with their cycle, so that sums are exact.
+    Source: TransRAC, section 4.3. TransRAC samples Gaussians at the frames. We integrate them over each step and cut
+    them where their cycle ends, so that sums are exact.
     """
     begin, end = boundaries[:, :-1], boundaries[:, 1:]
     middle, deviation = (begin + end) / 2, (end - begin) / 6  # (B, K)
     scaled = (edges[:, :, None] - middle[:, None]) / deviation[:, None]  # (B, S + 1, K)
-    before = 0.5 + torch.erf(scaled.clamp(-3, 3) / math.sqrt(2)) / (2 * _MASS)  # share of the Gaussian before an edge
+    before = 0.5 + torch.erf(scaled.clamp(-3, 3) / math.sqrt(2)) / (2 * _MASS)  # mass before each edge
     return before.nan_to_num(0.0).sum(dim=-1).diff(dim=1)
 
 
 def step_times(num_clips: int, steps_per_clip: int, clip_frames: int, clip_step_frames: int) -> tuple[Tensor, Tensor]:
-    """Where the time steps of clips that adjoin or overlap lie, and which of them coincide.
+    """Where the time steps of adjacent or overlapping clips lie, and which of them coincide.
 
     Args:
-        num_clips: V clips of `clip_frames` frames, that start every `clip_step_frames`.
-        steps_per_clip: T' time steps that the encoder gives for a clip.
+        num_clips: V clips.
+        steps_per_clip: T', time steps that the encoder gives per clip.
+        clip_frames: Frames per clip.
+        clip_step_frames: Frames from the start of one clip to the start of the next.
 
     Returns:
-        centres: (S,) rising times of the steps, 0 to 1 over all frames of all clips.
-        places: (V * T',) position among the centres of each clip's steps.
+        centres: (S,) increasing times of the steps, from 0 to 1 over all frames of all clips.
+        places: (V * T',) index into `centres` for each step of each clip.
 
     Raises:
-        ValueError: if the steps would not lie evenly.
+        ValueError: if the steps would be unevenly spaced.
     """
     starts = clip_step_frames * torch.arange(num_clips, dtype=torch.float64)
     within = (torch.arange(steps_per_clip, dtype=torch.float64) + 0.5) * clip_frames / steps_per_clip
@@ -66,19 +70,20 @@ def step_times(num_clips: int, steps_per_clip: int, clip_frames: int, clip_step_
 
 
 def join_clips(features: Tensor, places: Tensor) -> Tensor:
-    """(B, V, T', D) -> (B, S, D): steps of overlapping clips that coincide are averaged; `places` of `step_times`."""
+    """(B, V, T', D) -> (B, S, D): averages the steps of overlapping clips that coincide; `places` from `step_times`."""
     flat = features.flatten(1, 2)  # (B, V * T', D)
     joined = flat.new_zeros(len(flat), int(places.max()) + 1, flat.shape[-1]).index_add_(1, places, flat)
     return joined / torch.bincount(places).to(flat)[:, None]
 
 
 def resample(features: Tensor, centres: Tensor, begin: Tensor, end: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
-    """A part of each video, given by as many steps as asked: linear between neighbouring steps.
+    """Resample a part of each video to a given number of steps, by linear interpolation.
 
     Args:
-        features: (B, S, D) at `centres` (S,), which are evenly spaced.
-        begin, end: (B,) times of the part.
-        num_steps: S' of the result.
+        features: (B, S, D).
+        centres: (S,) evenly spaced times of the steps.
+        begin, end: (B,) times at which the part starts and ends, from 0 to 1.
+        num_steps: S', steps of the result.
 
     Returns:
         (B, S', D) features and (B, S' + 1) edges of the new steps.
@@ -96,9 +101,9 @@ def resample(features: Tensor, centres: Tensor, begin: Tensor, end: Tensor, num_
 
 
 def self_similarity(features: Tensor) -> Tensor:
-    """(..., S, D) -> (..., S, S): minus the squared distance of two steps, as a multiple of the mean over all pairs.
+    """(..., S, D) -> (..., S, S): minus the squared distance between steps, divided by its mean over all pairs.
 
-    0 on the diagonal, -1 on average, whatever the scale of the features; 0 everywhere where nothing changes.
+    The diagonal is 0 and the mean is -1, whatever the scale of the features. All is 0 if the features never change.
     """
     squares = features.square().sum(-1)
     distance = squares[..., :, None] + squares[..., None, :] - 2 * features @ features.transpose(-1, -2)
@@ -109,22 +114,25 @@ def self_similarity(features: Tensor) -> Tensor:
 class DensityHead(nn.Module):
     """Self-similarity in several projections, a convolution over time and lag, a transformer layer, an MLP.
 
-    A video's features lose their mean over time and are scaled to unit variance, so that what stays the same says
-    nothing and any encoder fits. Similarities are read by (step, lag): every step sees those half a video before and
-    after it, and sees the same picture of the same motion wherever it happens.
+    The mean over time of a video's features is removed and the rest is scaled to unit variance. What never changes then
+    has no effect, and features of any encoder fit. Similarities are indexed by (step, lag): each step sees half a video
+    before and after it, and the same motion looks the same wherever it happens.
 
     Args:
         in_channels: D.
         num_steps: S.
-        width: Of the transformer layer and the MLP.
-        num_heads: Learned projections whose similarity is taken; that of the features themselves comes beside them.
-        num_channels: Of the convolution.
-        dropout: Before and in the transformer layer.
-        initial_density: Cycles in a step that an untrained head answers.
+        width: Width of the transformer layer and the MLP.
+        num_heads: Learned projections whose similarity is taken, besides that of the features themselves.
+        num_channels: Channels of the convolution.
+        dropout: Dropout before and inside the transformer layer, from 0 to 1.
+        initial_density: Cycles per step that the untrained head predicts.
 
     Source: ours, after TransRAC (four-head similarity, one 3 x 3 convolution to 32 channels, one encoder layer, MLP)
     and RepNet (negative squared distances). Lags instead of absolute columns are our choice. Not SEVERE's head.
     """
+
+    partner: Tensor
+    inside: Tensor
 
     def __init__(
         self,
@@ -149,10 +157,12 @@ class DensityHead(nn.Module):
         )
         self.mix = nn.TransformerEncoderLayer(width, 4, 2 * width, dropout, 'gelu', batch_first=True, norm_first=True)
         self.answer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        nn.init.constant_(self.answer[-1].bias, math.log(math.expm1(initial_density)))
+        last = self.answer[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.constant_(last.bias, math.log(math.expm1(initial_density)))  # the inverse of the softplus
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, S, D) -> (B, S) cycles in each step, at least 0; their sum is the count."""
+        """(B, S, D) -> (B, S) cycles in each step, at least 0. Their sum is the count."""
         features = features - features.mean(dim=1, keepdim=True)
         features = features / features.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-6)
         heads = self.project(features).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, S, width)
@@ -166,15 +176,16 @@ class DensityHead(nn.Module):
 
 
 def density_loss(density: Tensor, target: Tensor, count_weight: float) -> Tensor:
-    """Squared error of the density, and the relative error of the count.
+    """Squared error of the density plus the relative error of the count.
 
     Args:
-        density, target: (B, S) cycles a step.
-        count_weight: Of the second term.
+        density, target: (B, S) cycles per step.
+        count_weight: Weight of the second term.
 
     Returns:
-        Mean over videos of sum((density - target)^2) + count_weight * abs(count - true) / max(true, 1). The second
-        term is the measure that is reported; TransRAC has the first alone.
+        A scalar: the mean over videos of sum((density - target)^2) + count_weight * abs(count - true) / max(true, 1).
+
+    Source: the first term is TransRAC's; the second is the reported metric, added by us.
     """
     counts, true = density.sum(dim=1), target.sum(dim=1)
     relative = (counts - true).abs() / true.clamp(min=1)

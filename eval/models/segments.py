@@ -1,6 +1,6 @@
-"""Segments in time after the network: suppression of doubles, voting, and external video-level scores. numpy alone.
+"""Post-processing of temporal segments: soft-NMS, voting, and external video-level scores. Needs numpy only.
 
-n segments of a video, C classes.
+Shape letters: n segments of a video, C classes.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,24 @@ def overlaps(segment: np.ndarray, others: np.ndarray) -> np.ndarray:
 def soft_nms(
     segments: np.ndarray, scores: np.ndarray, sigma: float, most: int, least_score: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best segment, then the best of the others, whose scores fall by exp(-IoU^2 / sigma); and so on.
+    """Gaussian soft-NMS: take the best segment, decay the scores of the rest by exp(-IoU^2 / sigma), repeat.
 
     Args:
-        segments: (n, 2), scores: (n,).
+        segments: (n, 2) start and end, in any unit.
+        scores: (n,).
         sigma: > 0; smaller suppresses more.
         most: Segments to return.
-        least_score: Below it a segment is dropped.
+        least_score: Segments at or below it are dropped.
 
     Returns:
-        (k,) places in `segments` and (k,) scores, k <= `most`, in falling order.
+        (k,) indices into `segments` and (k,) decayed scores, k <= `most`, highest first.
 
     Source: Bodla et al. (ICCV 2017), Gaussian form, in one dimension as in ActionFormer (arXiv:2202.07925).
     """
     places = np.flatnonzero(scores > least_score)
     scores = scores[places]
-    chosen, values = [], []
+    chosen: list[int] = []
+    values: list[float] = []
     while len(places) and len(chosen) < most:
         best = int(scores.argmax())
         chosen.append(places[best])
@@ -46,9 +48,17 @@ def soft_nms(
 
 
 def vote(chosen: np.ndarray, segments: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """(k, 2) the chosen segments, each the mean of all that overlap it by `threshold`, weighted by score x IoU.
+    """Refine chosen segments: each becomes the mean of all segments that overlap it, weighted by score x IoU.
 
-    A threshold of 0 or 1 leaves them as they are.
+    Args:
+        chosen: (k, 2) segments to refine.
+        segments, scores: (n, 2) and (n,), all segments before suppression.
+        threshold: IoU from which a segment counts. 0 or 1 leaves the chosen ones as they are.
+
+    Returns:
+        (k, 2) refined segments.
+
+    Source: voting in ActionFormer (arXiv:2202.07925).
     """
     if not 0 < threshold < 1 or len(chosen) == 0:
         return chosen
@@ -61,36 +71,42 @@ def vote(chosen: np.ndarray, segments: np.ndarray, scores: np.ndarray, threshold
     return refined
 
 
-def suppress(found: np.ndarray, settings: Mapping, class_wise: bool = True) -> np.ndarray:
-    """Soft-NMS and voting of one video's (n, 4) rows [start, end, class, score]; falling scores.
+def suppress(found: np.ndarray, settings: Mapping) -> np.ndarray:
+    """Soft-NMS and voting for one video, each class on its own, so one segment may stand under two classes.
 
     Args:
-        settings: `sigma`, `voting`, `most` (segments kept), `before` (best ones that enter; default all),
-            `least_score` (default 0.001).
-        class_wise: Each class on its own, so that one segment may stand under two classes. Else classes are left out
-            of account, and each segment keeps its own.
+        found: (n, 4) rows [start, end, class, score].
+        settings: `sigma` (`soft_nms`), `voting` (threshold of `vote`), `most` (segments kept), `before` (best segments
+            to start from; default: all), `least_score` (default: 0.001).
+
+    Returns:
+        (k, 4) rows, k <= `most`, highest score first.
     """
     least = settings.get('least_score', 1e-3)
     found = found[np.argsort(-found[:, 3], kind='stable')][: settings.get('before')]
     kept = []
-    groups = [found[found[:, 2] == number] for number in np.unique(found[:, 2])] if class_wise else [found]
-    for rows in groups:
+    for number in np.unique(found[:, 2]):
+        rows = found[found[:, 2] == number]
         places, scores = soft_nms(rows[:, :2], rows[:, 3], settings['sigma'], settings['most'], least)
         segments = vote(rows[places, :2], rows[:, :2], rows[:, 3], settings['voting'])
         kept.append(np.column_stack([segments, rows[places, 2], scores]))
-    kept = np.concatenate(kept) if kept else np.empty((0, 4))
-    return kept[np.argsort(-kept[:, 3], kind='stable')][: settings['most']]
+    joined = np.concatenate(kept) if kept else np.empty((0, 4))
+    return joined[np.argsort(-joined[:, 3], kind='stable')][: settings['most']]
 
 
 def fuse(proposals: np.ndarray, class_scores: np.ndarray, top: int) -> np.ndarray:
-    """(n x top, 4) rows: every proposal under the `top` best classes of the video, its score times theirs.
+    """Give every proposal the `top` best classes of its video.
 
     Args:
-        proposals: (n, 4); their classes are not looked at.
-        class_scores: (C,) of the video, of another model.
+        proposals: (n, 4) rows [start, end, class, score]; the class is ignored.
+        class_scores: (C,) scores of the video from another model.
+        top: Classes per proposal.
 
-    Source: the practice on ActivityNet (BSN, BMN, ActionFormer): proposals under the two best classes of CUHK's
-    classifier of 2017.
+    Returns:
+        (n x top, 4) rows, highest score first. A score is that of the proposal times that of the class.
+
+    Source: the practice on ActivityNet (BSN, BMN, ActionFormer): proposals take the two best classes of CUHK's 2017
+    classifier.
     """
     best = np.argsort(-class_scores, kind='stable')[:top]
     rows = np.repeat(proposals, len(best), axis=0)

@@ -1,4 +1,4 @@
-"""True segments of a localization dataset, under rules that the record names."""
+"""Ground-truth segments of a localization dataset, read under rules that the record states."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,30 +12,31 @@ RULES = {'duplicates': 'keep', 'shortest_seconds': 0.0, 'ambiguous': 'left out w
 
 @dataclass
 class Truth:
-    """True segments by video, and what was found wrong with them.
+    """Ground-truth segments by video, and the flaws found in them.
 
     Attributes:
-        segments: video -> (G, 3) start and end in seconds, class; G may be 0.
-        counts: what -> [number, first video].
+        segments: video -> (G, 3) rows: start and end in seconds, class. G may be 0.
+        counts: flaw -> [how often, first video].
     """
 
     segments: dict[str, np.ndarray]
     counts: dict[str, list] = field(default_factory=dict)
 
-    def count(self, what: str, video: str, number: int = 1) -> None:
+    def count(self, what: str, video: str, number: int) -> None:
+        """Add a flaw of a video, `number` times."""
         if number:
             self.counts.setdefault(what, [0, video])[0] += number
 
     def notes(self, split: str) -> list[str]:
-        """A sentence for each thing that was found."""
+        """One line per kind of flaw, for the record."""
         return [f'{split}: {number} {what}, first in {video}' for what, (number, video) in self.counts.items()]
 
 
 def check_rules(rules: Mapping) -> dict:
-    """All rules, the default ones filled in.
+    """Complete a card's rules with the defaults in `RULES`.
 
     Raises:
-        DataError: if one is unknown.
+        DataError: if a rule is unknown, or `duplicates` is neither `keep` nor `drop`.
     """
     unknown = set(rules) - set(RULES)
     if unknown:
@@ -46,15 +47,16 @@ def check_rules(rules: Mapping) -> dict:
 
 
 def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Truth:
-    """True segments of videos.
+    """Read the ground-truth segments of videos.
 
-    Nothing is dropped without a count. Left out: segments of no length or shorter than the rule, of a class that the
-    card does not know, and, where the rule says so, second copies of the same class and times. Kept, and counted:
-    segments that reach beyond an end of their video, and videos without any.
+    Nothing is dropped without being counted. Dropped: segments of no length or below `shortest_seconds`, segments of a
+    class that the card does not list, and, with `duplicates: drop`, repeats of the same class and times. Kept but
+    counted: segments that reach beyond either end of their video, and videos without a segment.
 
     Args:
-        entries: Of `DatasetCard.entries`, annotation `actions` [[start_seconds, end_seconds, class], ...].
-        rules: Of `check_rules`.
+        entries: From `DatasetCard.entries`, with annotation `actions` [[start_seconds, end_seconds, class], ...].
+        num_classes: Classes on the card.
+        rules: From `check_rules`.
 
     Raises:
         DataError: if a video has no annotation, or an action is not three numbers.
@@ -63,7 +65,7 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
     for entry in entries:
         video = entry['video']
         if entry['annotation'] is None or 'actions' not in entry['annotation']:
-            raise DataError(f'{video} has no actions in its annotations; prepare the data set anew.')
+            raise DataError(f'{video} has no actions in its annotations; prepare the dataset again.')
         rows = _rows(entry['annotation']['actions'], video)
         unknown = (rows[:, 2] < 0) | (rows[:, 2] >= num_classes)
         truth.count('actions of a class that the card does not know, left out', video, int(unknown.sum()))
@@ -85,7 +87,7 @@ def read_truth(entries: Sequence[dict], num_classes: int, rules: Mapping) -> Tru
 
 
 def _rows(actions: Sequence, video: str) -> np.ndarray:
-    """(G, 3) of a video's actions; raises DataError where one is not three numbers."""
+    """(G, 3) rows of a video's actions; raises DataError if one is not three numbers."""
     try:
         rows = np.array([[float(value) for value in action] for action in actions]).reshape(len(actions), 3)
     except (ValueError, TypeError) as error:
@@ -93,5 +95,5 @@ def _rows(actions: Sequence, video: str) -> np.ndarray:
             f'{video}: an action must be [start_seconds, end_seconds, class], three numbers ({error}).'
         ) from None
     if not np.isfinite(rows).all():
-        raise DataError(f'{video} has an action whose times or class are no numbers.')
+        raise DataError(f'{video} has an action whose times or class are not numbers.')
     return rows

@@ -1,13 +1,16 @@
-"""Actions found in time on frozen features: what, from when, until when.
+"""Temporal action localization on frozen features: which action, from when to when.
+
+Shape letters: S steps of a video, D feature width, G true segments of a video, n predicted segments, C classes, B
+videos.
 
 Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,63 +36,90 @@ from eval.protocols.training import (
 from sigma.errors import DataError
 from sigma.files import sha256_file
 
-HEAD = 'head.safetensors'  # in a cell's folder: the trained head
+HEAD = 'head.safetensors'  # the trained head, in a cell's folder
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the steps of a video lie in time: step n at `offset` + n x `step` seconds."""
+    """Where the steps of a video lie in time: step n is at `offset` + n x `step` seconds."""
 
     offset: float
     step: float
 
     def to_steps(self, seconds: np.ndarray) -> np.ndarray:
+        """Fractional steps at these times."""
         return (seconds - self.offset) / self.step
 
     def to_seconds(self, steps: np.ndarray) -> np.ndarray:
+        """Times of these steps, which may be fractional."""
         return steps * self.step + self.offset
 
 
 @dataclass
 class FeatureSequence:
-    """Features of a video as the head takes them: (D, S) float16, and where its steps lie."""
+    """Features of a video as the head takes them.
+
+    Attributes:
+        video: Its name in the list.
+        values: (D, S) float16.
+        grid: Where the steps lie in time.
+        duration: Length of the video in seconds.
+    """
 
     video: str
     values: Tensor
     grid: Grid
-    duration: float  # seconds
+    duration: float
 
 
 class Localization(Protocol):
-    """An ActionFormer-type head on features of sliding clips, class-aware: no other model says what is in a video.
+    """An ActionFormer-type head on features of sliding clips. It names the classes itself; no other model does.
 
-    Features are the mean over all tokens of each clip (`eval.features.dense`), kept as float16. THUMOS-type data keep
-    their length and are cut at random in training; ActivityNet-type data are resized to a fixed length. The last epoch
-    is scored, with a moving average of the weights. Soft-NMS a class, then voting.
+    Features are the mean over all tokens of each clip (`eval.features.dense`), stored as float16. Datasets like THUMOS
+    keep their length and are cropped at random in training; datasets like ActivityNet are resized to a fixed length.
+    The moving average of the weights after the last epoch is scored. Detections go through soft-NMS per class, then
+    voting.
 
-    Notes of the record name the evaluator's rules, and count what was odd in the ground truth.
+    The notes of the record state the evaluator's rules and count the flaws of the ground truth.
     """
 
     name = 'localization'
     version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
-    from_recipe = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'shortest_seconds')
+    from_recipe: tuple[str, ...] = (
+        'length',
+        'longest',
+        'standardise',
+        'head',
+        'training',
+        'suppression',
+        'shortest_seconds',
+    )
     named_by = 'by the head itself'
-    learns_from_empty = True  # whether a training video without an action teaches the head something
+    learns_from_empty = True  # whether the head trains on videos without an action
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """Encoder, view, head, training, suppression and rules."""
+        """Encoder, view, head, training, suppression and rules.
+
+        Raises:
+            DataError: if the dataset is of another task, shots or examples are asked for, or the recipe and the
+            protocol
+                disagree about external scores.
+        """
         recipe, dataset = resolved.recipe, resolved.dataset
         if dataset.task != 'localization':
             raise DataError(
-                f"{dataset.name} is a data set for {dataset.task}; {self.name} needs one for 'localization'."
+                f"{dataset.name} is a dataset for {dataset.task}; {self.name} needs one for 'localization'."
             )
         if resolved.cell.shots or resolved.cell.examples:
             raise DataError(f'{self.name} takes all training videos; leave out shots and examples.')
         if bool(recipe.get('external')) != self.external:
             has = 'has' if recipe.get('external') else 'lacks'
-            raise DataError(f'Recipe {resolved.cell.recipe} {has} `external` video-level scores; see {self.name}.')
+            other = self.name.removesuffix('_external') + ('' if self.external else '_external')
+            raise DataError(
+                f'Recipe {resolved.cell.recipe} {has} `external` video-level scores; use the protocol {other}.'
+            )
         config = {
             'backbone': resolved.encoder.backbone(),
             'normalisation': {'mean': list(resolved.encoder.mean), 'std': list(resolved.encoder.std)},
@@ -100,19 +130,19 @@ class Localization(Protocol):
         if self.external:
             file = Path(recipe['external']['scores'])
             if not file.is_file():
-                raise DataError(f"External video-level scores: '{file}' is not there; the recipe names it.")
+                raise DataError(f"External video-level scores: '{file}' is not there; correct its path in the recipe.")
             config['external'] = {'sha256': sha256_file(file), 'top': recipe['external']['top']}
         return config
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Extract or read features, train the head, detect."""
+        """Make or read the features, train the head, and detect actions in the test videos."""
         config, rules = resolved.config, resolved.config['rules']
         view, batch, blocked = view_of(resolved), resolved.recipe['batch_size'], set(rules['blocked'])
         truths = {
             split: read_truth(resolved.dataset.entries(split), resolved.dataset.num_classes, rules)
             for split in ('train', 'test')
         }
-        check_actions(truths, blocked, resolved.dataset.name)  # before the minutes that features take
+        check_actions(truths, blocked, resolved.dataset.name)  # before the features, which take minutes
         train, skipped = with_times(*extract_dense(resolved, 'train', view, work_dir, batch))
         test, unscored = with_times(*extract_dense(resolved, 'test', view, work_dir, batch))
         test = [one for one in test if one.video not in blocked]
@@ -163,22 +193,22 @@ class Localization(Protocol):
             ],
         )
 
-    def _external(self, resolved: ResolvedCell):
-        """From a video to its class scores, or to () where the head names the classes."""
+    def _external(self, resolved: ResolvedCell) -> Callable[[str], np.ndarray | None]:
+        """A function from a video to its (C,) class scores: empty if the head names the classes, None if unknown."""
         if not self.external:
-            return lambda video: ()
+            return lambda video: np.empty(0)
         scores = read_video_scores(resolved.recipe['external']['scores'], resolved.dataset.info['classes'])
         return lambda video: scores.get(Path(video).stem.removeprefix('v_'))
 
-    def _fit(self, resolved: ResolvedCell, features: list[DenseFeatures], truth: dict, state: Path):
-        """The trained head; segments in steps of the features, and of class 0 where others name them."""
+    def _fit(self, resolved: ResolvedCell, features: list[DenseFeatures], truth: dict, state: Path) -> Any:
+        """The trained head. Segments become steps of the features, and class 0 if external scores name the classes."""
         config, view = resolved.config, view_of(resolved)
         sequences, targets = [], []
         for one in features:
             sequence = sequence_of(one, view, config['length'], config['standardise'])
             rows = truth[one.video].copy()
             rows[:, :2] = sequence.grid.to_steps(np.clip(rows[:, :2], 0, sequence.duration))
-            rows = rows[rows[:, 1] > rows[:, 0]]  # what lies beyond the end cannot be learnt; `read_truth` counts it
+            rows = rows[rows[:, 1] > rows[:, 0]]  # segments beyond the end cannot be learnt; `read_truth` counts them
             if self.external:
                 rows[:, 2] = 0
             sequences.append(sequence)
@@ -190,19 +220,22 @@ class Localization(Protocol):
 
     def _train(
         self, resolved: ResolvedCell, sequences: list[FeatureSequence], targets: list[Tensor], state: Path
-    ) -> ActionFormer:
+    ) -> Any:
+        """A trained head, of any type that `_detect` takes."""
         num_classes = 1 if self.external else resolved.dataset.num_classes
         head = ActionFormer(len(sequences[0].values), num_classes, **resolved.config['head'])
-        return fit_head(head, sequences, targets, resolved.config, resolved.cell.seed, state)
+        return fit_actionformer(head, sequences, targets, resolved.config, resolved.cell.seed, state)
 
-    def _detect(self, head: ActionFormer, sequence: FeatureSequence, config: dict, external) -> np.ndarray:
+    def _detect(self, head: Any, sequence: FeatureSequence, config: dict, external: np.ndarray) -> np.ndarray:
+        """(n, 4) rows [start, end in seconds, class, score] of a video, highest score first."""
         return detect(head, sequence, config, external)
 
 
 class LocalizationExternal(Localization):
-    """As `localization`, but the head finds class-free proposals and another model's video-level scores name them.
+    """`localization` with class-free proposals, whose classes come from another model's video-level scores.
 
-    A different number: on ActivityNet the classifier of CUHK (2017) adds several points, whatever the encoder.
+    Do not compare its numbers with `localization`: on ActivityNet, CUHK's classifier (2017) adds several points to any
+    encoder.
     """
 
     name = 'localization_external'
@@ -212,13 +245,17 @@ class LocalizationExternal(Localization):
 
 
 def rules_told(rules: dict) -> list[str]:
-    """What a record says of how predictions and truth are compared."""
+    """Notes for the record on how predictions and ground truth are compared."""
     told = '; '.join(f'{key} {rules[key]}' for key in ('duplicates', 'shortest_seconds', 'ambiguous'))
     return [METRIC_RULES, f'rules: {told}', f'rules: {len(rules["blocked"])} videos blocked']
 
 
 def check_actions(truths: dict[str, Truth], blocked: set[str], name: str) -> None:
-    """Raise a DataError where no training video has an action, or no test video that is not blocked."""
+    """Check that there is something to learn and something to find.
+
+    Raises:
+        DataError: if no training video has an action, or no test video outside `blocked` has one.
+    """
     for split, left_out, reason in (
         ('train', set(), 'no training video has an action; there is nothing to learn.'),
         ('test', blocked, 'no test video has an action; there is nothing to find.'),
@@ -228,18 +265,25 @@ def check_actions(truths: dict[str, Truth], blocked: set[str], name: str) -> Non
 
 
 def with_times(features: list[DenseFeatures], unread: list[dict]) -> tuple[list[DenseFeatures], list[dict]]:
-    """Videos of unknown frame rate join those that could not be read: nothing in them has a time in seconds."""
+    """Move videos of unknown frame rate to those that could not be read: their times in seconds are unknown."""
     timeless = [{'video': one.video, 'reason': 'its frame rate is unknown'} for one in features if not one.fps > 0]
     return [one for one in features if one.fps > 0], unread + timeless
 
 
 def view_of(resolved: ResolvedCell) -> DenseView:
-    """The recipe's `view` where it says, else the dataset card's `sampling`, else the encoder's clip."""
+    """Which clips are cut: from the recipe's `view`, else the dataset card's `sampling`, else the encoder's clip.
+
+    Raises:
+        DataError: if neither recipe nor dataset card gives `step_frames`.
+    """
     view, clip = resolved.recipe['view'], resolved.encoder.info['clip']
     sampling = resolved.dataset.info.get('sampling') or {}
     step = view.get('step_frames') or sampling.get('step_frames')
     if not step:
-        raise DataError(f'Neither recipe {resolved.cell.recipe} nor {resolved.dataset.name} says step_frames.')
+        raise DataError(
+            f'Neither the view of recipe {resolved.cell.recipe} nor the sampling of {resolved.dataset.name} says '
+            'step_frames; add it to one of them.'
+        )
     return DenseView(
         num_frames=clip['num_frames'],
         stride_frames=view.get('stride_frames') or sampling.get('stride_frames') or clip['stride_frames'],
@@ -250,15 +294,21 @@ def view_of(resolved: ResolvedCell) -> DenseView:
 
 
 def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standardise: bool = False) -> FeatureSequence:
-    """Features in their own length, or `length` of them in the middles of as many equal parts of the video.
+    """Prepare the features of a video for the head, at their own length or resized.
 
-    The latter are read off linearly between the middles of the clips around them; before the first and after the last
-    middle the value there stands. ActionFormer and OpenTAD stretch the features over the video instead, so that theirs
-    are off by up to half of what a clip is longer than a step, at both ends: little in minutes, much in seconds.
+    Resized features lie in the middles of `length` equal parts of the video. They are interpolated linearly between the
+    middles of the clips; beyond the first and the last middle the nearest value is used.
 
-    With `standardise` the mean over the video is subtracted and the rest divided by its root mean square over all steps
-    and dimensions: what stays the same in a video, its scene, then says nothing. Published runs do not; it is for
-    encoders whose features differ far more from video to video than within one, and for short trainings.
+    Departure: ActionFormer and OpenTAD stretch the features over the whole video. At both ends that shifts them by up
+    to half the difference between clip and step, which matters for videos of seconds but hardly for minutes.
+
+    Args:
+        one: Features (S, D).
+        view: How they were cut.
+        length: Steps to resize to. None keeps their number.
+        standardise: Subtract the mean over the video and divide by the root mean square over all steps and dimensions.
+            What never changes in a video, such as its scene, then has no effect. Published runs do not do this. It
+            helps encoders whose features differ far more between videos than within one, and short trainings.
     """
     values, duration = torch.from_numpy(one.values.T.copy()), one.num_frames / one.fps
     if standardise:
@@ -274,14 +324,14 @@ def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standar
 
 
 def read_off(values: Tensor, places: Tensor) -> Tensor:
-    """(D, L) values (D, S) at places (L,) between their steps, linearly; beyond an end the value there."""
+    """Interpolate values (D, S) linearly at fractional steps (L,) -> (D, L); constant beyond both ends."""
     places = places.clamp(0, values.shape[1] - 1)
     before = places.floor().long()
     after = (before + 1).clamp(max=values.shape[1] - 1)
     return torch.lerp(values[:, before], values[:, after], (places - before).to(values))
 
 
-def fit_head(
+def fit_actionformer(
     head: ActionFormer,
     sequences: list[FeatureSequence],
     targets: list[Tensor],
@@ -289,13 +339,22 @@ def fit_head(
     seed: int,
     state: Path | None = None,
 ) -> ActionFormer:
-    """Train a head; the moving average of its weights is returned, in eval mode.
+    """Train a head with AdamW, linear warm-up and cosine decay.
 
     Args:
-        targets: A (G, 3) tensor a video: start and end in steps, class.
-        config: `longest` (steps; None for all) and `training`: `epochs`, `warmup_epochs`, `batch_size`, `lr`,
-            `weight_decay`, `ema_decay`, `clip_norm`, `crop` (least and most share of a video).
-        state: Where the state of an epoch is kept, from which a killed training goes on.
+        head: Untrained; it is moved to the GPU if there is one.
+        sequences: Features of the training videos.
+        targets: (G, 3) rows for each video: start and end in steps, class.
+        config: `longest` (steps of a crop; None for all) and `training`, a dict of `epochs`, `warmup_epochs`,
+            `batch_size`, `lr`, `weight_decay`, `ema_decay`, `clip_norm` and `crop` (least and most share of a video).
+        seed: Seed of the order, the crops and dropout.
+        state: File of the training state. None keeps nothing, so a killed training starts again.
+
+    Returns:
+        The moving average of the weights, in eval mode. With `state`, it is also written beside it as `HEAD`.
+
+    Raises:
+        TrainingError: if the loss is no longer finite.
     """
     settings = config['training']
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -326,15 +385,24 @@ def fit_head(
         state=state,
     )
     if state:
-        save_head(state.with_name(HEAD), average)  # for protocols that measure it further
+        save_head(state.with_name(HEAD), average)  # for protocols that test it further
     return cast(ActionFormer, average)
 
 
-def detect(head: ActionFormer, sequence: FeatureSequence, config: dict, external=()) -> np.ndarray:
-    """(n, 4) rows [start, end in seconds, class, score] of a video, suppressed, in falling score.
+def detect(
+    head: ActionFormer, sequence: FeatureSequence, config: dict, external: Sequence[float] | np.ndarray = ()
+) -> np.ndarray:
+    """Detect actions in a video, with suppression.
 
     Args:
-        external: (C,) scores of the video's classes; empty where the head names them.
+        head: Trained.
+        sequence: Features of the video.
+        config: `suppression` (`eval.models.segments.suppress`), `shortest_seconds`, and with external scores
+            `external.top`.
+        external: (C,) scores of the video's classes from another model; empty if the head names the classes.
+
+    Returns:
+        (n, 4) rows [start, end in seconds, class, score], highest score first.
     """
     features, mask = pad([sequence.values], head.divisor)
     device = next(head.parameters()).device
@@ -347,11 +415,22 @@ def detect(head: ActionFormer, sequence: FeatureSequence, config: dict, external
     return fuse(found, np.asarray(external), config['external']['top']) if len(external) else found
 
 
-def cut_out(values: Tensor, rows: Tensor, longest: int | None, crop: tuple | None) -> tuple[Tensor, Tensor]:
-    """A random part of a video, (D, S') and its segments, in steps of the part.
+def cut_out(
+    values: Tensor, rows: Tensor, longest: int | None, crop: tuple[float, float] | None
+) -> tuple[Tensor, Tensor]:
+    """Crop a video at random.
 
-    Of a video that is longer than `longest` steps, so many; of another a share between those of `crop`. A segment stays
-    where half of it lies inside, cut to what does. Of up to 50 draws the first that holds a segment is taken.
+    A segment stays if at least half of it lies in the crop, and is cut to the crop. Up to 50 crops are drawn until one
+    holds a segment.
+
+    Args:
+        values: (D, S) features.
+        rows: (G, 3) start and end in steps, class.
+        longest: Longer videos are cropped to this many steps. None: no limit.
+        crop: Other videos are cropped to a random share of their steps between these two. None: not cropped.
+
+    Returns:
+        (D, S') features and (G', 3) segments, in steps of the crop.
     """
     num_steps = values.shape[1]
     length = min(longest or num_steps, num_steps)
@@ -371,7 +450,7 @@ def cut_out(values: Tensor, rows: Tensor, longest: int | None, crop: tuple | Non
 
 
 def pad(values: list[Tensor], divisor: int) -> tuple[Tensor, Tensor]:
-    """(B, D, S) float32 and (B, S) bool of B tensors (D, S'), S a multiple of `divisor`."""
+    """Pad B tensors (D, S') to a batch (B, D, S) float32 with its mask (B, S) bool; S is a multiple of `divisor`."""
     longest = -(-max(v.shape[1] for v in values) // divisor) * divisor
     features = torch.zeros(len(values), values[0].shape[0], longest)
     mask = torch.zeros(len(values), longest, dtype=torch.bool)
@@ -382,18 +461,23 @@ def pad(values: list[Tensor], divisor: int) -> tuple[Tensor, Tensor]:
 
 
 def read_video_scores(file: str | Path, classes: list[str]) -> dict[str, np.ndarray]:
-    """video -> (C,) scores in the order of `classes`, from a file in the layout of CUHK's classifier.
+    """Read video-level scores in the layout of CUHK's classifier.
 
-    {"results": {video: [score, ...]}, "class": [name, ...]}; the names of videos are without `v_`.
+    Args:
+        file: JSON {"results": {video: [score, ...]}, "class": [name, ...]}; names of videos with or without `v_`.
+        classes: Classes of the dataset.
+
+    Returns:
+        video without `v_` -> (C,) scores in the order of `classes`.
 
     Raises:
-        DataError: if it is no such file, or lacks a class.
+        DataError: if the file has another layout or lacks a class.
     """
     try:
         content = json.loads(Path(file).read_text(encoding='utf-8'))
         names, results = list(content['class']), dict(content['results'])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"'{file}' has not the layout of video-level scores (`results`, `class`): {error!r}") from error
+        raise DataError(f"'{file}' is not a file of video-level scores (`results`, `class`): {error!r}") from error
     lacking = [name for name in classes if name not in names]
     if lacking:
         raise DataError(f"'{file}' lacks {len(lacking)} of {len(classes)} classes, first {lacking[0]!r}.")
@@ -402,7 +486,7 @@ def read_video_scores(file: str | Path, classes: list[str]) -> dict[str, np.ndar
 
 
 def _groups(head: ActionFormer, weight_decay: float) -> list[dict]:
-    """Decay for weights of convolutions alone."""
+    """Parameter groups: weight decay for the weights of convolutions only."""
     decayed = [p for p in head.parameters() if p.ndim == 3]
     others = [p for p in head.parameters() if p.ndim != 3]
     return [{'params': decayed, 'weight_decay': weight_decay}, {'params': others, 'weight_decay': 0.0}]

@@ -1,4 +1,4 @@
-"""Actions found in time by mmaction2's BMN on frozen features.
+"""Temporal action localization by mmaction2's BMN on frozen features.
 
 Versions: 1 (2026-11-22); 2 (2026-11-22): features lie at their exact times (eval/protocols/localization.py).
 """
@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from eval.cells.cell import ResolvedCell
 from eval.models.segments import fuse
@@ -23,11 +23,11 @@ from sigma.registry import MODELS
 
 
 class LocalizationBMN(Localization):
-    """BMN proposes segments, which know no classes; a linear classifier on the frozen features names each.
+    """BMN proposes class-free segments; a linear classifier on the frozen features gives each its classes.
 
     BMN is mmaction2's, with its losses and its soft-NMS. Every video is resized to `temporal_dim` steps. The classifier
-    is a logistic regression on the mean of the features within true segments of the training videos. Training videos
-    without an action are left out: BMN's labels are not defined for them.
+    is a logistic regression on the mean features inside the true segments of the training videos. Training videos
+    without an action are left out, because BMN's labels are undefined for them.
     """
 
     name = 'localization_bmn'
@@ -38,12 +38,16 @@ class LocalizationBMN(Localization):
     learns_from_empty = False
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """As `localization`; the length is BMN's."""
+        """See `localization`.
+
+        Raises:
+            DataError: also if the recipe's `length` is not BMN's `temporal_dim`.
+        """
         recipe = resolved.recipe
         if recipe['length'] != recipe['head']['temporal_dim']:
             raise DataError(
                 f'Recipe {resolved.cell.recipe} resizes videos to {recipe["length"]} steps; its BMN takes '
-                f'{recipe["head"]["temporal_dim"]}.'
+                f'{recipe["head"]["temporal_dim"]}. Give both the same number.'
             )
         return super().config(resolved)
 
@@ -60,7 +64,7 @@ class LocalizationBMN(Localization):
         namer = None if self.external else fit_namer(sequences, targets, config['naming']['strength'])
         return Proposer(network.eval(), namer, resolved.dataset.num_classes)
 
-    def _detect(self, head: 'Proposer', sequence: FeatureSequence, config: dict, external) -> np.ndarray:
+    def _detect(self, head: 'Proposer', sequence: FeatureSequence, config: dict, external: np.ndarray) -> np.ndarray:
         rows = head.proposals(sequence)
         if self.external:
             return fuse(rows, np.asarray(external), config['external']['top'])
@@ -68,7 +72,7 @@ class LocalizationBMN(Localization):
 
 
 class LocalizationBMNExternal(LocalizationBMN):
-    """As `localization_bmn`, but another model's video-level scores name the proposals: the published way."""
+    """`localization_bmn` with classes from another model's video-level scores, as published."""
 
     name = 'localization_bmn_external'
     version = 2
@@ -77,27 +81,33 @@ class LocalizationBMNExternal(LocalizationBMN):
 
 
 class Proposer:
-    """A trained BMN, and what names its proposals (None: something else does)."""
+    """A trained BMN and the classifier of its proposals.
 
-    def __init__(self, network, namer, num_classes: int) -> None:
+    Args:
+        network: mmaction2's BMN in eval mode.
+        namer: From `fit_namer`; None if external scores give the classes.
+        num_classes: C.
+    """
+
+    def __init__(self, network: nn.Module, namer: Pipeline | None, num_classes: int) -> None:
         self.network, self.namer, self.num_classes = network, namer, num_classes
 
     @torch.no_grad()
     def proposals(self, sequence: FeatureSequence) -> np.ndarray:
-        """(n, 4) rows [start, end in seconds, 0, score], suppressed by BMN's own soft-NMS."""
+        """(n, 4) rows [start, end in seconds, 0, score] after BMN's own soft-NMS."""
         device = next(self.network.parameters()).device
-        # One frame a step: BMN then speaks of the whole video.
+        # feature_extraction_interval is 1, so with any number of frames BMN's times cover the whole video.
         info = {'video_name': sequence.video, 'duration_frame': 1000, 'duration_second': sequence.duration}
         inputs = [sequence.values.float().to(device)]
         (answer,) = self.network(inputs, [SimpleNamespace(metainfo=info)], mode='predict')
-        rows = [[*one['segment'], 0, one['score']] for one in answer['proposal_list']]
-        rows = np.array(rows).reshape(-1, 4)
+        found = [[*one['segment'], 0, one['score']] for one in answer['proposal_list']]
+        rows = np.array(found).reshape(-1, 4)
         rows[:, :2] = np.clip(rows[:, :2], 0, sequence.duration)
         return rows[rows[:, 1] > rows[:, 0]]
 
     def named(self, rows: np.ndarray, sequence: FeatureSequence, top: int) -> np.ndarray:
-        """Each proposal under its `top` likeliest classes, its score times their probability."""
-        if len(rows) == 0:
+        """(n x top, 4) rows: each proposal under its `top` most likely classes, its score times their probability."""
+        if len(rows) == 0 or self.namer is None:
             return rows
         chance = np.zeros((len(rows), self.num_classes))
         chance[:, self.namer[-1].classes_] = self.namer.predict_proba(
@@ -108,20 +118,26 @@ class Proposer:
 
 
 def fit_bmn(
-    network,
+    network: nn.Module,
     sequences: list[FeatureSequence],
     targets: list[Tensor],
     settings: dict,
     seed: int,
     state: Path | None = None,
 ) -> None:
-    """Train BMN as mmaction2's config does: Adam, a step down; the last epoch stays.
+    """Train BMN in place as mmaction2's config does: Adam, with one step down of the learning rate.
 
     Args:
-        targets: A (G, 3) tensor a video, G >= 1: start and end in steps, class (not looked at).
-        settings: `epochs`, `batch_size`, `lr`, `weight_decay`, `milestone` (epoch from which a tenth of the rate),
+        network: Untrained; it is moved to the GPU if there is one.
+        sequences: Features of the training videos, all with `temporal_dim` steps.
+        targets: (G, 3) rows for each video, G >= 1: start and end in steps, class (ignored).
+        settings: `epochs`, `batch_size`, `lr`, `weight_decay`, `milestone` (epoch from which the rate is a tenth),
             `clip_norm`.
-        state: Where the state of an epoch is kept, from which a killed training goes on.
+        seed: Seed of the order of videos.
+        state: File of the training state. None keeps nothing, so a killed training starts again.
+
+    Raises:
+        TrainingError: if the loss is no longer finite.
     """
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network.to(device)
@@ -151,11 +167,15 @@ def fit_bmn(
     )
 
 
-def fit_namer(sequences: list[FeatureSequence], targets: list[Tensor], strength: float):
-    """A classifier of segments by their mean features.
+def fit_namer(sequences: list[FeatureSequence], targets: list[Tensor], strength: float) -> Pipeline:
+    """Fit a classifier of segments on their mean features.
+
+    Args:
+        sequences, targets: As for `fit_bmn`; here classes count.
+        strength: Inverse of the regularisation, scikit-learn's C.
 
     Raises:
-        DataError: if all segments are of one class.
+        DataError: if all segments have the same class.
     """
     values = [mean_within(s, *row[:2].tolist()) for s, rows in zip(sequences, targets) for row in rows]
     labels = torch.cat(targets)[:, 2].long().numpy()
@@ -165,7 +185,7 @@ def fit_namer(sequences: list[FeatureSequence], targets: list[Tensor], strength:
 
 
 def mean_within(sequence: FeatureSequence, start: float, end: float) -> np.ndarray:
-    """(D,) mean of the features of the steps within [start, end]; of the nearest one where there is none."""
+    """(D,) mean of the features at steps within [start, end]; the nearest step if none lies within."""
     last = sequence.values.shape[1] - 1
     first, stop = max(0, int(np.ceil(start))), min(last, int(np.floor(end)))
     if stop < first:

@@ -1,14 +1,19 @@
-"""Repetition counting by self-similarity and density. Not SEVERE's head, which is eval/protocols/repetition_cycles.py.
+"""Repetition counting by self-similarity and density. SEVERE's own head is in eval/protocols/repetition_cycles.py.
+
+Shape letters: N videos, B videos of a batch, V clips of a video, T frames of a clip, T' time steps of a clip, S time
+steps of a video, D feature width, K cycles.
 
 Versions: 1 (2026-11-22).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -31,19 +36,19 @@ from sigma.errors import DataError
 
 NOT_SEVERE = 'head: self-similarity and density, ours; not the cycle localisation of SEVERE'
 WARMUP_START = 1e-3  # head start of the warm-up, as a share of the training
-BLOCK = 100  # steps of a head on features between two states
+BLOCK = 100  # steps between two kept states, for a head on features
 
 
 class Repetition(Protocol):
-    """A count is the sum of a density over time, read from how alike the encoder's time steps are.
+    """The count is the sum of a density over time, predicted from the self-similarity of the encoder's time steps.
 
-    A video is sampled at `num_frames` frames spread over all of it, cut into clips of the encoder's length, encoded,
-    averaged over space, and joined to one row of time steps. `eval.models.repetition.DensityHead` is trained on the
-    annotated cycles (`cycle_density`, `density_loss`), on random parts of the videos, stretched to full length.
-    The predicted count is the sum rounded to a whole number, as SEVERE scores its counts.
+    `num_frames` frames are spread over the whole video, cut into clips of the encoder's length, encoded, averaged over
+    space, and joined to one row of time steps. `eval.models.repetition.DensityHead` learns the density of the annotated
+    cycles (`cycle_density`, `density_loss`) on random parts of the videos, stretched to full length. The predicted
+    count is the sum, rounded to a whole number as in SEVERE.
 
-    The encoder is trained along; `repetition_frozen` leaves it as it is and reads its cached features.
-    The notes give the error of always answering the mean and the median training count on the same test videos.
+    The encoder is trained together with the head; `repetition_frozen` keeps it fixed and reads cached features. The
+    notes give two baselines on the same test videos: always predicting the mean or the median training count.
     """
 
     name = 'repetition'
@@ -52,7 +57,11 @@ class Repetition(Protocol):
     trains_encoder = True
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """Encoder, sampling, head and training."""
+        """Encoder, sampling, head and training.
+
+        Raises:
+            DataError: if the recipe does not fit the protocol or the encoder, or the dataset cannot be counted on.
+        """
         check_counting(resolved)
         recipe, clip = resolved.recipe, resolved.encoder.info['clip']
         if recipe['finetune'] != self.trains_encoder:
@@ -76,7 +85,7 @@ class Repetition(Protocol):
         }
         steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
         pipelines = {'pipeline': _changed(steps, {'sigma.SampleDense': spread | {'test_mode': True}})}
-        if recipe['finetune']:  # in training no black frames stand for what cannot be decoded
+        if recipe['finetune']:  # in training, a video that cannot be decoded is replaced, not shown black
             opened = {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']}
             pipelines['train_pipeline'] = _changed(steps, {'sigma.SampleDense': spread, 'sigma.OpenVideo': opened})
         return {
@@ -90,7 +99,7 @@ class Repetition(Protocol):
         }
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
-        """Train the head, alone or with the encoder, and count."""
+        """Train the head, alone or together with the encoder, and count in the test videos."""
         counted = self._finetuned if resolved.config['finetune'] else self._frozen
         (videos, labels, counts, unscored), (train_videos, num_skipped, failures) = counted(resolved, work_dir)
         return Outcome(
@@ -117,6 +126,11 @@ class Repetition(Protocol):
         )
 
     def _frozen(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
+        """Train a head on stored features.
+
+        Returns:
+            (videos, labels, counts, unscored) of the test videos; (videos, number skipped, failures) of training.
+        """
         train, test = (extract(resolved, split, work_dir) for split in ('train', 'test'))
         some_readable(resolved, train.videos, test.videos)
         centres, places = self._steps(resolved, *train.values.shape[1:3])
@@ -124,28 +138,30 @@ class Repetition(Protocol):
         head = self._head(resolved, values.shape, train.labels)
         cycles = cycle_times(resolved, train.videos)
         state = state_path(resolved, work_dir)
-        fit_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed, state)
+        fit_density_head(head, values, centres, cycles, resolved.config['training'], resolved.cell.seed, state)
         counts = count_with(head, join_clips(torch.from_numpy(test.values), places))
         discard(state)
         return (test.videos, test.labels, counts, test.unscored), (train.videos, len(train.unscored), [])
 
     @staticmethod
     def _steps(resolved: ResolvedCell, num_clips: int, steps_per_clip: int) -> tuple[Tensor, Tensor]:
+        """Centres and places of the time steps, from `step_times`."""
         clip_frames = resolved.encoder.info['clip']['num_frames']
         step = resolved.recipe['clip_step_frames'] or clip_frames
         return step_times(num_clips, steps_per_clip, clip_frames, step)
 
     @staticmethod
-    def _head(resolved: ResolvedCell, shape: tuple, labels: np.ndarray) -> DensityHead:
-        """A head for (.., S, D) features; its untrained answer is the mean training count."""
+    def _head(resolved: ResolvedCell, shape: tuple, labels: ArrayLike) -> DensityHead:
+        """A head for features of shape (.., S, D). Untrained, it predicts the mean training count."""
         torch.manual_seed(resolved.cell.seed)
         *_, num_steps, width = shape
-        initial = max(float(np.mean(labels)), 1.0) / num_steps
+        initial = max(float(np.asarray(labels).mean()), 1.0) / num_steps
         return DensityHead(width, num_steps, initial_density=initial, **resolved.config['head'])
 
-    # --- with the encoder trained along ---------------------------------------------------------------------------
+    # --- together with the encoder --------------------------------------------------------------------------------
 
     def _finetuned(self, resolved: ResolvedCell, work_dir: Path) -> tuple:
+        """Train encoder and head together; returns as `_frozen`."""
         config, settings = resolved.config, resolved.config['training']
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         seed, card = resolved.cell.seed, resolved.cell.dataset
@@ -163,7 +179,7 @@ class Repetition(Protocol):
                 samples = [clips[epoch, int(position)] for position in positions]
                 failed = {line for sample in samples for line in sample['failures'].splitlines()}
                 memory['failures'] = sorted(failed.union(memory['failures']))
-                # A video that fails to decode is replaced by the next one: its own cycles go with it.
+                # A video that fails to decode is replaced by the next one, so cycles are looked up by what was read.
                 taken = torch.tensor([sample['data_samples'].position for sample in samples], device=device)
                 values = model(torch.stack([sample['inputs'] for sample in samples]).to(device))
                 yield head_loss(model.head, values, model.centres, cycles[taken], settings)
@@ -194,7 +210,8 @@ class Repetition(Protocol):
 
     @staticmethod
     @torch.no_grad()
-    def _test(model, tests: VideoClips, batch_size: int, device: torch.device) -> tuple:
+    def _test(model: '_EncoderAndHead', tests: VideoClips, batch_size: int, device: torch.device) -> tuple:
+        """Videos, labels, counts and unscored videos of the test split."""
         videos, labels, counts, unscored = [], [], [], []
         for batch in DataLoader(tests, batch_size, num_workers=num_workers(), collate_fn=pseudo_collate):
             answers = model.head(model(torch.stack(batch['inputs']).to(device))).sum(dim=1)
@@ -209,12 +226,12 @@ class Repetition(Protocol):
 
 
 def _changed(steps: list[dict], others: dict[str, dict]) -> list[dict]:
-    """A pipeline with other steps in the place of those of some types."""
+    """A pipeline in which steps of some types are replaced."""
     return [others.get(step['type'], step) for step in steps]
 
 
 class RepetitionFrozen(Repetition):
-    """`repetition` on a frozen encoder: features once, then the head alone learns to count."""
+    """`repetition` with a frozen encoder: features are made once, and only the head is trained."""
 
     name = 'repetition_frozen'
     version = 1
@@ -222,7 +239,12 @@ class RepetitionFrozen(Repetition):
 
 
 class _EncoderAndHead(torch.nn.Module):
-    """From uint8 clips (B, V, 3, T, H, W) to the joined time steps (B, S, D); the head beside."""
+    """The encoder from clips to joined time steps, with the head beside it for the optimizer and the state."""
+
+    mean: Tensor
+    std: Tensor
+    centres: Tensor
+    places: Tensor
 
     def __init__(self, resolved: ResolvedCell, protocol: Repetition) -> None:
         super().__init__()
@@ -241,6 +263,7 @@ class _EncoderAndHead(torch.nn.Module):
         self.head = protocol._head(resolved, (len(centres), tokens.shape[-1]), labels)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """(B, V, 3, T, H, W) uint8 -> (B, S, D)."""
         tokens = self.encoder((clips.flatten(0, 1).float() - self.mean) / self.std)  # (B * V, T', H', W', D)
         return join_clips(tokens.float().mean(dim=(2, 3)).unflatten(0, clips.shape[:2]), self.places)
 
@@ -248,7 +271,7 @@ class _EncoderAndHead(torch.nn.Module):
 # --- training on features ---------------------------------------------------------------------------------------
 
 
-def fit_head(
+def fit_density_head(
     head: DensityHead,
     values: Tensor,
     centres: Tensor,
@@ -257,16 +280,25 @@ def fit_head(
     seed: int,
     state: Path | None = None,
 ) -> list[float]:
-    """Trains a head on features (N, S, D) whose cycles (N, K + 1) are known; AdamW, warm-up, cosine.
+    """Train a head in place on features, with AdamW, linear warm-up and cosine decay.
 
     Args:
-        settings: `num_steps`, `batch_size`, `lr`, `weight_decay`, `warmup_share`, `least_share`, `count_weight`.
-        seed: Of the order of videos, the parts that are cut out, and dropout.
+        head: Untrained.
+        values: (N, S, D) features.
+        centres: (S,) times of the steps, from 0 to 1.
+        boundaries: (N, K + 1) times at which one cycle ends and the next starts; NaN pads short rows.
+        settings: `num_steps`, `batch_size`, `lr`, `weight_decay`, `warmup_share` (of the training), `least_share` (of a
+            video, for random parts), `count_weight` (`density_loss`).
+        seed: Seed of the order of videos, the random parts and dropout.
+        state: File of the training state, written every `BLOCK` steps. None keeps nothing.
 
     Returns:
-        The loss of every step.
+        The loss of each step that this process took.
+
+    Raises:
+        TrainingError: if the loss is no longer finite.
     """
-    memory = {'order': torch.empty(0, dtype=torch.long)}  # videos drawn but not yet taken
+    memory = {'order': torch.empty(0, dtype=torch.long)}  # videos drawn but not used yet
 
     def losses(block: int) -> Iterator[Tensor]:
         for _ in range(BLOCK * block, min(BLOCK * (block + 1), settings['num_steps'])):
@@ -290,7 +322,16 @@ def fit_head(
 
 
 def head_loss(head: DensityHead, values: Tensor, centres: Tensor, boundaries: Tensor, settings: dict) -> Tensor:
-    """`density_loss` on a random part of every video, at least `least_share` of it, stretched to all time steps."""
+    """`density_loss` on a random part of each video, stretched to all time steps.
+
+    Args:
+        head: The head.
+        values, centres, boundaries: As `fit_density_head`, of a batch.
+        settings: `least_share`, the smallest part as a share of the video, and `count_weight`.
+
+    Returns:
+        A scalar.
+    """
     num_videos, num_steps = values.shape[:2]
     share = settings['least_share'] + (1 - settings['least_share']) * torch.rand(num_videos, device=values.device)
     begin = (1 - share) * torch.rand(num_videos, device=values.device)
@@ -300,7 +341,7 @@ def head_loss(head: DensityHead, values: Tensor, centres: Tensor, boundaries: Te
 
 @torch.no_grad()
 def count_with(head: DensityHead, values: Tensor) -> np.ndarray:
-    """(N,) counts of features (N, S, D), not rounded."""
+    """Predicted counts (N,) of features (N, S, D), not rounded."""
     return torch.cat([head(part).sum(dim=1) for part in values.split(64)]).numpy()
 
 
@@ -308,22 +349,22 @@ def count_with(head: DensityHead, values: Tensor) -> np.ndarray:
 
 
 def check_counting(resolved: ResolvedCell) -> None:
-    """Counting needs counts, of at least one cycle, and has no few-shot form.
+    """Check that a cell can be counted.
 
     Raises:
-        DataError: if the card's task is another, a count is 0, or a few clips a class were asked for.
+        DataError: if the dataset is for another task, a count is 0, or the cell asks for shots or examples.
     """
     dataset, cell = resolved.dataset, resolved.cell
     if dataset.task != 'repetition':
         raise DataError(
-            f"{dataset.name} is a data set for {dataset.task}; {resolved.protocol.name} needs one for 'repetition'."
+            f"{dataset.name} is a dataset for {dataset.task}; {resolved.protocol.name} needs one for 'repetition'."
         )
     if cell.shots or cell.examples:
         raise DataError(
-            f'{resolved.protocol.name} has no classes to draw a few clips of; leave out shots and examples.'
+            f'{resolved.protocol.name} has no classes to draw few clips from; leave out shots and examples.'
         )
     for split in ('train', 'test'):
-        empty = [video for video, count in dataset.pairs(split) if count < 1]
+        empty = [video for video, count in dataset.pairs(split) if cast(int, count) < 1]
         if empty:
             raise DataError(
                 f'{dataset.name} ({split}): {len(empty)} videos have count 0, first {empty[0]}; an error relative to '
@@ -331,17 +372,17 @@ def check_counting(resolved: ResolvedCell) -> None:
             )
 
 
-def some_readable(resolved: ResolvedCell, train: list[str], test: list[str]) -> None:
-    """Raises DataError where a split has no readable video."""
+def some_readable(resolved: ResolvedCell, train: Sequence, test: Sequence) -> None:
+    """Raise DataError if a split has no readable video."""
     if not train or not test:
         raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
 
 
 def boundaries_of(resolved: ResolvedCell, videos: list[str], split: str = 'train') -> list[np.ndarray]:
-    """Frame numbers at which one cycle ends and the next begins, of each video.
+    """Frame numbers (K + 1,) at which one cycle ends and the next starts, for each video.
 
     Raises:
-        DataError: if a video has none, they do not rise, or they are not one more than its count.
+        DataError: if a video has none, they do not increase, or there are not one more than its count.
     """
     entries = {entry['video']: entry for entry in resolved.dataset.entries(split)}
     found = []
@@ -351,14 +392,14 @@ def boundaries_of(resolved: ResolvedCell, videos: list[str], split: str = 'train
         if len(cycles) != entry['label'] + 1 or np.any(np.diff(cycles) <= 0):
             raise DataError(
                 f'{resolved.dataset.name} ({split}): {video} has count {entry["label"]} and {len(cycles)} cycle '
-                'boundaries; a head is trained on rising boundaries, one more than the count.'
+                'boundaries; training needs increasing boundaries, one more than the count.'
             )
         found.append(cycles)
     return found
 
 
 def cycle_times(resolved: ResolvedCell, videos: list[str]) -> Tensor:
-    """(N, K + 1) boundaries of training videos in time from 0 to 1; NaN fills rows with fewer cycles."""
+    """(N, K + 1) boundaries of training videos, in time from 0 to 1. NaN pads rows with fewer cycles."""
     frames = {entry['video']: entry['total_frames'] for entry in resolved.dataset.entries('train')}
     rows = [cycles / frames[video] for video, cycles in zip(videos, boundaries_of(resolved, videos))]
     times = np.full((len(rows), max(map(len, rows))), np.nan, dtype=np.float32)
@@ -368,23 +409,26 @@ def cycle_times(resolved: ResolvedCell, videos: list[str]) -> Tensor:
 
 
 def counts_of(resolved: ResolvedCell, videos: list[str]) -> np.ndarray:
-    """Counts of training videos."""
+    """(N,) counts of training videos."""
     labels = dict(resolved.dataset.pairs('train'))
     return np.array([labels[video] for video in videos])
 
 
-def whole_counts(counts) -> np.ndarray:
-    """(N,) float32, rounded to whole numbers (halves up), at least 0."""
+def whole_counts(counts: ArrayLike) -> np.ndarray:
+    """(N,) float32: counts rounded to whole numbers (halves up), at least 0."""
     return np.floor(np.maximum(np.asarray(counts, dtype=np.float64), 0) + 0.5).astype(np.float32)
 
 
-def constant_answers(train_counts: np.ndarray, labels) -> list[str]:
-    """The error (mean of abs(answer - count) / count) of answering one number for every test video, in words."""
-    labels, said = np.asarray(labels), []
+def constant_answers(train_counts: np.ndarray, labels: ArrayLike) -> list[str]:
+    """Notes on two baselines: always predicting the mean or the median training count.
+
+    The error is the mean of abs(prediction - count) / count over the test videos.
+    """
+    counts, said = np.asarray(labels), []
     for name, value in (('mean', np.mean(train_counts)), ('median', np.median(train_counts))):
         answer = whole_counts([value])[0]
-        error = np.mean(np.abs(answer - labels) / labels)
-        within = np.mean(np.abs(answer - labels) <= 1)
+        error = np.mean(np.abs(answer - counts) / counts)
+        within = np.mean(np.abs(answer - counts) <= 1)
         said.append(
             f'always the {name} training count ({value:.2f}, answered as {answer:.0f}): '
             f'error {error:.4f}, within one {within:.4f}'

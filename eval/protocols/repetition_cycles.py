@@ -1,4 +1,4 @@
-"""Repetition counting as SEVERE does it: cycles are localised, forwards and backwards, and their lengths refined.
+"""Repetition counting as in SEVERE: localise the previous and the next cycle, and refine their lengths.
 
 Versions: 1 (2026-11-22).
 """
@@ -43,14 +43,14 @@ from sigma.errors import DataError, DecodeError
 
 
 class RepetitionCycles(Protocol):
-    """The reproduction mode: eval/models/cycles.py on the frames of whole videos, the encoder trained along.
+    """SEVERE's head (eval/models/cycles.py) on the frames of whole videos, trained together with the encoder.
 
-    Every epoch draws some parts of each training video. A batch of parts is walked from begin to end in at most
-    `num_walk_steps` steps, with a step of Adam at each, corrected by what the network says. Windows are made of all
-    frames of a video, longer side resized, the other filled up with black.
+    Each epoch draws some parts of each training video. A batch of parts is walked from start to end in at most
+    `num_walk_steps` steps of Adam; each step moves on from the network's corrected answer. Windows are cut from all
+    frames of a video, resized to the encoder's size by the longer side and padded with black.
 
-    Departures from SEVERE: the last epoch is taken, where SEVERE takes the best one on the test videos; the encoder
-    sees 16 + 16 frames as two clips unless it takes 32 at once.
+    Departures from SEVERE: we take the last epoch, SEVERE the best one on the test videos. Unless the encoder takes 32
+    frames, it sees the two windows as two clips.
     """
 
     name = 'repetition_cycles'
@@ -58,7 +58,11 @@ class RepetitionCycles(Protocol):
     source = 'Zhang et al. (CVPR 2020) as in SEVERE (ECCV 2022); last epoch instead of the best on the test videos'
 
     def config(self, resolved: ResolvedCell) -> dict:
-        """Encoder and training."""
+        """Encoder and training.
+
+        Raises:
+            DataError: if the dataset cannot be counted on.
+        """
         check_counting(resolved)
         return {
             'backbone': resolved.encoder.backbone(),
@@ -85,7 +89,7 @@ class RepetitionCycles(Protocol):
         videos, labels, counts, unscored = [], [], [], []
         parts = VideoParts([(entry, 0, None, False) for entry in test], clip['size'], resolved.config['decoder'])
         for entry, (frames, error) in zip(test, loader(parts)):
-            if error is not None:
+            if frames is None:
                 unscored.append({'video': entry['video'], 'reason': error})
                 continue
             regress = regressor(network.eval(), frames.to(device), settings['test_batch_size'])
@@ -113,9 +117,13 @@ class RepetitionCycles(Protocol):
         )
 
     def _train(
-        self, resolved: ResolvedCell, network: CycleNetwork, entries: list[dict], state: Path, device
+        self, resolved: ResolvedCell, network: CycleNetwork, entries: list[dict], state: Path, device: torch.device
     ) -> tuple[list[str], int]:
-        """What could not be decoded, and how many videos were trained on."""
+        """Train the network in place.
+
+        Returns:
+            Reasons of the videos that could not be decoded, and the number of videos with at least two cycles.
+        """
         config, settings = resolved.config, resolved.config['training']
         if not config['finetune']:
             network.encoder.requires_grad_(False)
@@ -138,7 +146,7 @@ class RepetitionCycles(Protocol):
             clips = loader(VideoParts([job[:4] for job in jobs], config['clip']['size'], config['decoder']))
             batch = []
             for number, (job, (frames, error)) in enumerate(zip(jobs, clips), 1):
-                if error is not None:
+                if frames is None:
                     memory['failures'] = sorted({error, *memory['failures']})
                 else:
                     batch.append((frames.to(device), neighbour_lengths(job[4], len(frames), job[1]), job[4]))
@@ -161,20 +169,24 @@ class RepetitionCycles(Protocol):
 
 
 def _draws(seed: int, epoch: int) -> tuple[np.random.Generator, int]:
-    """Random numbers of an epoch, and the seed of torch, which is the first of them."""
+    """The random generator of an epoch, and torch's seed for it, which is its first number."""
     rng = np.random.default_rng([seed, epoch])
     return rng, int(rng.integers(2**31))
 
 
 def walk(network: CycleNetwork, batch: list[tuple], rng: np.random.Generator, num_steps: int) -> Iterator[Tensor]:
-    """Yield the losses along a batch of parts; an optimizer step is taken between two of them.
+    """Walk along a batch of parts and yield the loss of each step. The caller takes an optimizer step after each.
 
-    Every part has a state. A step teaches all states, corrects them by the network's answer, and moves them on. A state
-    that fails or leaves its part starts again elsewhere. The walk ends when all have left once, or after `num_steps`.
+    Every part has a state. Each step trains on all states, corrects them by the network's answer, and moves them on. A
+    state whose cycle becomes too short, or that leaves its part, is drawn again. The walk ends when every state has
+    left its part once.
 
     Args:
-        batch: Of each part: frames (n, size, size, 3) uint8, lengths in frames of the (next, previous) cycle at each
-            frame, and the boundaries of its cycles.
+        network: In training mode.
+        batch: For each part: frames (n, size, size, 3) uint8, (next, previous) from `neighbour_lengths`, and the
+            boundaries of its cycles in frames.
+        rng: Draws the states.
+        num_steps: Most steps.
     """
     frames, lengths, marks = zip(*batch)
     first = [
@@ -200,7 +212,13 @@ def walk(network: CycleNetwork, batch: list[tuple], rng: np.random.Generator, nu
 
 
 def regressor(network: CycleNetwork, frames: Tensor, batch_size: int) -> Regressor:
-    """The network on states of one video, as `count_cycles` asks."""
+    """The network on the states of one video, in the form that `count_cycles` takes.
+
+    Args:
+        network: In eval mode.
+        frames: (n, size, size, 3) uint8, on the network's device.
+        batch_size: Most states per forward pass.
+    """
 
     @torch.no_grad()
     def regress(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,17 +226,18 @@ def regressor(network: CycleNetwork, frames: Tensor, batch_size: int) -> Regress
         for begin in range(0, len(states), batch_size):
             logits, corrections = network(*cut_windows(frames, states[begin : begin + batch_size], network.per_window))
             answers.append((logits.softmax(dim=2)[:, :, 1], corrections))
-        return tuple(torch.cat(part).double().cpu().numpy() for part in zip(*answers))
+        right, corrections = (torch.cat(part).double().cpu().numpy() for part in zip(*answers))
+        return right, corrections
 
     return regress
 
 
 class VideoParts(Dataset):
-    """Frames of parts of videos: (n, size, size, 3) uint8 and None, or None and the reason.
+    """Frames of parts of videos: (frames (n, size, size, 3) uint8, None), or (None, reason) if decoding fails.
 
     Args:
-        jobs: (entry of a card, first frame, last frame or None, whether mirrored).
-        size: The longer side is resized to it; the shorter one is filled up with black.
+        jobs: (entry of a card, first frame, last frame or None for the last of the video, whether to mirror).
+        size: Pixels; the longer side is resized to it, the shorter one padded with black.
         decoder: `decord` or `pyav`.
     """
 
@@ -229,7 +248,7 @@ class VideoParts(Dataset):
         return len(self.jobs)
 
     def __getitem__(self, number: int) -> tuple[Tensor | None, str | None]:
-        """Decodes; never takes another video."""
+        """Decode one part; never substitute another video."""
         entry, begin, end, mirrored = self.jobs[number]
         if entry['reason'] is not None:
             return None, entry['reason']
@@ -243,7 +262,7 @@ class VideoParts(Dataset):
 
 
 def fit_square(frames: np.ndarray, size: int) -> np.ndarray:
-    """(n, H, W, 3) -> (n, size, size, 3): whole frames, longer side resized, black around."""
+    """(n, H, W, 3) -> (n, size, size, 3): resize the longer side and pad the shorter one with black."""
     height, width = frames.shape[1:3]
     scale = size / max(height, width)
     new = max(1, round(height * scale)), max(1, round(width * scale))
@@ -256,5 +275,5 @@ def fit_square(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def loader(parts: VideoParts) -> DataLoader:
-    """One part at a time, decoded in the loader's processes."""
+    """One part at a time, in order, decoded in worker processes."""
     return DataLoader(parts, batch_size=None, num_workers=num_workers())

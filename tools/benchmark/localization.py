@@ -274,7 +274,7 @@ def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
 
     from eval.features.dense import DenseView, dense_path, read_dense
     from eval.models.actionformer import ActionFormer
-    from eval.protocols.localization import fit_head, sequence_of
+    from eval.protocols.localization import fit_actionformer, sequence_of
     from sigma.data.cards import CONFIG_ROOT, read_card
 
     recipe = read_card(CONFIG_ROOT / 'recipes' / 'localization_thumos14.py', 'recipe')
@@ -296,7 +296,7 @@ def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
     torch.manual_seed(0)
     head = ActionFormer(args.width, 20, **recipe['head'])
     begun = time.perf_counter()
-    fit_head(head, sequences[:seen], targets[:seen], config, seed=0, state=folder / 'state.safetensors')
+    fit_actionformer(head, sequences[:seen], targets[:seen], config, seed=0, state=folder / 'state.safetensors')
     steps = -(-len(sequences[:seen]) // batch)
     cuda = torch.cuda.is_available()
     return found | {

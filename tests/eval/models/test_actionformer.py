@@ -9,7 +9,7 @@ import torch
 from eval.metrics.localization import mean_average_precision, pack_segments
 from eval.models.actionformer import ActionFormer, assign, distance_iou_loss, focal_loss, local_attention
 from eval.models.segments import fuse, soft_nms, suppress, vote
-from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_head, pad
+from eval.protocols.localization import FeatureSequence, Grid, cut_out, detect, fit_actionformer, pad
 
 TRAINING = {
     'epochs': 25,
@@ -111,8 +111,6 @@ def test_suppression_is_by_class_so_that_one_segment_may_stand_under_two():
     rows = np.array([[0, 10, 0, 0.9], [0, 10, 1, 0.8], [0, 10, 0, 0.7]])
     kept = suppress(rows, {'sigma': 0.1, 'voting': 0, 'most': 10})
     assert kept.tolist() == [[0, 10, 0, 0.9], [0, 10, 1, 0.8]]  # 0.7 x exp(-10) is below 0.001
-    free = suppress(rows, {'sigma': 0.1, 'voting': 0, 'most': 10}, class_wise=False)
-    assert free.tolist() == [[0, 10, 0, 0.9]]
     assert suppress(rows[:0], SUPPRESSION).shape == (0, 4)
 
 
@@ -163,7 +161,7 @@ def test_a_trained_head_finds_actions_and_an_untrained_one_does_not():
     tests = actions(12, 1)
     head = small(feature_dropout=0.0)
     before = score(head.eval(), *tests)
-    trained = fit_head(head, sequences, targets, CONFIG, seed=0)
+    trained = fit_actionformer(head, sequences, targets, CONFIG, seed=0)
     assert before < 20
     assert score(trained, *tests) > 80
 

@@ -347,7 +347,7 @@ def test_samplings_are_named_apart_and_recorded(toy):
     assert of('finetune_demo')[1] == {'name': 'dense', 'num_frames': 16, 'stride_frames': 2, 'views': '1x1'}
     with pytest.raises(DataError, match="Unknown sampling 'publishd'.*'published'"):
         of('finetune_vit', sampling='publishd')
-    with pytest.raises(DataError, match='give it clip_fps, or the card of toy sampling.fps'):
+    with pytest.raises(DataError, match='add clip_fps to it, or sampling.fps to the card of toy'):
         of('finetune_r2plus1d', clip_fps=None)
 
 

@@ -80,7 +80,7 @@ def test_predictions_lie_in_their_videos_and_a_cell_repeats(long, tmp_path):
 
 def test_perfect_predictions_of_the_cell_score_100(long, tmp_path, monkeypatch):
     truth = {e['video']: e['annotation']['actions'] for e in load_dataset_card(str(long)).entries('test')}
-    monkeypatch.setattr(localization, 'fit_head', lambda *arguments: None)
+    monkeypatch.setattr(localization, 'fit_actionformer', lambda *arguments: None)
     monkeypatch.setattr(
         localization, 'detect', lambda head, one, *rest: np.array([[*row, 1.0] for row in truth[one.video]])
     )
@@ -94,7 +94,7 @@ def test_perfect_predictions_of_the_cell_score_100(long, tmp_path, monkeypatch):
 def told(monkeypatch, tmp_path, dataset, answer):
     """Record of a cell whose head says `answer(actions of the video)`, and metric -> what tools/rescore.py says."""
     truth = {e['video']: e['annotation']['actions'] for e in load_dataset_card(str(dataset)).entries('test')}
-    monkeypatch.setattr(localization, 'fit_head', lambda *arguments: None)
+    monkeypatch.setattr(localization, 'fit_actionformer', lambda *arguments: None)
     rows = {video: np.array([[*row, 1.0] for row in answer(actions)]) for video, actions in truth.items()}
     monkeypatch.setattr(localization, 'detect', lambda head, one, *rest: rows[one.video])
     monkeypatch.delenv('SIGMA_CELL_OF', raising=False)
@@ -260,7 +260,7 @@ def test_blocked_videos_are_not_scored(long, tmp_path):
     ('actions', 'words'),
     [
         (None, 'v.mp4 has no actions in its annotations'),
-        ([[0, float('nan'), 1]], 'times or class are no numbers'),
+        ([[0, float('nan'), 1]], 'times or class are not numbers'),
         ([['start', 2, 0]], r'v.mp4: an action must be \[start_seconds, end_seconds, class\]'),
         ([[1, 2], [3, 4], [5, 6]], 'v.mp4: an action must be'),  # six numbers, but no two actions
         (7, 'v.mp4: an action must be'),
@@ -291,12 +291,12 @@ def test_bad_input_ends_in_a_sentence(long, tmp_path):
     card = (long / 'dataset.py').read_text()
     try:
         (long / 'dataset.py').write_text(card.replace("'localization'", "'multi_label'"))
-        with pytest.raises(DataError, match="a data set for multi_label; localization needs one for 'localization'"):
+        with pytest.raises(DataError, match="a dataset for multi_label; localization needs one for 'localization'"):
             resolve(long, tmp_path)
     finally:
         (long / 'dataset.py').write_text(card)
     broken = tmp_path / 'scores.json'
-    for text, words in (('{"results": {}}', 'has not the layout'), ('{"results": {}, "class": ["a"]}', 'lacks 1 of 2')):
+    for text, words in (('{"results": {}}', 'video-level scores'), ('{"results": {}, "class": ["a"]}', 'lacks 1 of 2')):
         broken.write_text(text)
         with pytest.raises(DataError, match=words):
             read_video_scores(broken, ['a', 'b'])

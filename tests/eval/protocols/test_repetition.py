@@ -20,7 +20,7 @@ from eval.models.repetition import (
     step_times,
 )
 from eval.protocols import get_protocol, training
-from eval.protocols.repetition import constant_answers, count_with, fit_head, whole_counts
+from eval.protocols.repetition import constant_answers, count_with, fit_density_head, whole_counts
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
 from sigma.data.transforms import SampleSpread
@@ -221,7 +221,7 @@ def test_a_trained_head_counts_new_sequences_to_within_one():
         'count_weight': 1.0,
     }
     before = np.abs(whole_counts(count_with(head.eval(), test[0])) - test[1])
-    losses = fit_head(head, train[0], train[3], train[2], settings, seed=0)
+    losses = fit_density_head(head, train[0], train[3], train[2], settings, seed=0)
     after = np.abs(whole_counts(count_with(head, test[0])) - test[1])
     assert np.mean(losses[-10:]) < 0.6 * losses[0]
     assert np.mean(before <= 1) < 0.8
@@ -330,12 +330,12 @@ def test_recipes_that_do_not_fit_end_in_a_sentence(counting, tmp_path, change, w
 
 
 def test_data_that_cannot_be_counted_ends_in_a_sentence(tmp_path, counting):
-    with pytest.raises(DataError, match='no classes to draw a few clips of'):
+    with pytest.raises(DataError, match='no classes to draw few clips from'):
         resolve(counting, tmp_path, shots=5)
     folder = write_counting(tmp_path / 'data', train=((2, 20), (3, 20)), test=((2, 20),))
     card = (folder / 'dataset.py').read_text()
     (folder / 'dataset.py').write_text(card.replace("'repetition'", "'multi_label'"))
-    with pytest.raises(DataError, match="is a data set for multi_label; repetition_frozen needs one for 'repetition'"):
+    with pytest.raises(DataError, match="is a dataset for multi_label; repetition_frozen needs one for 'repetition'"):
         resolve(folder, tmp_path)
     (folder / 'dataset.py').write_text(card)
     (folder / 'train.txt').write_text('train_0.mp4 5\ntrain_1.mp4 3\n')

@@ -185,7 +185,7 @@ def train_localization(folder: Path) -> list:
     config = actionformer.CONFIG | {'longest': 40, 'training': settings}
     data = actionformer.actions(8, 0)
     head = actionformer.small(feature_dropout=0.1)
-    return of_module(localization.fit_head(head, *data, config, 0, folder / 'state.safetensors'))
+    return of_module(localization.fit_actionformer(head, *data, config, 0, folder / 'state.safetensors'))
 
 
 def train_bmn(folder: Path) -> list:
@@ -200,7 +200,7 @@ def train_density(folder: Path) -> list:
     head = DensityHead(16, 32, num_channels=8, initial_density=5 / 32)
     settings = {'num_steps': 3 * 4, 'batch_size': 8, 'lr': 2e-3, 'weight_decay': 0.01}
     settings |= {'warmup_share': 0.1, 'least_share': 0.5, 'count_weight': 1.0}
-    repetition.fit_head(head, values, centres, boundaries, settings, 0, folder / 'state.safetensors')
+    repetition.fit_density_head(head, values, centres, boundaries, settings, 0, folder / 'state.safetensors')
     return of_module(head)
 
 
