@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,18 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
     context = multiprocessing.get_context('spawn')  # a fork would inherit the parent's threads and locks
     waiting = deque((job, 0) for job in jobs)
     workers = max(1, min(workers or num_cpus(), len(waiting)))
-    crew, idle, busy, any_ready = {}, [], {}, False
+    crew: dict[Connection, BaseProcess] = {}
+    idle: list[Connection] = []
+    busy: dict[Connection, tuple] = {}  # worker -> its job, and how many workers have died on it
+    any_ready = False
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
                 pipe = idle.pop() if idle else _hire(context, function, crew)
                 busy[pipe] = waiting.popleft()
                 _send(pipe, busy[pipe][0])
-            for pipe in connection.wait(list(busy)):
+            ready: list[Any] = connection.wait(list(busy))
+            for pipe in ready:
                 job, num_deaths = busy[pipe]
                 try:
                     answer = pipe.recv()
@@ -77,7 +84,7 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
                     continue
                 del busy[pipe]
                 idle.append(pipe)
-                is_error, result = answer
+                is_error, result = answer  # (True, exception) or (False, result)
                 if is_error:
                     raise result
                 yield job, result
@@ -87,7 +94,7 @@ def in_processes(function: Callable, jobs: Iterable, workers: int | None = None)
             _dismiss(pipe, process)
 
 
-def _hire(context, function: Callable, crew: dict):
+def _hire(context, function: Callable, crew: dict[Connection, BaseProcess]) -> Connection:
     pipe, far_end = context.Pipe()
     process = context.Process(target=_serve, args=(function, far_end), daemon=True)
     process.start()
@@ -96,18 +103,19 @@ def _hire(context, function: Callable, crew: dict):
     return pipe
 
 
-def _dismiss(pipe, process) -> int:
+def _dismiss(pipe: Connection, process: BaseProcess) -> int:
     pipe.close()
     process.join()
+    assert process.exitcode is not None  # it was joined
     return process.exitcode
 
 
-def _send(pipe, job) -> None:
+def _send(pipe: Connection, job: Any) -> None:
     with suppress(OSError):  # the worker died while idle: the next read reports it
         pipe.send(job)
 
 
-def _serve(function: Callable, pipe) -> None:
+def _serve(function: Callable, pipe: Connection) -> None:
     """Main loop of a worker: receive a job, send (is_error, result), until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the workers
     pipe.send(_READY)
@@ -117,9 +125,9 @@ def _serve(function: Callable, pipe) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = (False, function(job))
+            answer = False, function(job)
         except Exception as error:
-            answer = (True, error)
+            answer = True, error
         pipe.send(answer)
 
 

@@ -1,8 +1,8 @@
-"""A contiguous block of damaged frames in the middle of each action (THUMOS14-C, ActivityNet-v1.3-C).
+"""A block of damaged frames in the middle of each action (THUMOS14-C, ActivityNet-v1.3-C).
 
-The levels are the length of the block, as a share of the action; severities 1 to 3, not 5. `actions` gives (first,
-last + 1) frames of each action; without it all frames are one. Videos that are too long to be held whole are damaged
-frame by frame: `damaged_frames` says which, `damage_frame` damages one among its neighbours, to the same bytes.
+The level is the length of the block as a share of the action: 0.01, 0.05, 0.10, so there are three severities.
+`actions` gives the (first, last + 1) frames of each action; without it, all frames are one action. Videos too long for
+memory are damaged frame by frame with the same result: `damaged_frames` lists the frames, `damage_frame` damages one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from eval.corruptions.blur import motion_blurred
 from eval.corruptions.corruption import Draws, register
+from sigma.errors import DataError
 
 TAL_C = 'THUMOS14-C, Alvin-Zeng/temporal-robustness-benchmark, extract_corrupted_feature_code'
 LENGTHS = (0.01, 0.05, 0.10)
@@ -23,7 +24,7 @@ LENGTHS = (0.01, 0.05, 0.10)
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to one frame: `function(frames, t, draws)`, which looks `reach` frames back and ahead at most."""
+    """Damage to one frame: `function(frames, t, draws)`, which looks at most `reach` frames back and ahead."""
 
     function: Callable
     reach: int
@@ -33,9 +34,9 @@ DAMAGES: dict[str, Damage] = {}
 
 
 def block_of(first: int, end: int, share: float) -> range:
-    """Frames around the middle of first .. end - 1 that make up a share of them, both ends included as published.
+    """The middle share of the frames first to end - 1, at least one frame.
 
-    So 10 percent of 100 frames are 11; and at least one frame is damaged.
+    Both ends are included, as published: 10 percent of 100 frames are 11.
     """
     middle, half = (first + end) / 2, share * (end - first) / 2
     low, high = int(middle - half + 0.5), int(middle + half + 0.5)
@@ -43,16 +44,21 @@ def block_of(first: int, end: int, share: float) -> range:
 
 
 def damaged_frames(num_frames: int, share: float, actions: Sequence[tuple[int, int]] | None) -> list[int]:
-    """Frames of all blocks, in order.
+    """Frames of the blocks of all actions, in order.
+
+    Args:
+        num_frames: Number of frames of the video.
+        share: Length of a block as a share of its action, in (0, 1].
+        actions: (first, last + 1) frames of each action; None takes all frames as one.
 
     Raises:
-        ValueError: if an action is not (first, last + 1) within the video.
+        DataError: if an action is not (first, last + 1) within the video.
     """
-    actions = [(0, num_frames)] if actions is None else [tuple(action) for action in actions]
+    actions = [(0, num_frames)] if actions is None else actions
     for action in actions:
         if len(action) != 2 or not 0 <= action[0] < action[1] <= num_frames:
-            raise ValueError(
-                f'action {action} is not (first, last + 1) within {num_frames} frames; give frames, not seconds'
+            raise DataError(
+                f'action {tuple(action)} is not (first, last + 1) within {num_frames} frames; give frames, not seconds'
             )
     return sorted({t for first, end in actions for t in block_of(first, end, share)})
 
@@ -60,20 +66,26 @@ def damaged_frames(num_frames: int, share: float, actions: Sequence[tuple[int, i
 def damage_frame(
     name: str, frames: np.ndarray, t: int, severity: int, video: str, frame_numbers: Sequence[int] | None = None
 ) -> np.ndarray:
-    """The t-th of the given frames, damaged as it would be among all frames of its video.
+    """Damage the t-th of the given frames, with the same result as within the whole video.
 
     Args:
-        name: Of a corruption of tal-c.
-        frames: (n, H, W, 3) uint8: with the frame, as many before and after it as `DAMAGES[name].reach` says, fewer
-            only where the video ends.
-        frame_numbers: n numbers of the frames in the source; 0 to n - 1 by default.
+        name: Name of a corruption of tal-c.
+        frames: (n, H, W, 3) uint8: the frame and `DAMAGES[name].reach` frames before and after it; fewer only at the
+            ends of the video.
+        t: Index of the frame to damage.
+        severity: 1 to 3. It decides the random draws.
+        video: Name of the video.
+        frame_numbers: (n,) numbers of the frames in the source (default: 0 to n - 1).
+
+    Returns:
+        (H, W, 3) uint8.
     """
     numbers = np.arange(len(frames)) if frame_numbers is None else np.asarray(frame_numbers)
     return DAMAGES[name].function(frames, t, Draws(name, severity, video, numbers))
 
 
 def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int = 0) -> Callable:
-    """Registers a function `(frames, t, draws) -> frame` that damages one frame."""
+    """Decorator that registers a function `(frames, t, draws) -> frame`, which damages one frame."""
 
     def enter(damage: Callable) -> Callable:
         DAMAGES[name] = Damage(damage, reach)
@@ -85,7 +97,7 @@ def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int
                 out[t] = damage(frames, t, draws)
             return out
 
-        del on_block.__wrapped__  # its own signature tells that it takes actions
+        del on_block.__wrapped__  # so that its signature shows the parameter `actions`
         return register(family, LENGTHS, TAL_C + note, shared=shared, suites=('tal-c',), acts_on='video', name=name)(
             on_block
         )
@@ -95,29 +107,29 @@ def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int
 
 @_on_block('tal_black_frame', 'camera', '', shared=None)
 def black_frame(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Blackens the block."""
+    """Black frames in the block."""
     return np.zeros_like(frames[t])
 
 
 @_on_block('tal_motion_blur', 'blur', '', shared=False)
 def block_motion_blur(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Motion blur of ImageNet-C's severity 5 on the block."""
+    """Motion blur in the block, as at severity 5 of ImageNet-C: radius 20, sigma 15 pixels."""
     return motion_blurred(frames[t], 20, 15, draws.frame(t).uniform(-45, 45))
 
 
 @_on_block('tal_overexposure', 'camera', '; +100 as for I3D features, the code for VideoMAE v2 adds 180', shared=None)
 def overexposure(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Adds 100 to every value of the block."""
-    return cv2.add(frames[t], (100, 100, 100, 0))
+    """Adds 100 of 255 to every value in the block."""
+    return cv2.add(frames[t], (100, 100, 100, 0))  # type: ignore[call-overload]  # the stubs lack scalars
 
 
 @_on_block(
     'tal_occlusion_procedural', 'camera', '; a drawn shape where the published code pastes a picture', shared=None
 )
 def occlusion(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Covers the lower left of the block with a dark shape, then a median filter of 7 pixels.
+    """A dark shape covers the lower left of the frames in the block, then a median filter of 7 pixels.
 
-    Not the published occlusion, whose picture of a hand is not ours to ship; the place and the filter are as there.
+    Not the published occlusion: it pastes a picture of a hand, which we may not ship. Place and filter are the same.
     """
     height, width = frames.shape[1:3]
     side, out = round(min(height, width) / 1.1), frames[t].copy()
@@ -128,7 +140,7 @@ def occlusion(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
 
 @_on_block('tal_packet_loss', 'digital', '; an imitation on pixels there too, no stream is cut', shared=False, reach=30)
 def block_packet_loss(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Strips from frames 30 earlier and later, and 2000 smeared squares, on the block."""
+    """In the block: 20 strips from frames 30 earlier and later, and 2000 smeared squares of up to 9 pixels."""
     height, width = frames.shape[1:3]
     rng, out = draws.frame(t), frames[t].copy()
     earlier, later = frames[max(0, t - 30)], frames[min(len(frames) - 1, t + 30)]

@@ -1,4 +1,4 @@
-"""Blur: of lens, glass, motion and zoom; each frame for itself, but for the average over neighbours."""
+"""Blur by lens, glass, motion and zoom, frame by frame; and the average over neighbouring frames."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from eval.corruptions.noise import IMAGENET_C
 
 
 def gaussian_blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """Float32 Gaussian blur over 4 sigma each way, the last pixel repeated outside (as scikit-image does it)."""
+    """Gaussian blur in float32, cut at 4 sigma, edge pixels repeated (as in scikit-image). `sigma` is in pixels."""
     size = 2 * int(4 * sigma + 0.5) + 1
     return cv2.GaussianBlur(picture.astype(np.float32), (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 @register('blur', (1, 2, 3, 4, 6), IMAGENET_C, shared=None, suites=('imagenet-c',))
 def gaussian_blur(frames: np.ndarray, sigma: float, draws: Draws) -> np.ndarray:
-    """Gaussian blur of sigma pixels."""
+    """Gaussian blur; level: sigma in pixels."""
     return np.stack([np.rint(gaussian_blurred(frame, sigma)).astype(np.uint8) for frame in frames])
 
 
 @register(
     'blur',
     ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
-    IMAGENET_C + '; the pane stands still, so its draws are shared over frames',
+    IMAGENET_C + '; the glass does not move, so all frames share its draws',
     shared=True,
     suites=('imagenet-c',),
     monotone=False,  # severity 4 has fewer rounds than 3
 )
 def glass_blur(frames: np.ndarray, level: tuple[float, int, int], draws: Draws) -> np.ndarray:
-    """Blurs, lets every pixel show one nearby, and blurs again; level is (sigma, farthest shift, rounds)."""
+    """Blurs, moves pixels to nearby places, and blurs again; level: (sigma, largest shift in pixels, rounds)."""
     sigma, reach, rounds = level
     height, width = frames.shape[1:3]
     rng, seen = draws.shared(), np.arange(height * width)
@@ -46,28 +46,29 @@ def glass_blur(frames: np.ndarray, level: tuple[float, int, int], draws: Draws) 
 
 
 def glass_round(shifts: np.ndarray, reach: int) -> np.ndarray:
-    """Which pixel each pixel shows after one pass of the published loop.
+    """Index of the pixel that each pixel shows after one round of the published loop.
 
-    The loop goes from the last row and column up and writes `x[h, w], x[h', w'] = x[h', w'], x[h, w]`. In numpy both
-    sides are views, so it does not swap: the second half copies back what the first half has just written. Hence a
-    pixel takes what its neighbour holds *at that moment*: if the neighbour was visited before, what that one took. Such
-    chains run towards higher indices and end, so they are followed by doubling steps instead of pixel by pixel.
+    The loop runs from the last row and column backwards and assigns `x[h, w], x[h', w'] = x[h', w'], x[h, w]`. In numpy
+    both sides are views, so nothing is swapped: a pixel only takes the value that its neighbour has at that moment. If
+    the loop has already visited the neighbour, that value came from a third pixel, and so on. These chains lead to
+    higher indices, so we follow them in doubling steps instead of pixel by pixel.
 
     Args:
-        shifts: (2, H, W) whole numbers from -reach to reach - 1: rows, columns.
-        reach: Rows and columns up to `reach` at the low end, and beyond H - reach at the high end, stay.
+        shifts: (2, H, W) integers from -reach to reach - 1: rows, columns.
+        reach: Pixels in the first reach + 1 rows and columns, and beyond H - reach and W - reach, do not move.
 
     Returns:
-        (H * W,) indices.
+        (H * W,) flat indices.
     """
     height, width = shifts.shape[1:]
     rows, columns = np.mgrid[:height, :width]
     visited = (rows > reach) & (rows <= height - reach) & (columns > reach) & (columns <= width - reach)
     index = rows * width + columns
-    # The neighbour in row h, column w; those not visited show themselves.
+    # The neighbour of each pixel. Pixels that are not visited show themselves.
     target = np.where(visited, (rows + shifts[0]) * width + columns + shifts[1], index).ravel()
     index, visited = index.ravel(), visited.ravel()
-    jump = np.where((target > index) & visited[target], target, index)  # goes on where the neighbour came first
+    # Where a chain goes on: the neighbour was visited before.
+    jump = np.where((target > index) & visited[target], target, index)
     while not np.array_equal(further := jump[jump], jump):
         jump = further
     return target[jump]
@@ -81,10 +82,11 @@ def glass_round(shifts: np.ndarray, reach: int) -> np.ndarray:
     suites=('imagenet-c', 'ucf-p'),
 )
 def defocus_blur(frames: np.ndarray, level: tuple[int, float], draws: Draws) -> np.ndarray:
-    """Averages over a disk; level is (radius, sigma that softens its edge).
+    """Averages over a disk with a soft edge; level: (radius, sigma of the edge), both in pixels.
 
-    The disk is a sum and difference of centred rectangles, each a box filter whose cost does not grow with its size;
-    the softening is done on the picture. Within two grey levels of the published kernel (one up to severity 3).
+    The disk is computed as a sum and difference of centred boxes, as box filters cost the same at every size, and the
+    edge is softened on the picture. The result is within two grey levels of the published kernel, within one up to
+    severity 3.
     """
     radius, sigma = level
     size = 3 if radius <= 8 else 5
@@ -103,8 +105,11 @@ def defocus_blur(frames: np.ndarray, level: tuple[int, float], draws: Draws) -> 
 
 
 def published_disk(radius: int, sigma: float) -> np.ndarray:
-    """The kernel of ImageNet-C. Where the disk fills its grid (radii 8 and 10) softening mirrors its rim back in, so
-    that it sums to a little over 1 and brightens the picture; the gain is kept."""
+    """The kernel of ImageNet-C, (2 s + 1, 2 s + 1) with s = max(radius, 8).
+
+    At radii 8 and 10 the disk fills its grid. The blur then mirrors its rim back in, so the kernel sums to slightly
+    more than 1 and brightens the picture. We keep that gain.
+    """
     side = max(radius, 8)
     y = np.arange(-side, side + 1)
     disk = (y[:, None] ** 2 + y**2 <= radius**2).astype(np.float32)
@@ -113,10 +118,10 @@ def published_disk(radius: int, sigma: float) -> np.ndarray:
 
 
 def disk_boxes(radius: int) -> list[tuple[int, int, int]]:
-    """(sign, width, height) of centred rectangles whose sum is the disk x^2 + y^2 <= radius^2.
+    """(sign, width, height) of centred boxes whose sum is the disk x^2 + y^2 <= radius^2.
 
-    With half-widths w_1 > w_2 > ... and the half-heights h_1 < h_2 < ... up to which they fit, the disk is the union of
-    the rectangles (w_i, h_i), and two neighbours overlap in (w_(i+1), h_i).
+    With half-widths w_1 > w_2 > ... and the largest half-heights h_1 < h_2 < ... that fit, the disk is the union of the
+    boxes (w_i, h_i). Two neighbours overlap in (w_(i+1), h_i).
     """
     half_widths = [math.isqrt(radius**2 - y**2) for y in range(radius + 1)]
     steps = [(w, max(y for y, other in enumerate(half_widths) if other == w)) for w in dict.fromkeys(half_widths)]
@@ -133,20 +138,20 @@ def disk_boxes(radius: int) -> list[tuple[int, int, int]]:
     suites=('imagenet-c', 'ucf-p'),
 )
 def motion_blur(frames: np.ndarray, level: tuple[int, float], draws: Draws) -> np.ndarray:
-    """Smears along a direction within 45 degrees of the horizontal; level is (radius, sigma) of ImageMagick."""
+    """Smears along a direction within 45 degrees of the horizontal; level: ImageMagick's (radius, sigma) in pixels."""
     return np.stack([motion_blurred(frame, *level, draws.frame(t).uniform(-45, 45)) for t, frame in enumerate(frames)])
 
 
 def motion_blurred(picture: np.ndarray, radius: int, sigma: float, angle: float) -> np.ndarray:
-    """Mean over a line from each pixel, weighted by half a Gaussian.
+    """Mean over a line that starts at each pixel, weighted by half a Gaussian.
 
     Args:
         picture: (H, W) or (H, W, 3) uint8.
         radius: The line has 2 * radius + 1 pixels, all on one side.
-        sigma: Of the weights, pixels.
-        angle: Degrees.
+        sigma: Standard deviation of the weights in pixels.
+        angle: Direction of the line in degrees.
 
-    Source: ImageMagick's MotionBlurImage, which ImageNet-C calls: whole-pixel steps, edge pixels repeated.
+    Source: ImageMagick's MotionBlurImage, which ImageNet-C calls. It steps by whole pixels and repeats edge pixels.
     """
     taps = np.arange(2 * radius + 1)
     weights = np.exp(-(taps**2) / (2 * sigma**2))
@@ -158,7 +163,7 @@ def motion_blurred(picture: np.ndarray, radius: int, sigma: float, angle: float)
         picture, top, max(0, down.max()), left, max(0, right.max()), borderType=cv2.BORDER_REPLICATE
     )
     mean = picture.astype(np.float32)  # tap 0
-    share = weights / np.cumsum(weights)  # of the newest in the mean so far
+    share = weights / np.cumsum(weights)  # weight of the newest tap in the running mean
     for i in taps[1:]:
         y, x = top + down[i], left + right[i]
         cv2.accumulateWeighted(padded[y : y + height, x : x + width], mean, share[i])
@@ -167,14 +172,14 @@ def motion_blurred(picture: np.ndarray, radius: int, sigma: float, angle: float)
 
 @register(
     'blur',
-    # (largest factor, step), the largest itself not reached
+    # (end, step) of the factors; the end is excluded
     ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
     IMAGENET_C,
     shared=None,
     suites=('imagenet-c', 'ucf-p'),
 )
 def zoom_blur(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndarray:
-    """Mean of the frame and its enlargements from 1 (the frame again) to the largest factor by a step."""
+    """Mean of the frame and its enlargements by factors from 1 to an end; level: (end, step)."""
     factors = np.arange(1, *level)[1:]  # the first is the frame itself
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
@@ -186,8 +191,8 @@ def zoom_blur(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> n
 
 
 def zoomed(picture: np.ndarray, factor: float) -> np.ndarray:
-    """The middle of a picture enlarged, bilinear, to the size of the whole; each axis for itself."""
-    # As the published `clipped_zoom`: a crop of ceil(side / factor) is spread corner to corner, then trimmed.
+    """Enlarge the middle of a picture to the size of the whole, bilinearly."""
+    # As in the published `clipped_zoom`: a crop of ceil(side / factor) is stretched corner to corner, then trimmed.
     scale, offset = [], []
     for side in picture.shape[:2]:
         crop = math.ceil(side / factor)
@@ -214,9 +219,9 @@ def zoomed(picture: np.ndarray, factor: float) -> np.ndarray:
     acts_on='video',
 )
 def frame_average(frames: np.ndarray, half_window: int, draws: Draws) -> np.ndarray:
-    """Motion blur by averaging: frame t becomes the mean of frames t - half_window to t + half_window - 1.
+    """Mean over a window of frames, t - h to t + h - 1; level: h in frames.
 
-    The published code drops half a window at either end; here the window is cut there, and T is kept.
+    The published code drops half a window at each end of the video. Here the window is cut off there, and T is kept.
     """
     num_frames = len(frames)
     out, total, low, high = np.empty_like(frames), np.zeros(frames.shape[1:], np.int32), 0, 0

@@ -1,4 +1,4 @@
-"""The camera turned or moved; what comes into view is black."""
+"""A rotated or shifted camera. Pixels that come into view are black."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UCF_P = 'UCF101-P, Maddy12/ActionRecognitionRobustnessEval, core/video_perturb.p
 
 
 def rotated(frame: np.ndarray, degrees: float) -> np.ndarray:
-    """Turned counter-clockwise about its middle, nearest pixels, corners cut."""
+    """Rotate counter-clockwise about the middle, with nearest pixels; the corners are cut off."""
     height, width = frame.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_NEAREST)
@@ -19,13 +19,13 @@ def rotated(frame: np.ndarray, degrees: float) -> np.ndarray:
 
 @register('camera', (7.5, 15, 30, 45, 90), UCF_P, shared=None, suites=('ucf-p',))
 def camera_rotation(frames: np.ndarray, degrees: float, draws: Draws) -> np.ndarray:
-    """Turns all frames by the same angle."""
+    """Rotates all frames by the same angle; level: degrees."""
     return np.stack([rotated(frame, degrees) for frame in frames])
 
 
 @register('camera', (7, 13, 19, 25, 31), UCF_P, shared=False, suites=('ucf-p',))
 def random_rotation(frames: np.ndarray, most_degrees: int, draws: Draws) -> np.ndarray:
-    """Turns every frame by a whole angle of its own, from -(6 s + 1) to 6 s + 1 degrees at severity s."""
+    """Rotates each frame by its own random angle; level: largest whole number of degrees, either way."""
     angles = [draws.frame(t).integers(-most_degrees, most_degrees, endpoint=True) for t in range(len(frames))]
     return np.stack([rotated(frame, float(angle)) for frame, angle in zip(frames, angles)])
 
@@ -33,13 +33,13 @@ def random_rotation(frames: np.ndarray, most_degrees: int, draws: Draws) -> np.n
 @register(
     'camera',
     (8, 16, 24, 32, 40),
-    # A jitter, drawn for every frame; the published code, as read, draws once for the tensor of a clip.
+    # Drawn for every frame, as a jitter. The published code, as we read it, draws once per clip.
     UCF_P + '; there the crop of the model moves, here the picture, so black comes in at right and bottom',
     shared=False,
     suites=('ucf-p',),
 )
 def translation(frames: np.ndarray, bound: int, draws: Draws) -> np.ndarray:
-    """Moves every frame left and up by offsets of its own, 0 to 8 s - 1 pixels each at severity s."""
+    """Shifts each frame left and up by its own random offsets; level: pixels, which each offset stays below."""
     out = np.zeros_like(frames)
     height, width = frames.shape[1:3]
     for t, frame in enumerate(frames):

@@ -1,11 +1,12 @@
-"""What coding and transmission do: real encoding and decoding with PyAV (FFmpeg), never an imitation.
+"""Damage by coding and transmission. Frames are really encoded and decoded, with PyAV (FFmpeg).
 
-Give these the whole video in source order. They code at 25 frames a second, one thread (so that bytes repeat), 4:2:0;
-odd sides are padded by a pixel and cut again (for H.265, sides below 64 to 64). Compare with `reencode`, the same path
-undamaged: going through H.264 at all costs something. A frame that the decoder does not give is the last one it gave;
-before the first one, the first; where it gives none at all, black. A picture whose first frame is hit stays gray until
-the next key frame, which FFmpeg's defaults put 250 frames on: that is what players show, and why single errors can
-cost a whole clip.
+These corruptions need the whole video in source order. They encode at 25 frames per second, in one thread so that bytes
+repeat, as 4:2:0. Odd sides are padded by one pixel and cut again; for H.265, sides below 64 are padded to 64. The
+undamaged baseline is `reencode`, as H.264 alone changes pixels.
+
+A frame that the decoder does not return is replaced by the last one before it, at the start by the first one, and by
+black if there is none. If the first frame is hit, the picture stays gray until the next key frame, which FFmpeg puts
+after 250 frames by default. That is what players show, and why a single error can cost a whole clip.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,13 @@ from eval.corruptions.corruption import Draws, check_frames, register
 from eval.corruptions.weather import KINETICS_C
 
 CODING_FPS = 25
-DEFAULT_CRF = 23  # what FFmpeg takes when told nothing
+DEFAULT_CRF = 23  # FFmpeg's default
 NETWORK_PACKET_BYTES = 1400
 
 
 @dataclass
 class Stream:
-    """A coded video: its parameter sets, and a packet with its frame's number for each coded frame."""
+    """An encoded video: codec, parameter sets, and (frame number, packet) for each coded frame."""
 
     codec: str
     extradata: bytes
@@ -36,7 +38,7 @@ class Stream:
 
 @lru_cache(maxsize=8)
 def missing_encoder(encoder: str) -> str | None:
-    """Why an encoder cannot be had here; None where it can."""
+    """Reason why this encoder is not available here, or None."""
     try:
         import av
     except ImportError:
@@ -57,19 +59,19 @@ def missing_x265() -> str | None:
 
 
 def encode(frames: np.ndarray, encoder: str = 'libx264', **options: str) -> Stream:
-    """Codes frames with FFmpeg's defaults and the given options of the encoder."""
+    """Encode (T, H, W, 3) uint8 frames with FFmpeg's defaults and the given options."""
     import av
 
-    # x265 writes past its memory where a picture is narrower than its blocks of 64 pixels (seen with 48).
+    # x265 writes past its memory if a picture is narrower than its blocks of 64 pixels (seen with 48).
     least = 64 if encoder == 'libx265' else 0
     more = [(0, max(side % 2, least - side)) for side in frames.shape[1:3]]
     frames = np.pad(frames, ((0, 0), *more, (0, 0)), mode='edge')
-    context = av.CodecContext.create(encoder, 'w')
+    context: Any = av.CodecContext.create(encoder, 'w')  # typed as codec of any medium
     context.height, context.width = frames.shape[1:3]
     context.pix_fmt = 'yuv420p'
     context.framerate, context.time_base = Fraction(CODING_FPS), Fraction(1, CODING_FPS)
     context.thread_count = 1
-    # Parameter sets go beside the stream, as in a file or a session description: what hits packets does not hit them.
+    # Keep parameter sets outside the stream, as in a file, so that damage to packets does not hit them.
     context.flags |= av.codec.context.Flags.global_header
     if encoder == 'libx265':
         options['x265-params'] = 'log-level=error:pools=none:frame-threads=1'
@@ -85,22 +87,25 @@ def encode(frames: np.ndarray, encoder: str = 'libx264', **options: str) -> Stre
 
 
 def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
-    """Frames of a stream that may be damaged, as a player shows them: errors concealed, see the head of this file.
+    """Decode a damaged stream as a player would, with errors concealed as described at the top of this file.
 
     Args:
         stream: Packets may be missing or broken.
-        shape: (T, H, W, 3) of what was coded.
+        shape: (T, H, W, 3) of the frames that were encoded.
+
+    Returns:
+        (T, H, W, 3) uint8.
     """
     import av
     from av.video.reformatter import VideoReformatter
 
-    context = av.CodecContext.create(stream.codec, 'r')
+    context: Any = av.CodecContext.create(stream.codec, 'r')
     context.extradata = stream.extradata
     context.thread_count = 1
     context.options = {'flags': '+output_corrupt', 'flags2': '+showall', 'ec': 'guess_mvs+deblock'}
     num_frames, height, width = shape[:3]
     out, given = np.zeros(shape, np.uint8), np.zeros(num_frames, bool)
-    converter = VideoReformatter()  # one for all: `to_ndarray` prepares one for each frame
+    converter = VideoReformatter()  # one for all frames; `to_ndarray` would make one per frame
     for pts, data in [*stream.packets, (None, None)]:
         packet = None
         if data is not None:
@@ -109,24 +114,27 @@ def decode(stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
         try:
             decoded = context.decode(packet)
         except av.FFmpegError:
-            continue  # this packet gives no frame
+            continue  # no frame in this packet
         for frame in decoded:
             inside = frame.pts is not None and 0 <= frame.pts < num_frames
-            # Damage may reach the size of a picture; then it is no frame of this video.
+            # Damage can change the size of a picture. Then it is no frame of this video.
             if inside and frame.height >= height and frame.width >= width:
                 out[frame.pts] = converter.reformat(frame, format='rgb24').to_ndarray()[:height, :width]
                 given[frame.pts] = True
     shown = np.maximum.accumulate(np.where(given, np.arange(num_frames), -1))
-    shown[shown < 0] = given.argmax()  # before the first; frame 0, black, where there is none
+    shown[shown < 0] = given.argmax()  # before the first one; frame 0, which is black, if there is none
     return out[shown]
 
 
 def reencode(frames: np.ndarray) -> np.ndarray:
-    """The clean baseline of codec corruptions: H.264 at CRF 23, undamaged.
+    """The clean baseline of codec corruptions: H.264 at CRF 23, without damage.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: on frames that no corruption takes.
-        RuntimeError: if there is no encoder; says why.
+        DataError: on frames of another form.
+        RuntimeError: if there is no encoder, with the reason.
     """
     check_frames(frames)
     frames = np.ascontiguousarray(frames)
@@ -145,7 +153,7 @@ def reencode(frames: np.ndarray) -> np.ndarray:
     needs=missing_x264,
 )
 def h264_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
-    """H.264 at that constant rate factor."""
+    """H.264 compression; level: constant rate factor (CRF)."""
     return decode(encode(frames, crf=str(crf)), frames.shape)
 
 
@@ -159,20 +167,20 @@ def h264_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
     needs=missing_x265,
 )
 def h265_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
-    """H.265 at that constant rate factor."""
+    """H.265 compression; level: constant rate factor (CRF)."""
     return decode(encode(frames, 'libx265', crf=str(crf)), frames.shape)
 
 
 @register(
     'codec',
     (2, 4, 8, 16, 32),
-    KINETICS_C + '; the rate divided is that of our H.264 at CRF 23, as decoded frames have no file',
+    KINETICS_C + '; the rate that is divided is that of our H.264 at CRF 23, as decoded frames have no file',
     shared=None,
     acts_on='video',
     needs=missing_x264,
 )
 def h264_bitrate(frames: np.ndarray, divisor: int, draws: Draws) -> np.ndarray:
-    """H.264 at an average bit rate that is the original one divided."""
+    """H.264 at a fraction of the bit rate; level: divisor of the bit rate at CRF 23."""
     num_bytes = sum(len(data) for _, data in encode(frames, crf=str(DEFAULT_CRF)).packets)
     rate = str(max(1000, int(8 * num_bytes * CODING_FPS / len(frames) / divisor)))
     return decode(encode(frames, b=rate, maxrate=rate, bufsize=rate), frames.shape)
@@ -188,10 +196,10 @@ def h264_bitrate(frames: np.ndarray, divisor: int, draws: Draws) -> np.ndarray:
     needs=missing_x264,
 )
 def bit_error(frames: np.ndarray, bytes_an_error: int, draws: Draws) -> np.ndarray:
-    """Replaces one byte in so many of the coded stream, on average.
+    """Replaces random bytes of an H.264 stream; level: mean number of bytes per error.
 
-    FFmpeg's `noise` filter, which the published code uses, chooses the bytes by its own running sum; here each byte is
-    hit with the same probability from the key. A short clip of few bytes may get no error at all.
+    The published code uses FFmpeg's `noise` filter, which picks bytes by a running sum. Here each byte is hit with the
+    same probability. A short clip of few bytes may get no error.
     """
     stream = encode(frames, crf=str(DEFAULT_CRF))
     stream.packets = [(pts, _with_errors(data, bytes_an_error, draws.frame(pts))) for pts, data in stream.packets]
@@ -208,16 +216,16 @@ def _with_errors(data: bytes, bytes_an_error: int, rng: np.random.Generator) -> 
 @register(
     'codec',
     (1, 2, 3, 4, 6),
-    'Mini Kinetics-C, percent of packets; what a packet is, is our choice: a slice of at most 1400 bytes',
+    'Mini Kinetics-C, percent of packets; our choice of packet: a slice of at most 1400 bytes',
     shared=False,
     suites=('kinetics-c', 'ssv2-c'),
     acts_on='video',
     needs=missing_x264,
 )
 def packet_loss(frames: np.ndarray, percent: float, draws: Draws) -> np.ndarray:
-    """Loses that share of network packets of an H.264 stream, of which each holds a slice.
+    """Loses random network packets of an H.264 stream; level: percent of packets.
 
-    A short clip of few packets may lose none.
+    Each packet holds one slice. A short clip of few packets may lose none.
     """
     stream = encode(frames, crf=str(DEFAULT_CRF), **{'slice-max-size': str(NETWORK_PACKET_BYTES)})
     kept = ((pts, _without_slices(data, percent / 100, draws.frame(pts))) for pts, data in stream.packets)
@@ -226,7 +234,7 @@ def packet_loss(frames: np.ndarray, percent: float, draws: Draws) -> np.ndarray:
 
 
 def slices_of(data: bytes) -> list[bytes]:
-    """NAL units of an H.264 packet, start codes included."""
+    """NAL units of an H.264 packet, with their start codes."""
     starts = [match.start() for match in re.finditer(b'\x00?\x00\x00\x01', data)]
     return [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)])]
 
@@ -234,7 +242,8 @@ def slices_of(data: bytes) -> list[bytes]:
 def _without_slices(data: bytes, share: float, rng: np.random.Generator) -> bytes:
     units = slices_of(data)
     lost = rng.random(len(units)) < share
-    is_slice = [unit.lstrip(b'\x00')[1] & 31 in (1, 5) for unit in units]  # after 01: the type in five bits
+    # The type is in the low five bits of the byte after 00 00 01.
+    is_slice = [unit.lstrip(b'\x00')[1] & 31 in (1, 5) for unit in units]
     kept = [unit for unit, gone, picture in zip(units, lost, is_slice) if not (gone and picture)]
-    # What remains without any slice (a note of the encoder) shows nothing.
+    # A packet without any slice (only a note of the encoder) shows nothing.
     return b''.join(kept) if any(p and not gone for p, gone in zip(is_slice, lost)) else b''

@@ -1,4 +1,4 @@
-"""Light, colour and pixels; all but `elastic_transform` draw nothing."""
+"""Changes of light, colour and pixels. Only `elastic_transform` is random."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from eval.corruptions.noise import IMAGENET_C
     },
 )
 def contrast(frames: np.ndarray, factor: float, draws: Draws) -> np.ndarray:
-    """Draws every value towards the mean of its frame and channel."""
+    """Lowers contrast; level: factor of each value's distance from the mean of its frame and channel."""
     values, out = np.arange(256)[:, None], np.empty_like(frames)
     for t, frame in enumerate(frames):
         mean = np.array(cv2.mean(frame)[:3])
@@ -36,10 +36,11 @@ def contrast(frames: np.ndarray, factor: float, draws: Draws) -> np.ndarray:
 
 
 def _in_hsv(frames: np.ndarray, change) -> np.ndarray:
-    """`change` works in place on float32 (H, W, 3): hue 0 to 360, saturation and value 0 to 1."""
+    """Apply `change` in place to float32 (H, W, 3) HSV: hue 0 to 360, saturation and value 0 to 1."""
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
-        hsv = cv2.cvtColor(cv2.multiply(frame, (1 / 255,) * 4, dtype=cv2.CV_32F), cv2.COLOR_RGB2HSV)
+        unit = cv2.multiply(frame, (1 / 255,) * 4, dtype=cv2.CV_32F)  # type: ignore[call-overload]  # scalars are legal
+        hsv = cv2.cvtColor(unit, cv2.COLOR_RGB2HSV)
         change(hsv)
         out[t] = cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), alpha=255)
     return out
@@ -53,7 +54,7 @@ def _in_hsv(frames: np.ndarray, change) -> np.ndarray:
     suites=('imagenet-c', 'kinetics-c', 'ssv2-c'),
 )
 def brightness(frames: np.ndarray, shift: float, draws: Draws) -> np.ndarray:
-    """Adds to the value of HSV."""
+    """Brightens; level: added to the value of HSV, which goes from 0 to 1."""
 
     def change(hsv: np.ndarray) -> None:
         hsv[..., 2] = np.minimum(hsv[..., 2] + np.float32(shift), 1)
@@ -70,7 +71,10 @@ def brightness(frames: np.ndarray, shift: float, draws: Draws) -> np.ndarray:
     monotone=False,  # first towards gray, then the other way
 )
 def saturate(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndarray:
-    """Scales and shifts the saturation of HSV; level is (factor, shift). A shift turns gray reddish, as published."""
+    """Changes saturation; level: (factor, shift) of the saturation of HSV.
+
+    A shift makes gray reddish, as published.
+    """
     factor, shift = map(np.float32, level)
 
     def change(hsv: np.ndarray) -> None:
@@ -81,7 +85,7 @@ def saturate(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np
 
 @register('digital', (25, 18, 15, 10, 7), IMAGENET_C, shared=None, suites=('imagenet-c', 'ucf-p'))
 def jpeg_compression(frames: np.ndarray, quality: int, draws: Draws) -> np.ndarray:
-    """Each frame through JPEG (Pillow) of that quality."""
+    """JPEG compression of each frame; level: Pillow's quality."""
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
         file = io.BytesIO()
@@ -92,7 +96,7 @@ def jpeg_compression(frames: np.ndarray, quality: int, draws: Draws) -> np.ndarr
 
 @register('digital', (0.6, 0.5, 0.4, 0.3, 0.25), IMAGENET_C, shared=None, suites=('imagenet-c',))
 def pixelate(frames: np.ndarray, scale: float, draws: Draws) -> np.ndarray:
-    """Shrinks by area means to that share of the sides, and back by repetition."""
+    """Pixelates; level: factor by which both sides shrink before pixels are repeated."""
     height, width = frames.shape[1:3]
     small, out = (int(width * scale), int(height * scale)), np.empty_like(frames)
     for t, frame in enumerate(frames):
@@ -103,7 +107,7 @@ def pixelate(frames: np.ndarray, scale: float, draws: Draws) -> np.ndarray:
 
 @register(
     'digital',
-    # 244 pixels stand in the published code, which notes that 224 was meant
+    # The published code has 244 pixels and notes that 224 was meant.
     (
         (244 * 2, 244 * 0.7, 244 * 0.1),
         (244 * 2, 244 * 0.08, 244 * 0.2),
@@ -114,15 +118,15 @@ def pixelate(frames: np.ndarray, scale: float, draws: Draws) -> np.ndarray:
     IMAGENET_C + '; one warp for all frames',
     shared=True,
     suites=('imagenet-c',),
-    monotone=False,  # severities 1 and 2 shear the picture by far more than 3 to 5, which ripple it
+    monotone=False,  # severities 1 and 2 shear the picture far more than 3 to 5, which ripple it
 )
 def elastic_transform(frames: np.ndarray, level: tuple[float, float, float], draws: Draws) -> np.ndarray:
-    """An affine jolt, then ripples; level is (height of ripples, their smoothness, jolt), pixels."""
+    """A random affine shift, then ripples; level: (height of ripples, their smoothness, shift) in pixels."""
     amplitude, sigma, jolt = level
     height, width = frames.shape[1:3]
     rng = draws.shared()
     middle, reach = np.array([width // 2, height // 2]), min(height, width) // 3
-    corners = np.float32([middle + reach, middle + (reach, -reach), middle - reach])
+    corners = np.array([middle + reach, middle + (reach, -reach), middle - reach], dtype=np.float32)
     affine = cv2.getAffineTransform(corners, corners + rng.uniform(-jolt, jolt, (3, 2)).astype(np.float32))
     dx, dy = (amplitude * _smooth(rng.uniform(-1, 1, (height, width)), sigma) for _ in 'xy')
     y, x = np.mgrid[:height, :width]
@@ -135,10 +139,10 @@ def elastic_transform(frames: np.ndarray, level: tuple[float, float, float], dra
 
 
 def _smooth(field: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian filter cut at 3 sigma, the field mirrored at its edges (scipy's 'reflect').
+    """Gaussian filter cut at 3 sigma pixels; the field is mirrored at its edges (scipy's 'reflect').
 
-    At severity 1 the kernel is four times as wide as the picture. A field mirrored at half a pixel is a cosine
-    series, on which a symmetric filter acts as a factor a frequency: exact, whatever the width.
+    At severity 1 the kernel is four times as wide as the picture. A field mirrored at half a pixel is a cosine series,
+    and a symmetric filter multiplies each of its frequencies by a factor. That is exact for any width.
     """
     rows, columns = (_response(side, sigma) for side in field.shape)
     return fft.idctn(fft.dctn(field) * rows[:, None] * columns)
@@ -146,7 +150,7 @@ def _smooth(field: np.ndarray, sigma: float) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _response(side: int, sigma: float) -> np.ndarray:
-    """(side,) factors of the cosine series: sum over taps of w_j cos(pi k j / side)."""
+    """(side,) factors, one per frequency k: the sum over taps j of w_j cos(pi k j / side)."""
     taps = np.arange(-int(3 * sigma + 0.5), int(3 * sigma + 0.5) + 1)
     weights = np.exp(-0.5 * (taps / sigma) ** 2)
     return np.cos(np.pi * np.arange(side)[:, None] * taps / side) @ (weights / weights.sum())

@@ -1,7 +1,7 @@
-"""Noise of the sensor, drawn anew for every frame.
+"""Sensor noise, drawn independently for every frame.
 
-Values are bytes, so a draw needs no more than 16 random bits: they pick one of 65536 quantiles of the distribution from
-a table. That is several times faster than exact draws, and the largest normal deviate is 4.2 instead of unbounded.
+Pixel values are bytes, so 16 random bits per draw are enough: they pick one of 65536 quantiles from a table. That is
+several times faster than exact draws. The price is a largest normal deviate of 4.2.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from scipy import special, stats
 from eval.corruptions.corruption import Draws, register, to_bytes
 
 IMAGENET_C = 'ImageNet-C, hendrycks/robustness, corruptions.py'
-POISSON_BITS = 14  # a table of 256 x 16384 bytes a level; with 16 bits it would leave the cache
+POISSON_BITS = 14  # a table of 256 x 16384 bytes per level; with 16 bits it would not fit into the cache
 
 
 def _random_words(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """uint16 of that shape, uniform."""
+    """Uniform uint16 of that shape."""
     count = int(np.prod(shape))
     words = rng.bit_generator.random_raw((count + 3) // 4).astype('<u8', copy=False)
     return words.view('<u2')[:count].reshape(shape)
@@ -26,7 +26,7 @@ def _random_words(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
 
 @lru_cache(maxsize=1)
 def _normal_quantiles() -> np.ndarray:
-    """(65536,) float64 of mean 0 and standard deviation 1."""
+    """(65536,) float64 quantiles, mean 0 and standard deviation 1."""
     quantiles = special.ndtri((np.arange(65536) + 0.5) / 65536)
     return quantiles / quantiles.std()
 
@@ -39,8 +39,8 @@ def _normal_quantiles() -> np.ndarray:
     suites=('imagenet-c', 'ucf-p'),
 )
 def gaussian_noise(frames: np.ndarray, sigma: float, draws: Draws) -> np.ndarray:
-    """Adds normal noise of standard deviation sigma (of the range 0 to 1) to every value."""
-    # Values are whole numbers, so rounding the noise is rounding the sum.
+    """Adds normal noise to every value; level: standard deviation on the scale 0 to 1."""
+    # Values are whole numbers, so rounding the noise equals rounding the sum.
     table = np.rint(255 * sigma * _normal_quantiles()).astype(np.int16)
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
@@ -51,7 +51,7 @@ def gaussian_noise(frames: np.ndarray, sigma: float, draws: Draws) -> np.ndarray
 
 @lru_cache(maxsize=16)
 def _poisson_quantiles(photons: float) -> np.ndarray:
-    """(256 * 2^POISSON_BITS,) uint8: what a value becomes, by value and random bits."""
+    """(256 * 2^POISSON_BITS,) uint8: the new value for each value and each pattern of random bits."""
     size = 1 << POISSON_BITS
     u = (np.arange(size) + 0.5) / size
     counts = np.arange(int(photons + 10 * np.sqrt(photons) + 20))
@@ -73,7 +73,7 @@ def _poisson_quantiles(photons: float) -> np.ndarray:
     },
 )
 def shot_noise(frames: np.ndarray, photons: float, draws: Draws) -> np.ndarray:
-    """Counts photons: Poisson of mean value x photons, white being `photons` of them."""
+    """Poisson noise of photon counts; level: mean number of photons for white."""
     table = _poisson_quantiles(photons)
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
@@ -90,7 +90,7 @@ def shot_noise(frames: np.ndarray, photons: float, draws: Draws) -> np.ndarray:
     suites=('imagenet-c', 'ucf-p'),
 )
 def impulse_noise(frames: np.ndarray, amount: float, draws: Draws) -> np.ndarray:
-    """Sets a share of all values to 0 or 255, as often the one as the other."""
+    """Salt and pepper: sets values to 0 or 255; level: share of values, half for each."""
     pepper, salt = round(65536 * amount / 2), round(65536 * amount)
     out = frames.copy()
     for t, frame in enumerate(frames):
@@ -108,10 +108,10 @@ def impulse_noise(frames: np.ndarray, amount: float, draws: Draws) -> np.ndarray
     suites={'imagenet-c': (0.15, 0.20, 0.35, 0.45, 0.60), 'ucf-p': (0.15, 0.2, 0.25, 0.3, 0.35)},
 )
 def speckle_noise(frames: np.ndarray, sigma: float, draws: Draws) -> np.ndarray:
-    """Multiplies every value by 1 + normal noise of standard deviation sigma."""
+    """Multiplies every value by 1 + normal noise; level: standard deviation of the noise."""
     table = (1 + sigma * _normal_quantiles()).astype(np.float32)
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
         factor = np.take(table, _random_words(draws.frame(t), frame.shape))
-        out[t] = to_bytes(frame * factor)  # below 0 where the factor is
+        out[t] = to_bytes(frame * factor)  # negative factors give 0
     return out

@@ -1,8 +1,8 @@
-"""Test videos under corruptions: each decoded once, corrupted in every way asked for, seen in the views of a cell.
+"""Test videos under corruptions. Each is decoded once and corrupted in every way asked for.
 
-The pipeline is that of the cell which trained: its sampling chooses the frames (of the corrupted order, where a
-corruption acts on the order of the source), and what follows its `sigma.DecodeFrames` resizes and crops them after
-the corruption. Shape letters: T frames, H and W pixels, V views.
+The pipeline is that of the trained cell. Its sampling chooses the frames, from the corrupted order if the corruption
+acts on the order. The steps after its `sigma.DecodeFrames` resize and crop the frames after the corruption. Shape
+letters: T frames, H and W pixels, V views.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,22 +24,22 @@ from mmengine.dataset import Compose
 from torch.utils.data import IterableDataset, get_worker_info
 
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
+from eval.corruptions.corruption import CLEAN, REENCODED  # noqa: F401 - names of variants
 from sigma.data.clips import READERS, seeded
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
 
 LOG = logging.getLogger(__name__)
-CLEAN, REENCODED = 'clean', 'reencoded'
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way in which the videos are shown: clean, coded and decoded without damage, or a corruption at a severity."""
+    """One way to show the videos: clean, re-encoded without damage, or under a corruption at a severity."""
 
     corruption: str
     severity: int = 0
-    suite: str | None = None  # whose levels hold
+    suite: str | None = None  # published suite whose levels are used; None for the default levels
 
     @property
     def name(self) -> str:
@@ -47,19 +48,19 @@ class Variant:
 
     @property
     def level(self):
-        """The constant behind the severity; None without corruption."""
+        """The constant of the severity; None without a corruption."""
         return get_corruption(self.corruption).level(self.severity, self.suite) if self.severity else None
 
     @property
     def acts_on(self) -> str:
-        """As `eval.corruptions.Corruption.acts_on`; `frame` without corruption."""
+        """See `eval.corruptions.Corruption`; `frame` for clean videos, `video` for re-encoded ones."""
         if not self.severity:
             return 'video' if self.corruption == REENCODED else 'frame'
         return get_corruption(self.corruption).acts_on
 
 
 def why_not_shown(entry: dict, variants: Sequence[Variant]) -> str | None:
-    """What is known beforehand to be in the way of showing a video, of an entry of a dataset card; None: nothing."""
+    """Reason why the video of this dataset entry cannot be shown under the variants, or None."""
     rated = [variant.name for variant in variants if variant.corruption == 'frame_rate']
     if entry['reason'] is None and rated and not (entry['fps'] or 0) > 0:
         return f'its frame rate is unknown, which {rated[0]} changes'
@@ -69,23 +70,23 @@ def why_not_shown(entry: dict, variants: Sequence[Variant]) -> str | None:
 class CorruptedClips(IterableDataset):
     """Yields (position, variant name, packed sample, None), or (position, None, None, reason) for an unreadable video.
 
-    One that a variant cannot be shown of (smaller than corruptions take, of unknown rate where the rate is changed)
-    counts as unreadable: what was scored is the same in every column.
+    A video that cannot be shown under one of the variants counts as unreadable, so that every column is scored on the
+    same videos. Reasons: it is too small, or its frame rate is unknown and a variant changes that.
 
-    A sample holds `inputs` (V, 3, T, H, W) uint8 and `data_samples`. What comes for a position does not depend on the
-    number of workers, nor on which other variants are asked for.
+    A sample holds `inputs` (V, 3, T, H, W) uint8 and `data_samples`. It does not depend on the number of workers or on
+    the other variants.
 
     Args:
-        entries: Of a dataset card's split, all of them.
-        positions: Which of these, in order.
-        pipeline: Of the evaluation of the cell that trained.
+        entries: All entries of a split of a dataset card.
+        positions: Indices of the entries to show, in order.
+        pipeline: Evaluation pipeline of the trained cell.
         variants: What to show of each video.
-        short_side: Working size in pixels, before the corruption; None for the size of the file.
-        seed: Of what is random in the pipeline (a control that shuffles frames).
+        short_side: Short side in pixels to resize to before the corruption; None keeps the size of the file.
+        seed: Seed of random steps in the pipeline (a control that shuffles frames).
 
     Raises:
-        DataError: if the pipeline does not open a video, sample it and decode frames, in this order: then there are
-            no uint8 frames to corrupt before it resizes them.
+        DataError: if the pipeline does not open, sample and decode, in this order, before anything else. Only then
+            are there uint8 frames to corrupt before they are resized.
     """
 
     def __init__(
@@ -113,13 +114,13 @@ class CorruptedClips(IterableDataset):
     def __iter__(self) -> Iterator[tuple]:
         worker = get_worker_info()
         if worker is not None:
-            cv2.setNumThreads(1)  # the workers are the threads
+            cv2.setNumThreads(1)  # one thread per worker
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for position in self.positions[first::step]:
             yield from self.of(position)
 
     def of(self, position: int) -> Iterator[tuple]:
-        """All variants of one video."""
+        """Samples of one video under all variants."""
         entry = self.entries[position]
         try:
             if (reason := why_not_shown(entry, self.variants)) is not None:
@@ -131,7 +132,7 @@ class CorruptedClips(IterableDataset):
         for variant, sampled in shown.sampled.items():
             frames = shown.frames(variant)
             if len(frames) != len(sampled['frame_inds']) or frames.dtype != np.uint8:
-                raise ValueError(f'{variant.name} changed the number of frames of {entry["video"]}, or their type.')
+                raise DataError(f'{variant.name} changed the number of frames of {entry["video"]}, or their type.')
             shape = frames.shape[1:3]
             results = sampled | {'imgs': list(frames), 'original_shape': shape, 'img_shape': shape}
             with seeded(self.seed, 0, position) as rng:
@@ -162,16 +163,16 @@ class CorruptedClips(IterableDataset):
 
     @staticmethod
     def _order(variant: Variant, entry: dict, total: int) -> np.ndarray | None:
-        """(n,) source frames in the order in which they are shown; None where that is their own."""
+        """(n,) source frames in the order in which they are shown, or None if the order is unchanged."""
         if variant.acts_on != 'order':
             return None
         corruption = get_corruption(variant.corruption)
         return corruption.order(total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'])
 
     def _sample(self, variant: Variant, entry: dict, position: int, shown: int, total: int) -> dict:
-        """Which of the `shown` frames the views take, as the cell's own sampling says."""
+        """Let the sampling of the cell choose among `shown` frames for its views."""
         fps = entry['fps']
-        if variant.corruption == 'frame_rate':  # fewer frames of the same seconds; other orders play on at their rate
+        if variant.corruption == 'frame_rate':  # fewer frames in the same time; other orders keep the frame rate
             fps = fps * shown / total
         results = dict(entry) | {'position': position, 'decode_error': None, 'on_error': 'raise'}
         with seeded(self.seed, 0, position) as rng:
@@ -180,31 +181,31 @@ class CorruptedClips(IterableDataset):
 
 @dataclass
 class _Shown:
-    """A decoded video and what each variant shows of it."""
+    """A decoded video, and which frames each variant shows."""
 
     video: str
     pictures: np.ndarray  # (n, H, W, 3) uint8 at the working size
-    numbers: np.ndarray  # (n,) of these frames in the source, rising
-    source: dict[Variant, np.ndarray]  # numbers of the frames that each variant samples
+    numbers: np.ndarray  # (n,) their numbers in the source, rising
+    source: dict[Variant, np.ndarray]  # source numbers of the frames that each variant samples
     sampled: dict[Variant, dict]
 
     def frames(self, variant: Variant) -> np.ndarray:
-        """Sampled frames of a variant, corrupted."""
+        """The sampled frames of a variant, corrupted; (n, H, W, 3) uint8."""
         wanted = self.source[variant]
         if variant.corruption == REENCODED:
             return reencode(self.pictures)[wanted]
         if not variant.severity or variant.acts_on == 'order':
             return self._at(wanted)
         corruption = get_corruption(variant.corruption)
-        how = {'severity': variant.severity, 'video': self.video, 'suite': variant.suite}
-        if variant.acts_on == 'video':  # then all frames are here
-            return corruption(self.pictures, **how)[wanted]
+        corrupt = partial(corruption, severity=variant.severity, video=self.video, suite=variant.suite)
+        if variant.acts_on == 'video':  # then all frames were decoded
+            return corrupt(self.pictures)[wanted]
         if variant.acts_on == 'clip':
             length = self.sampled[variant]['clip_len']
             clips = [self._at(wanted[start : start + length]) for start in range(0, len(wanted), length)]
-            return np.concatenate([corruption(clip, **how) for clip in clips])
+            return np.concatenate([corrupt(clip) for clip in clips])
         once, places = np.unique(wanted, return_inverse=True)  # a frame in two views is corrupted once
-        return corruption(self._at(once), frame_numbers=once, **how)[places]
+        return corrupt(self._at(once), frame_numbers=once)[places]
 
     def _at(self, wanted: np.ndarray) -> np.ndarray:
         return self.pictures[np.searchsorted(self.numbers, wanted)]
@@ -214,7 +215,7 @@ class _Shown:
 
 
 class Store:
-    """Scores of a sweep: a file for each variant and block of the list, whole or not there.
+    """Stored scores of a sweep: one file per variant and block of the list, written whole or not at all.
 
     <folder>/<variant>-<hash of its level>/<first position>.npz
     """
@@ -227,10 +228,11 @@ class Store:
         return self.folder / f'{variant.name}-{level}' / f'{start:07d}.npz'
 
     def has(self, variant: Variant, start: int) -> bool:
-        """Whether its file is there and whole; one that is not is told, and to be made again."""
+        """Whether the file is there and whole. A damaged file is logged and counts as missing."""
         path = self.path(variant, start)
         if not path.is_file():
             return False
+        broken: object
         try:
             with zipfile.ZipFile(path) as archive:
                 broken = archive.testzip()
@@ -241,23 +243,23 @@ class Store:
         return broken is None
 
     def write(self, variant: Variant, start: int, positions: Sequence[int], scores: np.ndarray) -> None:
-        """Positions in the list, and their scores (n, C)."""
+        """Store positions in the list and their scores (n, C)."""
         buffer = io.BytesIO()
         np.savez(buffer, positions=np.array(positions, dtype=np.int64), scores=scores)
         write_atomic(self.path(variant, start), buffer.getvalue())
 
     def read(self, variant: Variant, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) positions and (n, C) scores."""
+        """Stored positions (n,) and scores (n, C)."""
         with np.load(self.path(variant, start), allow_pickle=False) as file:
             return file['positions'], file['scores']
 
 
 def one(batch: list):
-    """Collates nothing: a batch is one sample."""
+    """Collate function for batches of one sample."""
     return batch[0]
 
 
 def as_batch(sample: dict) -> dict[str, list]:
-    """A packed sample as the batch of one that a recognizer takes."""
+    """Turn a packed sample into a batch of one for a recognizer."""
     inputs: torch.Tensor = sample['inputs']
     return {'inputs': [inputs], 'data_samples': [sample['data_samples']]}

@@ -1,8 +1,8 @@
-"""Features of long videos whose actions are damaged: each video read once, only clips that see a damaged frame anew.
+"""Features of long videos whose actions are damaged. Each is read once; clips with damaged frames are encoded again.
 
-Frames are damaged at the working size, on the source and before any clip is cut from them. At most as many frames as a
-clip spans, and the reach of the damage, are in memory. Letters: S clips of a video, T frames of a clip, D feature
-width, k clips that see damage.
+Frames are damaged at the working size, in the source, before clips are cut. Memory holds the frames that one clip spans
+and those that the damage looks at. Letters: S clips of a video, T frames of a clip, D feature width, k clips with
+damaged frames.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class DamagedFeatures:
 
     Attributes:
         clean: (S, D) float16.
-        changed: column -> (k,) clips that see a damaged frame, and their features (k, D) float16.
+        changed: column -> (k,) int64 clips with a damaged frame, and their features (k, D) float16.
     """
 
     clean: np.ndarray
     changed: dict[str, tuple[np.ndarray, np.ndarray]]
 
     def of(self, column: str) -> np.ndarray:
-        """(S, D) features of a column, `clean` or the name of a variant."""
+        """(S, D) float16 features of a column: `clean` or the name of a variant."""
         if column == CLEAN:
             return self.clean
         where, values = self.changed[column]
@@ -52,15 +52,17 @@ class DamagedFeatures:
 
 
 def action_frames(seconds: np.ndarray, fps: float, num_frames: int) -> list[tuple[int, int]]:
-    """(first, last + 1) frames of actions in seconds, to the nearest; what lies beyond the video is cut off.
+    """Convert actions from seconds to frames: (first, last + 1), rounded and clipped to the video.
 
     Args:
         seconds: (G, 3) start, end, class.
+        fps: Frames per second.
+        num_frames: Number of frames of the video.
     """
     found = []
     for start, end, _ in np.asarray(seconds, dtype=np.float64).reshape(-1, 3).tolist():
         first, last = max(0, round(start * fps)), min(num_frames, round(end * fps))
-        if first < min(num_frames, max(last, first + 1)):  # shorter than a frame: that frame
+        if first < min(num_frames, max(last, first + 1)):  # shorter than a frame: takes that frame
             found.append((first, min(num_frames, max(last, first + 1))))
     return found
 
@@ -74,23 +76,25 @@ def encode_damaged(
     variants: Sequence[Variant],
     short_side: int | None = None,
 ) -> DamagedFeatures:
-    """Features of one video under each variant, read once from start to end.
+    """Features of one video, clean and under each variant. The file is read once from start to end.
 
     Args:
-        entry: Of `DatasetCard.entries`; its number of frames must be that of the file.
-        encode: From clips (B, T, size, size, 3) uint8 to features (B, D).
-        actions: Of `action_frames`; without any nothing is damaged.
-        variants: Of tal-c.
-        short_side: Working size, pixels; None for the size of the file.
+        entry: One of `DatasetCard.entries`, with the number of frames of the file.
+        view: How clips are cut.
+        encode: Maps clips (B, T, size, size, 3) uint8 to features (B, D).
+        batch_size: Clips per call of `encode`.
+        actions: From `action_frames`; nothing is damaged if there are none.
+        variants: Corruptions of tal-c.
+        short_side: Working size in pixels; None keeps the size of the file.
 
     Raises:
-        DecodeError: if it cannot be decoded, or has another number of frames.
+        DecodeError: if the video cannot be decoded or has another number of frames.
         DataError: if a feature is not finite in half precision.
     """
     total = entry['total_frames']
     places = _places(view, total)
     plan = {v: frozenset(damaged_frames(total, v.level, actions) if actions else ()) for v in variants}
-    # Which columns a clip has: the clean one, and those whose damage it sees.
+    # The columns of each clip: the clean one, and those that damage one of its frames.
     columns = [[CLEAN, *(v.name for v, hit in plan.items() if not hit.isdisjoint(clip.tolist()))] for clip in places]
     found: dict[str, list] = {name: [] for name in [CLEAN, *(v.name for v in variants)]}
     waiting: list[tuple[str, int, np.ndarray]] = []
@@ -126,7 +130,7 @@ def encode_damaged(
 
 
 def _places(view: DenseView, total: int) -> np.ndarray:
-    """(S, T) frames of each clip; in a video shorter than a clip the last one that is reached repeats."""
+    """(S, T) frames of each clip. In a video shorter than a clip, the last frame reached repeats."""
     places = view.starts(total)[:, None] + np.arange(view.num_frames) * view.stride_frames
     if total < view.span:
         places = np.minimum(places, (total - 1) // view.stride_frames * view.stride_frames)
@@ -136,15 +140,15 @@ def _places(view: DenseView, total: int) -> np.ndarray:
 def _shown(
     entry: dict, view: DenseView, plan: dict[Variant, frozenset], needed: np.ndarray, short_side: int | None
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """(t, {column: picture (size, size, 3)}) of the needed frames in order: clean, and each variant that damages it."""
-    total, needed = entry['total_frames'], set(needed.tolist())
+    """Yield (t, {column: picture (size, size, 3)}) of needed frames in order: clean, and variants that damage t."""
+    total, wanted = entry['total_frames'], set(needed.tolist())
     reach = max([DAMAGES[variant.corruption].reach for variant in plan], default=0)
-    convert = set(needed)
+    convert = set(wanted)
     for variant, hit in plan.items():
         around = DAMAGES[variant.corruption].reach
-        for t in hit & needed:
+        for t in hit & wanted:
             convert.update(range(max(0, t - around), min(total, t + around + 1)))
-    held: dict[int, np.ndarray] = {}  # at the working size
+    held: dict[int, np.ndarray] = {}  # RGB at the working size
 
     def shown(t: int) -> dict[str, np.ndarray]:
         pictures = {CLEAN: held[t]}
@@ -163,13 +167,15 @@ def _shown(
         if number in convert:
             held[number] = _at_working_size(to_rgb(frame), short_side)
         t = number - reach
-        if t in needed and number < total:
+        if t in wanted and number < total:
             yield t, shown(t)
         held.pop(t - reach, None)
     if number + 1 != total:
-        raise DecodeError(f'{entry["filename"]}: {number + 1} frames, the index says {total}; prepare it anew')
+        raise DecodeError(
+            f'{entry["filename"]}: {number + 1} frames, the index says {total}; prepare the dataset again'
+        )
     for t in range(max(0, total - reach), total):
-        if t in needed:
+        if t in wanted:
             yield t, shown(t)
 
 
@@ -181,7 +187,7 @@ def _at_working_size(frame: np.ndarray, short_side: int | None) -> np.ndarray:
 
 
 def mean_encoder(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
-    """From clips (B, T, size, size, 3) uint8 to the mean over all tokens (B, D) float32, by the cell's encoder."""
+    """The cell's encoder as a function from clips (B, T, size, size, 3) uint8 to mean tokens (B, D) float32."""
     encode = encoder_of(resolved)
     return lambda clips: encode(clips).mean(axis=(1, 2, 3))
 
@@ -190,7 +196,7 @@ def mean_encoder(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def write_damaged(path: Path, features: DamagedFeatures, header: dict) -> None:
-    """Store the features of a video, whole or not at all; `header` says what they depend on."""
+    """Store the features of a video, whole or not at all. `header` names all that they depend on."""
     names = list(features.changed)
     counts = [len(features.changed[name][0]) for name in names]
     buffer = io.BytesIO()
@@ -207,14 +213,14 @@ def write_damaged(path: Path, features: DamagedFeatures, header: dict) -> None:
 
 
 def read_damaged(path: Path, header: dict) -> DamagedFeatures | None:
-    """What `write_damaged` stored under this header; None where there is none, or it is not whole."""
+    """Read what `write_damaged` stored, or None if the file is missing, damaged or has another header."""
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {key: file[key] for key in file.files}
         if str(stored['header']) != json.dumps(header, sort_keys=True):
-            LOG.warning('%s is of other weights, settings or another video; it is made again', path)
+            LOG.warning('%s holds features of other weights, settings or another video; it is made again', path)
             return None
         ends = np.cumsum(stored['counts'])[:-1]
         steps, values = np.split(stored['steps'], ends), np.split(stored['values'], ends)

@@ -1,4 +1,4 @@
-"""The order of frames: on the source before sampling (benchmark), and on a sampled clip (`clip_...`, diagnostic)."""
+"""Changes of frame order: on the source before sampling (benchmark), or on a sampled clip (`clip_...`, diagnostic)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from eval.corruptions.camera import UCF_P
 from eval.corruptions.corruption import CORRUPTIONS, Draws, register, register_order
 
-OURS = 'no published setting; levels are ours'
+OURS = 'no published setting; the levels are ours'
 KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_mini_kinetics_c.py'
 
 
@@ -20,7 +20,7 @@ KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_m
     suites={'kinetics-c': (20, 16, 12, 9, 6), 'ssv2-c': (10, 8, 6, 4, 2)},
 )
 def frame_rate(num_frames: int, target_fps: float, draws: Draws, fps: float) -> np.ndarray:
-    """Keeps as many frames a second, the latest at each instant; a source that has no more stays whole."""
+    """Lowers the frame rate; level: frames per second. A source with no more than that is unchanged."""
     if target_fps >= fps:
         return np.arange(num_frames)
     count = max(1, round(num_frames * target_fps / fps))
@@ -29,13 +29,13 @@ def frame_rate(num_frames: int, target_fps: float, draws: Draws, fps: float) -> 
 
 @register_order((2, 4, 8, 16, 32), UCF_P, shared=None, suites=('ucf-p',))
 def sampling(num_frames: int, step: int, draws: Draws) -> np.ndarray:
-    """Keeps every step-th frame, none repeated: the video is shorter."""
+    """Keeps every n-th frame, so the video is shorter; level: n."""
     return np.arange(0, num_frames, step)
 
 
 @register_order((2, 4, 8, 16, 32), UCF_P, shared=None, suites=('ucf-p',))
 def reverse_sampling(num_frames: int, step: int, draws: Draws) -> np.ndarray:
-    """Keeps every step-th frame, last first."""
+    """Keeps every n-th frame, in reverse order; level: n."""
     return np.arange(0, num_frames, step)[::-1].copy()
 
 
@@ -48,13 +48,13 @@ def _within_segments(num_frames: int, length: int, draws: Draws) -> np.ndarray:
 
 @register_order((32, 16, 8, 4, 2), UCF_P, shared=True, suites=('ucf-p',), monotone=False, name='p-jumble')
 def p_jumble(num_frames: int, length: int, draws: Draws) -> np.ndarray:
-    """Shuffles within segments of the published lengths: severity 1 is the most, 5 swaps neighbours."""
+    """Shuffles within segments; level: published length in frames, so severity 1 shuffles most."""
     return _within_segments(num_frames, length, draws)
 
 
-@register_order((2, 4, 8, 16, 32), UCF_P + ', scale turned round', shared=True)
+@register_order((2, 4, 8, 16, 32), UCF_P + ', levels reversed', shared=True)
 def jumble(num_frames: int, length: int, draws: Draws) -> np.ndarray:
-    """Shuffles within segments that grow with severity."""
+    """Shuffles within segments; level: length in frames, which grows with severity."""
     return _within_segments(num_frames, length, draws)
 
 
@@ -65,25 +65,25 @@ def _blocks(num_frames: int, length: int, draws: Draws) -> np.ndarray:
 
 @register_order((4, 9, 16, 25, 36), UCF_P, shared=True, suites=('ucf-p',), monotone=False, name='p-box_jumble')
 def p_box_jumble(num_frames: int, length: int, draws: Draws) -> np.ndarray:
-    """Shuffles blocks of the published lengths: the higher the severity, the longer the stretches left whole."""
+    """Shuffles whole blocks; level: published length in frames, so severity 1 shuffles most."""
     return _blocks(num_frames, length, draws)
 
 
-@register_order((36, 25, 16, 9, 4), UCF_P + ', scale turned round', shared=True)
+@register_order((36, 25, 16, 9, 4), UCF_P + ', levels reversed', shared=True)
 def box_jumble(num_frames: int, length: int, draws: Draws) -> np.ndarray:
-    """Shuffles blocks that shrink with severity, so that ever more neighbours are parted."""
+    """Shuffles whole blocks; level: length in frames, which shrinks with severity."""
     return _blocks(num_frames, length, draws)
 
 
 @register_order(
-    # (share of frames, at least, at most)
+    # (share of frames kept, at least, at most)
     ((0.4, 1, None), (0.2, 1, None), (0.1, 1, None), (0.05, 2, None), (0, 1, 1)),
-    UCF_P + '; frames before the first kept one show it too, where the published code leaves them out',
+    UCF_P + '; frames before the first kept one show it too; the published code leaves them out',
     shared=True,
     suites=('ucf-p',),
 )
 def freeze(num_frames: int, level: tuple, draws: Draws) -> np.ndarray:
-    """Keeps frames at random and holds each until the next; level is (share, at least, at most)."""
+    """Keeps random frames and holds each until the next; level: (share kept, at least, at most)."""
     share, least, most = level
     count = min(max(int(share * num_frames), least), num_frames, most or num_frames)
     kept = np.sort(draws.shared().choice(num_frames, count, replace=False))
@@ -92,14 +92,14 @@ def freeze(num_frames: int, level: tuple, draws: Draws) -> np.ndarray:
 
 @register_order((0.1, 0.25, 0.5, 0.75, 0.9), OURS, shared=True)
 def frame_drop(num_frames: int, share: float, draws: Draws) -> np.ndarray:
-    """Loses that share of frames at random; the video is shorter, its order kept."""
+    """Drops random frames, so the video is shorter; level: share of frames dropped."""
     count = max(1, round(num_frames * (1 - share)))
     return np.sort(draws.shared().choice(num_frames, count, replace=False))
 
 
 @register_order((None,), 'time-awareness test; it has one strength', shared=None)
 def reverse(num_frames: int, level: None, draws: Draws) -> np.ndarray:
-    """Plays backwards. On SSv2 that changes some labels: read the difference to normal order, not the accuracy."""
+    """Plays backwards. On SSv2 this changes some labels: read the difference to normal order, not the accuracy."""
     return np.arange(num_frames)[::-1].copy()
 
 

@@ -1,4 +1,4 @@
-"""Weather. Fog, frost, snow and spatter hang before the camera for the whole video; rain falls anew in every frame."""
+"""Weather. Fog, frost, snow and spatter stay the same for the whole video; rain is drawn for every frame."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PLASMA_SIDE = 256
 
 
 def plasma(rng: np.random.Generator, decay: float, height: int, width: int) -> np.ndarray:
-    """(height, width) clouds between 0 and 1 by the diamond-square method.
+    """(height, width) float64 clouds from 0 to 1, by the diamond-square method.
 
-    The map has 256 pixels a side and wraps round, so larger frames take it as tiles and clouds keep their size.
-    `decay` is how fast detail fades: 1.4 is rough, 3 is smooth.
+    The map is 256 x 256 pixels and wraps around. Larger frames are tiled with it, so clouds keep their size. `decay` is
+    how fast detail fades: 1.4 is rough, 3 is smooth.
     """
     field = np.zeros((PLASMA_SIDE, PLASMA_SIDE))
     step, roughness = PLASMA_SIDE, 100.0
@@ -50,7 +50,7 @@ def plasma(rng: np.random.Generator, decay: float, height: int, width: int) -> n
     suites=('imagenet-c', 'kinetics-c', 'ssv2-c'),
 )
 def fog(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndarray:
-    """Adds clouds and scales back to the range; level is (density, decay of detail)."""
+    """Adds clouds and scales back to the range; level: (density as a share of 255, decay of detail)."""
     density, decay = level
     layer = (255 * density * plasma(draws.shared(), decay, *frames.shape[1:3])).astype(np.float32)[..., None]
     out = np.empty_like(frames)
@@ -63,15 +63,15 @@ def fog(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndar
 @register(
     'weather',
     ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-    IMAGENET_C + '; constants as there, texture our own: its photographs of frost are not ours to ship',
+    IMAGENET_C + '; same constants, but our own texture: we may not ship its photographs of frost',
     shared=True,
     suites=('imagenet-c',),
-    monotone=False,  # less picture and as much ice: on pictures as bright as the ice, severity 4 is nearer than 3
+    monotone=False,  # 4 has less picture than 3 and as much ice, so on bright pictures it differs less
 )
 def frost_procedural(frames: np.ndarray, level: tuple[float, float], draws: Draws) -> np.ndarray:
-    """Adds a drawn texture of ice; level is (weight of the picture, weight of the ice).
+    """Adds a procedural texture of ice; level: (weight of the picture, weight of the ice).
 
-    Not the published frost, which takes one of five photographs; scores are not those of ImageNet-C.
+    Not the published frost, which uses one of five photographs. Scores do not compare with ImageNet-C.
     """
     keep, ice = level
     layer = ice * frost_texture(draws.shared(), *frames.shape[1:3])
@@ -82,7 +82,7 @@ def frost_procedural(frames: np.ndarray, level: tuple[float, float], draws: Draw
 
 
 def frost_texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(height, width, 3) float32 from 0 to 255: bluish veins along the ridges of clouds, thicker towards the edges."""
+    """(height, width, 3) float32 from 0 to 255: bluish veins along the ridges of clouds, denser at the edges."""
     veins = sum(
         weight * (1 - np.abs(2 * plasma(rng, decay, height, width) - 1)) ** power
         for decay, power, weight in ((1.5, 3, 0.6), (2, 6, 0.4))
@@ -105,10 +105,14 @@ def frost_texture(rng: np.random.Generator, height: int, width: int) -> np.ndarr
     IMAGENET_C + '; one fall of flakes for all frames',
     shared=True,
     suites=('imagenet-c',),
-    monotone=False,  # severities 2 and 3 change places with the picture
+    monotone=False,  # which of severities 2 and 3 does more damage depends on the picture
 )
 def snow(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
-    """Pales the picture and adds flakes; level is (mean, sigma, zoom, threshold, radius, sigma, keep)."""
+    """Whitens the picture and adds snowflakes.
+
+    Level: (mean, sigma and zoom of the noise that flakes are cut from, its threshold, radius and sigma of the motion
+    blur in pixels, share of the picture kept).
+    """
     mean, spread, zoom, threshold, radius, sigma, keep = level
     rng = draws.shared()
     flakes = zoomed(rng.normal(mean, spread, frames.shape[1:3]), zoom)
@@ -119,7 +123,7 @@ def snow(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
         picture = frame.astype(np.float32)
-        pale = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] * 1.5 + 127.5  # may pass white
+        pale = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] * 1.5 + 127.5  # may exceed 255
         out[t] = to_bytes(keep * picture + (1 - keep) * np.maximum(picture, pale) + flakes)
     return out
 
@@ -141,7 +145,8 @@ def snow(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
 def spatter(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
     """Drops on the lens: water at severities 1 to 3, mud at 4 and 5.
 
-    Level is (mean, sigma, sigma of the blur, threshold, strength of water or sigma of mud, 0 water or 1 mud).
+    Level: (mean and sigma of the noise, sigma of its blur in pixels, threshold, strength of water or sigma of mud in
+    pixels, 0 for water or 1 for mud).
     """
     mean, spread, blur, threshold, strength, is_mud = level
     liquid = gaussian_blurred(draws.shared().normal(mean, spread, frames.shape[1:3]), blur)
@@ -162,7 +167,7 @@ def spatter(frames: np.ndarray, level: tuple, draws: Draws) -> np.ndarray:
 
 
 def _water(liquid: np.ndarray) -> np.ndarray:
-    """(H, W) float32 from 0 to 1: where light breaks at the rim of drops."""
+    """(H, W) float32 from 0 to 1: light refracted at the rim of drops."""
     liquid = (liquid * 255).astype(np.uint8)
     rim = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
     rim = cv2.equalizeHist(cv2.blur(np.minimum(rim, 20), (3, 3)).astype(np.uint8))
@@ -173,24 +178,24 @@ def _water(liquid: np.ndarray) -> np.ndarray:
 
 @register(
     'weather',
-    # pixels a drop, length in pixels, contrast that remains
+    # pixels per drop, length in pixels, contrast kept
     ((770, 10, 0.8), (770, 30, 0.8), (770, 60, 0.7), (500, 60, 0.6), (400, 80, 0.5)),
     KINETICS_C,
     shared=False,
     suites=('kinetics-c', 'ssv2-c'),
 )
 def rain(frames: np.ndarray, level: tuple[int, int, float], draws: Draws) -> np.ndarray:
-    """Streaks of rain, and duller contrast; level is (area a drop, length, contrast kept)."""
+    """Streaks of rain and lower contrast; level: (pixels per drop, length in pixels, share of contrast kept)."""
     area, length, contrast_kept = level
     height, width = frames.shape[1:3]
     out = np.empty_like(frames)
     for t, frame in enumerate(frames):
         rng = draws.frame(t)
-        # As published: the slant moves where drops begin; drawn they all lean by one pixel.
+        # As published, the slant only moves where drops start; all streaks lean by one pixel.
         slant = int(rng.integers(-10, 10))
         count = height * width // area
         x = rng.integers(min(slant, 0), width - max(slant, 0), count)
-        y = rng.integers(0, max(height - length, 1), count)  # streaks longer than the picture begin at its top
+        y = rng.integers(0, max(height - length, 1), count)  # streaks longer than the picture start at its top
         lines = np.stack([np.stack([x, y], 1), np.stack([x - 1, y + length], 1)], 1).astype(np.int32)
         mask = np.zeros((height, width), np.uint8)
         cv2.polylines(mask, list(lines), isClosed=False, color=220)

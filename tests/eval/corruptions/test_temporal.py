@@ -116,7 +116,7 @@ def test_forms_are_not_mixed_up():
         order('fog', 4, 1)
     with pytest.raises(ValueError, match='jumble was given 0 frames'):
         order('jumble', 0, 1)
-    with pytest.raises(ValueError, match='frame_rate needs the frames a second of the source, found fps=None'):
+    with pytest.raises(ValueError, match='frame_rate needs .* found fps=None'):
         order('frame_rate', 4, 1)
-    with pytest.raises(ValueError, match='reverse has no severity 2; it takes a whole number from 1 to 1'):
+    with pytest.raises(ValueError, match='reverse has no severity 2; .*from 1 to 1'):
         order('reverse', 4, 2)
