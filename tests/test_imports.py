@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.registry'}
+BASE = {'sigma.errors', 'sigma.files', 'sigma.registry', 'sigma.video'}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),
     'sigma.files': set(),
     'sigma.processes': set(),
+    'sigma.video': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
     'sigma.datasets': {'sigma.processes', 'sigma.data'},

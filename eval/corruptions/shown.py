@@ -23,10 +23,11 @@ from mmengine.dataset import Compose
 from torch.utils.data import IterableDataset, get_worker_info
 
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
-from sigma.data.clips import READERS, seeded
+from sigma.data.clips import seeded
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
+from sigma.video import READERS
 
 LOG = logging.getLogger(__name__)
 CLEAN, REENCODED = 'clean', 'reencoded'

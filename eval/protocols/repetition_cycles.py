@@ -38,8 +38,8 @@ from eval.protocols.repetition import (
     restore,
     some_readable,
 )
-from sigma.data.clips import READERS
 from sigma.errors import DataError, DecodeError
+from sigma.video import READERS
 
 
 class RepetitionCycles(Protocol):

@@ -14,19 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import av
-
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import UnreadableVideo, read_whole, reason_of
 
 INDEX_VERSION = 1
 NO_SUCH_FILE = 'no such file'  # the reason of a listed video that is not on the disk
-
-# Formats that FFmpeg opens although they are no video files: pictures, and lists that make it open other files.
-_NO_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
-# What demuxers only log when a file ends early or its structure is broken.
-_SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
 
 
 @dataclass(frozen=True)
@@ -105,79 +99,11 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInf
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
         known['sha256'] = sha256_file(file)
-        return VideoInfo(**known, readable=True, **_decode(file))
-    except (_Unreadable, av.error.FFmpegError, OSError, EOFError, ValueError) as error:
-        return VideoInfo(**known, reason=_reason(error))
-
-
-class _Unreadable(Exception):
-    pass
-
-
-def _decode(file: Path) -> dict:
-    """frames, fps, width and height of a file; raises at the first sign of damage."""
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # or the second of two files that end early would pass
-    # The whitelist keeps a playlist that poses as a video from opening a connection.
-    with av.logging.Capture() as log, av.open(str(file), options={'protocol_whitelist': 'file'}) as container:
-        if container.format.name in _NO_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
-            raise _Unreadable(f'no video file, but {container.format.name} ({container.format.long_name})')
-        stream = _video_stream(container)
-        num_packets, num_frames, width, height = 0, 0, 0, 0
-        try:
-            for packet in container.demux(stream):
-                num_packets += packet.size > 0
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        raise _Unreadable('the decoder marks the frame as corrupt')
-                    width, height = width or frame.width, height or frame.height
-                    num_frames += 1
-        except (_Unreadable, av.error.FFmpegError) as error:
-            raise _Unreadable(f'after {num_frames} frames: {_reason(error)}') from error
-        _check_whole(stream, num_packets, num_frames, file.stat().st_size, [entry[2] for entry in log])
-        rate = stream.average_rate or stream.guessed_rate or 0
-        return {'frames': num_frames, 'fps': round(float(rate), 6), 'width': width, 'height': height}
-
-
-def _video_stream(container):
-    """The stream that FFmpeg, and so decord, takes for the best one, set to raise at damage."""
-    stream = container.streams.best('video')
-    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a sound file
-        kinds = sorted({stream.type for stream in container.streams})
-        raise _Unreadable(f'no video stream (streams found: {", ".join(kinds) or "none"})')
-    # `explode` makes decoders raise where they would conceal; threads would delay the error past its frame.
-    stream.codec_context.options = {'err_detect': 'explode'}
-    stream.codec_context.thread_type = 'NONE'
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _check_whole(stream, num_packets: int, num_frames: int, size_bytes: int, log: list[str]) -> None:
-    """Raise where the container promises more than was there."""
-    if num_frames == 0:
-        raise _Unreadable('the video stream holds no frame')
-    for message in log:
-        if any(sign in message for sign in _SIGNS_OF_DAMAGE):
-            raise _Unreadable(f'after {num_frames} frames: {message.strip()}')
-    # Headers of sound AVI files are off by one; a file that was cut lacks more than that.
-    missing = stream.frames - num_packets
-    if missing > 2 and missing > 0.02 * stream.frames:
-        raise _Unreadable(f'ends early: the header promises {stream.frames} frames, {num_frames} are there')
-    end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-    if end > size_bytes:
-        raise _Unreadable(f'ends early: its table points to byte {end}, the file has {size_bytes}')
-
-
-def _reason(error: Exception) -> str:
-    """An error's message in a line, without the path (which stands beside it)."""
-    if isinstance(error, av.error.FFmpegError):
-        detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
-        return f'{error.strerror}{detail}'
-    if isinstance(error, FileNotFoundError):
-        return NO_SUCH_FILE
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return ' '.join(str(error).split()) or type(error).__name__
+        return VideoInfo(**known, readable=True, **asdict(read_whole(file)))
+    except FileNotFoundError:
+        return VideoInfo(**known, reason=NO_SUCH_FILE)
+    except (UnreadableVideo, OSError, EOFError, ValueError) as error:
+        return VideoInfo(**known, reason=reason_of(error))
 
 
 # -------------------------------------------------------------------------------------------------- the whole index

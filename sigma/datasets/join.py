@@ -14,15 +14,14 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.error
 import numpy as np
 
 from sigma.data.index import Index
 from sigma.datasets.folders import Splits, named
-from sigma.errors import DataError
+from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import H264, FFmpegError, Frame, VideoWriter, exact_rate, open_video
 
 LEAST_SHARE = 0.5  # of a background clip that stands in a place
 VERSION = 1  # raise it when the same parameters give other videos
@@ -69,7 +68,7 @@ class Joining:
     @property
     def rate(self) -> Fraction:
         """Frames a second, as a container states them."""
-        return Fraction(self.fps).limit_denominator(1001)
+        return exact_rate(self.fps)
 
 
 @dataclass(frozen=True)
@@ -283,7 +282,7 @@ def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining)
         if num_written != wanted:
             return f'{num_written} of {wanted} frames came out of the encoder'
         temporary.replace(path)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, DecodeError, ValueError) as error:
         return ' '.join(str(error).split())
     finally:
         temporary.unlink(missing_ok=True)
@@ -292,46 +291,29 @@ def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining)
 
 def _write(root: Path, out: Path, pieces: tuple[Piece, ...], joining: Joining) -> int:
     """Returns the number of frames that the encoder gave back."""
-    num_sent = num_written = 0
-    with av.open(str(out), 'w', 'mp4', options={'fflags': '+bitexact'}) as writer:
-        stream = writer.add_stream('libx264', rate=joining.rate)
-        stream.width, stream.height, stream.pix_fmt = joining.width, joining.height, 'yuv420p'
-        codec = stream.codec_context
-        codec.gop_size, codec.max_b_frames, codec.thread_count = 12, 0, 1
-        codec.flags |= av.codec.context.Flags.bitexact
-        codec.options = {
-            'qp': str(joining.quantiser),
-            'preset': 'veryfast',
-            'sc_threshold': '0',
-            'x264-params': 'threads=1:open-gop=0',
-        }
+    coding = H264(quantiser=joining.quantiser, bitexact=True)
+    with VideoWriter(out, (joining.width, joining.height), joining.rate, coding) as writer:
         for piece in pieces:
-            for shown in _shown(root / piece.clip, piece.picks):
-                frame = shown.reformat(joining.width, joining.height, 'yuv420p', interpolation='AREA')
-                frame.pts, frame.time_base, frame.pict_type = num_sent, 1 / joining.rate, 0
-                num_sent += 1
-                for packet in stream.encode(frame):
-                    writer.mux(packet)
-                    num_written += 1
-        for packet in stream.encode():
-            writer.mux(packet)
-            num_written += 1
-    return num_written
+            for frame in _shown(root / piece.clip, piece.picks):
+                writer.write(frame)
+    return writer.num_written
 
 
-def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[av.VideoFrame]:
-    """The frames of a clip with these numbers, which never fall; raises ValueError where it ends before the last."""
+def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[Frame]:
+    """The frames of a clip with these numbers, in rising order; a number may repeat.
+
+    Raises:
+        DecodeError: if the clip cannot be decoded, or ends before the last of them.
+    """
     place = 0
-    with av.open(str(clip), options={'protocol_whitelist': 'file'}) as reader:
-        stream = reader.streams.best('video')
-        stream.thread_type, stream.codec_context.thread_count = 'NONE', 1  # one process a video already
-        for number, frame in enumerate(reader.decode(stream)):
+    with open_video(clip, strict=False, threads=1) as video:  # one process per video already
+        for number, frame in enumerate(video.frames()):
             while place < len(wanted) and wanted[place] == number:
                 yield frame
                 place += 1
             if place == len(wanted):
                 return
-    raise ValueError(f'{clip} ends before its frame {wanted[place]}')
+    raise DecodeError(f'{clip} ends before its frame {wanted[place]}')
 
 
 def check_lengths(videos: Plan, index: Index) -> None:

@@ -5,19 +5,17 @@ A loader that wants 16 frames from anywhere in a video decodes from the key fram
 away. With every frame a JPEG of its own, no frame is decoded but those asked for, at several times the size on disk.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.error
-
-from sigma.data.index import read_strictly
-from sigma.errors import DataError
+from sigma.data.index import VideoInfo, read_strictly
+from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import H264, FFmpegError, Jpeg, VideoWriter, even, open_video
 
 SHORT_SIDES = (64, 1080)
 
@@ -59,6 +57,11 @@ class Encoding:
         best, worst, coder = (0, 51, 'x264') if self.codec == 'h264' else (1, 31, 'jpeg')
         if not best <= self.quality <= worst:
             raise DataError(f'Quality {self.quality} was asked; {coder} knows {best} (best) to {worst}.')
+
+    @property
+    def coding(self) -> H264 | Jpeg:
+        """The writer's settings."""
+        return Jpeg(self.quality) if self.codec == 'jpeg' else H264(gop=self.gop, crf=self.quality)
 
     @property
     def settings(self) -> str:
@@ -149,68 +152,34 @@ def reencode_video(source: str | Path, copy: str | Path, encoding: Encoding) -> 
     copy.parent.mkdir(parents=True, exist_ok=True)
     temporary = copy.with_name(f'.{copy.name}.tmp')  # one writer a copy; of a killed one the next takes over
     try:
-        num_frames = _encode(Path(source), temporary, encoding, found.frames, found.fps)
+        num_frames = _encode(Path(source), temporary, encoding, found)
         if num_frames != found.frames:
             return f'{num_frames} of {found.frames} frames were written'
         try:
             copy.hardlink_to(temporary)  # unlike a rename it fails where something has come to lie meanwhile
         except FileExistsError:
             return ''
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, DecodeError, ValueError) as error:
         return ' '.join(str(error).split())
     finally:
         temporary.unlink(missing_ok=True)
     return ''
 
 
-def _encode(source: Path, out: Path, encoding: Encoding, num_frames: int, fps: float) -> int:
+def _encode(source: Path, out: Path, encoding: Encoding, found: VideoInfo) -> int:
     """Write the frames of `source` at their average rate; returns how many the encoder gave back."""
-    written = 0
+    size = small_size(found.width, found.height, encoding.short_side)
+    rate = found.fps if found.fps > 0 else 25
     with (
-        av.open(str(source), options={'protocol_whitelist': 'file'}) as reader,
-        av.open(str(out), 'w', 'mp4') as writer,
+        open_video(source, strict=False) as video,  # it was read strictly just before
+        VideoWriter(out, size, rate, encoding.coding) as writer,
     ):
-        frames = reader.decode(reader.streams.best('video'))
-        stream = None
-        for number, frame in enumerate(frames):
-            if number >= num_frames:
-                break
-            if stream is None:
-                stream = _add_stream(writer, frame, encoding, fps)
-            small = frame.reformat(stream.width, stream.height, stream.pix_fmt, interpolation='AREA')
-            # Frames keep their number: loaders count frames, and a stream of varying rate has none to keep.
-            small.pts, small.time_base = number, 1 / stream.codec_context.framerate
-            small.pict_type = 0  # or the source's key frames would become ours
-            for packet in stream.encode(small):
-                writer.mux(packet)
-                written += 1
-        for packet in stream.encode():
-            writer.mux(packet)
-            written += 1
-    return written
-
-
-def _add_stream(writer, frame, encoding: Encoding, fps: float):
-    rate = Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(25)
-    stream = writer.add_stream('libx264' if encoding.codec == 'h264' else 'mjpeg', rate=rate)
-    stream.width, stream.height = small_size(frame.width, frame.height, encoding.short_side)
-    stream.pix_fmt = 'yuv420p' if encoding.codec == 'h264' else 'yuvj420p'
-    codec = stream.codec_context
-    if encoding.codec == 'jpeg':
-        codec.thread_count = 1
-        codec.options = {'qmin': str(encoding.quality), 'qmax': str(encoding.quality)}
-        return stream
-    codec.gop_size, codec.max_b_frames, codec.thread_count = encoding.gop, 0, 1
-    codec.options = {
-        'crf': str(encoding.quality),
-        'preset': 'veryfast',
-        'sc_threshold': '0',
-        'x264-params': 'threads=1:open-gop=0',
-    }
-    return stream
+        for frame in itertools.islice(video.frames(), found.frames):
+            writer.write(frame)
+    return writer.num_written
 
 
 def small_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """Width and height with this short side, of the same shape, even as H.264 needs; never larger than they were."""
     share = min(1.0, short_side / min(width, height))
-    return tuple(max(2, 2 * round(side * share / 2)) for side in (width, height))  # type: ignore[return-value]
+    return even(width * share), even(height * share)

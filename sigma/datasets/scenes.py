@@ -10,16 +10,14 @@ Sources: StillMix (ICCV 2023; SCUBA, ConflFG), github.com/lihaoxin05/StillMix; H
 """
 
 import io
+import itertools
 import json
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
-import av
-import av.error
 import cv2
 import numpy as np
 from PIL import Image
@@ -29,6 +27,7 @@ from sigma.datasets import published
 from sigma.errors import DataError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import H264, FFmpegError, VideoWriter
 
 PICTURES = {'.jpg', '.jpeg', '.png'}
 MEAN_COLOUR = (123, 116, 103)  # around a human cut out: ImageNet's mean, cut to whole numbers as in HAT
@@ -236,7 +235,7 @@ def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:
     try:
         write_video(KINDS[kind](item, root), temporary, fps)
         temporary.replace(out)
-    except (FileNotFoundError, ValueError, av.error.FFmpegError) as error:
+    except (FileNotFoundError, ValueError, FFmpegError) as error:
         return ' '.join(str(error).split())
     finally:
         temporary.unlink(missing_ok=True)
@@ -345,26 +344,20 @@ KINDS: dict[str, Callable[[Item, Path], Iterator[np.ndarray]]] = {
 
 
 def write_video(frames: Iterator[np.ndarray], path: Path, fps: float) -> None:
-    """H.264 in mp4; frames (H, W, 3) uint8 RGB of one size, of which an odd last row or column is repeated.
+    """H.264 in mp4; frames (H, W, 3) uint8 RGB of one size. An odd last row or column is repeated once.
 
     Raises:
-        ValueError: on frames of another size than the first.
+        ValueError: if there is no frame, or a frame's size differs from the first one's.
     """
-    with av.open(str(path), 'w', 'mp4') as container:
-        stream, shape = None, None
-        for frame in frames:
-            if stream is None:
-                shape = frame.shape
-                stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1001))
-                stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-                stream.pix_fmt = 'yuv420p'
-                codec = stream.codec_context
-                codec.gop_size, codec.max_b_frames, codec.thread_count = 12, 0, 1
-                codec.options = {'qp': str(QUANTISER), 'preset': 'veryfast', 'x264-params': 'threads=1'}
-            if frame.shape != shape:
-                raise ValueError(f'a picture is {frame.shape[:2]}, the first was {shape[:2]}')
-            even = np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode='edge')
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format='rgb24')):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError('there is no picture')
+    height, width = first.shape[:2]
+    padding = ((0, height % 2), (0, width % 2), (0, 0))
+    coding = H264(gop=12, quantiser=QUANTISER, scene_cuts=True)
+    with VideoWriter(path, (width + width % 2, height + height % 2), fps, coding) as writer:
+        for frame in itertools.chain([first], frames):
+            if frame.shape != first.shape:
+                raise ValueError(f'a picture is {frame.shape[:2]}, the first was {first.shape[:2]}')
+            writer.write(np.ascontiguousarray(np.pad(frame, padding, mode='edge')))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, Corruption, suite_corruptions, to_working_size
 from eval.report.figures import PAPER_WIDTH_INCHES, FigureError, style
+from sigma.errors import DecodeError
 
 MOST_FRAMES = 32  # of its beginning: neighbours matter to some corruptions
 
@@ -84,21 +86,17 @@ def _read(video: Path) -> tuple[np.ndarray, float]:
     Raises:
         FigureError: naming the file and the reason.
     """
-    import av
+    from sigma.video import ToRGB, open_video
 
     if not video.is_file():
         raise FigureError(f'{video} is not there; give a video with --video')
+    to_rgb = ToRGB()
     try:
-        with av.open(str(video)) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise FigureError(f'{video} has no video stream')
-            frames = [
-                frame.to_ndarray(format='rgb24') for _, frame in zip(range(MOST_FRAMES), container.decode(stream))
-            ]
-            fps = float(stream.average_rate or 25)
-    except av.FFmpegError as error:
-        raise FigureError(f'{video} cannot be read: {error}') from None
+        with open_video(video, strict=False) as opened:
+            frames = [to_rgb(frame) for frame in itertools.islice(opened.frames(), MOST_FRAMES)]
+            fps = opened.fps or 25.0
+    except DecodeError as error:
+        raise FigureError(str(error)) from None
     if not frames:
         raise FigureError(f'{video} has no frames')
     return np.stack(frames), fps

@@ -38,7 +38,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
@@ -47,6 +46,7 @@ from sigma.datasets.toy.scenes import DOMAINS, LEVELS, NUM_PHASES, Look, Pair, S
 from sigma.errors import DataError
 from sigma.files import write_atomic
 from sigma.processes import in_processes, progress_bar
+from sigma.video import H264, write_frames
 
 RENDERER_VERSION = 1  # raise it when the same parameters give other pictures
 QUANTISER = 20  # of H.264; constant, so that a key frame depends on its picture alone
@@ -162,23 +162,7 @@ def encode(frames: np.ndarray, fps: int, stride_frames: int) -> bytes:
         frames: (T, H, W, 3) uint8 RGB, H and W even.
     """
     file = io.BytesIO()
-    with av.open(file, 'w', format='mp4', options={'fflags': '+bitexact'}) as container:
-        stream = container.add_stream('libx264', rate=fps)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
-        codec = stream.codec_context
-        codec.gop_size, codec.max_b_frames, codec.thread_count = stride_frames, 0, 1
-        codec.flags |= av.codec.context.Flags.bitexact
-        codec.options = {
-            'qp': str(QUANTISER),
-            'preset': 'veryfast',
-            'sc_threshold': '0',
-            'x264-params': 'threads=1:open-gop=0',
-        }
-        for frame in frames:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+    write_frames(file, frames, fps, H264(gop=stride_frames, quantiser=QUANTISER, bitexact=True))
     return file.getvalue()
 
 

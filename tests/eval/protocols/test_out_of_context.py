@@ -19,10 +19,10 @@ from eval.protocols.out_of_context import classes_of
 from eval.records import read_record
 from sigma.data import index as index_module
 from sigma.data.cards import find_card, load_dataset_card, read_card
-from sigma.data.clips import READERS
 from sigma.datasets import published, scenes
 from sigma.datasets.scenes import Item, pasted, pictures, read_items, read_pairs
 from sigma.errors import DataError
+from sigma.video import READERS
 from tests.eval.protocols.test_robustness import write_recipe
 from tests.tools.test_prepare_published import prepare
 

@@ -21,9 +21,9 @@ from eval.metrics import robustness as figures
 from eval.protocols import get_protocol, robustness
 from eval.records import read_record
 from sigma.data.cards import CONFIG_ROOT
-from sigma.data.clips import READERS
 from sigma.datasets.toy.render import encode
 from sigma.errors import DataError
+from sigma.video import READERS
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))
 TRAINED = CONFIG_ROOT / 'recipes' / 'finetune_demo.py'

@@ -78,7 +78,7 @@ def test_a_copy_has_the_frames_of_its_source_small_and_with_key_frames(videos, t
 
 @pytest.mark.parametrize('decoder', ['pyav', 'decord'])
 def test_a_jpeg_cache_is_read_frame_by_frame_by_every_decoder(videos, tmp_path, decoder):
-    from sigma.data.clips import READERS
+    from sigma.video import READERS
 
     line = ('reencode', videos / 'b', '--out', tmp_path / 'out', '--short-side', 64, '--codec', 'jpeg', '--workers', 1)
     assert prepare.main([str(part) for part in line]) == 0
