@@ -1,19 +1,25 @@
-"""Cards: one small config file each for a dataset or an encoder, found by name or by path."""
+"""Cards: one small config file each for a dataset or an encoder, found by name or by path.
+
+MMEngine is imported when the first card is read, so that naming cards costs nothing.
+"""
+
+from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-
-from sigma.data.index import load_index
 from sigma.data.lists import Label, list_sha256, read_list
-from sigma.errors import DataError
+from sigma.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / 'mmaction_configs'
 
@@ -33,23 +39,24 @@ def find_card(kind: str, name: str) -> Path:
         return path.resolve()
     if kind == 'datasets' and (path / 'dataset.py').is_file():
         return (path / 'dataset.py').resolve()
-    known = {p.stem: p for p in sorted((CONFIG_ROOT / kind).glob('*.py'))}
+    known = card_names(kind)
     if name in known:
-        return known[name]
+        return CONFIG_ROOT / kind / f'{name}.py'
     if len(path.parts) > 1:
-        found = 'holds no dataset.py' if path.is_dir() else 'is not there'
-        advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
+        found = 'holds no dataset.py' if path.is_dir() else 'does not exist'
+        advice = '' if kind != 'datasets' else f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos'
         raise DataError(f'The {kind.removesuffix("s")} {name!r} {found}{advice}.')
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f' Did you mean {near[0]!r}?' if near else ''
-    raise DataError(
-        f'Unknown {kind.removesuffix("s")} {name!r}.{meant} Known: {", ".join(known)}; or give the path of a card.'
-    )
+    raise DataError(f'{did_you_mean(kind.removesuffix("s"), name, known)}; or give the path of a card.')
+
+
+def card_names(kind: str) -> list[str]:
+    """Names of all cards of a kind, sorted; found by walking the folder."""
+    return sorted(path.stem for path in (CONFIG_ROOT / kind).glob('*.py'))
 
 
 @contextlib.contextmanager
 def silent_up_to(level: int) -> Iterator[None]:
-    """No logger of this process says anything at `level` or below."""
+    """Silence every logger of this process at `level` and below."""
     before = logging.root.manager.disable
     logging.disable(level)
     try:
@@ -58,36 +65,48 @@ def silent_up_to(level: int) -> Iterator[None]:
         logging.disable(before)
 
 
-def read_config(path: str | Path, **kwargs) -> Config:
-    """`Config.fromfile` without its notice for every variable of the environment that a config reads."""
+def read_config(path: str | Path, **kwargs: Any) -> Config:
+    """`Config.fromfile` without its log line for every environment variable that a config reads."""
+    from mmengine.config import Config
+
     with silent_up_to(logging.INFO):
         return Config.fromfile(path, **kwargs)
 
 
 def read_card(path: str | Path, section: str) -> dict:
-    """The section (`dataset_info`, `encoder`) of a card, as a plain dict, with `data_root` where the card has one.
+    """One section of a card (`dataset_info`, `encoder`) as a plain dict, plus `data_root` if the card has one.
 
-    Where `classes` is a string it names a file beside the card, a class name a line.
+    `classes` may name a text file beside the card with one class name per line, and a range of its lines as a Python
+    slice: `../annotations/gym99/classes.txt[6:17]`.
 
     Raises:
-        DataError: if the file is not a config or lacks the section, or the file of the classes is absent.
+        DataError: if the file is not a config, lacks the section, or its file of classes does not exist.
     """
     try:
         config = read_config(path, import_custom_modules=False)
     except Exception as error:
         raise DataError(f'{path} cannot be read as a config: {error}') from None
     if section not in config:
-        raise DataError(f'{path} has no `{section}`, so it is no such card; see mmaction_configs for examples.')
+        raise DataError(f'{path} has no `{section}`, so it is not such a card; see mmaction_configs for examples.')
     card = config[section].to_dict()
     if isinstance(card.get('classes'), str):
-        card['classes'] = _lines(Path(path).parent / card['classes'], path)
+        card['classes'] = _classes(card['classes'], Path(path))
     return card | ({'data_root': config.data_root} if 'data_root' in config else {})
 
 
-def _lines(file: Path, card: str | Path) -> list[str]:
+def _classes(text: str, card: Path) -> list[str]:
+    """Class names from `FILE` or `FILE[first:end]`, relative to the card."""
+    name, _, part = text.partition('[')
+    file = card.parent / name
     if not file.is_file():
-        raise DataError(f"{card} has its classes from '{file.resolve()}', which is not there.")
-    return file.read_text(encoding='utf-8').splitlines()
+        raise DataError(f"{card} takes its classes from '{file.resolve()}', which does not exist.")
+    names = file.read_text(encoding='utf-8').splitlines()
+    if not part:
+        return names
+    found = re.fullmatch(r'(\d+):(\d+)\]', part)
+    if not found:
+        raise DataError(f'{card} takes its classes from {text!r}; a range of lines is written as [6:17].')
+    return names[int(found[1]) : int(found[2])]
 
 
 @dataclass
@@ -186,6 +205,8 @@ class DatasetCard:
         pairs = self.pairs(split)
         if not self._file(self.info['index']).is_file():
             raise self._not_prepared()
+        from sigma.data.index import load_index
+
         index = load_index(self._file(self.info['index']))
         absent = [video for video, _ in pairs if video not in index]
         if absent:

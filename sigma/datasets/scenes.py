@@ -1,13 +1,19 @@
-"""Test sets that ask what a recogniser looks at: background replaced, removed or exchanged, or an action only mimed.
+"""Altered test videos that ask what a recogniser looks at: the background replaced, removed or exchanged.
 
-Their videos are altered copies of test videos of a known dataset, the base, on which a model was trained; nothing is
-trained on them, so their train list is empty. They come as folders of pictures, a folder a video, and a list with
-`name frames class` lines; here they become mp4 files, and a label is that of the base's video, whatever the list's
-numbering. T frames, H and W pixels.
+They are copies of test videos of a known dataset, the base, on which a model was trained. Nothing is trained on them,
+so their train list is empty. They come as one folder of pictures per video and a list with `name frames class` lines.
+Here they become mp4 files, and each label is that of the base's video, whatever the list's numbering. T frames, H and W
+pixels.
+
+A set is one card. Its `prepare_from` says what the videos are made from:
+
+    prepare_from = dict(pictures='human', base='k400')
 
 Sources: StillMix (ICCV 2023; SCUBA, ConflFG), github.com/lihaoxin05/StillMix; HAT (NeurIPS Datasets and Benchmarks
-2022), github.com/princetonvisualai/HAT. No list of theirs is with us.
+2022), github.com/princetonvisualai/HAT. Their lists are not shipped.
 """
+
+from __future__ import annotations
 
 import io
 import itertools
@@ -22,9 +28,21 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sigma.data.lists import read_list
+from sigma.data.cards import DatasetCard, load_dataset_card
+from sigma.data.index import build_index
+from sigma.data.lists import Label, read_list
 from sigma.datasets import published
-from sigma.errors import DataError
+from sigma.datasets.prepared import (
+    LOG,
+    card_text,
+    check_root,
+    may_write,
+    warn_of_missing,
+    write_annotations,
+    write_split,
+)
+from sigma.datasets.published.table import shipped_list
+from sigma.errors import DataError, did_you_mean
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
 from sigma.video import H264, FFmpegError, VideoWriter
@@ -33,38 +51,101 @@ PICTURES = {'.jpg', '.jpeg', '.png'}
 MEAN_COLOUR = (123, 116, 103)  # around a human cut out: ImageNet's mean, cut to whole numbers as in HAT
 FOREGROUND = 128  # a mask above it is human, as in HAT
 QUANTISER = 10  # of x264: hardly more loss than the pictures' own
-# The base's test list, with the project.
-BASES = {'ucf101': 'ucf101/test.txt.gz', 'hmdb51': 'hmdb51/split1_test.txt.gz', 'k400': 'k400/test.txt.gz'}
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """How a set is laid out.
+    """How a set is made: the `prepare_from` of its card.
 
     Attributes:
-        base: Card of the dataset whose videos were altered.
-        kind: `frames` as they are (SCUBA, ConflFG); of HAT: `background` (the human painted over), `human` (the rest
-            in one colour), `swap` (the human before another video's background).
-        needs: Folders that must lie under the root; empty where the root holds the videos' own.
+        base: Card of the dataset whose videos were altered; its test list is shipped.
+        pictures: `frames` as they are (SCUBA, ConflFG). HAT: `background` (the human painted over), `human` (the rest
+            in one colour), `swap` (the human in front of another video's background).
     """
 
     base: str
-    kind: str = 'frames'
-    needs: tuple[str, ...] = ()
+    pictures: str = 'frames'
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Folders that must be under the root; empty if the root holds the videos' own folders."""
+        return KINDS[self.pictures][1]
+
+    def base_list(self) -> Path:
+        """The base's test list."""
+        card = load_dataset_card(self.base)
+        test = published.prepare_from(card).get('test')
+        if not isinstance(test, str):
+            raise DataError(f'The test list of {self.base} is not shipped, so no altered set can be made from it.')
+        return shipped_list(test, card)
 
 
-SCENES = {
-    **{
-        f'scuba_{base}_{background}': Scenes(base)
-        for base in ('ucf101', 'hmdb51', 'k400')
-        for background in ('places365', 'vqgan', 'stripe')
-    },
-    **{
-        f'hat_{base}_{kind}': Scenes(base, kind, needs)
-        for base in ('ucf101', 'k400')
-        for kind, needs in (('background', ('inp',)), ('human', ('ori', 'seg')), ('swap', ('ori', 'seg', 'inp')))
-    },
-}
+def scenes_of(card: DatasetCard) -> Scenes:
+    """How a card's videos are made.
+
+    Raises:
+        DataError: if its `prepare_from` does not say so, or names an unknown kind of pictures.
+    """
+    given = published.prepare_from(card)
+    if set(given) != {'pictures', 'base'}:
+        raise DataError(f'{card.path}: prepare_from must have `pictures` and `base`; it has {", ".join(given)}.')
+    if given['pictures'] not in KINDS:
+        raise DataError(f'{card.path}: {did_you_mean("kind of pictures", given["pictures"], KINDS)}.')
+    return Scenes(**given)
+
+
+def prepare_scenes(
+    card: DatasetCard,
+    root: Path,
+    list_file: Path,
+    command: str,
+    pairs_file: Path | None = None,
+    fps: float = 25.0,
+    out: Path | None = None,
+    workers: int | None = None,
+    allow: bool = False,
+) -> bool:
+    """Make the videos of a set, and write list, index and card.
+
+    Args:
+        root: Folder of the pictures.
+        list_file: `name frames class` lines.
+        command: The command that made it, for the card.
+        pairs_file: HAT's pickle of background pairs, for `swap`.
+        fps: Frames per second of the videos; the pictures do not tell.
+        out: Folder to write to; None takes the card's.
+        workers: Processes; None uses one per CPU.
+        allow: Write the lists even if some videos could not be made.
+
+    Returns:
+        Whether the dataset was written; False if some videos could not be made.
+
+    Raises:
+        DataError: as `read_items` and `make_videos`.
+    """
+    check_root(root, '--root')
+    items = read_items(card, list_file, pairs_file)
+    name = card.name if pairs_file is None else f'{card.name}_{pairs_file.stem}'
+    out = out or Path(card.info['data_root']).with_name(name)
+    bad = make_videos(card, items, root, out / 'videos', fps, workers)
+    for video, reason in list(bad.items())[:5]:
+        LOG.info(f'  not made: {video}: {reason}')
+    videos = [item.video for item in items]
+    files = {video: video for video in videos if video not in bad}
+    index = build_index(out / 'videos', videos, out / 'index.jsonl', workers=workers, files=files)
+    warn_of_missing([video for video in videos if video in bad], len(videos), out, card.info['obtain'])
+    if not may_write(index, allow):
+        return False
+    info = {**card.info, 'name': name, 'prepare': command}
+    pairs: dict[str, list[tuple[str, Label]]] = {'train': [], 'test': [(item.video, item.label) for item in items]}
+    info['splits'] = {split: write_split(out, split, listed, info['delimiter']) for split, listed in pairs.items()}
+    if pairs_file is not None:
+        info['annotations'] = 'annotations.json'
+        write_annotations(out / 'annotations.json', {item.video: {'background': item.other_label} for item in items})
+    write_atomic(out / 'dataset.py', card_text(info))
+    LOG.info(f'test: {len(items)} videos, {len(items) - len(index.unreadable)} readable')
+    LOG.info(f'card: {out / "dataset.py"}')
+    return True
 
 
 @dataclass(frozen=True)
@@ -82,7 +163,7 @@ class Item:
 # --------------------------------------------------------------------------------------------------------- lists
 
 
-def read_items(name: str, list_file: Path, pairs_file: Path | None = None) -> list[Item]:
+def read_items(card: DatasetCard, list_file: Path, pairs_file: Path | None = None) -> list[Item]:
     """The videos of a set in the order of its list, with the base's labels.
 
     Args:
@@ -93,13 +174,13 @@ def read_items(name: str, list_file: Path, pairs_file: Path | None = None) -> li
         DataError: if a file is absent or malformed, a video is not of the base's test list or listed twice, or the
             list's classes and the base's do not go one to one.
     """
-    scenes = SCENES[name]
-    if (scenes.kind == 'swap') != (pairs_file is not None):
+    scenes, name = scenes_of(card), card.name
+    if (scenes.pictures == 'swap') != (pairs_file is not None):
         raise DataError(
-            f'{name} needs --pairs FILE, a pickle of background pairs.' if scenes.kind == 'swap'
+            f'{name} needs --pairs FILE, a pickle of background pairs.' if scenes.pictures == 'swap'
             else f'{name} has no pairs of backgrounds: leave out --pairs.'
         )  # fmt: skip
-    labels = {PurePosixPath(video).stem: label for video, label in read_list(published.SHIPPED / BASES[scenes.base])}
+    labels = {PurePosixPath(video).stem: label for video, label in read_list(scenes.base_list())}
     pairs = read_pairs(pairs_file) if pairs_file is not None else {}
     items, theirs, seen = [], {}, set()
     for folder, num_frames, number in _rows(list_file):
@@ -179,7 +260,7 @@ def read_pairs(file: Path) -> dict[str, tuple[str, int]]:
 
 
 def make_videos(
-    name: str, items: Sequence[Item], root: Path, out: Path, fps: float, workers: int | None = None
+    card: DatasetCard, items: Sequence[Item], root: Path, out: Path, fps: float, workers: int | None = None
 ) -> dict[str, str]:
     """Write `<out>/<video>` of every item; what is there is kept, so that the same call goes on after a kill.
 
@@ -193,14 +274,14 @@ def make_videos(
         DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the folder
             holds another dataset, or videos that were made at another rate or of other pairs.
     """
-    scenes = SCENES[name]
+    scenes, name = scenes_of(card), card.name
     if not 1 <= fps <= 240:
         raise DataError(f'{fps:g} frames a second were asked; 1 to 240 can be made.')
     for folder in scenes.needs:
         if not (root / folder).is_dir():
             raise DataError(f"--root: '{root}' has no folder {folder}; {name} is made of {', '.join(scenes.needs)}.")
     _claim(name, items, out, fps)
-    jobs = [(scenes.kind, item, root, out / item.video, fps) for item in items if not (out / item.video).exists()]
+    jobs = [(scenes.pictures, item, root, out / item.video, fps) for item in items if not (out / item.video).exists()]
     bad = {}
     with progress_bar(f'videos of {name}', len(jobs)) as advance:
         for job, reason in in_processes(_make_job, jobs, workers):
@@ -233,7 +314,7 @@ def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f'.{out.name}.tmp')
     try:
-        write_video(KINDS[kind](item, root), temporary, fps)
+        write_video(KINDS[kind][0](item, root), temporary, fps)
         temporary.replace(out)
     except (FileNotFoundError, ValueError, FFmpegError) as error:
         return ' '.join(str(error).split())
@@ -335,11 +416,12 @@ def _to_short_side(picture: np.ndarray, short_side: int) -> np.ndarray:
     return picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
 
 
-KINDS: dict[str, Callable[[Item, Path], Iterator[np.ndarray]]] = {
-    'frames': as_they_are,
-    'background': background_only,
-    'human': human_only,
-    'swap': swapped,
+# Kind of pictures -> how the frames of a video are made, and the folders that this takes.
+KINDS: dict[str, tuple[Callable[[Item, Path], Iterator[np.ndarray]], tuple[str, ...]]] = {
+    'frames': (as_they_are, ()),
+    'background': (background_only, ('inp',)),
+    'human': (human_only, ('ori', 'seg')),
+    'swap': (swapped, ('ori', 'seg', 'inp')),
 }
 
 
