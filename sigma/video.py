@@ -98,12 +98,12 @@ def open_video(
     doing = 'open'
     try:
         with av.open(os.fspath(path), options=options) as container:
-            stream = container.streams.best('video')
+            stream: Any = container.streams.best('video')
             if stream is None:
                 raise DecodeError(f'{path}: no video stream')
             stream.codec_context.options = ({'err_detect': 'explode'} if strict else {}) | dict(codec_options or {})
             if threads is not None:
-                stream.thread_type = 'NONE' if threads == 1 else 'AUTO'
+                stream.codec_context.thread_type = 'NONE' if threads == 1 else 'AUTO'
                 stream.codec_context.thread_count = threads
             doing = 'decode'
             yield OpenVideo(os.fspath(path), container, stream)
@@ -236,7 +236,8 @@ def _check_whole(stream: Any, num_packets: int, num_frames: int, size_bytes: int
 def reason_of(error: Exception) -> str:
     """An error's message on one line, without the path."""
     if isinstance(error, av.error.FFmpegError):
-        detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
+        log: Any = error.log  # (level, component, message) or None
+        detail = f' ({log[1]}: {log[2].strip()})' if log else ''
         return f'{error.strerror}{detail}'
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
@@ -397,11 +398,12 @@ class VideoWriter:
         target = os.fspath(file) if isinstance(file, (str, os.PathLike)) else file
         self._container = av.open(target, 'w', format='mp4', options=options)
         self._rate = exact_rate(rate)
-        self._stream: Any = self._container.add_stream(coding.encoder, rate=self._rate)
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = coding.pixel_format
-        self._stream.codec_context.thread_count = 1
-        coding._configure(self._stream.codec_context)
+        stream: Any = self._container.add_stream(coding.encoder, rate=self._rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = coding.pixel_format
+        stream.codec_context.thread_count = 1
+        coding._configure(stream.codec_context)
+        self._stream = stream
         self.num_sent = self.num_written = 0
 
     def __enter__(self) -> VideoWriter:

@@ -225,7 +225,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_reencode(commands.add_parser('reencode', parents=[shared], help='make copies that are fast to read'))
     commands.add_parser('NAME', add_help=False, help='take a published dataset: a name from the list below, or a card')
     asked = next((word for word in arguments if not word.startswith('-')), None)
-    if asked in cards or (asked or '').endswith('.py'):
+    if asked is not None and (asked in cards or asked.endswith('.py')):
         _add_card(commands.add_parser(asked, parents=[reading]), load_dataset_card(asked), asked)
     elif asked is not None and asked not in (own := ('toy', 'folder', 'join', 'holdout', 'reencode')):
         raise DataError(f'{did_you_mean("command or dataset", asked, [*own, *cards])}; or give the path of a card.')

@@ -5,6 +5,7 @@ Both give, for every frame, where its pixels lie in the neighbouring frame on th
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     ]
     base = len(grey) // 2
     motion = np.zeros((len(grey), height, width, 2), np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for frame in range(len(grey)):
         if frame != base:
             neighbour = grey[frame + (1 if frame < base else -1)]

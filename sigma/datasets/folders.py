@@ -264,13 +264,13 @@ def splits_of_csv(root: Path, options: Selection) -> tuple[Splits, dict[str, dic
         DataError: if the file or a column is missing, a label or cycle is malformed, a split is unknown, or no row is
             left.
     """
-    file = Path(options.csv)
+    file = Path(options.csv or '')
     if not file.is_file():
         raise DataError(f"No CSV file at '{file}'.")
     try:
         with file.open(encoding='utf-8-sig', newline='') as lines:
             reader = csv.DictReader(lines)
-            rows, columns = list(reader), reader.fieldnames or []
+            rows, columns = list(reader), list(reader.fieldnames or [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"'{file}' is not a CSV file in UTF-8: {error}.") from None
     label_columns = [options.count_column] if options.task == 'repetition' else options.label_columns.split(',')
@@ -286,13 +286,13 @@ def splits_of_csv(root: Path, options: Selection) -> tuple[Splits, dict[str, dic
         if options.task != 'repetition':
             raise DataError(f'--cycles-column is for --task repetition, not for {options.task}.')
         annotations = {
-            path: {'cycles': _cycles_of_row(row, count, options.cycles_column, file)}
+            path: {'cycles': _cycles_of_row(row, _count(count), options.cycles_column, file)}
             for row, (path, count) in zip(rows, pairs)
         }
     return _split_rows(rows, columns, pairs, file, options), annotations
 
 
-def _label_of_row(row: dict, columns: list[str], task: str, file: Path) -> str | tuple[str, ...] | int:
+def _label_of_row(row: dict, columns: list[str], task: str, file: Path) -> NamedLabel:
     """A class name (columns joined by `_`), several class names divided by `;`, or a count."""
     text = '_'.join(row[column] or '' for column in columns)
     if task == 'action_recognition':
@@ -302,6 +302,11 @@ def _label_of_row(row: dict, columns: list[str], task: str, file: Path) -> str |
     if not text.strip().isdecimal() or int(text) < 1:
         raise DataError(f"'{file}': the count of {row['path']} is {text!r}, expected a whole number of at least 1.")
     return int(text)
+
+
+def _count(label: NamedLabel) -> int:
+    assert isinstance(label, int)  # the task is repetition
+    return label
 
 
 def _cycles_of_row(row: dict, count: int, column: str, file: Path) -> list[int]:
@@ -320,20 +325,20 @@ def _cycles_of_row(row: dict, count: int, column: str, file: Path) -> list[int]:
 
 def _split_rows(rows: list[dict], columns: list[str], pairs: list, file: Path, options: Selection) -> Splits:
     """Assign rows to splits: by --test-every or --test-where, else by column, else by share."""
+    splits: Splits = {}
     if options.test_every is not None:
         if options.test_where is not None:
             raise DataError('--test-every and --test-where both choose the test rows: give only one.')
         kept = [pair for pair in pairs if pair[1] not in options.drop_label]
-        splits: Splits = {'train': [], 'test': []}
+        splits = {'train': [], 'test': []}
         for number, pair in enumerate(kept, start=1):
             splits['train' if number % options.test_every else 'test'].append(pair)
         return splits
-    splits: Splits = {}
     if options.test_where is None and options.split_column not in columns:
         if options.test_fraction is None:
             raise DataError(
-                f"'{file}' has no column {options.split_column!r} (columns: {', '.join(columns)}): name the test rows "
-                'with --test-where COLUMN=VALUES or --test-every N, or take a share with --test-fraction.'
+                f"'{file}' has no column {options.split_column!r} (columns: {', '.join(columns)}): choose the test "
+                'rows with --test-where COLUMN=VALUES or --test-every N, or take a share with --test-fraction.'
             )
         return split_by_hash([pair for pair in pairs if pair[1] not in options.drop_label], options.test_fraction)
     pick = _picker(options, columns, file)

@@ -7,8 +7,6 @@ exact to the frame. A limit: every boundary is a cut, and a cut is easier to see
 begins. The card, and so every record, says that the videos are concatenations.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections import Counter

@@ -64,7 +64,11 @@ def write_dataset(
         numbered = [(path, _numbered(label, numbers)) for path, label in sorted(pairs)]
         entries[split] = write_split(out, split, numbered, delimiter)
         found = {name for _, label in pairs for name in names_in(label)}
-        what = f'{len(found)} of {len(classes)} classes' if classes else f'{sum(n for _, n in pairs)} cycles'
+        what = (
+            f'{len(found)} of {len(classes)} classes'
+            if classes
+            else f'{sum(n for _, n in pairs if isinstance(n, int))} cycles'
+        )
         LOG.info(f'{split}: {len(pairs)} videos, {what}')
     info = {**info, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
     if classes:

@@ -48,9 +48,9 @@ from sigma.processes import ProcessDied, in_processes, progress_bar
 from sigma.video import H264, FFmpegError, VideoWriter
 
 PICTURES = {'.jpg', '.jpeg', '.png'}
-MEAN_COLOUR = (123, 116, 103)  # around a human cut out: ImageNet's mean, cut to whole numbers as in HAT
-FOREGROUND = 128  # a mask above it is human, as in HAT
-QUANTISER = 10  # of x264: hardly more loss than the pictures' own
+MEAN_COLOUR = (123, 116, 103)  # around the human: ImageNet's mean, truncated to whole numbers as in HAT
+FOREGROUND = 128  # mask values above it are human, as in HAT
+QUANTISER = 10  # x264's; little loss beyond the pictures' own
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,22 @@ def prepare_scenes(
 
 @dataclass(frozen=True)
 class Item:
-    """One video of a set: `video` as it will be listed, and what it is made of, folders relative to the root."""
+    """One video of a set.
+
+    Attributes:
+        video: Its name in the list.
+        label: The base's class.
+        num_frames: Pictures that the list promises.
+        folder: Folder of the pictures, relative to the root.
+        other: For `swap`, the folder of the video whose background it gets.
+        other_label: The class of that video.
+    """
 
     video: str
     label: int
     num_frames: int
     folder: str
-    other: str | None = None  # swap: the video whose background it gets
+    other: str | None = None
     other_label: int | None = None
 
 
@@ -164,15 +173,15 @@ class Item:
 
 
 def read_items(card: DatasetCard, list_file: Path, pairs_file: Path | None = None) -> list[Item]:
-    """The videos of a set in the order of its list, with the base's labels.
+    """The videos of a set in list order, with the base's labels.
 
     Args:
         list_file: `name frames class` lines; a name may have spaces.
-        pairs_file: Of HAT's action swap: a pickle {name: [background's name, its frames, its class]}.
+        pairs_file: For `swap`, HAT's pickle {name: [background's name, its frames, its class]}.
 
     Raises:
-        DataError: if a file is absent or malformed, a video is not of the base's test list or listed twice, or the
-            list's classes and the base's do not go one to one.
+        DataError: if a file is missing or malformed, a video is listed twice or not in the base's test list, or the
+            list's classes and the base's do not correspond one to one.
     """
     scenes, name = scenes_of(card), card.name
     if (scenes.pictures == 'swap') != (pairs_file is not None):
@@ -180,39 +189,45 @@ def read_items(card: DatasetCard, list_file: Path, pairs_file: Path | None = Non
             f'{name} needs --pairs FILE, a pickle of background pairs.' if scenes.pictures == 'swap'
             else f'{name} has no pairs of backgrounds: leave out --pairs.'
         )  # fmt: skip
-    labels = {PurePosixPath(video).stem: label for video, label in read_list(scenes.base_list())}
+    labels = {
+        PurePosixPath(video).stem: label for video, label in read_list(scenes.base_list()) if isinstance(label, int)
+    }
     pairs = read_pairs(pairs_file) if pairs_file is not None else {}
-    items, theirs, seen = [], {}, set()
+    items: list[Item] = []
+    theirs: dict[int, int] = {}
+    seen: set[str] = set()
     for folder, num_frames, number in _rows(list_file):
         label = _label_of(folder, labels, scenes, list_file)
         if pairs_file is not None and folder not in pairs:
             raise DataError(f"'{pairs_file}' has no background for {folder}, which '{list_file}' lists.")
         if theirs.setdefault(number, label) != label:
             raise DataError(
-                f"'{list_file}': its class {number} is the classes {theirs[number]} and {label} of {scenes.base}, the "
-                f'second by {folder}; a list of another split or numbering.'
+                f"'{list_file}': its class {number} stands for two classes of {scenes.base}, {theirs[number]} and "
+                f'{label}, the second at {folder}: this list is of another split or numbering.'
             )
         if folder in seen:
             raise DataError(f"'{list_file}': {folder} is listed twice.")
         seen.add(folder)
         items.append(Item(f'{folder}.mp4', label, num_frames, folder))
     if len(set(theirs.values())) < len(theirs):
-        raise DataError(f"'{list_file}': several of its classes are one of {scenes.base}; a list of another numbering.")
+        raise DataError(f"'{list_file}': several of its classes are one of {scenes.base}; its numbering is another.")
     if not items:
         raise DataError(f"'{list_file}' lists no video.")
-    return [_before(item, *pairs[item.folder], theirs, pairs_file) for item in items] if pairs else items
+    if pairs_file is None:
+        return items
+    return [_before(item, *pairs[item.folder], theirs, pairs_file) for item in items]
 
 
 def _before(item: Item, other: str, number: int, theirs: dict[int, int], file: Path) -> Item:
-    """The item before another video's background, whose class has the list's number."""
+    """The item in front of another video's background; `number` is that video's class in the list's numbering."""
     if number not in theirs:
-        raise DataError(f"'{file}': the background of {item.folder} is of class {number}, which no listed video has.")
+        raise DataError(f"'{file}': the background of {item.folder} has class {number}, which no listed video has.")
     return replace(item, other=other, other_label=theirs[number])
 
 
 def _rows(file: Path) -> Iterator[tuple[str, int, int]]:
     if not file.is_file():
-        raise DataError(f"--annotations: there is no list file '{file}'.")
+        raise DataError(f"--annotations: the list file '{file}' does not exist.")
     for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), start=1):
         if not line.strip():
             continue
@@ -223,16 +238,16 @@ def _rows(file: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _label_of(folder: str, labels: dict[str, int], scenes: Scenes, file: Path) -> int:
-    """Class of the base's video: the same stem, or that before `__<number>` (one of several copies)."""
+    """Class of the base's video with the same stem, or with the stem before `__<number>` (one of several copies)."""
     stem = PurePosixPath(folder).name
     source = stem if stem in labels else re.sub(r'__\d+$', '', stem)
     if source not in labels:
-        raise DataError(f"'{file}': {folder} is no video of the test list of {scenes.base}.")
+        raise DataError(f"'{file}': {folder} is not in the test list of {scenes.base}.")
     return labels[source]
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Containers, text and numbers alone: a pickle can name any function of Python, and would call it."""
+    """Only containers, text and numbers: any other pickle could call any Python function."""
 
     def find_class(self, module: str, name: str):
         numbers = {('numpy', 'dtype'), ('numpy.core.multiarray', 'scalar'), ('numpy._core.multiarray', 'scalar')}
@@ -242,18 +257,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_pairs(file: Path) -> dict[str, tuple[str, int]]:
-    """foreground -> (background, number of its class) of HAT's pickles, opened without calling anything.
+    """foreground -> (background, its class number) from HAT's pickle, read without running code from it.
 
     Raises:
-        DataError: if it is absent, holds anything but names and numbers, or is of another form.
+        DataError: if it is missing, holds anything but names and numbers, or has another form.
     """
     if not file.is_file():
-        raise DataError(f"--pairs: there is no '{file}'.")
+        raise DataError(f"--pairs: '{file}' does not exist.")
     try:
         content = _PlainUnpickler(io.BytesIO(file.read_bytes())).load()
         return {str(name): (str(row[0]), int(row[2])) for name, row in content.items()}
     except (pickle.UnpicklingError, AttributeError, EOFError, IndexError, TypeError, ValueError, KeyError) as error:
-        raise DataError(f"--pairs: '{file}' is no pickle of background pairs ({error}).") from None
+        raise DataError(f"--pairs: '{file}' is not a pickle of background pairs ({error}).") from None
 
 
 # -------------------------------------------------------------------------------------------------------- videos
@@ -262,21 +277,22 @@ def read_pairs(file: Path) -> dict[str, tuple[str, int]]:
 def make_videos(
     card: DatasetCard, items: Sequence[Item], root: Path, out: Path, fps: float, workers: int | None = None
 ) -> dict[str, str]:
-    """Write `<out>/<video>` of every item; what is there is kept, so that the same call goes on after a kill.
+    """Write `<out>/<video>` of every item. Existing videos are kept, so the same call resumes after a kill.
 
     Args:
-        fps: Of the videos written; the pictures do not say it.
+        fps: Frames per second of the videos; the pictures do not tell.
+        workers: Processes; None uses one per CPU.
 
     Returns:
-        Video -> why there is none.
+        Video -> reason, for every video that could not be made.
 
     Raises:
-        DataError: if a folder that the set needs is not under the root, the rate makes no sense, or the folder
-            holds another dataset, or videos that were made at another rate or of other pairs.
+        DataError: if a folder that the set needs is missing, the rate is out of range, or `out` holds another dataset,
+            or videos made at another rate or from other pairs.
     """
     scenes, name = scenes_of(card), card.name
     if not 1 <= fps <= 240:
-        raise DataError(f'{fps:g} frames a second were asked; 1 to 240 can be made.')
+        raise DataError(f'--fps {fps:g} is out of range; choose 1 to 240 frames per second.')
     for folder in scenes.needs:
         if not (root / folder).is_dir():
             raise DataError(f"--root: '{root}' has no folder {folder}; {name} is made of {', '.join(scenes.needs)}.")
@@ -286,7 +302,7 @@ def make_videos(
     with progress_bar(f'videos of {name}', len(jobs)) as advance:
         for job, reason in in_processes(_make_job, jobs, workers):
             if isinstance(reason, ProcessDied):
-                reason = f'the process died on it ({reason.exit_code})'
+                reason = f'the process died ({reason.exit_code})'
             if reason:
                 bad[job[1].video] = reason
             advance()
@@ -294,22 +310,22 @@ def make_videos(
 
 
 def _claim(name: str, items: Sequence[Item], out: Path, fps: float) -> None:
-    """Write beside the videos how they are made, or make sure that it is the same."""
+    """Store the settings beside the videos, or check that the stored ones are the same."""
     made = out.with_name(f'{out.name}.json')
     how = {'set': name, 'fps': fps, 'backgrounds': {item.video: item.other for item in items if item.other}}
     if made.is_file():
         former = json.loads(made.read_text(encoding='utf-8'))
         if differing := [key for key in how if former.get(key) != how[key]]:
-            raise DataError(f"'{out}' holds videos that were made with other {differing[0]}: choose another --out.")
+            raise DataError(f"'{out}' holds videos made with another {differing[0]}: choose another --out.")
         return
     if out.with_name('dataset.py').exists():
-        raise DataError(f"'{out.parent}' holds another dataset than {name}: choose another --out.")
+        raise DataError(f"'{out.parent}' holds a dataset other than {name}: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(made, json.dumps(how) + '\n')
 
 
 def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:
-    """One video, whole or not at all; why not, or an empty string."""
+    """Make one video, whole or not at all. Returns the reason if it fails, else an empty string."""
     kind, item, root, out, fps = job
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f'.{out.name}.tmp')
@@ -324,10 +340,10 @@ def _make_job(job: tuple[str, Item, Path, Path, float]) -> str:
 
 
 def pictures(folder: Path, num_frames: int | None = None) -> list[Path]:
-    """Pictures of a video in order of the number at the end of their names.
+    """Pictures of a video, sorted by the number at the end of their names.
 
     Raises:
-        ValueError: if there is none, or not as many as said.
+        ValueError: if there is none, or their number is not `num_frames`.
     """
     found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES] if folder.is_dir() else []
     if not found or num_frames not in (None, len(found)):
@@ -337,9 +353,9 @@ def pictures(folder: Path, num_frames: int | None = None) -> list[Path]:
 
 
 def _read(path: Path, mode: str = 'RGB') -> np.ndarray:
-    """(H, W, 3) uint8 RGB, or (H, W) of a mask (mode L).
+    """(H, W, 3) uint8 RGB, or (H, W) for a mask (mode L).
 
-    By Pillow: OpenCV's own reader of PNG fails where another library's zlib was loaded before it.
+    Uses Pillow: OpenCV's PNG reader fails if another library's zlib was loaded first.
     """
     try:
         with Image.open(path) as picture:
@@ -354,7 +370,7 @@ def _mask(path: Path) -> np.ndarray:
 
 
 def as_they_are(item: Item, root: Path) -> Iterator[np.ndarray]:
-    """Pictures of one folder."""
+    """The pictures of one folder, unchanged."""
     return map(_read, pictures(root / item.folder, item.num_frames))
 
 
@@ -364,7 +380,7 @@ def background_only(item: Item, root: Path) -> Iterator[np.ndarray]:
 
 
 def human_only(item: Item, root: Path) -> Iterator[np.ndarray]:
-    """HAT: what is not human in one colour; here before the model's resize, in the published code after it."""
+    """HAT: everything but the human in one colour; here before the model's resize, in the published code after it."""
     frames = pictures(root / 'ori' / item.folder, item.num_frames)
     masks = pictures(root / 'seg' / item.folder, len(frames))
     for frame, mask in zip(map(_read, frames), map(_mask, masks)):
@@ -372,12 +388,13 @@ def human_only(item: Item, root: Path) -> Iterator[np.ndarray]:
 
 
 def swapped(item: Item, root: Path) -> Iterator[np.ndarray]:
-    """HAT: the human before the painted-over background of another video.
+    """HAT: the human in front of the painted-over background of another video.
 
-    The background is resized to the same short side and runs at the speed at which both end together. The human is
-    moved by the way from its centre in the first frame to that of the background's own human; the published code takes
-    the first frame that is sampled.
+    The background is resized to the same short side, and its speed is changed so that both end together. The human is
+    shifted so that its centre in the first frame is at the centre of the background's own human; the published code
+    uses the first sampled frame.
     """
+    assert item.other is not None
     frames = pictures(root / 'ori' / item.folder, item.num_frames)
     masks = pictures(root / 'seg' / item.folder, len(frames))
     others = pictures(root / 'inp' / item.other)
@@ -391,7 +408,7 @@ def swapped(item: Item, root: Path) -> Iterator[np.ndarray]:
 
 
 def pasted(background: np.ndarray, frame: np.ndarray, human: np.ndarray, move: Sequence[int]) -> np.ndarray:
-    """(H', W', 3) the background with the human of a frame, moved by (rows, columns) and cut at the border."""
+    """(H', W', 3): the background with a frame's human, shifted by (rows, columns) and clipped at the border."""
     out = background.copy()
     rows, columns = np.nonzero(human)
     y, x = rows + move[0], columns + move[1]
@@ -401,7 +418,7 @@ def pasted(background: np.ndarray, frame: np.ndarray, human: np.ndarray, move: S
 
 
 def _centre(mask: np.ndarray) -> tuple[float, float]:
-    """Row and column of the mask's centre of mass; the middle where nothing is human."""
+    """(row, column) of the mask's centre of mass; the middle if nothing is human."""
     total = mask.sum(dtype=np.float64)
     if not total:
         return mask.shape[0] / 2, mask.shape[1] / 2

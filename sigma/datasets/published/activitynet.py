@@ -56,7 +56,7 @@ def _of_database(database: Mapping, card: DatasetCard, prefix: str) -> Lists:
     for name, entry in sorted(database.items()):
         if entry['subset'] not in SUBSETS:
             continue
-        actions = [
+        actions: list[list] = [
             [*map(float, one['segment']), numbers[one['label']]]
             for one in entry['annotations']
             if one['label'] != 'Ambiguous'

@@ -1,7 +1,5 @@
 """Render the toy dataset and index it like any other."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

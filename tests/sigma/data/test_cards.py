@@ -155,7 +155,7 @@ def test_lists_are_read_once_in_the_life_of_a_card_and_stay_its_own(tmp_path):
     (home / 'train.txt').unlink()
     assert card.pairs('train') == wanted
     assert card.readable('train') == [True, False, True, True]
-    with pytest.raises(DataError, match='1 of its 3 files are absent from .*: train.txt. Prepare it with: python'):
+    with pytest.raises(DataError, match='1 of its 3 files are missing from .*: train.txt. Prepare it with: python'):
         load_dataset_card(str(home)).pairs('train')
 
 
@@ -168,7 +168,7 @@ def test_videos_that_are_gone_are_counted_and_the_first_named(tmp_path):
         load_dataset_card(str(home)).entries('test')
 
 
-@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is no JSON file'), ('[1]', 'but a list')])
+@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is not a JSON file'), ('[1]', 'but a list')])
 def test_annotations_that_cannot_be_read_are_named(tmp_path, text, words):
     (tmp_path / 'annotations.json').write_text(text)
     card = DatasetCard(tmp_path, {'data_root': str(tmp_path), 'annotations': 'annotations.json'})

@@ -286,7 +286,7 @@ def test_a_card_that_does_not_fit_its_list_is_refused(folder, tmp_path):
     shutil.copytree(folder, copy)
     with open(copy / 'train.txt', 'a') as file:
         file.write('v9.mp4 0\n')
-    with pytest.raises(DataError, match='another list than the card'):
+    with pytest.raises(DataError, match='is not the list that the card'):
         VideoClips(str(copy), PIPELINE)
     with pytest.raises(DataError, match="Unknown dataset 'toyy'. Did you mean 'toy'"):
         VideoClips('toyy', PIPELINE)
