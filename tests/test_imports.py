@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry', 'sigma.text'}
+BASE = {'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry', 'sigma.text', 'sigma.video'}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),
@@ -20,6 +20,7 @@ ALLOWED = {
     'sigma.configs': set(),
     'sigma.processes': set(),
     'sigma.positions': set(),
+    'sigma.video': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
     'sigma.datasets': {'sigma.processes', 'sigma.data'},

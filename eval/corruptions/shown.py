@@ -25,10 +25,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
 from eval.corruptions.corruption import CLEAN, REENCODED  # noqa: F401 - names of variants
-from sigma.data.clips import READERS, seeded
+from sigma.data.clips import seeded
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
+from sigma.video import READERS
 
 LOG = logging.getLogger(__name__)
 

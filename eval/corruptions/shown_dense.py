@@ -21,10 +21,10 @@ from eval.cells.cell import ResolvedCell
 from eval.corruptions import check_frames, to_working_size
 from eval.corruptions.block import DAMAGES, damage_frame, damaged_frames
 from eval.corruptions.shown import CLEAN, Variant
-from eval.features.dense import DenseView, encoder_of, frames_of, resized
-from sigma.data.rgb import ToRGB
+from eval.features.dense import DenseView, encoder_of, resized
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
+from sigma.video import ToRGB, frames_of
 
 LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -26,10 +25,10 @@ from filelock import FileLock, Timeout
 from eval.cells.cell import ResolvedCell
 from eval.features.clips import build_encoder
 from eval.records import identity_hash
-from sigma.data.rgb import ToRGB
 from sigma.errors import DataError, DecodeError
 from sigma.files import open_atomic
 from sigma.processes import progress_bar
+from sigma.video import Frame, ToRGB, frames_of
 
 LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 1
@@ -225,20 +224,7 @@ def ahead(items: Iterator) -> Iterator:
             yield item
 
 
-def frames_of(path: str) -> Iterator[av.VideoFrame]:
-    """All frames of a video, each decoded once; raises DecodeError on damage, as the index's strict reading does."""
-    try:
-        with av.open(path, options={'err_detect': 'explode'}) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise DecodeError(f'{path}: no video stream')
-            stream.codec_context.options = {'err_detect': 'explode'}
-            yield from container.decode(stream)
-    except av.FFmpegError as error:
-        raise DecodeError(f'{path}: PyAV cannot decode it ({error})') from None
-
-
-def sliding_clips(frames: Iterator, view: DenseView) -> Iterator[tuple[np.ndarray | None, int]]:
+def sliding_clips(frames: Iterator[Frame], view: DenseView) -> Iterator[tuple[np.ndarray | None, int]]:
     """Yield (clip (T, size, size, 3) uint8, frames read so far) for each complete clip; at the end (None, all frames).
 
     Each frame is converted and resized once and kept only while a clip needs it. Frames that no clip needs are skipped.

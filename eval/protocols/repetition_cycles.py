@@ -38,8 +38,8 @@ from eval.protocols.repetition import (
     some_readable,
 )
 from eval.protocols.training import discard, state_path, train_network
-from sigma.data.clips import READERS
 from sigma.errors import DataError, DecodeError
+from sigma.video import READERS
 
 
 class RepetitionCycles(Protocol):

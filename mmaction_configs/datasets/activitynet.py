@@ -28,3 +28,11 @@ dataset_info = dict(
     obtain='http://activity-net.org (videos on request, and activity_net.v1-3.min.json)',
     prepare='python tools/prepare.py activitynet --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(
+    reader='activitynet',
+    needs='activity_net.v1-3.min.json, or anet_anno_action.json and video_info_new.csv',
+    file='activity_net.v1-3.min.json',
+    prefix='v_',
+    bsn_files=('anet_anno_action.json', 'video_info_new.csv'),
+    also_named=('^v_', ''),
+)

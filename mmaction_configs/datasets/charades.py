@@ -26,3 +26,4 @@ dataset_info = dict(
     obtain='https://prior.allenai.org/projects/charades (videos, and charades.zip with the csv files)',
     prepare='python tools/prepare.py charades --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(reader='charades', needs='Charades_v1_train.csv and Charades_v1_test.csv')

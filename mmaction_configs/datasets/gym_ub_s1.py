@@ -4,28 +4,12 @@ Labels count from the first of these classes. From elements cut to clips, as for
     python tools/prepare.py gym_ub_s1 --root VIDEOS
 """
 
-_base_ = 'gym99.py'
+_base_ = '_base_/gym.py'
 
 data_root = '{{$SIGMA_DATA:data}}/gym_ub_s1'
 dataset_info = dict(
     name='gym_ub_s1',
-    classes=[
-        '(UB) pike sole circle backward with 1 turn to handstand',
-        '(UB) pike sole circle backward with 0.5 turn to handstand',
-        '(UB) pike sole circle backward to handstand',
-        '(UB) giant circle backward with 1 turn to handstand',
-        '(UB) giant circle backward with 0.5 turn to handstand',
-        '(UB) giant circle backward',
-        '(UB) giant circle forward with 1 turn on one arm before handstand phase',
-        '(UB) giant circle forward with 0.5 turn to handstand',
-        '(UB) giant circle forward',
-        '(UB) clear hip circle backward to handstand',
-        '(UB) clear pike circle backward with 1 turn to handstand',
-        '(UB) clear pike circle backward with 0.5 turn to handstand',
-        '(UB) clear pike circle backward to handstand',
-        '(UB) stalder backward with 1 turn to handstand',
-        '(UB) stalder backward to handstand',
-    ],
+    classes='../annotations/gym99/classes.txt[74:89]',
     splits=dict(
         train=dict(
             list='train.txt', sha256='951060fd7bab0e3d43534c7f03c1a1d10a0731e4b43477b909102214ace9214b', num_videos=3511
@@ -34,6 +18,6 @@ dataset_info = dict(
             list='test.txt', sha256='ae4e879014743b5ced1c2b4cd88f47dd57739bc88acf9ac3b8c50a69f2e8a9ee', num_videos=1471
         ),
     ),
-    metric='mean_class',
     prepare='python tools/prepare.py gym_ub_s1 --root VIDEOS',
 )
+prepare_from = dict(train='gym99/train.txt.gz', test='gym99/test.txt.gz', only_classes=(74, 88))

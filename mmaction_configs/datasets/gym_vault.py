@@ -4,19 +4,12 @@ Labels count from the first of these classes. From elements cut to clips, as for
     python tools/prepare.py gym_vault --root VIDEOS
 """
 
-_base_ = 'gym99.py'
+_base_ = '_base_/gym.py'
 
 data_root = '{{$SIGMA_DATA:data}}/gym_vault'
 dataset_info = dict(
     name='gym_vault',
-    classes=[
-        '(VT) round-off, flic-flac with 0.5 turn on, stretched salto forward with 0.5 turn off',
-        '(VT) round-off, flic-flac on, stretched salto backward with 2 turn off',
-        '(VT) round-off, flic-flac on, stretched salto backward with 1 turn off',
-        '(VT) round-off, flic-flac on, stretched salto backward with 1.5 turn off',
-        '(VT) round-off, flic-flac on, stretched salto backward with 2.5 turn off',
-        '(VT) round-off, flic-flac on, stretched salto backward off',
-    ],
+    classes='../annotations/gym99/classes.txt[0:6]',
     splits=dict(
         train=dict(
             list='train.txt', sha256='ebde6844253003c91c8d760382a5521e4403b0f48c97da1350bbdee13c0bd5ea', num_videos=1074
@@ -25,6 +18,6 @@ dataset_info = dict(
             list='test.txt', sha256='d5e7d9b5e19a165540f8a419d6d2e477063169552f9dcc39c8f23e567ea7019f', num_videos=446
         ),
     ),
-    metric='mean_class',
     prepare='python tools/prepare.py gym_vault --root VIDEOS',
 )
+prepare_from = dict(train='gym99/train.txt.gz', test='gym99/test.txt.gz', only_classes=(0, 5))

@@ -1,9 +1,9 @@
-"""HAT: test videos of UCF101 with the human painted over; for testing alone.
+"""HAT: test videos of UCF101, the human painted over. For testing only.
 
 python tools/prepare.py hat_ucf101_background --root DIR --annotations LIST
 """
 
-_base_ = 'hat_k400_background.py'
+_base_ = '_base_/hat.py'
 
 data_root = '{{$SIGMA_DATA:data}}/hat_ucf101_background'
 dataset_info = dict(
@@ -12,3 +12,4 @@ dataset_info = dict(
     trained_on='ucf101',
     prepare='python tools/prepare.py hat_ucf101_background --root DIR --annotations LIST',
 )
+prepare_from = dict(pictures='background', base='ucf101')

@@ -1,9 +1,9 @@
-"""HAT: test videos of UCF101 with all but the human in one colour; for testing alone.
+"""HAT: test videos of UCF101, everything but the human in one colour. For testing only.
 
 python tools/prepare.py hat_ucf101_human --root DIR --annotations LIST
 """
 
-_base_ = 'hat_k400_background.py'
+_base_ = '_base_/hat.py'
 
 data_root = '{{$SIGMA_DATA:data}}/hat_ucf101_human'
 dataset_info = dict(
@@ -12,3 +12,4 @@ dataset_info = dict(
     trained_on='ucf101',
     prepare='python tools/prepare.py hat_ucf101_human --root DIR --annotations LIST',
 )
+prepare_from = dict(pictures='human', base='ucf101')

@@ -29,3 +29,4 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py hmdb51 --root VIDEOS',
 )
+prepare_from = dict(train='hmdb51/split1_train.txt.gz', test='hmdb51/split1_test.txt.gz')

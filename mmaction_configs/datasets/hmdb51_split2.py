@@ -19,3 +19,4 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py hmdb51_split2 --root VIDEOS',
 )
+prepare_from = dict(train='hmdb51/split2_train.txt.gz', test='hmdb51/split2_test.txt.gz')

@@ -19,3 +19,4 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py hmdb51_split3 --root VIDEOS',
 )
+prepare_from = dict(train='hmdb51/split3_train.txt.gz', test='hmdb51/split3_test.txt.gz')

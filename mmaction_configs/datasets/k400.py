@@ -26,3 +26,13 @@ dataset_info = dict(
     obtain='https://github.com/cvdfoundation/kinetics-dataset (videos <YouTube id>_<start>_<end>.mp4, and train.csv)',
     prepare='python tools/prepare.py k400 --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(
+    needs='train.csv',
+    train=dict(
+        files=['train.csv', 'kinetics-400_train.csv', 'kinetics_train.csv'],
+        video='{youtube_id}_{time_start:06d}_{time_end:06d}.mp4',
+        label='label',
+    ),
+    test='k400/test.txt.gz',
+    also_named=(r'^(.{11}).*$', r'\1'),  # the YouTube id alone
+)

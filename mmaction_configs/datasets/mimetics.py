@@ -28,3 +28,13 @@ dataset_info = dict(
     obtain='the authors (mimetics_v1.0.csv; videos <YouTube id>_<start>_<end>.mp4)',
     prepare='python tools/prepare.py mimetics --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(
+    needs='mimetics_v1.0.csv',
+    test=dict(
+        files=['mimetics_v1.0.csv'],
+        video='{youtube_id}_{time_start:06d}_{time_end:06d}.mp4',
+        label='label',
+        replace=[('_', ' ')],
+    ),
+    also_named=(r'_0*(\d+)_0*(\d+)$', r'_\1_\2'),  # times without leading zeros
+)

@@ -30,3 +30,8 @@ dataset_info = dict(
     obtain='https://rose1.ntu.edu.sg/dataset/actionRecognition/ (the RGB videos, nturgbd_rgb_s001.zip to s017)',
     prepare='python tools/prepare.py ntu60 --root VIDEOS',
 )
+prepare_from = dict(
+    reader='ntu60',
+    needs='all videos, or trainlist01.txt and testlist01.txt',
+    also_named=('_rgb$', ''),
+)

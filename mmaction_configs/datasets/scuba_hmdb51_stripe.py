@@ -1,9 +1,9 @@
-"""SCUBA: test videos of HMDB51 (split 1) whose background is replaced by stripes; for testing alone.
+"""SCUBA: test videos of HMDB51 (split 1), the background replaced by stripes. For testing only.
 
 python tools/prepare.py scuba_hmdb51_stripe --root FRAMES --annotations LIST
 """
 
-_base_ = 'scuba_ucf101_places365.py'
+_base_ = '_base_/scuba.py'
 
 data_root = '{{$SIGMA_DATA:data}}/scuba_hmdb51_stripe'
 dataset_info = dict(
@@ -12,3 +12,4 @@ dataset_info = dict(
     trained_on='hmdb51',
     prepare='python tools/prepare.py scuba_hmdb51_stripe --root FRAMES --annotations LIST',
 )
+prepare_from = dict(base='hmdb51')

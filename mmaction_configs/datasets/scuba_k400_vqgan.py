@@ -1,9 +1,9 @@
-"""SCUBA: test videos of Kinetics-400 with the background replaced by generated pictures; for testing alone.
+"""SCUBA: test videos of Kinetics-400, the background replaced by generated pictures. For testing only.
 
 python tools/prepare.py scuba_k400_vqgan --root FRAMES --annotations LIST
 """
 
-_base_ = 'scuba_ucf101_places365.py'
+_base_ = '_base_/scuba.py'
 
 data_root = '{{$SIGMA_DATA:data}}/scuba_k400_vqgan'
 dataset_info = dict(
@@ -12,3 +12,4 @@ dataset_info = dict(
     trained_on='k400',
     prepare='python tools/prepare.py scuba_k400_vqgan --root FRAMES --annotations LIST',
 )
+prepare_from = dict(base='k400')

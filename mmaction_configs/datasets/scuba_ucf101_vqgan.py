@@ -1,12 +1,15 @@
-"""SCUBA: test videos of UCF101 (fold 1) whose background is replaced by generated pictures; for testing alone.
+"""SCUBA: test videos of UCF101 (fold 1), the background replaced by generated pictures. For testing only.
 
 python tools/prepare.py scuba_ucf101_vqgan --root FRAMES --annotations LIST
 """
 
-_base_ = 'scuba_ucf101_places365.py'
+_base_ = '_base_/scuba.py'
 
 data_root = '{{$SIGMA_DATA:data}}/scuba_ucf101_vqgan'
 dataset_info = dict(
     name='scuba_ucf101_vqgan',
+    classes='../annotations/ucf101/classes.txt',
+    trained_on='ucf101',
     prepare='python tools/prepare.py scuba_ucf101_vqgan --root FRAMES --annotations LIST',
 )
+prepare_from = dict(base='ucf101')

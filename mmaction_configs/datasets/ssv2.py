@@ -29,3 +29,18 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(
+    needs='something-something-v2-train.json and -validation.json',
+    train=dict(
+        files=['something-something-v2-train.json', 'train.json'],
+        video='{id}.webm',
+        label='template',
+        replace=[('[', ''), (']', '')],  # a class name is the template without its brackets
+    ),
+    test=dict(
+        files=['something-something-v2-validation.json', 'validation.json'],
+        video='{id}.webm',
+        label='template',
+        replace=[('[', ''), (']', '')],
+    ),
+)

@@ -53,3 +53,8 @@ dataset_info = dict(
     obtain='https://www.crcv.ucf.edu/THUMOS14 (videos), and thumos_14_anno.json as OpenTAD offers it',
     prepare='python tools/prepare.py thumos14 --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(
+    reader='activitynet',
+    needs='thumos_14_anno.json',
+    file='thumos_14_anno.json',  # `training` is the validation set of the challenge, `validation` its test set
+)

@@ -1,10 +1,10 @@
-"""Toy localization: long clips in which one of two movers does one of six motions, three to five times.
+"""Toy localization: long clips; three to five times, one of two movers makes one of six motions.
 
-How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
-stands for no published dataset. 80 train and 30 test clips of 12.8 seconds, made in about 20 s of processor time by
+How and why: sigma/datasets/toy/forms.py. 80 train and 30 test clips of 12.8 seconds, about 20 s of CPU time:
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_localization" --form localization
-The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
+
+_base_ = '_base_/toy.py'
 
 data_root = '{{$SIGMA_DATA:data}}/toy_localization'
 dataset_info = dict(
@@ -20,14 +20,7 @@ dataset_info = dict(
         ),
     ),
     annotations='annotations.json',
-    video_root='videos',
-    delimiter=' ',
-    index='index.jsonl',
     metric='map_30_70',
     flips_change_label=True,
-    sampling=dict(num_frames=16, stride_frames=2),
-    size=64,
-    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
-    licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_localization" --form localization',
 )

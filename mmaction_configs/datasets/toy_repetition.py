@@ -1,11 +1,11 @@
-"""Toy repetition: a mover goes round or to and fro 2 to 8 times, in 64 to 96 frames; the label is the count.
+"""Toy repetition: a mover circles or swings 2 to 8 times in 64 to 96 frames; the label is the count.
 
-How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
-stands for no published dataset. Every count from 2 to 8 about equally often in 240 train and 100 test clips, made in
-about 13 s of processor time by
+How and why: sigma/datasets/toy/forms.py. 240 train and 100 test clips, every count from 2 to 8 about equally often.
+About 13 s of CPU time:
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition
-The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
+
+_base_ = '_base_/toy.py'
 
 data_root = '{{$SIGMA_DATA:data}}/toy_repetition'
 dataset_info = dict(
@@ -20,14 +20,7 @@ dataset_info = dict(
         ),
     ),
     annotations='annotations.json',
-    video_root='videos',
-    delimiter=' ',
-    index='index.jsonl',
     metric='count_error',
     flips_change_label=False,
-    sampling=dict(num_frames=16, stride_frames=2),
-    size=64,
-    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
-    licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition',
 )

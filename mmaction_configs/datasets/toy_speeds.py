@@ -1,10 +1,10 @@
-"""Toy speeds: 1.0, 1.2, 1.4, 1.6 or 1.8 turns a clip, either way round (granularity).
+"""Toy speeds: 1.0, 1.2, 1.4, 1.6 or 1.8 turns per clip, in either direction (granularity).
 
-How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
-stands for no published dataset. 5 classes, 80 train and 40 test clips each, made in about 13 s of processor time by
+How and why: sigma/datasets/toy/forms.py. 5 classes, 80 train and 40 test clips each, about 13 s of CPU time:
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_speeds" --form speeds
-The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
+
+_base_ = '_base_/toy.py'
 
 data_root = '{{$SIGMA_DATA:data}}/toy_speeds'
 dataset_info = dict(
@@ -19,14 +19,7 @@ dataset_info = dict(
             list='test.txt', sha256='7cd5100b94df9beed6de31578cb8d2108f08abc67cb39667957dd9e036648f42', num_videos=200
         ),
     ),
-    video_root='videos',
-    delimiter=' ',
-    index='index.jsonl',
     metric='mean_class',
     flips_change_label=False,
-    sampling=dict(num_frames=16, stride_frames=2),
-    size=64,
-    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
-    licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_speeds" --form speeds',
 )

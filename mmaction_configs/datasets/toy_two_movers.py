@@ -1,10 +1,10 @@
-"""Toy two movers: each does one of six motions for a while; the labels are the motions of a clip, one or two.
+"""Toy two movers: each makes one of six motions for a while; the labels are the motions in the clip, one or two.
 
-How and why: sigma/datasets/toy/forms.py. For finding out that all works and for comparing encoders at small scale; it
-stands for no published dataset. 240 train and 100 test clips, made in about 15 s of processor time by
+How and why: sigma/datasets/toy/forms.py. 240 train and 100 test clips, about 15 s of CPU time:
     python tools/prepare.py toy --out "$SIGMA_DATA/toy_two_movers" --form two_movers
-The list hashes are those of the default seed and number of clips; 64 and 112 pixels share them.
 """
+
+_base_ = '_base_/toy.py'
 
 data_root = '{{$SIGMA_DATA:data}}/toy_two_movers'
 dataset_info = dict(
@@ -20,14 +20,8 @@ dataset_info = dict(
         ),
     ),
     annotations='annotations.json',
-    video_root='videos',
-    delimiter=' ',
-    index='index.jsonl',
     metric='mean_average_precision',
     flips_change_label=True,
     sampling=dict(num_frames=16, stride_frames=4),
-    size=64,
-    source='rendered by sigma/datasets/toy/render.py from photographs inside scikit-image',
-    licence='photographs: as scikit-image states beside each, mostly public domain or CC0',
     prepare='python tools/prepare.py toy --out "$SIGMA_DATA/toy_two_movers" --form two_movers',
 )

@@ -26,3 +26,4 @@ dataset_info = dict(
     obtain='https://www.crcv.ucf.edu/data/UCF101.php (UCF101.rar)',
     prepare='python tools/prepare.py ucf101 --root VIDEOS',
 )
+prepare_from = dict(train='ucf101/train.txt.gz', test='ucf101/test.txt.gz')

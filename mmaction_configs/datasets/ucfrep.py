@@ -31,3 +31,4 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py ucfrep --root VIDEOS --annotations LABELS',
 )
+prepare_from = dict(reader='ucfrep', needs='ucf526_annotations.zip, or its unpacked folders train and val')

@@ -35,7 +35,7 @@ class RandAugment(BaseTransform):
         from timm.data.auto_augment import rand_augment_transform
 
         try:
-            self.augment = rand_augment_transform(policy, {'interpolation': Image.BICUBIC})
+            self.augment = rand_augment_transform(policy, {'interpolation': Image.Resampling.BICUBIC})
         except (AssertionError, ValueError) as error:
             raise ValueError(f'RandAugment was asked for {policy!r}, which timm does not read ({error}).') from None
 

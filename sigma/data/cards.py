@@ -1,26 +1,42 @@
-"""Cards: one small config file each for a dataset or an encoder, found by name or by path."""
+"""Cards: one small config file each for a dataset or an encoder, found by name or by path.
+
+MMEngine is imported when the first card is read, so that naming cards costs nothing.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-
-from sigma.configs import CONFIG_ROOT, find_card
-from sigma.data.index import load_index
+from sigma.configs import CONFIG_ROOT, card_names, find_card
 from sigma.data.lists import Label, list_sha256, read_list
 from sigma.errors import DataError
 
-__all__ = ['CONFIG_ROOT', 'DatasetCard', 'find_card', 'load_dataset_card', 'read_card', 'read_config', 'silent_up_to']
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+__all__ = [
+    'CONFIG_ROOT',
+    'DatasetCard',
+    'card_names',
+    'find_card',
+    'load_dataset_card',
+    'read_card',
+    'read_config',
+    'silent_up_to',
+]
 
 
 @contextlib.contextmanager
 def silent_up_to(level: int) -> Iterator[None]:
-    """No logger of this process says anything at `level` or below."""
+    """Silence every logger of this process at `level` and below."""
     before = logging.root.manager.disable
     logging.disable(level)
     try:
@@ -29,51 +45,67 @@ def silent_up_to(level: int) -> Iterator[None]:
         logging.disable(before)
 
 
-def read_config(path: str | Path, **kwargs) -> Config:
-    """`Config.fromfile` without its notice for every variable of the environment that a config reads."""
+def read_config(path: str | Path, **kwargs: Any) -> Config:
+    """`Config.fromfile` without its log line for every environment variable that a config reads."""
+    from mmengine.config import Config
+
     with silent_up_to(logging.INFO):
         return Config.fromfile(path, **kwargs)
 
 
 def read_card(path: str | Path, section: str) -> dict:
-    """The section (`dataset_info`, `encoder`) of a card, as a plain dict, with `data_root` where the card has one.
+    """One section of a card (`dataset_info`, `encoder`) as a plain dict, plus `data_root` if the card has one.
 
-    Where `classes` is a string it names a file beside the card, a class name a line.
+    `classes` may name a text file beside the card with one class name per line, and a range of its lines as a Python
+    slice: `../annotations/gym99/classes.txt[6:17]`.
 
     Raises:
-        DataError: if the file is not a config or lacks the section, or the file of the classes is absent.
+        DataError: if the file is not a config, lacks the section, or its file of classes does not exist.
     """
     try:
         config = read_config(path, import_custom_modules=False)
     except Exception as error:
         raise DataError(f'{path} cannot be read as a config: {error}') from None
     if section not in config:
-        raise DataError(f'{path} has no `{section}`, so it is no such card; see mmaction_configs for examples.')
+        raise DataError(f'{path} has no `{section}`, so it is not such a card; see mmaction_configs for examples.')
     card = config[section].to_dict()
     if isinstance(card.get('classes'), str):
-        card['classes'] = _lines(Path(path).parent / card['classes'], path)
+        card['classes'] = _classes(card['classes'], Path(path))
     return card | ({'data_root': config.data_root} if 'data_root' in config else {})
 
 
-def _lines(file: Path, card: str | Path) -> list[str]:
+def _classes(text: str, card: Path) -> list[str]:
+    """Class names from `FILE` or `FILE[first:end]`, relative to the card."""
+    name, _, part = text.partition('[')
+    file = card.parent / name
     if not file.is_file():
-        raise DataError(f"{card} has its classes from '{file.resolve()}', which is not there.")
-    return file.read_text(encoding='utf-8').splitlines()
+        raise DataError(f"{card} takes its classes from '{file.resolve()}', which does not exist.")
+    names = file.read_text(encoding='utf-8').splitlines()
+    if not part:
+        return names
+    found = re.fullmatch(r'(\d+):(\d+)\]', part)
+    if not found:
+        raise DataError(f'{card} takes its classes from {text!r}; a range of lines is written as [6:17].')
+    return names[int(found[1]) : int(found[2])]
 
 
 @dataclass
 class DatasetCard:
-    """A dataset card and the files that it points to; `info` holds the card's fields.
+    """A dataset card and the files that it points to.
 
     `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`, `localization`),
     or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say: `actions`
-    [[start_seconds, end_seconds, class], ...] of a video of several labels or of localization, `cycles` (frame numbers
-    at which one cycle ends and the next begins, one more than cycles) of a repetition video.
+    [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`, `cycles` for `repetition` (the
+    frame numbers at which one cycle ends and the next begins, one more than there are cycles).
+
+    Attributes:
+        path: The card.
+        info: Its fields.
     """
 
     path: Path
     info: dict
-    # Lists are long, and every cell of a plan asks for them: each is read and checked once in the life of a card.
+    # Lists are long and every cell of a plan needs them, so a card reads and checks each only once.
     _pairs: dict[str, list[tuple[str, Label]]] = field(default_factory=dict, repr=False)
     _entries: dict[str, list[dict]] = field(default_factory=dict, repr=False)
 
@@ -83,7 +115,7 @@ class DatasetCard:
 
     @property
     def num_classes(self) -> int:
-        """Classes; 1 for a count."""
+        """Number of classes; 1 for a count."""
         return 1 if self.task == 'repetition' else len(self.info['classes'])
 
     @property
@@ -97,25 +129,25 @@ class DatasetCard:
         """The card's entry of a split: list, sha256, num_videos.
 
         Raises:
-            DataError: naming the splits that there are.
+            DataError: naming the known splits.
         """
         if split not in self.info['splits']:
             raise DataError(f'{self.name} has no split {split!r}; it has {", ".join(self.info["splits"])}.')
         return self.info['splits'][split]
 
     def list_sha256(self, split: str) -> str:
-        """Hash of a split's list as it lies on the disk, which must be the card's where the card states one.
+        """Hash of a split's list on disk; it must equal the card's, if the card states one.
 
         Raises:
-            DataError: if the list is absent or another than the card's.
+            DataError: if the list is missing or differs from the card's.
         """
         return list_sha256(self._checked_list(split))
 
     def pairs(self, split: str) -> list[tuple[str, Label]]:
-        """(video, label) of every line of a split's list, whose hash must be the card's where it states one.
+        """(video, label) of every line of a split's list; its hash must equal the card's, if the card states one.
 
         Raises:
-            DataError: if the list is absent or another than the card's.
+            DataError: if the list is missing or differs from the card's.
         """
         if split not in self._pairs:
             several = self.task in ('multi_label', 'localization')
@@ -130,22 +162,22 @@ class DatasetCard:
         found = list_sha256(path)
         if entry['sha256'] is not None and found != entry['sha256']:
             raise DataError(
-                f'{path} is another list than the card {self.path} describes: its sha256 is {found[:16]}..., the '
-                f'card says {entry["sha256"][:16]}...; prepare the data set anew or use its own card.'
+                f'{path} is not the list that the card {self.path} describes: its sha256 is {found[:16]}..., the '
+                f'card says {entry["sha256"][:16]}...; prepare the dataset again or use its own card.'
             )
         return path
 
     def entries(self, split: str) -> list[dict]:
-        """One dict a listed video: filename, video, label, annotation (dict or None), total_frames, fps, reason (None
-        where it is readable), sha256.
+        """One dict per listed video: filename, video, label, annotation (dict or None), total_frames, fps, reason (None
+        if it is readable), sha256.
 
         Raises:
-            DataError: as `pairs`, and where the index is absent or lacks listed videos.
+            DataError: as `pairs`, and if the index is missing or lacks listed videos.
         """
         return [dict(entry) for entry in self._known_entries(split)]
 
     def readable(self, split: str) -> list[bool]:
-        """Whether each listed video can be read, as the index found it. Raises as `entries`."""
+        """Whether each listed video can be read, according to the index. Raises as `entries`."""
         return [entry['reason'] is None for entry in self._known_entries(split)]
 
     def _known_entries(self, split: str) -> list[dict]:
@@ -157,16 +189,18 @@ class DatasetCard:
         pairs = self.pairs(split)
         if not self._file(self.info['index']).is_file():
             raise self._not_prepared()
+        from sigma.data.index import load_index  # PyAV and NumPy are not needed to read a card
+
         index = load_index(self._file(self.info['index']))
         absent = [video for video, _ in pairs if video not in index]
         if absent:
             raise DataError(
-                f'{self._file(self.split(split)["list"])} names {len(absent)} videos that its index does not have, '
+                f'{self._file(self.split(split)["list"])} names {len(absent)} videos that are not in its index, '
                 f'{_first(absent)}. {self._how_to_prepare()}'
             )
         root = self._file(self.info['video_root']) if self.info.get('video_root') else index.root
         annotations = self._annotations()
-        entries = []
+        entries: list[dict[str, Any]] = []
         for video, label in pairs:
             info = index[video]
             reason = None if info.readable else info.reason or 'unreadable'
@@ -199,14 +233,13 @@ class DatasetCard:
         try:
             found = json.loads(path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise DataError(f'{path} is no JSON file ({error}); prepare the dataset anew.') from None
+            raise DataError(f'{path} is not a JSON file ({error}); prepare the dataset again.') from None
         if not isinstance(found, dict):
-            raise DataError(f'{path} is not {{video: annotation}} but a {type(found).__name__}; prepare it anew.')
+            raise DataError(f'{path} is not {{video: annotation}} but a {type(found).__name__}; prepare it again.')
         return found
 
     def content_sha256(self, split: str) -> str:
-        """Hash over the videos of a split: names, bytes, whether they can be read (as the index found them), and
-        annotations.
+        """Hash over the videos of a split: names, bytes, whether they can be read, and annotations.
 
         Raises:
             DataError: as `entries`.
@@ -219,12 +252,12 @@ class DatasetCard:
         return digest.hexdigest()
 
     def _not_prepared(self) -> DataError:
-        """The error for files that tools/prepare.py writes: all that are absent are named, whichever was asked for."""
+        """The error for missing files of tools/prepare.py; it names all of them, whichever was asked for."""
         names = [entry['list'] for entry in self.info['splits'].values()]
         names += [self.info[key] for key in ('index', 'annotations') if self.info.get(key)]
         absent = [name for name in names if not self._file(name).is_file()]
         return DataError(
-            f'{self.name} is not prepared: {len(absent)} of its {len(names)} files are absent from '
+            f'{self.name} is not prepared: {len(absent)} of its {len(names)} files are missing from '
             f"'{self.info['data_root']}': {', '.join(absent)}. {self._how_to_prepare()}"
         )
 
@@ -234,7 +267,7 @@ class DatasetCard:
 
 
 def _first(videos: list[str], most: int = 3) -> str:
-    """`first a.mp4`, or the first few and how many more there are."""
+    """`first a.mp4`, or the first few and the number of others."""
     more = f' and {len(videos) - most} more' if len(videos) > most else ''
     return f'first {", ".join(videos[:most])}{more}'
 

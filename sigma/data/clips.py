@@ -1,4 +1,4 @@
-"""Decoding video clips, and the dataset that turns list files into samples.
+"""The dataset that turns list files into samples, and how clips are sampled from a video.
 
 A sample's randomness depends on (seed, epoch, position in the list) alone: not on the number of workers or
 processes, nor on where a run was interrupted.
@@ -6,7 +6,7 @@ processes, nor on where a run was interrupted.
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,89 +16,10 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from sigma.data.cards import load_dataset_card
-from sigma.data.rgb import ToRGB
 from sigma.errors import DataError, DecodeError
 from sigma.registry import DATASETS, TRANSFORMS
 
 MOST_FAILURES = 20  # in a row, before a sample gives up
-
-
-# --- decoders ------------------------------------------------------------------------------------------------------
-
-
-class DecordReader:
-    """Frames of one file through decord: fast, seeks to key frames; cannot read AV1 and conceals some damage."""
-
-    def __init__(self, path: str) -> None:
-        import decord
-
-        try:
-            self._reader = decord.VideoReader(path, num_threads=1)
-            self.num_frames = len(self._reader)
-        except Exception as error:  # decord raises its own class, RuntimeError or IndexError, by kind of damage
-            raise DecodeError(f'{path}: decord cannot open it ({_first_line(error)})') from None
-        self.path = path
-
-    def frames(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 RGB (n, H, W, 3) of the given frames, each decoded once."""
-        wanted, inverse = np.unique(indices, return_inverse=True)
-        try:
-            return self._reader.get_batch(wanted.tolist()).asnumpy()[inverse]
-        except Exception as error:
-            raise DecodeError(f'{self.path}: decord cannot decode it ({_first_line(error)})') from None
-
-
-class PyAVReader:
-    """Frames of one file through PyAV: reads from the start, raises on damage that decord conceals, reads AV1."""
-
-    def __init__(self, path: str, num_frames: int | None = None) -> None:
-        import av
-
-        self.path = path
-        try:
-            with av.open(path) as container:
-                stream = container.streams.best('video')  # as decord and the index choose
-                if stream is None:
-                    raise DecodeError(f'{path}: no video stream')
-                self.num_frames = num_frames or stream.frames or self._count(container, stream)
-        except av.FFmpegError as error:
-            raise DecodeError(f'{path}: PyAV cannot open it ({_first_line(error)})') from None
-
-    @staticmethod
-    def _count(container, stream) -> int:
-        return sum(1 for _ in container.decode(stream))
-
-    def frames(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 RGB (n, H, W, 3) of the given frames; decodes up to the last of them, each once."""
-        import av
-
-        wanted, inverse = np.unique(indices, return_inverse=True)
-        wanted_set, last = set(wanted.tolist()), int(wanted[-1])
-        taken, to_rgb = [], ToRGB()
-        try:
-            with av.open(self.path, options={'err_detect': 'explode'}) as container:
-                stream = container.streams.best('video')
-                stream.codec_context.options = {'err_detect': 'explode'}
-                for number, frame in enumerate(container.decode(stream)):
-                    if number in wanted_set:
-                        taken.append(to_rgb(frame))
-                    if number >= last:
-                        break
-        except av.FFmpegError as error:
-            raise DecodeError(f'{self.path}: PyAV cannot decode it ({_first_line(error)})') from None
-        if len(taken) < len(wanted):
-            raise DecodeError(f'{self.path}: ends before frame {last}')
-        if len({frame.shape for frame in taken}) > 1:
-            raise DecodeError(f'{self.path}: its frames up to {last} are of several sizes')
-        return np.stack(taken)[inverse]
-
-
-READERS: dict[str, Callable] = {'decord': DecordReader, 'pyav': PyAVReader}
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1 if lines and lines[0].startswith('[') else 0][:160] if lines else type(error).__name__
 
 
 # --- sampling ------------------------------------------------------------------------------------------------------

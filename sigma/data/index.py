@@ -1,49 +1,44 @@
-"""The index of a dataset: every video read once and strictly, and what was found.
+"""The index of a dataset: what was found when every video was read once, strictly.
 
-`build_index` decodes each file whole by PyAV with errors raised (decord and OpenCV hand out damaged frames without
-a word) and writes `index.jsonl`: a header line, then one JSON object a video, sorted by path. Training leaves out
-what the index calls unreadable, evaluation counts it as not scored. The list files beside it are mmaction2's:
-`path label` a line (sigma/data/lists.py).
+`build_index` decodes each file whole with PyAV and stops at errors (decord and OpenCV silently return damaged frames).
+It writes `index.jsonl`: a header line, then one JSON object per video, sorted by path. Training skips what the index
+calls unreadable; evaluation counts it as not scored. The list files beside it are mmaction2's: `path label` per line
+(sigma/data/lists.py).
 
-A strict reading finds what the decoder can know: broken streams, files that end early, no frames. Flipped bits that
-still make a valid stream (VP8 accepts any) decode to wrong pixels and stay unseen; the sha256 tells such files apart.
+Strict reading finds what the decoder can notice: broken streams, files that end early, no frames. Flipped bits that
+still form a valid stream (VP8 accepts any) decode to wrong pixels and go unnoticed; the sha256 tells such files apart.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-
-import av
+from typing import Any, TextIO
 
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import UnreadableVideo, read_whole, reason_of
 
 INDEX_VERSION = 1
-NO_SUCH_FILE = 'no such file'  # the reason of a listed video that is not on the disk
-
-# Formats that FFmpeg opens although they are no video files: pictures, and lists that make it open other files.
-_NO_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
-# What demuxers only log when a file ends early or its structure is broken.
-_SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
+NO_SUCH_FILE = 'no such file'  # the reason for a listed video that is not on disk
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video as it lies on disk.
+    """One video on disk.
 
     Attributes:
         path: Relative to the index's root, with forward slashes.
         readable: Whether every frame decoded without an error.
         reason: Why it is not readable; empty when it is.
-        frames: Frames decoded from first to last; 0 when unreadable.
-        fps: Average frames a second as the container states it; 0 when unknown.
-        width, height: Pixels of the first frame; 0 when unreadable.
-        size_bytes, mtime_ns: Of the file; a changed pair makes a later run read it anew.
-        file: Where it lies, relative to the root, if that is not `path`: lists of published datasets name videos by
-            their published names, whatever folder and ending a copy has.
-        sha256: Of the file's bytes; empty when they could not be read.
+        frames: Frames decoded from first to last; 0 if unreadable.
+        fps: Average frames per second as the container states it; 0 if unknown.
+        width, height: Pixels of the first frame; 0 if unreadable.
+        size_bytes, mtime_ns: Of the file; if either changes, a later run reads the file again.
+        file: The file, relative to the root, if it is not at `path`: lists of published datasets use the published
+            names, whatever folder and ending a copy has.
+        sha256: Of the file's bytes; empty if they could not be read.
     """
 
     path: str
@@ -60,7 +55,7 @@ class VideoInfo:
 
 
 class Index(Mapping):
-    """What is on disk: a mapping from path (as in the list files) to VideoInfo.
+    """What is on disk: path (as in the list files) -> VideoInfo.
 
     Attributes:
         root: Folder that the paths are relative to.
@@ -82,7 +77,7 @@ class Index(Mapping):
 
     @property
     def unreadable(self) -> list[VideoInfo]:
-        """The videos that could not be read, each with its reason, sorted by path."""
+        """Videos that could not be read, sorted by path."""
         return [video for video in self.values() if not video.readable]
 
 
@@ -90,94 +85,26 @@ class Index(Mapping):
 
 
 def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInfo:
-    """Decode every frame of one file and say what it holds; whatever fails is the `reason`, nothing is raised.
+    """Decode every frame of one file and say what it holds. Raises nothing: any failure becomes the `reason`.
 
     Args:
-        path: Of the video as lists name it, relative to `root`.
+        path: The video as lists name it, relative to `root`.
         root: Folder of the dataset.
-        file: Where it lies, relative to `root`, if not at `path`.
+        file: The file, relative to `root`, if it is not at `path`.
     """
-    known = {'path': path, 'file': file}
-    file = Path(root) / (file or path)
+    known: dict[str, Any] = {'path': path, 'file': file}
+    place = Path(root) / (file or path)
     try:
-        stat = file.stat()
+        stat = place.stat()
         known.update(size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
-        known['sha256'] = sha256_file(file)
-        return VideoInfo(**known, readable=True, **_decode(file))
-    except (_Unreadable, av.error.FFmpegError, OSError, EOFError, ValueError) as error:
-        return VideoInfo(**known, reason=_reason(error))
-
-
-class _Unreadable(Exception):
-    pass
-
-
-def _decode(file: Path) -> dict:
-    """frames, fps, width and height of a file; raises at the first sign of damage."""
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # or the second of two files that end early would pass
-    # The whitelist keeps a playlist that poses as a video from opening a connection.
-    with av.logging.Capture() as log, av.open(str(file), options={'protocol_whitelist': 'file'}) as container:
-        if container.format.name in _NO_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
-            raise _Unreadable(f'no video file, but {container.format.name} ({container.format.long_name})')
-        stream = _video_stream(container)
-        num_packets, num_frames, width, height = 0, 0, 0, 0
-        try:
-            for packet in container.demux(stream):
-                num_packets += packet.size > 0
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        raise _Unreadable('the decoder marks the frame as corrupt')
-                    width, height = width or frame.width, height or frame.height
-                    num_frames += 1
-        except (_Unreadable, av.error.FFmpegError) as error:
-            raise _Unreadable(f'after {num_frames} frames: {_reason(error)}') from error
-        _check_whole(stream, num_packets, num_frames, file.stat().st_size, [entry[2] for entry in log])
-        rate = stream.average_rate or stream.guessed_rate or 0
-        return {'frames': num_frames, 'fps': round(float(rate), 6), 'width': width, 'height': height}
-
-
-def _video_stream(container):
-    """The stream that FFmpeg, and so decord, takes for the best one, set to raise at damage."""
-    stream = container.streams.best('video')
-    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a sound file
-        kinds = sorted({stream.type for stream in container.streams})
-        raise _Unreadable(f'no video stream (streams found: {", ".join(kinds) or "none"})')
-    # `explode` makes decoders raise where they would conceal; threads would delay the error past its frame.
-    stream.codec_context.options = {'err_detect': 'explode'}
-    stream.codec_context.thread_type = 'NONE'
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _check_whole(stream, num_packets: int, num_frames: int, size_bytes: int, log: list[str]) -> None:
-    """Raise where the container promises more than was there."""
-    if num_frames == 0:
-        raise _Unreadable('the video stream holds no frame')
-    for message in log:
-        if any(sign in message for sign in _SIGNS_OF_DAMAGE):
-            raise _Unreadable(f'after {num_frames} frames: {message.strip()}')
-    # Headers of sound AVI files are off by one; a file that was cut lacks more than that.
-    missing = stream.frames - num_packets
-    if missing > 2 and missing > 0.02 * stream.frames:
-        raise _Unreadable(f'ends early: the header promises {stream.frames} frames, {num_frames} are there')
-    end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-    if end > size_bytes:
-        raise _Unreadable(f'ends early: its table points to byte {end}, the file has {size_bytes}')
-
-
-def _reason(error: Exception) -> str:
-    """An error's message in a line, without the path (which stands beside it)."""
-    if isinstance(error, av.error.FFmpegError):
-        detail = f' ({error.log[1]}: {error.log[2].strip()})' if error.log else ''
-        return f'{error.strerror}{detail}'
-    if isinstance(error, FileNotFoundError):
-        return NO_SUCH_FILE
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return ' '.join(str(error).split()) or type(error).__name__
+        known['sha256'] = sha256_file(place)
+        return VideoInfo(**known, readable=True, **asdict(read_whole(place)))
+    except FileNotFoundError:
+        return VideoInfo(**known, reason=NO_SUCH_FILE)
+    except (UnreadableVideo, OSError, EOFError, ValueError) as error:
+        return VideoInfo(**known, reason=reason_of(error))
 
 
 # -------------------------------------------------------------------------------------------------- the whole index
@@ -191,20 +118,20 @@ def build_index(
     progress: bool = True,
     files: Mapping[str, str] | None = None,
 ) -> Index:
-    """Read all videos in parallel processes and write their index; what a former run has read is not read again.
+    """Read all videos in parallel processes and write their index; nothing is read twice.
 
-    Results are appended to `<out>.partial` as they come, and the finished index is renamed into place: after a kill the
-    same call goes on. Entries whose size and modification time still agree are kept. A file that kills its decoder
-    twice is called unreadable, the others go on.
+    Results are appended to `<out>.partial` as they arrive, and the finished index is renamed into place, so the same
+    call resumes after a kill. Entries whose size and modification time still match are kept. A file that kills its
+    decoder twice is called unreadable; the others continue.
 
     Args:
         root: Folder of the dataset.
-        paths: Of the videos, relative to `root`; named twice, a video is read once.
-        out: The index file, usually `index.jsonl`; its folder is made.
-        workers: Processes; None takes one a CPU at hand.
-        progress: Show a bar with the time left on stderr.
-        files: path -> where the video lies, relative to `root`; a path that is not in it has no file. None: every
-            video lies at its path.
+        paths: The videos, relative to `root`; a path given twice is read once.
+        out: The index file, usually `index.jsonl`. Its folder is created.
+        workers: Processes; None uses one per available CPU.
+        progress: Show a progress bar with the remaining time on stderr.
+        files: path -> the file, relative to `root`; a path without an entry has no file. None means that every file is
+            at its path.
 
     Returns:
         The finished index, as `load_index(out)` would give it.
@@ -245,13 +172,13 @@ def _read_job(job: tuple[str, str, str]) -> VideoInfo:
 
 
 def _stored_root(root: Path, folder: Path) -> str:
-    """Relative where the videos lie under the index's own folder, which may then be moved as a whole."""
+    """Relative if the videos are under the index's folder, so that the folder can be moved; else absolute."""
     folder = folder.resolve()
     return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
 
 
 def _is_unchanged(root: Path, video: VideoInfo) -> bool:
-    """Whether a former entry still describes the file; one that died may have been short of memory: read again."""
+    """Whether an earlier entry still describes the file. One that died is read again: memory may have been short."""
     try:
         stat = (root / (video.file or video.path)).stat()
     except OSError:
@@ -261,7 +188,7 @@ def _is_unchanged(root: Path, video: VideoInfo) -> bool:
 
 
 def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:
-    """Entries of an index that may be torn (a kill leaves half a line), of this root and version only."""
+    """Entries of an index for this root and version; a kill may have left half a line."""
     if not file.is_file():
         return {}
     entries = {}
@@ -280,8 +207,8 @@ def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:
     return entries
 
 
-def _open_partial(partial: Path, header: str):
-    """Open for appending, after its own header line; half a line that a kill left is closed first."""
+def _open_partial(partial: Path, header: str) -> TextIO:
+    """Open for appending after the header line; ends half a line that a kill left."""
     text = partial.read_text(encoding='utf-8') if partial.is_file() else ''
     goes_on = text.partition('\n')[0] == header
     lines = partial.open('a' if goes_on else 'w', encoding='utf-8')
@@ -296,7 +223,7 @@ def load_index(path: str | Path) -> Index:
     """Read a finished index.
 
     Raises:
-        DataError: if it is missing, of another version, or a line of it is malformed (which one is named).
+        DataError: if it is missing, has another version, or has a malformed line, which is named.
     """
     path = Path(path)
     if not path.is_file():
@@ -307,16 +234,18 @@ def load_index(path: str | Path) -> Index:
         version, root = header['version'], header['root']
     except (IndexError, ValueError, TypeError, KeyError):
         raise DataError(
-            f"'{path}' is no index: its first line is no header. Write it anew with tools/prepare.py."
+            f"'{path}' is not an index: its first line is not a header. Write it again with tools/prepare.py."
         ) from None
     if version != INDEX_VERSION:
-        raise DataError(f"'{path}' is an index of version {version}, this code reads {INDEX_VERSION}; prepare it anew.")
+        raise DataError(
+            f"'{path}' is an index of version {version}, this code reads {INDEX_VERSION}; prepare it again."
+        )
     videos, names = [], [field.name for field in fields(VideoInfo)]
     for number, line in enumerate(lines[1:], start=2):
         try:
             videos.append(VideoInfo(**json.loads(line)))
         except (ValueError, TypeError):
             raise DataError(
-                f"'{path}' line {number} is no JSON object of {', '.join(names)}; prepare it anew."
+                f"'{path}' line {number} is not a JSON object of {', '.join(names)}; prepare it again."
             ) from None
     return Index((path.parent / root).resolve(), videos)

@@ -95,14 +95,14 @@ class MotionMask(BaseTransform):
         if 'motion_steps' not in results:
             raise ValueError(
                 "MotionMask was asked for motion='codec', and no motion vectors were read; put "
-                'sigma.DecodeFramesAndVectors in the place of sigma.DecodeFrames.'
+                'sigma.DecodeFramesAndVectors instead of sigma.DecodeFrames.'
             )
         steps = results['motion_steps']
         if steps is None:
             return np.zeros((len(frames), *size, 2), np.float32)
         crop = results.get('crop_box', (0, 0, *results['original_shape']))
         motion = codec_motion(steps, crop, *size)
-        return motion[:, :, ::-1] * np.float32([-1, 1]) if results.get('flipped', False) else motion
+        return motion[:, :, ::-1] * np.array([-1, 1], np.float32) if results.get('flipped', False) else motion
 
 
 @TRANSFORMS.register_module()

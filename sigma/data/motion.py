@@ -5,12 +5,13 @@ Both give, for every frame, where its pixels lie in the neighbouring frame on th
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
-from sigma.data.rgb import ToRGB
 from sigma.errors import DecodeError
+from sigma.video import ToRGB, open_video, picture_type
 
 BLOCK_PIXELS = 8  # FFmpeg exports vectors for blocks of 16 and 8 pixels
 MOST_AHEAD = 32  # frames read after the last one wanted, to meet the vectors that pass over it
@@ -46,7 +47,7 @@ def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     ]
     base = len(grey) // 2
     motion = np.zeros((len(grey), height, width, 2), np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for frame in range(len(grey)):
         if frame != base:
             neighbour = grey[frame + (1 if frame < base else -1)]
@@ -79,38 +80,28 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     between sampled frames it is added up at a place, not along a path. Blocks coded without vectors count as still.
     Source: MGM (arXiv:2308.12962) takes its motion from there; what it does with it differs (a block that moves).
     """
-    import av
-
     indices = np.asarray(indices)
     wanted, first, last = set(indices.tolist()), int(indices[0]), int(indices[-1])
     to_rgb = ToRGB()
     taken, reference = {}, 0
     explained, records, sizes = [], [], set()  # of each P frame: the frames since its reference, its vectors
     kept_by = []  # frames since the last reference, which the next P frame explains
-    try:
-        with av.open(path, options={'err_detect': 'explode'}) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise DecodeError(f'{path}: no video stream')
-            codec = stream.codec_context.name
-            stream.codec_context.options = {'err_detect': 'explode', 'flags2': '+export_mvs'}
-            for number, frame in enumerate(container.decode(stream)):
-                if number in wanted:
-                    taken[number] = to_rgb(frame)
-                kind = av.video.frame.PictureType(frame.pict_type).name
-                kept_by.append(number)
-                if kind != 'B':
-                    vectors = frame.side_data.get('MOTION_VECTORS') if kind == 'P' else None
-                    if vectors is not None and number > first:
-                        explained.append((kept_by, number - reference))
-                        records.append(vectors.to_ndarray())
-                        sizes.add((frame.height, frame.width))
-                    reference, kept_by = number, []
-                if number >= last and (not kept_by or number >= last + MOST_AHEAD):
-                    break
-    except av.FFmpegError as error:
-        reason = str(error).strip().splitlines()
-        raise DecodeError(f'{path}: PyAV cannot decode it ({reason[0][:160] if reason else error})') from None
+    with open_video(path, codec_options={'flags2': '+export_mvs'}) as video:
+        codec = video.codec
+        for number, frame in enumerate(video.frames()):
+            if number in wanted:
+                taken[number] = to_rgb(frame)
+            kind = picture_type(frame)
+            kept_by.append(number)
+            if kind != 'B':
+                vectors = frame.side_data.get('MOTION_VECTORS') if kind == 'P' else None
+                if vectors is not None and number > first:
+                    explained.append((kept_by, number - reference))
+                    records.append(vectors.to_ndarray())
+                    sizes.add((frame.height, frame.width))
+                reference, kept_by = number, []
+            if number >= last and (not kept_by or number >= last + MOST_AHEAD):
+                break
     if len(taken) < len(wanted):
         raise DecodeError(f'{path}: ends before frame {last}')
     shape = taken[first].shape

@@ -37,6 +37,7 @@ def published_training_indices(num_frames: int, clip_frames: int, stride_frames:
         spread = np.linspace(0, num_frames, num_frames // stride_frames)
         filled = np.concatenate([spread, np.full(clip_frames - len(spread), num_frames)])
         return np.clip(filled, 0, num_frames - 1).astype(np.int64)
+    assert end is not None, 'videos longer than the window need `end`'
     indices = np.linspace(end - window, end, clip_frames)
     return np.clip(indices, end - window, end - 1).astype(np.int64)
 

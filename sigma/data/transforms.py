@@ -5,11 +5,12 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from sigma.data.clips import READERS, dense_indices, segment_indices
+from sigma.data.clips import dense_indices, segment_indices
 from sigma.data.masking import tube_mask
 from sigma.data.sampling import published_segment_test_indices, published_segment_training_indices, sampled
 from sigma.errors import DecodeError
 from sigma.registry import TRANSFORMS
+from sigma.video import READERS
 
 
 @TRANSFORMS.register_module()

@@ -1,22 +1,35 @@
-"""Settings are chosen without the test split: a part of the training videos stands in its place."""
+"""A held-out part of the training videos instead of the test split, so that settings are never chosen on test."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
-from sigma.data.cards import DatasetCard, load_dataset_card
+from sigma.data.cards import DatasetCard
 from sigma.data.lists import Label
+from sigma.datasets.prepared import LOG, card_text, refuse_another, write_split
 from sigma.errors import DataError
+from sigma.files import write_atomic
+
+
+def prepare_held_out(card: DatasetCard, every: int, out: Path, command: str) -> None:
+    """Write lists and a card to `out`; see `held_out`."""
+    splits, info = held_out(card, every, out)
+    out.mkdir(parents=True, exist_ok=True)
+    entries = {split: write_split(out, split, pairs, info['delimiter']) for split, pairs in splits.items()}
+    write_atomic(out / 'dataset.py', card_text({**info, 'splits': entries, 'prepare': command}))
+    LOG.info(f'{info["note"]}\ncard: {out / "dataset.py"}')
 
 
 def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[tuple[str, Label]]], dict]:
-    """Lists, and the fields of a card that reads the videos, index and annotations of another.
+    """Lists, and the fields of a card that shares videos, index and annotations with another.
 
     Args:
-        card: Of a prepared dataset.
-        every: Of its training list, videos `every`, 2 x `every`, ... become the test split.
-        out: Folder that the new card goes to.
+        card: A prepared dataset.
+        every: Videos `every`, 2 x `every`, ... of its training list become the test split.
+        out: Folder of the new card.
 
     Returns:
-        `train` and `test` -> (video, label) pairs in the order of the list; the fields, without `splits`.
+        `train` and `test` -> (video, label) pairs in list order; the fields without `splits`.
 
     Raises:
         DataError: if `every` leaves a split empty, `out` is the dataset's own folder or holds another dataset, or the
@@ -24,19 +37,18 @@ def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[t
     """
     pairs, root = card.pairs('train'), Path(card.info['data_root']).resolve()
     if not 2 <= every <= len(pairs):
-        raise DataError(f'Every {every} of {len(pairs)} training videos cannot be held out; 2 to {len(pairs)} can.')
+        raise DataError(f'--every {every} does not work with {len(pairs)} training videos; choose 2 to {len(pairs)}.')
     if out.resolve() == root:
         raise DataError(f"'{out}' is the folder of {card.name} itself: choose another --out.")
     name = f'{card.name}_heldout{every}'
-    if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
-        raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
-    splits = {'train': [], 'test': []}
+    refuse_another(out, name)
+    splits: dict[str, list[tuple[str, Label]]] = {'train': [], 'test': []}
     for number, pair in enumerate(pairs, start=1):
         splits['train' if number % every else 'test'].append(pair)
     info = {key: value for key, value in card.info.items() if key not in ('data_root', 'splits')}
     for key in ('index', 'annotations', 'video_root'):
         if info.get(key):
-            info[key] = str(root / info[key])  # stays as it is where it is absolute
+            info[key] = str(root / info[key])  # unchanged if it is absolute
     info['name'] = name
     info['delimiter'] = info.get('delimiter') or ' '
     told = f'its test split is every {_ordinal(every)} training video of {card.name}, of which train is the rest'

@@ -1,31 +1,32 @@
-"""Long videos with exact boundaries, joined from short clips: clips of actions, and a background between them.
+"""Long videos with exact boundaries, made by joining short clips: actions, with background between them.
 
-A joined video is background, action, background, ..., action, background. Every clip of an action stands in one video,
-whole; a stretch of a background clip, half of it to all of it, stands wherever one is needed, and a clip comes again
-only when all of its split have come. Where an action begins and ends follows from the numbers of frames written, so it
-is exact to the frame. What joined videos cannot show: a boundary is a cut, and a cut is easier to see than the moment
-at which a movement begins. Their card, and so every record, says that they are concatenations.
+A joined video is background, action, background, ..., action, background. Every action clip appears whole, in exactly
+one video. Between actions comes a stretch of a background clip, half of it to all of it. A background clip is reused
+only after all others of its split. Starts and ends of actions follow from the number of frames written, so they are
+exact to the frame. A limit: every boundary is a cut, and a cut is easier to see than the moment at which a movement
+begins. The card, and so every record, says that the videos are concatenations.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.error
 import numpy as np
 
-from sigma.data.index import Index
-from sigma.datasets.folders import Splits, named
-from sigma.errors import DataError
+from sigma.data.index import Index, build_index
+from sigma.datasets.folders import About, Selection, read_splits
+from sigma.datasets.prepared import LOG, Splits, all_paths, may_write, named, write_dataset
+from sigma.errors import DataError, DecodeError, did_you_mean
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import H264, FFmpegError, Frame, VideoWriter, exact_rate, open_video
 
-LEAST_SHARE = 0.5  # of a background clip that stands in a place
-VERSION = 1  # raise it when the same parameters give other videos
+LEAST_SHARE = 0.5  # of a background clip, in one stretch
+VERSION = 1  # raise it when the same parameters give different videos
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class Joining:
     """How clips are joined.
 
     Attributes:
-        background: The label of clips that are no action.
-        fps: Frames a second of all joined videos.
+        background: Label of the background clips.
+        fps: Frames per second of all joined videos.
         width, height: Pixels of all joined videos, even.
-        num_actions: Fewest and most of a video; the last of a split may have fewer.
-        seed: Of the order of the clips and of the stretches of background.
-        quantiser: Of H.264, constant; smaller is better.
+        num_actions: Fewest and most actions in a video; the last video of a split may have fewer.
+        seed: For the order of the clips and the stretches of background.
+        quantiser: H.264's constant quantiser; smaller is better.
 
     Raises:
-        DataError: if a number makes no sense.
+        DataError: if a number is out of range.
     """
 
     background: str
@@ -54,32 +55,32 @@ class Joining:
 
     def __post_init__(self) -> None:
         if not 1 <= self.fps <= 240:
-            raise DataError(f'{self.fps} frames a second were asked; 1 to 240 can be made.')
+            raise DataError(f'--fps {self.fps} is out of range; choose 1 to 240 frames per second.')
         if min(self.width, self.height) < 16 or self.width % 2 or self.height % 2:
             raise DataError(
-                f'Videos of {self.width}x{self.height} cannot be made: H.264 takes even sides, here from 16 on; say '
-                '--frame-size.'
+                f'Videos of {self.width}x{self.height} cannot be made: H.264 needs even sides of at least 16 pixels. '
+                'Choose a size with --frame-size.'
             )
         low, high = self.num_actions
         if not 1 <= low <= high:
-            raise DataError(f'{low} to {high} actions a video were asked; give the smaller number first, from 1 on.')
+            raise DataError(f'--actions {low} {high} is out of range; give the smaller number first, at least 1.')
         if self.seed < 0:
-            raise DataError(f'The seed is {self.seed}; it must be 0 or more.')
+            raise DataError(f'The seed is {self.seed}; it must be at least 0.')
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, as a container states them."""
-        return Fraction(self.fps).limit_denominator(1001)
+        """Frames per second as a container states them."""
+        return exact_rate(self.fps)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What stands in one place of a joined video.
+    """One part of a joined video.
 
     Attributes:
         clip: Path of the clip.
-        label: Of the action; None for background.
-        picks: The clip's frames that are shown, one a frame of the joined video; never falling.
+        label: The action; None for background.
+        picks: Frame numbers of the clip, one per frame of the joined video, in ascending order with repeats.
     """
 
     clip: str
@@ -90,11 +91,79 @@ class Piece:
 Plan = dict[str, tuple[Piece, ...]]  # path of a joined video, <split>/<number>.mp4 -> its pieces
 
 
-def common_look(index: Index, fps: float | None, size: tuple[int, int] | None) -> tuple[float, int, int]:
-    """Frames a second, width and height of the joined videos: those that were asked, or those of all clips.
+def prepare_join(
+    selection: Selection,
+    out: Path,
+    about: About,
+    background: str,
+    fps: float | None = None,
+    frame_size: tuple[int, int] | None = None,
+    num_actions: tuple[int, int] = (4, 6),
+    seed: int = 0,
+    workers: int | None = None,
+    allow: bool = False,
+) -> bool:
+    """Join the selected clips, and write videos, lists, annotations, index and card to `out`.
+
+    Args:
+        fps, frame_size: Of the joined videos; None takes those of the clips, if they agree.
+        workers: Processes; None uses one per CPU.
+        allow: Leave out unreadable clips instead of stopping.
+
+    Returns:
+        Whether the dataset was written; False if clips are unreadable.
 
     Raises:
-        DataError: if nothing was asked and clips differ, with what there is.
+        DataError: if the input makes no sense, or `out` holds another dataset.
+    """
+    root, splits, _ = read_splits(selection)
+    check_background(splits, background)
+    check_folder(out)
+    # Rate and size may follow from the clips; everything given is checked before minutes of reading.
+    asked = Joining(background, 25 if fps is None else fps, *(frame_size or (16, 16)), num_actions, seed)
+    with _restored_on_error(out / 'clips.jsonl'):
+        clips = build_index(root, all_paths(splits), out / 'clips.jsonl', workers=workers)
+        if not may_write(clips, allow):
+            return False
+        fps, width, height = common_look(clips, fps, frame_size)
+        joining = replace(asked, fps=fps, width=width, height=height)
+        videos = plan(splits, clips, joining)
+        write_joined(videos, clips, out, joining, workers)
+    index = build_index(out / 'videos', list(videos), out / 'index.jsonl', workers=workers)
+    check_lengths(videos, index)
+    info = {
+        'name': about.name or out.resolve().name,
+        'task': 'localization',
+        'video_root': 'videos',
+        'metric': 'map_30_70',
+        'flips_change_label': not about.flips_are_harmless,
+        'sampling': about.sampling,
+        'note': note(splits, clips, videos, joining),
+        'source': about.source,
+        'licence': about.licence,
+        'prepare': about.prepare,
+    }
+    LOG.info(info['note'])
+    return write_dataset(out, info, labelled(videos), index, False, annotations(videos, joining))
+
+
+@contextlib.contextmanager
+def _restored_on_error(file: Path) -> Iterator[None]:
+    """Give a file its former content back if the block raises a DataError."""
+    former = file.read_text(encoding='utf-8') if file.is_file() else None
+    try:
+        yield
+    except DataError:
+        if former is not None:
+            write_atomic(file, former)
+        raise
+
+
+def common_look(index: Index, fps: float | None, size: tuple[int, int] | None) -> tuple[float, int, int]:
+    """Frames per second, width and height of the joined videos: as given, or those that all clips share.
+
+    Raises:
+        DataError: if a value is not given and clips differ, with what was found.
     """
     clips = [clip for clip in index.values() if clip.readable]
     if not clips:
@@ -105,26 +174,27 @@ def common_look(index: Index, fps: float | None, size: tuple[int, int] | None) -
             found = ', '.join(f'{width}x{height} ({count})' for (width, height), count in sizes.most_common(4))
             raise DataError(
                 f'The {len(clips)} clips have {len(sizes)} frame sizes, {found}{", ..." if len(sizes) > 4 else ""}: '
-                'name one by --frame-size WIDTHxHEIGHT, to which all are resized.'
+                'choose one with --frame-size WIDTHxHEIGHT; all clips are resized to it.'
             )
         (size,) = sizes
     if fps is None:
         rates = Counter(round(clip.fps, 2) for clip in clips)
         if len(rates) > 1 or 0 in rates:
             raise DataError(
-                f'The {len(clips)} clips have {len(rates)} frame rates from {min(rates):g} to {max(rates):g} a second: '
-                'name one by --fps, at which all are shown at their own speed.'
+                f'The {len(clips)} clips have {len(rates)} frame rates, {min(rates):g} to {max(rates):g} per second: '
+                'choose one with --fps; every clip keeps its speed.'
             )
         fps = clips[0].fps
     return fps, *size
 
 
 def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
-    """Which pieces each joined video is made of; the same arguments give the same.
+    """Which pieces each joined video is made of. Deterministic.
 
     Args:
-        splits: (clip, label) pairs of `train` and `test`; unreadable clips are passed over, the caller names them.
-        index: What the clips hold.
+        splits: (clip, label) pairs of `train` and `test`; unreadable clips are skipped; the caller names them.
+        index: The index of the clips.
+        joining: How to join them.
 
     Raises:
         DataError: if a split has no readable background, or no readable action.
@@ -136,9 +206,7 @@ def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
         actions = [pair for pair in readable if pair[1] != joining.background]
         backgrounds = [clip for clip, label in readable if label == joining.background]
         if not backgrounds:
-            raise DataError(
-                f'No readable clip of {split} has the label {joining.background!r}, so it lacks background.'
-            )
+            raise DataError(f'No readable clip of {split} has the background label {joining.background!r}.')
         if not actions:
             raise DataError(f'All readable clips of {split} are background ({joining.background!r}).')
         order = iter(rng.permutation(len(actions)).tolist())
@@ -156,7 +224,7 @@ def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
 
 
 def _stretches(clips: list[str], index: Index, rate: Fraction, rng: np.random.Generator) -> Iterator[Piece]:
-    """Stretches of background without end; all clips come before one comes again."""
+    """Endless stretches of background; every clip is used once before any is used again."""
     while True:
         for place in rng.permutation(len(clips)).tolist():
             clip = clips[place]
@@ -167,10 +235,10 @@ def _stretches(clips: list[str], index: Index, rate: Fraction, rng: np.random.Ge
 
 
 def picks(num_frames: int, fps: float, rate: Fraction) -> tuple[int, ...]:
-    """The frames of a clip that show it at its own speed at another rate; all of them where the rates agree.
+    """The frames of a clip that keep its speed at another frame rate; all of them if the rates agree.
 
-    A frame of the joined video shows the frame of the clip that stands in the middle of its time. A clip whose rate is
-    unknown (0) is taken frame by frame.
+    Each frame of the joined video shows the clip's frame at the middle of its time. A clip of unknown rate (0) is taken
+    frame by frame.
     """
     ratio = Fraction(fps).limit_denominator(100_000) / rate if fps and abs(fps - float(rate)) > 5e-3 else Fraction(1)
     count = max(1, round(num_frames / ratio))
@@ -180,7 +248,7 @@ def picks(num_frames: int, fps: float, rate: Fraction) -> tuple[int, ...]:
 def annotations(videos: Plan, joining: Joining) -> dict[str, dict]:
     """video -> `actions` [[start, end, class], ...] in seconds.
 
-    Frame n is at n / fps; an action begins with its first frame and ends with the first of the background after it.
+    Frame n is at n / fps. An action starts at its first frame and ends at the first frame of the background after it.
     """
     found = {}
     for video, pieces in videos.items():
@@ -195,7 +263,7 @@ def annotations(videos: Plan, joining: Joining) -> dict[str, dict]:
 
 
 def labelled(videos: Plan) -> Splits:
-    """split -> (video, classes) of all joined videos, as lists take them."""
+    """split -> (video, classes) of all joined videos."""
     splits: Splits = {}
     for video, pieces in videos.items():
         classes = tuple(sorted({piece.label for piece in pieces if piece.label is not None}))
@@ -204,7 +272,7 @@ def labelled(videos: Plan) -> Splits:
 
 
 def note(splits: Splits, index: Index, videos: Plan, joining: Joining) -> str:
-    """What a card has to say of joined videos, in a sentence."""
+    """The note in the card of joined videos."""
     num_clips = sum(piece.label is not None for pieces in videos.values() for piece in pieces)
     backgrounds = {piece.clip for pieces in videos.values() for piece in pieces if piece.label is None}
     unreadable = sum(not index[clip].readable for pairs in splits.values() for clip, _ in pairs)
@@ -219,9 +287,9 @@ def note(splits: Splits, index: Index, videos: Plan, joining: Joining) -> str:
 def write_joined(
     videos: Plan, index: Index, out: Path, joining: Joining, workers: int | None = None, progress: bool = True
 ) -> None:
-    """Write the joined videos under `<out>/videos`, as H.264 in mp4; what the same command has written stays.
+    """Write the joined videos under `<out>/videos`, as H.264 in mp4; videos of an earlier run stay.
 
-    `<out>/joined.json` holds the parameters and what each video is made of.
+    `<out>/joined.json` holds the parameters and the pieces of each video.
 
     Raises:
         DataError: if `out` holds another dataset, or a clip cannot be decoded as the index says.
@@ -232,20 +300,20 @@ def write_joined(
     with progress_bar('joining clips', len(jobs), progress) as advance:
         for (_, path, _, _), reason in in_processes(_join_job, jobs, workers):
             if isinstance(reason, ProcessDied):
-                reason = f'the process died on it ({reason.exit_code})'
+                reason = f'the process died ({reason.exit_code})'
             if reason:
                 raise DataError(f'{path} was not written: {reason}.')
             advance()
 
 
 def check_folder(out: Path) -> None:
-    """Raise a DataError where `out` holds a dataset that was not joined."""
+    """Raise a DataError if `out` holds a dataset that was not joined."""
     if (out / 'dataset.py').exists() and not (out / 'joined.json').exists():
         raise DataError(f"'{out}' holds a dataset that was not joined: choose another --out.")
 
 
 def _claim(videos: Plan, index: Index, out: Path, joining: Joining) -> None:
-    """Write what is to be joined into `out`, or make sure that it is the same."""
+    """Write the plan to `out`, or check that the plan there is the same."""
     made_of = {
         video: [[p.clip, index[p.clip].sha256, p.label, p.picks[0], p.picks[-1], len(p.picks)] for p in pieces]
         for video, pieces in videos.items()
@@ -274,16 +342,16 @@ def _join_job(job: tuple[str, str, tuple[Piece, ...], Joining]) -> str:
 
 
 def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining) -> str:
-    """Write one joined video, whole or not at all; returns why not, or an empty string."""
+    """Write one joined video, whole or not at all. Returns the reason if it fails, else an empty string."""
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')  # one writer a video; of a killed one the next takes over
+    temporary = path.with_name(f'.{path.name}.tmp')  # one writer per video; overwrites what a killed one left
     try:
         num_written, wanted = _write(Path(root), temporary, pieces, joining), sum(len(p.picks) for p in pieces)
         if num_written != wanted:
             return f'{num_written} of {wanted} frames came out of the encoder'
         temporary.replace(path)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, DecodeError, ValueError) as error:
         return ' '.join(str(error).split())
     finally:
         temporary.unlink(missing_ok=True)
@@ -291,51 +359,34 @@ def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining)
 
 
 def _write(root: Path, out: Path, pieces: tuple[Piece, ...], joining: Joining) -> int:
-    """Returns the number of frames that the encoder gave back."""
-    num_sent = num_written = 0
-    with av.open(str(out), 'w', 'mp4', options={'fflags': '+bitexact'}) as writer:
-        stream = writer.add_stream('libx264', rate=joining.rate)
-        stream.width, stream.height, stream.pix_fmt = joining.width, joining.height, 'yuv420p'
-        codec = stream.codec_context
-        codec.gop_size, codec.max_b_frames, codec.thread_count = 12, 0, 1
-        codec.flags |= av.codec.context.Flags.bitexact
-        codec.options = {
-            'qp': str(joining.quantiser),
-            'preset': 'veryfast',
-            'sc_threshold': '0',
-            'x264-params': 'threads=1:open-gop=0',
-        }
+    """Write the pieces. Returns the number of frames that came out of the encoder."""
+    coding = H264(quantiser=joining.quantiser, bitexact=True)
+    with VideoWriter(out, (joining.width, joining.height), joining.rate, coding) as writer:
         for piece in pieces:
-            for shown in _shown(root / piece.clip, piece.picks):
-                frame = shown.reformat(joining.width, joining.height, 'yuv420p', interpolation='AREA')
-                frame.pts, frame.time_base, frame.pict_type = num_sent, 1 / joining.rate, 0
-                num_sent += 1
-                for packet in stream.encode(frame):
-                    writer.mux(packet)
-                    num_written += 1
-        for packet in stream.encode():
-            writer.mux(packet)
-            num_written += 1
-    return num_written
+            for frame in _shown(root / piece.clip, piece.picks):
+                writer.write(frame)
+    return writer.num_written
 
 
-def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[av.VideoFrame]:
-    """The frames of a clip with these numbers, which never fall; raises ValueError where it ends before the last."""
+def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[Frame]:
+    """The frames of a clip with these numbers, in rising order; a number may repeat.
+
+    Raises:
+        DecodeError: if the clip cannot be decoded, or ends before the last of them.
+    """
     place = 0
-    with av.open(str(clip), options={'protocol_whitelist': 'file'}) as reader:
-        stream = reader.streams.best('video')
-        stream.thread_type, stream.codec_context.thread_count = 'NONE', 1  # one process a video already
-        for number, frame in enumerate(reader.decode(stream)):
+    with open_video(clip, strict=False, threads=1) as video:  # one process per video already
+        for number, frame in enumerate(video.frames()):
             while place < len(wanted) and wanted[place] == number:
                 yield frame
                 place += 1
             if place == len(wanted):
                 return
-    raise ValueError(f'{clip} ends before its frame {wanted[place]}')
+    raise DecodeError(f'{clip} ends before its frame {wanted[place]}')
 
 
 def check_lengths(videos: Plan, index: Index) -> None:
-    """Raise a DataError where a joined video, read again, has not the frames that were written."""
+    """Raise a DataError if a joined video, read again, does not have the frames that were written."""
     for video, pieces in videos.items():
         wanted, info = sum(len(piece.picks) for piece in pieces), index[video]
         if info.frames != wanted:
@@ -346,10 +397,10 @@ def check_lengths(videos: Plan, index: Index) -> None:
 
 
 def check_background(splits: Splits, background: str) -> None:
-    """Raise a DataError where no clip has the label of the background, with the nearest that there is."""
+    """Raise a DataError if no clip has the background label, or every clip has it."""
     labels = Counter(label for pairs in splits.values() for _, label in pairs)
     if background not in labels:
-        raise DataError(f'--background {background!r} is no label here. Labels: {", ".join(sorted(map(str, labels)))}.')
+        raise DataError(f'--background: {did_you_mean("label", background, map(str, labels))}.')
     if len(labels) == 1:
         clips = [clip for pairs in splits.values() for clip, _ in pairs]
-        raise DataError(f'{named(clips)} background; actions are needed too.')
+        raise DataError(f'{named(clips)} background; action clips are needed too.')

@@ -1,17 +1,29 @@
-"""A prepared dataset on the disk: `train.txt`, `test.txt`, `annotations.json` and the card, from what was read."""
+"""A prepared dataset on disk: `train.txt`, `test.txt`, `annotations.json`, `index.jsonl` and the card.
+
+These functions say what they found through the logger `sigma.datasets`: counts at level INFO, what the user should look
+at as a WARNING. `tools/prepare.py` prints both.
+"""
+
+from __future__ import annotations
 
 import json
+import logging
 import pprint
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sigma.data.cards import load_dataset_card
 from sigma.data.index import NO_SUCH_FILE, Index
 from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
-from sigma.datasets.folders import Splits, named, names_in
 from sigma.errors import DataError
 from sigma.files import write_atomic
+
+LOG = logging.getLogger('sigma.datasets')
+
+# A class name, a tuple of class names (multi_label, localization), or a count (repetition)
+NamedLabel = str | tuple[str, ...] | int
+Splits = dict[str, list[tuple[str, NamedLabel]]]  # split -> (path, label) pairs
 
 
 def write_dataset(
@@ -21,22 +33,27 @@ def write_dataset(
     index: Index,
     allow_unreadable: bool,
     annotations: Mapping[str, dict] | None = None,
-) -> int:
-    """Report what was read, write lists, annotations and card, and return the exit status.
+) -> bool:
+    """Report what was read, and write lists, annotations and card.
 
     Args:
         info: Fields of the card. `task` decides what a label is: a class name (`action_recognition`), a tuple of class
-            names (`multi_label`) or an int (`repetition`); classes are numbered in the order of their names.
+            names (`multi_label`, `localization`) or an int (`repetition`). Classes are numbered by name.
         splits: (path, label) pairs of each split.
+        index: What was read.
+        allow_unreadable: Write the lists even if some videos are unreadable.
         annotations: path -> what a list cannot say, for annotations.json: `actions` [[start_seconds, end_seconds,
             class], ...], where a class may be its name, or `cycles` [frame numbers]. None writes no such file.
 
+    Returns:
+        Whether the dataset was written; False if videos are unreadable.
+
     Raises:
-        DataError: if a label is not what the task asks for.
+        DataError: if a label does not fit the task.
     """
     _check_labels(splits, info['task'])
     if not may_write(index, allow_unreadable):
-        return 1
+        return False
     warn_of_copies(splits, index)
     warn_of_late_cycles(annotations or {}, index)
     classes = sorted({name for pairs in splits.values() for _, label in pairs for name in names_in(label)})
@@ -47,8 +64,12 @@ def write_dataset(
         numbered = [(path, _numbered(label, numbers)) for path, label in sorted(pairs)]
         entries[split] = write_split(out, split, numbered, delimiter)
         found = {name for _, label in pairs for name in names_in(label)}
-        what = f'{len(found)} of {len(classes)} classes' if classes else f'{sum(n for _, n in pairs)} cycles'
-        print(f'{split}: {len(pairs)} videos, {what}')
+        what = (
+            f'{len(found)} of {len(classes)} classes'
+            if classes
+            else f'{sum(n for _, n in pairs if isinstance(n, int))} cycles'
+        )
+        LOG.info(f'{split}: {len(pairs)} videos, {what}')
     info = {**info, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
     if classes:
         info['classes'] = classes
@@ -56,44 +77,43 @@ def write_dataset(
         info['annotations'] = 'annotations.json'
         write_annotations(out / 'annotations.json', annotations, numbers)
     write_atomic(out / 'dataset.py', card_text(info))
-    print(f'card: {out / "dataset.py"}')
-    return 0
+    LOG.info(f'card: {out / "dataset.py"}')
+    return True
 
 
 def refuse_another(out: Path, name: str) -> None:
-    """Raise a DataError where the folder holds another dataset, which this one would replace."""
+    """Raise a DataError if the folder holds another dataset, which this one would replace."""
     if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
         raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
 
 
 def may_write(index: Index, allow_unreadable: bool) -> bool:
-    """Say how many videos are readable, name the others, and whether lists may be written."""
+    """Log how many videos are readable, name the others, and return whether lists may be written."""
     unreadable = index.unreadable
-    print(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
+    LOG.info(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
     for video in unreadable:
-        if video.reason != NO_SUCH_FILE:  # those are named elsewhere
-            print(f'  unreadable: {video.path}: {video.reason}')
+        if video.reason != NO_SUCH_FILE:  # those are in missing.txt
+            LOG.info(f'  unreadable: {video.path}: {video.reason}')
     if unreadable and not allow_unreadable:
-        print(
-            f'prepare: {len(unreadable)} of {len(index)} videos are unreadable, so no lists were written; mend or '
-            'remove them, or keep them in the lists, to be counted as not read, by --allow-unreadable.',
-            file=sys.stderr,
+        LOG.warning(
+            f'{len(unreadable)} of {len(index)} videos are unreadable, so no lists were written. Repair or remove '
+            'them, or keep them in the lists with --allow-unreadable; evaluation then counts them as not scored.'
         )
     return allow_unreadable or not unreadable
 
 
 def write_split(out: Path, split: str, pairs: list[tuple[str, Label]], delimiter: str) -> dict:
-    """Write a split's list; its entry in a card."""
+    """Write a split's list and return its entry for the card."""
     name = f'{split}.txt'
     write_list(out / name, pairs, delimiter)
     return {'list': name, 'sha256': list_sha256(out / name), 'num_videos': len(pairs)}
 
 
 def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapping[str, int] | None = None) -> None:
-    """Write {video: {...}} as JSON, sorted and a video a line; class names in `actions` become their `numbers`.
+    """Write {video: {...}} as JSON, sorted, one video per line; class names in `actions` become their `numbers`.
 
     Raises:
-        DataError: if an action is of a class that no label names.
+        DataError: if an action has a class that no label names.
     """
     lines = []
     for video in sorted(annotations):
@@ -106,12 +126,12 @@ def write_annotations(path: Path, annotations: Mapping[str, dict], numbers: Mapp
 
 def _number(name: str | int, numbers: Mapping[str, int], video: str) -> int:
     if isinstance(name, str) and name not in numbers:
-        raise DataError(f'An action in {video} is of the class {name!r}, which no label names.')
-    return numbers[name] if isinstance(name, str) else name
+        raise DataError(f'An action in {video} has the class {name!r}, which no label names.')
+    return numbers[name] if isinstance(name, str) and numbers is not None else int(name)
 
 
 def _check_labels(splits: Splits, task: str) -> None:
-    """Raise a DataError where a label is not what the task asks for."""
+    """Raise a DataError if a label does not fit the task."""
     kinds = {
         'action_recognition': (str, 'a class name'),
         'multi_label': (tuple, 'a tuple of class names'),
@@ -123,18 +143,18 @@ def _check_labels(splits: Splits, task: str) -> None:
     kind, wanted = kinds[task]
     for path, label in (pair for pairs in splits.values() for pair in pairs):
         if type(label) is not kind:
-            raise DataError(f'{path} has the label {label!r}; the task {task} asks for {wanted}.')
+            raise DataError(f'{path} has the label {label!r}; the task {task} needs {wanted}.')
 
 
 def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) -> Label:
-    """The label as a list file has it: class numbers in rising order, or the count."""
+    """The label as a list file has it: class numbers in ascending order, or the count."""
     if isinstance(label, tuple):
         return tuple(sorted({numbers[name] for name in label}))
     return numbers[label] if isinstance(label, str) else label
 
 
 def card_text(info: Mapping) -> str:
-    """A dataset card in mmengine's config language: `data_root`, and `dataset_info` with the fields in fixed order."""
+    """A dataset card in mmengine's config language: `data_root`, and `dataset_info` fields in a fixed order."""
     order = (
         'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'video_root', 'delimiter',
         'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence', 'obtain',
@@ -146,7 +166,7 @@ def card_text(info: Mapping) -> str:
 
 
 def _config(value, depth: int) -> str:
-    """Source text of a value: dict(...) on one line, or one entry a line where it holds dicts; lists are folded."""
+    """Source text of a value: dict(...) on one line, or one entry per line if it holds dicts; lists are wrapped."""
     if isinstance(value, dict):
         entries = [f'{key}={_config(entry, depth + 1)}' for key, entry in value.items()]
         if any(isinstance(entry, dict) for entry in value.values()):
@@ -164,20 +184,53 @@ def _config(value, depth: int) -> str:
 # ---------------------------------------------------------------------------------------------------- small helpers
 
 
-def warn_of_copies(splits: Splits, index: Index) -> None:
-    """Say where a test video is, byte for byte, a training video too."""
+def warn_of_copies(splits: Mapping[str, Sequence[tuple[str, Any]]], index: Index) -> None:
+    """Warn of test videos that are also training videos, byte for byte."""
     train = {index[path].sha256 for path, _ in splits['train'] if index[path].readable}
     copies = [path for path, _ in splits['test'] if index[path].sha256 in train]
     if copies:
-        print(f'prepare: {named(copies)} in test and, byte for byte, in train too.', file=sys.stderr)
+        LOG.warning(f'{named(copies)} in test and, byte for byte, in train too.')
 
 
 def warn_of_late_cycles(annotations: Mapping[str, dict], index: Index) -> None:
-    """Say where cycles are annotated behind a video's last frame: another cut of it, or another frame rate."""
+    """Warn of cycles annotated after a video's last frame: it is another cut, or has another frame rate."""
     late = [
         path
         for path, entry in annotations.items()
         if entry.get('cycles') and index[path].readable and entry['cycles'][-1] > index[path].frames
     ]
     if late:
-        print(f'prepare: {named(late)} shorter than the frames of the last cycle say.', file=sys.stderr)
+        LOG.warning(f'{named(late)} shorter than the frame of the last annotated cycle.')
+
+
+def warn_of_missing(missing: list[str], num_listed: int, out: Path, obtain: str) -> None:
+    """Warn of listed videos that are not on disk, and write all their names to missing.txt."""
+    file = out / 'missing.txt'
+    file.unlink(missing_ok=True)
+    if missing:
+        write_atomic(file, '\n'.join(missing) + '\n')
+        LOG.warning(
+            f'{named(missing)} missing of {num_listed} listed; all names are in {file}. Get them from: {obtain}.'
+        )
+
+
+def all_paths(splits: Mapping[str, Sequence[tuple[str, Any]]]) -> list[str]:
+    """The videos of all splits."""
+    return [path for pairs in splits.values() for path, _ in pairs]
+
+
+def check_root(root: Path, option: str = '') -> None:
+    """Raise a DataError if the folder of the videos does not exist."""
+    if not root.is_dir():
+        raise DataError(f"{option}{': ' if option else ''}'{root}' is not a folder.")
+
+
+def named(paths: list[str], most: int = 5) -> str:
+    """`3 videos (a.mp4, b.mp4, c.mp4) are`, cut short if there are many."""
+    names = ', '.join(path or '(empty path)' for path in paths[:most]) + (', ...' if len(paths) > most else '')
+    return f'{len(paths)} video{"s" * (len(paths) > 1)} ({names}) {"are" if len(paths) > 1 else "is"}'
+
+
+def names_in(label: str | tuple[str, ...] | int) -> tuple[str, ...]:
+    """The class names in a label; a count has none."""
+    return (label,) if isinstance(label, str) else label if isinstance(label, tuple) else ()

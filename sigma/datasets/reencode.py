@@ -1,23 +1,25 @@
-"""Copies of videos that are quick to read: a small short side and a key frame every few frames.
+"""Copies of videos that are fast to read: a small short side and a key frame every few frames.
 
-A loader that wants 16 frames from anywhere in a video decodes from the key frame before them. With one key frame in
-250, as the web encodes, most of its time goes into frames that nobody asked for, and into pixels that the crop throws
-away. With every frame a JPEG of its own, no frame is decoded but those asked for, at several times the size on disk.
+A loader that needs 16 frames from anywhere in a video decodes from the key frame before them. With one key frame in
+250, as on the web, it spends most of its time on frames that it does not need, and on pixels that the crop discards.
+If every frame is a JPEG, only the requested frames are decoded, at several times the size on disk.
 """
 
+from __future__ import annotations
+
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.error
-
-from sigma.data.index import read_strictly
-from sigma.errors import DataError
+from sigma.data.index import VideoInfo, build_index, read_strictly
+from sigma.datasets.folders import find_videos
+from sigma.datasets.prepared import LOG, check_root
+from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.video import H264, FFmpegError, Jpeg, VideoWriter, even, open_video
 
 SHORT_SIDES = (64, 1080)
 
@@ -27,11 +29,14 @@ class Encoding:
     """How copies are made.
 
     Attributes:
-        short_side: Pixels; a video that is smaller keeps its size. 256 to 320 suit crops of 224.
-        gop: Frames from one key frame to the next. 12 suits clips of 16 frames at a stride of 2 to 4; 1 with `jpeg`.
-        quality: x264's rate factor; 18 is near to what eyes cannot tell, 23 its default. With `jpeg` FFmpeg's
-            quantiser, 1 to 31; 2 is the finest that is usual.
+        short_side: Pixels; smaller videos keep their size. 256 to 320 suit crops of 224.
+        gop: Frames from one key frame to the next. 12 suits clips of 16 frames at a stride of 2 to 4. 1 with `jpeg`.
+        quality: x264's rate factor: 18 is visually close to lossless, 23 is x264's default. With `jpeg`, FFmpeg's
+            quantiser, 1 to 31; 2 is the best in common use.
         codec: `h264`, or `jpeg`, a JPEG cache that every decoder here reads as a video.
+
+    Raises:
+        DataError: if a value is out of range.
     """
 
     short_side: int = 256
@@ -40,8 +45,8 @@ class Encoding:
     codec: str = 'h264'
 
     @classmethod
-    def of(cls, codec: str, short_side: int, gop: int | None = None, quality: int | None = None) -> 'Encoding':
-        """What is not given as suits the codec."""
+    def of(cls, codec: str, short_side: int, gop: int | None = None, quality: int | None = None) -> Encoding:
+        """Fill in the codec's usual values for whatever is not given."""
         usual = {'gop': 1, 'quality': 2} if codec == 'jpeg' else {'gop': 12, 'quality': 20}
         given = {'gop': gop, 'quality': quality}
         return cls(short_side, codec=codec, **{name: usual[name] if v is None else v for name, v in given.items()})
@@ -49,24 +54,56 @@ class Encoding:
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES
         if not low <= self.short_side <= high:
-            raise DataError(f'A short side of {self.short_side} was asked; {low} to {high} pixels can be made.')
+            raise DataError(f'--short-side {self.short_side} is out of range; choose {low} to {high} pixels.')
         if self.gop < 1:
-            raise DataError(f'A key frame every {self.gop} frames was asked; at least 1 is needed.')
+            raise DataError(f'--gop {self.gop} is out of range; it must be at least 1.')
         if self.codec not in ('h264', 'jpeg'):
-            raise DataError(f'Codec {self.codec!r} was asked; h264 and jpeg can be made.')
+            raise DataError(f'Unknown codec {self.codec!r}. Known: h264, jpeg.')
         if self.codec == 'jpeg' and self.gop != 1:
-            raise DataError(f'A key frame every {self.gop} frames was asked of jpeg, whose frames are all key frames.')
+            raise DataError(f'--gop {self.gop} does not apply to jpeg, whose frames are all key frames.')
         best, worst, coder = (0, 51, 'x264') if self.codec == 'h264' else (1, 31, 'jpeg')
         if not best <= self.quality <= worst:
-            raise DataError(f'Quality {self.quality} was asked; {coder} knows {best} (best) to {worst}.')
+            raise DataError(f'--quality {self.quality} is out of range; {coder} takes {best} (best) to {worst}.')
+
+    @property
+    def coding(self) -> H264 | Jpeg:
+        """The writer's settings."""
+        return Jpeg(self.quality) if self.codec == 'jpeg' else H264(gop=self.gop, crf=self.quality)
 
     @property
     def settings(self) -> str:
-        """What stands beside the copies; folders of former versions do not name their codec, H.264."""
+        """Text stored beside the copies. H.264 is not named, as in folders of earlier versions."""
         named = asdict(self)
         if self.codec == 'h264':
             del named['codec']
         return json.dumps(named)
+
+
+def prepare_copies(root: Path, out: Path, encoding: Encoding, workers: int | None = None) -> bool:
+    """Copy all videos under `root` to `out` and index the copies.
+
+    Returns:
+        Whether every video has a readable copy.
+
+    Raises:
+        DataError: as `reencode`, or if there is no video.
+    """
+    check_root(root)
+    videos, _ = find_videos(root)
+    if not videos:
+        raise DataError(f"There is no video under '{root}'.")
+    bad = reencode(root, videos, out, encoding, workers)
+    for video, reason in bad.items():
+        LOG.info(f'  not re-encoded: {video}: {reason}')
+    copies = [copy_name(video) for video in videos if video not in bad]
+    index = build_index(out, copies, out / 'index.jsonl', workers=workers)
+    for one in index.unreadable:  # not ours: a file that was there before is left alone
+        LOG.info(f'  unreadable: {one.path}: {one.reason}')
+    LOG.info(f'{len(copies)} of {len(videos)} videos have a copy under {out}; index: {out / "index.jsonl"}')
+    LOG.info(f'to train on them: tools/prepare.py folder {out} --out FOLDER, or k400, ssv2 ... with --root {out}')
+    if bad:
+        LOG.warning(f'{len(bad)} of {len(videos)} videos could not be re-encoded.')
+    return not (bad or index.unreadable)
 
 
 def reencode(
@@ -79,25 +116,26 @@ def reencode(
 ) -> dict[str, str]:
     """Write a copy of every video to the same path under `out`, as H.264 or JPEG frames in mp4 without sound.
 
-    What is there is never overwritten: a copy of a former run stays, so after a kill the same call goes on. A copy has
-    as many frames as its source, which is read strictly; one that cannot be read whole gets no copy.
+    Existing files are never overwritten, so the same call resumes after a kill. A copy has as many frames as its
+    source. Sources are read strictly; one that cannot be read whole gets no copy.
 
     Args:
         root: Folder of the sources.
         videos: Their paths relative to `root`.
-        out: Folder of the copies; not `root`, nor in it, nor around it.
-        workers: Processes; None takes one a CPU at hand.
+        out: Folder of the copies; not `root`, inside it, or around it.
+        workers: Processes; None uses one per CPU.
+        progress: Show a progress bar.
 
     Returns:
-        Path -> why there is no copy, of those without one.
+        Path -> reason, for every video without a copy.
 
     Raises:
-        DataError: if `out` and `root` lie in one another, two videos would have the same copy, or `out` holds copies
-            that were made otherwise.
+        DataError: if one of `out` and `root` contains the other, two videos would have the same copy, or `out` holds
+            copies made with other settings.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
     if root == out or root in out.parents or out in root.parents:
-        raise DataError(f"'{out}' and '{root}' lie in one another; give a folder beside the sources.")
+        raise DataError(f"One of '{out}' and '{root}' contains the other; give a folder beside the sources.")
     _refuse_same_copies(videos)
     _keep_settings(out / 'encoding.json', encoding)
     jobs = [(str(root / v), str(out / copy_name(v)), encoding) for v in videos if not (out / copy_name(v)).exists()]
@@ -106,7 +144,7 @@ def reencode(
     with progress_bar('re-encoding', len(jobs), progress) as advance:
         for (source, _, _), reason in in_processes(_reencode_job, jobs, workers):
             if isinstance(reason, ProcessDied):
-                reason = f'the encoder process died on it ({reason.exit_code})'
+                reason = f'the encoder process died ({reason.exit_code})'
             if reason:
                 bad[names[source]] = reason
             advance()
@@ -114,7 +152,7 @@ def reencode(
 
 
 def copy_name(video: str) -> str:
-    """Path of a video's copy: the same with the ending .mp4."""
+    """Path of a video's copy: the same path, ending in .mp4."""
     return Path(video).with_suffix('.mp4').as_posix()
 
 
@@ -126,10 +164,10 @@ def _refuse_same_copies(videos: Sequence[str]) -> None:
 
 
 def _keep_settings(file: Path, encoding: Encoding) -> None:
-    """Write how copies are made beside them; refuse to go on otherwise."""
+    """Store the settings beside the copies; refuse to continue with other settings."""
     if file.is_file():
         if (former := file.read_text()) != encoding.settings:
-            raise DataError(f'{file} says that the copies there were made with {former}; take these, or a new folder.')
+            raise DataError(f'{file}: the copies there were made with {former}. Use these settings, or a new folder.')
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, encoding.settings)
@@ -141,76 +179,42 @@ def _reencode_job(job: tuple[str, str, Encoding]) -> str:
 
 
 def reencode_video(source: str | Path, copy: str | Path, encoding: Encoding) -> str:
-    """Make one copy, whole or not at all; returns why not, or an empty string."""
+    """Make one copy, whole or not at all. Returns the reason if there is none, else an empty string."""
     copy = Path(copy)
     found = read_strictly(Path(source).name, Path(source).parent)
     if not found.readable:
         return found.reason
     copy.parent.mkdir(parents=True, exist_ok=True)
-    temporary = copy.with_name(f'.{copy.name}.tmp')  # one writer a copy; of a killed one the next takes over
+    temporary = copy.with_name(f'.{copy.name}.tmp')  # one writer per copy; overwrites what a killed one left
     try:
-        num_frames = _encode(Path(source), temporary, encoding, found.frames, found.fps)
+        num_frames = _encode(Path(source), temporary, encoding, found)
         if num_frames != found.frames:
             return f'{num_frames} of {found.frames} frames were written'
         try:
-            copy.hardlink_to(temporary)  # unlike a rename it fails where something has come to lie meanwhile
+            copy.hardlink_to(temporary)  # unlike a rename, it fails if a file has appeared there
         except FileExistsError:
             return ''
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, DecodeError, ValueError) as error:
         return ' '.join(str(error).split())
     finally:
         temporary.unlink(missing_ok=True)
     return ''
 
 
-def _encode(source: Path, out: Path, encoding: Encoding, num_frames: int, fps: float) -> int:
-    """Write the frames of `source` at their average rate; returns how many the encoder gave back."""
-    written = 0
+def _encode(source: Path, out: Path, encoding: Encoding, found: VideoInfo) -> int:
+    """Write the frames of `source` at their average rate. Returns how many came out of the encoder."""
+    size = small_size(found.width, found.height, encoding.short_side)
+    rate = found.fps if found.fps > 0 else 25
     with (
-        av.open(str(source), options={'protocol_whitelist': 'file'}) as reader,
-        av.open(str(out), 'w', 'mp4') as writer,
+        open_video(source, strict=False) as video,  # it has just been read strictly
+        VideoWriter(out, size, rate, encoding.coding) as writer,
     ):
-        frames = reader.decode(reader.streams.best('video'))
-        stream = None
-        for number, frame in enumerate(frames):
-            if number >= num_frames:
-                break
-            if stream is None:
-                stream = _add_stream(writer, frame, encoding, fps)
-            small = frame.reformat(stream.width, stream.height, stream.pix_fmt, interpolation='AREA')
-            # Frames keep their number: loaders count frames, and a stream of varying rate has none to keep.
-            small.pts, small.time_base = number, 1 / stream.codec_context.framerate
-            small.pict_type = 0  # or the source's key frames would become ours
-            for packet in stream.encode(small):
-                writer.mux(packet)
-                written += 1
-        for packet in stream.encode():
-            writer.mux(packet)
-            written += 1
-    return written
-
-
-def _add_stream(writer, frame, encoding: Encoding, fps: float):
-    rate = Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(25)
-    stream = writer.add_stream('libx264' if encoding.codec == 'h264' else 'mjpeg', rate=rate)
-    stream.width, stream.height = small_size(frame.width, frame.height, encoding.short_side)
-    stream.pix_fmt = 'yuv420p' if encoding.codec == 'h264' else 'yuvj420p'
-    codec = stream.codec_context
-    if encoding.codec == 'jpeg':
-        codec.thread_count = 1
-        codec.options = {'qmin': str(encoding.quality), 'qmax': str(encoding.quality)}
-        return stream
-    codec.gop_size, codec.max_b_frames, codec.thread_count = encoding.gop, 0, 1
-    codec.options = {
-        'crf': str(encoding.quality),
-        'preset': 'veryfast',
-        'sc_threshold': '0',
-        'x264-params': 'threads=1:open-gop=0',
-    }
-    return stream
+        for frame in itertools.islice(video.frames(), found.frames):
+            writer.write(frame)
+    return writer.num_written
 
 
 def small_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height with this short side, of the same shape, even as H.264 needs; never larger than they were."""
+    """Even (width, height) with this short side and the same aspect ratio; never larger than before."""
     share = min(1.0, short_side / min(width, height))
-    return tuple(max(2, 2 * round(side * share / 2)) for side in (width, height))  # type: ignore[return-value]
+    return even(width * share), even(height * share)

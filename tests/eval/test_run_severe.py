@@ -220,7 +220,7 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_runs(home, capsys, monk
         assert done.returncode == 2
         lines = done.stderr.strip().splitlines()
         assert lines[0] == 'run_severe: 3 things are missing or do not fit; nothing was run'
-        assert f"1 of its 3 files are absent from '{home}': train.txt. Prepare it with: python tools" in lines[1]
+        assert f"1 of its 3 files are missing from '{home}': train.txt. Prepare it with: python tools" in lines[1]
         assert 'names 1 videos that are no longer under' in lines[2]
         assert 'v9.mp4. Prepare it with' in lines[2]
         assert 'b.safetensors is not there' in lines[3]

@@ -216,19 +216,19 @@ FOUR = ('a.mp4', 'b.mp4', 'c.mp4', 'd.mp4')
 @pytest.mark.parametrize(
     'table_rows, arguments, sentence',
     [
-        (rows(*FOUR, 'gone1.mp4', 'gone2.mp4'), [], '2 videos (gone1.mp4, gone2.mp4) are not to be found under'),
+        (rows(*FOUR, 'gone1.mp4', 'gone2.mp4'), [], '2 videos (gone1.mp4, gone2.mp4) are missing under'),
         (rows(*FOUR, './a.mp4'), [], '1 video (a.mp4) is listed more than once'),
-        (rows(*FOUR, ''), [], '1 video ((empty path)) is not to be found'),
-        ([row | {'label': 'x'} for row in rows(*FOUR)], [], "All 4 videos are of one class, 'x'"),
+        (rows(*FOUR, ''), [], '1 video ((empty path)) is missing'),
+        ([row | {'label': 'x'} for row in rows(*FOUR)], [], "All 4 videos have the same class, 'x'"),
         ([row | {'label': ''} for row in rows(*FOUR)], [], '4 videos (a.mp4, b.mp4, c.mp4, d.mp4) are without a label'),
         ([row | {'split': 'tset'} for row in rows(*FOUR)], [], "a.mp4 is in split 'tset'; known splits: train"),
         ([row | {'split': 'test'} for row in rows(*FOUR)], [], 'No video is in the train split (4 videos in all)'),
-        ([{'path': name, 'lable': 'x'} for name in FOUR], [], "no column 'label'. Did you mean 'lable'?"),
-        ([{'file': name, 'label': 'x'} for name in FOUR], [], "no column 'path'"),
+        ([{'path': name, 'lable': 'x'} for name in FOUR], [], "Unknown column 'label'. Did you mean 'lable'?"),
+        ([{'file': name, 'label': 'x'} for name in FOUR], [], "Unknown column 'path'"),
         ([{'path': name, 'label': 'x'} for name in FOUR], [], "no column 'split'"),
         (rows(*FOUR), ['--test-where', 'serial'], 'expected COLUMN=VALUES'),
-        (rows(*FOUR, speaker='F1'), ['--test-where', 'speker=F1'], "no column 'speker'. Did you mean 'speaker'?"),
-        (rows(*FOUR), ['--drop-label', 'z'], "--drop-label 'z' is no label here"),
+        (rows(*FOUR, speaker='F1'), ['--test-where', 'speker=F1'], "Unknown column 'speker'. Did you mean 'speaker'?"),
+        (rows(*FOUR), ['--drop-label', 'z'], "--drop-label: Unknown label 'z'"),
     ],
 )
 def test_bad_tables_end_in_one_sentence(lay, tmp_path, capsys, table_rows, arguments, sentence):
@@ -251,12 +251,12 @@ def test_bad_folders_end_in_one_sentence(lay, tmp_path, capsys):
         assert not out.exists()
         return capsys.readouterr().err
 
-    assert 'is no folder' in sentence(tmp_path / 'absent', out)
+    assert 'is not a folder' in sentence(tmp_path / 'absent', out)
     (tmp_path / 'empty').mkdir()
     assert 'No videos under' in sentence(tmp_path / 'empty', out)
     root = lay('run/a.mp4', 'run/b.mp4')
-    assert "All 2 videos are of one class, 'run'" in sentence(root, out)
-    assert 'must lie between 0 and 1' in sentence(root, out, '--test-fraction', 0)
+    assert "All 2 videos have the same class, 'run'" in sentence(root, out)
+    assert 'must be between 0 and 1' in sentence(root, out, '--test-fraction', 0)
     assert 'No CSV file' in sentence(root, out, '--csv', tmp_path / 'absent.csv')
     lay('c.mp4')
     assert '1 of 3 videos' in sentence(root, out)
@@ -273,9 +273,9 @@ def test_bad_folders_end_in_one_sentence(lay, tmp_path, capsys):
 def test_the_command_line_reports_on_stderr_without_a_traceback(tmp_path):
     run = command('folder', tmp_path / 'absent', '--out', tmp_path / 'out')
     assert (run.returncode, run.stdout) == (2, '')
-    assert run.stderr == f"prepare: '{tmp_path / 'absent'}' is no folder.\n"
+    assert run.stderr == f"prepare: '{tmp_path / 'absent'}' is not a folder.\n"
     assert command('folder').returncode == 2
-    assert command('folder', '--out', tmp_path / 'out').stderr.startswith('prepare: folder needs PATH')
+    assert command('folder', '--out', tmp_path / 'out').stderr.startswith('prepare: Give PATH')
 
 
 def test_toy_is_rendered_indexed_and_refused_with_other_parameters(tmp_path, capsys):
@@ -337,7 +337,7 @@ def test_real_tables(name, arguments, num_train, num_test, num_classes, tmp_path
 # --- labels of other kinds -----------------------------------------------------------------------------------------
 
 
-def write(root, out, info, splits, **more) -> int:
+def write(root, out, info, splits, **more) -> bool:
     paths = [path for pairs in splits.values() for path, _ in pairs]
     index = build_index(root, paths, out / 'index.jsonl', workers=1, progress=False)
     info = {'name': 'mine', 'video_root': str(root), 'metric': 'top1', 'flips_change_label': True, **info}
@@ -349,7 +349,7 @@ def test_several_labels_a_video_are_written_and_read_back(lay, tmp_path):
     splits = {'train': [('b.mp4', ()), ('a.mp4', ('walk', 'sit'))], 'test': [('c.mp4', ('run',))]}
     actions = [[0.0, 1.5, 'walk'], [1.0, 2.0, 'sit']]
     info = {'task': 'multi_label', 'metric': 'mean_average_precision'}
-    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'actions': actions}}) == 0
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'actions': actions}})
     card = load_dataset_card(str(tmp_path / 'out'))
     assert card.info['classes'] == ['run', 'sit', 'walk']
     assert (card.task, card.num_classes, card.info['metric']) == ('multi_label', 3, 'mean_average_precision')
@@ -363,7 +363,7 @@ def test_counts_and_their_cycles_are_written_and_read_back(lay, tmp_path):
     root = lay('a.mp4', 'b.mp4')
     splits = {'train': [('a.mp4', 3)], 'test': [('b.mp4', 12)]}
     info = {'task': 'repetition', 'metric': 'count_error'}
-    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'cycles': [0, 4, 9, 12]}}) == 0
+    assert write(root, tmp_path / 'out', info, splits, annotations={'a.mp4': {'cycles': [0, 4, 9, 12]}})
     card = load_dataset_card(str(tmp_path / 'out'))
     assert 'classes' not in card.info
     assert (card.num_classes, card.pairs('test')) == (1, [('b.mp4', 12)])
@@ -373,9 +373,9 @@ def test_counts_and_their_cycles_are_written_and_read_back(lay, tmp_path):
 @pytest.mark.parametrize(
     'task, label, sentence',
     [
-        ('action_recognition', ('x',), "a.mp4 has the label ('x',); the task action_recognition asks for a class name"),
-        ('multi_label', 'x', "a.mp4 has the label 'x'; the task multi_label asks for a tuple of class names"),
-        ('repetition', True, 'the task repetition asks for a count'),
+        ('action_recognition', ('x',), "a.mp4 has the label ('x',); the task action_recognition needs a class name"),
+        ('multi_label', 'x', "a.mp4 has the label 'x'; the task multi_label needs a tuple of class names"),
+        ('repetition', True, 'the task repetition needs a count'),
         ('counting', 3, "Unknown task 'counting'. Known: action_recognition, multi_label, localization, repetition"),
     ],
 )
@@ -428,8 +428,8 @@ REPETITION = ['--task', 'repetition', '--test-every', '2']
 @pytest.mark.parametrize(
     'table_rows, arguments, sentence',
     [
-        (counted(*FOUR), [*REPETITION, '--count-column', 'cuont'], "no column 'cuont'. Did you mean 'count'?"),
-        (counted(*FOUR), [*REPETITION, '--cycles-column', 'end'], "no column 'end'. Did you mean 'ends'?"),
+        (counted(*FOUR), [*REPETITION, '--count-column', 'cuont'], "Unknown column 'cuont'. Did you mean 'count'?"),
+        (counted(*FOUR), [*REPETITION, '--cycles-column', 'end'], "Unknown column 'end'. Did you mean 'ends'?"),
         ([row | {'count': 0} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '0', expected a whole"),
         ([row | {'count': '2.5'} for row in counted(*FOUR)], REPETITION, "the count of a.mp4 is '2.5'"),
         (
@@ -440,19 +440,19 @@ REPETITION = ['--task', 'repetition', '--test-every', '2']
         (
             [row | {'count': 2, 'ends': '4 3'} for row in counted(*FOUR)],
             [*REPETITION, '--cycles-column', 'ends'],
-            'the frames in ends of a.mp4 do not rise: 4 3',
+            'the frames in ends of a.mp4 are not in rising order: 4 3',
         ),
         (counted(*FOUR), [*REPETITION, '--test-where', 'count=2'], '--test-every and --test-where both choose'),
-        (counted(*FOUR), [*REPETITION, '--drop-label', '2'], '--drop-label leaves out videos of one class'),
+        (counted(*FOUR), [*REPETITION, '--drop-label', '2'], '--drop-label leaves out one class'),
         (counted(*FOUR), ['--task', 'repetition'], "no column 'split'"),
         (counted(*FOUR), ['--task', 'repetition', '--test-every', '5'], 'No video is in the test split'),
         (rows(*FOUR, ends='1'), ['--cycles-column', 'ends'], '--cycles-column is for --task repetition'),
         (
             [row | {'label': 'x; '} for row in rows(*FOUR)],
             ['--task', 'multi_label'],
-            "All 4 videos are of one class, 'x'",
+            "All 4 videos have the same class, 'x'",
         ),
-        ([row | {'label': ';'} for row in rows(*FOUR)], ['--task', 'multi_label'], 'of one class, none'),
+        ([row | {'label': ';'} for row in rows(*FOUR)], ['--task', 'multi_label'], 'the same class, none'),
     ],
 )
 def test_bad_tables_of_other_labels_end_in_one_sentence(lay, tmp_path, capsys, table_rows, arguments, sentence):
@@ -472,7 +472,7 @@ def test_folders_say_one_class_a_video(lay, tmp_path, capsys):
 
 
 def test_an_action_of_an_unknown_class_is_named(tmp_path):
-    with pytest.raises(DataError, match="An action in a.mp4 is of the class 'swim', which no label names"):
+    with pytest.raises(DataError, match="An action in a.mp4 has the class 'swim', which no label names"):
         prepared.write_annotations(tmp_path / 'a.json', {'a.mp4': {'actions': [[0, 1, 'swim']]}}, {'run': 0})
     assert not (tmp_path / 'a.json').exists()
 

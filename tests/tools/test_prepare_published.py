@@ -5,6 +5,8 @@ import importlib.util
 import io
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 import scipy.io
 
 from eval.protocols.subsets import examples_of_all
+from sigma.data import cards
 from sigma.data import index as index_module
 from sigma.data.cards import load_dataset_card
 from sigma.data.index import VideoInfo
@@ -211,7 +214,9 @@ WITH_TIMES = ('charades', 'ucfrep', 'thumos14', 'activitynet')
 
 
 def test_every_published_dataset_has_its_layout_here():
-    assert {*LAYOUTS, 'mimetics'} == set(published.SOURCES)  # which has nothing to train on, below
+    given = {name: published.prepare_from(load_dataset_card(name)) for name in published.published_cards()}
+    # mimetics has nothing to train on, see below
+    assert {*LAYOUTS, 'mimetics'} == {name for name in given if 'pictures' not in given[name]}
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
@@ -290,7 +295,7 @@ def test_cycles_behind_the_last_frame_are_told(small, lay, tmp_path, capsys):
     )
     done = call_main(prepare.main, capsys, 'ucfrep', '--root', lay(*videos), '--annotations', labels)
     assert done.returncode == 0
-    assert '1 video (v_Biking_g01_c01.avi) is shorter than the frames of the last cycle say' in done.stderr
+    assert '1 video (v_Biking_g01_c01.avi) is shorter than the frame of the last' in done.stderr
 
 
 # --- missing and unreadable videos ---------------------------------------------------------------------------------
@@ -356,7 +361,7 @@ def test_half_of_the_videos_missing_changes_neither_list_nor_draw(monkeypatch, l
 
     monkeypatch.setattr(index_module, 'in_processes', unread)
     card = load_dataset_card('gym_vault')
-    whole = published.SOURCES['gym_vault'].read(Path(), card, []).splits
+    whole = published.source_of(card).read(Path(), card, []).splits
     listed = whole['train'] + whole['test']
     root, out = lay(*(video for video, _ in listed[::2])), tmp_path / 'out'
     arguments = ['gym_vault', '--root', root, '--out', out, '--allow-unreadable']
@@ -410,7 +415,7 @@ def test_a_root_without_these_videos_is_refused(small, lay, tmp_path, capsys):
     done = call_main(prepare.main, capsys, 'gym99', '--root', tmp_path / 'elsewhere', '--out', out)
     assert_refused(done, out, 'None of the 4 videos of gym99 (such as a.mp4)', 'sdolivia.github.io')
     done = call_main(prepare.main, capsys, 'gym99', '--root', tmp_path / 'gone', '--out', out)
-    assert_refused(done, out, '--root', 'gone', 'is no folder')
+    assert_refused(done, out, '--root', 'gone', 'is not a folder')
 
 
 def test_malformed_annotations_are_refused(small, lay, tmp_path, capsys):
@@ -418,3 +423,97 @@ def test_malformed_annotations_are_refused(small, lay, tmp_path, capsys):
     small(k400__test='0wR5jVB-WPk_000417_000427.mp4 0\n')
     done = call_main(prepare.main, capsys, 'k400', '--root', lay('a.mp4'), '--annotations', labels, '--out', out)
     assert_refused(done, out, 'train.csv', 'not as k400 was published')
+
+
+# --- a dataset of one's own ----------------------------------------------------------------------------------------
+
+OWN_CARD = """'''Kitchen: two actions, filmed at home.'''
+
+data_root = '{{$SIGMA_DATA:data}}/kitchen'
+dataset_info = dict(
+    name='kitchen',
+    task='action_recognition',
+    classes=['cut', 'stir'],
+    splits=dict(
+        train=dict(list='train.txt', sha256=None, num_videos=2),
+        test=dict(list='test.txt', sha256=None, num_videos=None),
+    ),
+    delimiter=' ',
+    index='index.jsonl',
+    metric='top1',
+    flips_change_label=False,
+    source='our own kitchen',
+    licence='none',
+    obtain='the kitchen',
+    prepare='python tools/prepare.py kitchen.py --root VIDEOS --annotations LABELS',
+)
+prepare_from = dict(
+    needs='kitchen.csv',
+    train=dict(files=['kitchen.csv'], video='take_{take:03d}.mp4', label='verb', where=dict(part='a')),
+    test=dict(files=['kitchen.csv'], video='take_{take:03d}.mp4', label='verb', where=dict(part='b')),
+)
+"""
+OWN_ROWS = 'take,verb,part\n7,stir,a\n12,cut,a\n3,stir,b\n'
+
+
+@pytest.mark.parametrize('is_dropped_in', [False, True])
+def test_a_new_published_dataset_is_one_file(is_dropped_in, lay, monkeypatch, tmp_path, capsys):
+    """A card alone: given by its path, or put beside the others and found there by name."""
+    monkeypatch.setenv('SIGMA_DATA', str(tmp_path / 'data'))
+    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers: ((job, do(job)) for job in jobs))
+    name = card = tmp_path / 'kitchen.py'
+    if is_dropped_in:
+        monkeypatch.setattr(cards, 'CONFIG_ROOT', tmp_path / 'configs')
+        name, card = 'kitchen', files(tmp_path / 'configs', datasets__kitchenDOTpy=OWN_CARD) / 'datasets' / 'kitchen.py'
+        assert published.published_cards() == {'kitchen': 'Kitchen: two actions, filmed at home.'}
+    card.write_text(OWN_CARD)
+    root = lay('day/take_007.mp4', 'take_012.mkv', 'take_003.mp4')
+    labels = files(tmp_path / 'labels', kitchenDOTcsv=OWN_ROWS)
+    done = call_main(prepare.main, capsys, name, '--root', root, '--annotations', labels)
+    assert done.returncode == 0, done.stderr
+    written = load_dataset_card(str(tmp_path / 'data' / 'kitchen'))
+    assert written.pairs('train') == [('take_007.mp4', 1), ('take_012.mp4', 0)]
+    assert written.pairs('test') == [('take_003.mp4', 1)]
+    assert written.entries('train')[1]['filename'] == str(root / 'take_012.mkv')
+    assert (written.name, written.info['classes']) == ('kitchen', ['cut', 'stir'])
+
+    (labels / 'kitchen.csv').write_text(OWN_ROWS.replace('stir', 'stirr'))
+    done = call_main(prepare.main, capsys, name, '--root', root, '--annotations', labels)
+    assert done.returncode == 2
+    assert "kitchen.csv' is not as kitchen was published (no such field or class: 'stirr')" in done.stderr
+
+
+@pytest.mark.parametrize(
+    'old, new, words',
+    [
+        ("needs='kitchen.csv'", "reader='tabel'", ("Unknown reader 'tabel'. Did you mean 'table'?", 'charades')),
+        ("needs='kitchen.csv'", 'trian=1', ("Unknown setting of prepare_from 'trian'. Did you mean 'train'?",)),
+        ('prepare_from =', 'prepared_from =', ('has no `prepare_from`',)),
+        ("needs='kitchen.csv'", "pictures='all', base='k400'", ('prepare_from must have `pictures` and `base`',)),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(old, new, words, lay, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv('SIGMA_DATA', str(tmp_path / 'data'))
+    (tmp_path / 'kitchen.py').write_text(OWN_CARD.replace(old, new))
+    done = call_main(prepare.main, capsys, tmp_path / 'kitchen.py', '--root', lay('take_007.mp4'))
+    assert_refused(done, tmp_path / 'data', *words)
+
+
+def test_help_lists_every_published_dataset_and_loads_no_library():
+    code = (
+        'import runpy, sys\n'
+        "sys.argv = ['prepare', '--help']\n"
+        'try:\n    runpy.run_path("tools/prepare.py", run_name="__main__")\nexcept SystemExit:\n    pass\n'
+        "print([m for m in ('av', 'cv2', 'decord', 'mmengine', 'numpy', 'scipy', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith('[]\n')
+    for name, sentence in published.published_cards().items():
+        assert f'{name} ' in done.stdout
+        assert sentence in done.stdout
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(capsys):
+    done = call_main(prepare.main, capsys, 'ucf10', '--root', 'x')
+    assert done.returncode == 2
+    assert "'ucf10'. Did you mean 'ucf101'?" in done.stderr

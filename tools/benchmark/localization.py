@@ -99,22 +99,18 @@ def print_extraction(args: argparse.Namespace, folder: Path) -> None:
 
 def write_video(path: Path, num_frames: int, width: int, height: int, gop: int) -> Path:
     """H.264 as it is downloaded: x264's defaults but for the key frames; a texture that moves, with some noise."""
-    import av
     import cv2
+
+    from sigma.video import H264, VideoWriter
 
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (height // 8, width // 4, 3)).astype(np.uint8)
     texture = cv2.resize(coarse, (2 * width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=30, options={'preset': 'veryfast'})
-        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
-        stream.codec_context.gop_size = gop
+    with VideoWriter(path, (width, height), 30, H264(gop=gop, b_frames=None, scene_cuts=True)) as writer:
         for number in range(num_frames):
             left = 2 * number % width
             frame = texture[:, left : left + width] + rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
-            picture = av.VideoFrame.from_ndarray(np.clip(frame, 0, 255).astype(np.uint8), format='rgb24')
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+            writer.write(np.clip(frame, 0, 255).astype(np.uint8))
     return path
 
 
@@ -125,7 +121,8 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
         `ours` and `anew`: clips a second; `clips`; `decoded`: frames that ours decoded; `needed`: different frames in
         those clips, or between the first and the last of one; `difference`: of the pictures of the first clip, mean.
     """
-    from eval.features.dense import ahead, clip_batches, frames_of
+    from eval.features.dense import ahead, clip_batches
+    from sigma.video import frames_of
 
     decoded = 0
 
@@ -162,7 +159,7 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
 def windows_anew(path: str, view, starts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """(B, T, size, size, 3) clips, of which each is read and resized on its own."""
     from eval.features.dense import resized
-    from sigma.data.clips import DecordReader
+    from sigma.video import DecordReader
 
     reader = DecordReader(path)
     places = np.arange(view.num_frames) * view.stride_frames

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, Corruption, suite_corruptions, to_working_size
 from eval.report.figures import PAPER_WIDTH_INCHES, FigureError, style
+from sigma.errors import DecodeError
 
 MOST_FRAMES = 32  # from the start of the video; some corruptions need neighbouring frames
 
@@ -88,20 +89,17 @@ def _read(video: Path) -> tuple[np.ndarray, float]:
     Raises:
         FigureError: naming the file and the reason.
     """
-    import av
+    from sigma.video import ToRGB, open_video
 
     if not video.is_file():
         raise FigureError(f'{video} does not exist; give a video with --video')
+    to_rgb = ToRGB()
     try:
-        with av.open(str(video)) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise FigureError(f'{video} has no video stream')
-            decoded = itertools.islice(container.decode(stream), MOST_FRAMES)
-            frames = [frame.to_ndarray(format='rgb24') for frame in decoded if isinstance(frame, av.VideoFrame)]
-            fps = float(stream.average_rate or 25)
-    except av.FFmpegError as error:
-        raise FigureError(f'{video} cannot be read: {error}') from None
+        with open_video(video, strict=False) as opened:
+            frames = [to_rgb(frame) for frame in itertools.islice(opened.frames(), MOST_FRAMES)]
+            fps = opened.fps or 25.0
+    except DecodeError as error:
+        raise FigureError(str(error)) from None
     if not frames:
         raise FigureError(f'{video} has no frames')
     return np.stack(frames), fps

@@ -29,6 +29,7 @@ again; both are exact, since we render them.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Form:
     classes: tuple[str, ...]
     num_clips: tuple[int, int]
     flips_change_label: bool
-    motion: Callable[[Label, int, Domain, np.random.Generator], Motion]
+    motion: Callable[[Any, int, Domain, np.random.Generator], Motion]
     draw: Callable[[np.random.Generator, Look, str], Scene | Pair] = draw_scene
     stride_frames: Callable[[Domain], int] = lambda domain: domain.stride_frames
     label_of: Callable[[int], Label] | None = None

@@ -38,7 +38,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
@@ -47,6 +46,7 @@ from sigma.datasets.toy.scenes import DOMAINS, LEVELS, NUM_PHASES, Look, Pair, S
 from sigma.errors import DataError
 from sigma.files import write_atomic
 from sigma.processes import in_processes, progress_bar
+from sigma.video import H264, write_frames
 
 RENDERER_VERSION = 1  # raise it when the same parameters give other pictures
 QUANTISER = 20  # of H.264; constant, so that a key frame depends on its picture alone
@@ -70,7 +70,7 @@ class ToySpec(Look):
     clips_per_class: tuple[int, int] | None = None
     form: str = 'action_recognition'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for kind, known in (('domain', DOMAINS), ('level', LEVELS), ('form', FORMS)):
             if (asked := getattr(self, kind)) not in known:
                 raise DataError(f'Unknown {kind} {asked!r} of the toy dataset. Known: {", ".join(known)}.')
@@ -82,6 +82,11 @@ class ToySpec(Look):
             )
         if self.clips_per_class is None:
             object.__setattr__(self, 'clips_per_class', FORMS[self.form].num_clips)
+
+    @property
+    def num_clips(self) -> tuple[int, int]:
+        """(train, test) clips per class, or per split if a label is not a class."""
+        return self.clips_per_class or self.the_form.num_clips
 
     @property
     def the_form(self) -> Form:
@@ -137,6 +142,7 @@ def mover_places(spec: ToySpec, path: str) -> np.ndarray:
     split, label, number = _clip_of(spec, path)
     for_scene, _ = _generators(spec, split, label, number)
     scene = spec.the_form.draw(for_scene, spec, split)
+    assert isinstance(scene, Scene)
     return np.array([scene.place(phase) for phase in clip_motion(spec, split, label, number).places])
 
 
@@ -162,23 +168,7 @@ def encode(frames: np.ndarray, fps: int, stride_frames: int) -> bytes:
         frames: (T, H, W, 3) uint8 RGB, H and W even.
     """
     file = io.BytesIO()
-    with av.open(file, 'w', format='mp4', options={'fflags': '+bitexact'}) as container:
-        stream = container.add_stream('libx264', rate=fps)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
-        codec = stream.codec_context
-        codec.gop_size, codec.max_b_frames, codec.thread_count = stride_frames, 0, 1
-        codec.flags |= av.codec.context.Flags.bitexact
-        codec.options = {
-            'qp': str(QUANTISER),
-            'preset': 'veryfast',
-            'sc_threshold': '0',
-            'x264-params': 'threads=1:open-gop=0',
-        }
-        for frame in frames:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+    write_frames(file, frames, fps, H264(gop=stride_frames, quantiser=QUANTISER, bitexact=True))
     return file.getvalue()
 
 
@@ -194,8 +184,8 @@ def entries(spec: ToySpec) -> dict[str, list[tuple[str, Label]]]:
     name = DOMAINS[spec.domain].name + ('' if spec.form == 'action_recognition' else f'_{spec.form}')
     name += f'-v{RENDERER_VERSION}-{spec.level}-s{spec.seed}'
     label_of = spec.the_form.label_of
-    splits = {}
-    for split, num_clips in zip(('train', 'test'), spec.clips_per_class):
+    splits: dict[str, list[tuple[str, Label]]] = {}
+    for split, num_clips in zip(('train', 'test'), spec.num_clips):
         files = [(f'{name}-{number:04d}.mp4', number) for number in range(num_clips)]
         if label_of is not None:
             splits[split] = [(f'{split}/{file}', label_of(number)) for file, number in files]
@@ -208,14 +198,15 @@ def annotations(spec: ToySpec) -> dict[str, dict] | None:
     """path -> what its label cannot say (`cycles`, `actions`) of every clip; None for a form whose labels say all."""
     paths = [path for pairs in entries(spec).values() for path, _ in pairs]
     found = {path: clip_motion(spec, *_clip_of(spec, path)).annotation for path in paths}
-    return None if None in found.values() else found
+    known = {path: annotation for path, annotation in found.items() if annotation is not None}
+    return known if len(known) == len(found) else None
 
 
 def _clip_of(spec: ToySpec, path: str) -> tuple[str, Label, int]:
     """(split, label, number) of a clip, from its path under `videos`."""
     split, *folder, file = path.split('/')
-    number = int(Path(file).stem.rpartition('-')[2])
-    return split, folder[0] if folder else spec.the_form.label_of(number), number
+    number, label_of = int(Path(file).stem.rpartition('-')[2]), spec.the_form.label_of
+    return split, folder[0] if label_of is None else label_of(number), number
 
 
 def render(spec: ToySpec, out: str | Path, workers: int | None = None, progress: bool = True) -> dict:

@@ -112,7 +112,7 @@ def photograph(name: str) -> np.ndarray:
     from PIL import Image
 
     package = importlib.util.find_spec('skimage')
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise DataError(
             'The toy dataset is cut from photographs of scikit-image, which is not installed: pip install scikit-image.'
         )
@@ -121,8 +121,8 @@ def photograph(name: str) -> np.ndarray:
         raise DataError(
             f"The installed scikit-image has no photograph '{file}': take the version that requirements/ pins."
         )
-    with Image.open(file) as image:
-        image = image.convert('RGB')
+    with Image.open(file) as stored:
+        image = stored.convert('RGB')
     image.thumbnail((512, 512), Image.Resampling.LANCZOS)
     return np.asarray(image)
 

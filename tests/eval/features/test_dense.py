@@ -26,8 +26,8 @@ from eval.features.dense import (
     store_folder,
     write_dense,
 )
-from sigma.data.clips import PyAVReader
 from sigma.errors import DataError, DecodeError
+from sigma.video import PyAVReader
 from tests.eval.tiny_localization import resolve, write_long
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)
@@ -177,7 +177,7 @@ def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
     found, unscored = extract_dense(resolve(folder, tmp_path), 'test', VIEW, tmp_path, progress=False)
     assert [one.video for one in found] == ['test_0.mp4', 'test_2.mp4']
     assert [one['video'] for one in unscored] == ['test_1.mp4']
-    assert 'cannot decode' in unscored[0]['reason']
+    assert 'test_1.mp4: PyAV cannot' in unscored[0]['reason']
     with pytest.raises(DecodeError):
         list(frames_of(str(folder / 'test_1.mp4')))
 

@@ -19,10 +19,10 @@ from eval.protocols.showing import Showing
 from eval.records import read_record
 from sigma.data import index as index_module
 from sigma.data.cards import find_card, load_dataset_card, read_card
-from sigma.data.clips import READERS
 from sigma.datasets import published, scenes
 from sigma.datasets.scenes import Item, pasted, pictures, read_items, read_pairs
 from sigma.errors import DataError
+from sigma.video import READERS
 from tests.eval.measured import measured
 from tests.eval.protocols.test_robustness import write_recipe
 from tests.tools.test_prepare_published import prepare
@@ -59,7 +59,7 @@ def test_labels_are_those_of_the_base_whatever_the_numbering(shipped):
     listed = write(
         shipped / 'list.txt', 'v_YoYo_g01_c01__0 31 101\nv_YoYo_g01_c01__4 31 101\nv_Archery_g01_c02__1 7 3\n'
     )
-    assert read_items('scuba_ucf101_stripe', listed) == [
+    assert read_items(load_dataset_card('scuba_ucf101_stripe'), listed) == [
         Item('v_YoYo_g01_c01__0.mp4', 100, 31, 'v_YoYo_g01_c01__0'),
         Item('v_YoYo_g01_c01__4.mp4', 100, 31, 'v_YoYo_g01_c01__4'),
         Item('v_Archery_g01_c02__1.mp4', 2, 7, 'v_Archery_g01_c02__1'),
@@ -76,7 +76,7 @@ def test_names_with_spaces_and_the_class_of_the_background(shipped):
         'bending back/b_c_000002_000012': ['archery/other', np.int64(9), np.int64(5)],
     }
     pairs.write_bytes(pickle.dumps(rows))
-    first, second = read_items('hat_k400_swap', listed, pairs)
+    first, second = read_items(load_dataset_card('hat_k400_swap'), listed, pairs)
     assert (first.label, first.other, first.other_label) == (5, 'bending back/b_c_000002_000012', 20)
     assert (second.video, second.num_frames) == ('bending back/b_c_000002_000012.mp4', 300)
     assert (second.other, second.other_label) == ('archery/other', 5)
@@ -89,14 +89,14 @@ def test_a_pickle_that_would_call_a_function_is_not_opened(tmp_path):
 
     file = tmp_path / 'pairs.pickle'
     file.write_bytes(pickle.dumps({'a': Evil()}))
-    with pytest.raises(DataError, match='is no pickle of background pairs .it names .*open'):
+    with pytest.raises(DataError, match='is not a pickle of background pairs .it names .*open'):
         read_pairs(file)
     assert not (tmp_path / 'made').exists()
     for content in (b'', b'no pickle', pickle.dumps([1]), pickle.dumps({'a': 3}), pickle.dumps({'a': ['b', 1]})):
         file.write_bytes(content)
-        with pytest.raises(DataError, match='is no pickle of background pairs'):
+        with pytest.raises(DataError, match='is not a pickle of background pairs'):
             read_pairs(file)
-    with pytest.raises(DataError, match='--pairs: there is no'):
+    with pytest.raises(DataError, match='--pairs: .*absent.pickle. does not exist'):
         read_pairs(tmp_path / 'absent.pickle')
 
 
@@ -105,8 +105,11 @@ def test_a_pickle_that_would_call_a_function_is_not_opened(tmp_path):
     [
         ('v_YoYo_g01_c01__0 31\n', 'line 1: expected `name frames class`'),
         ('v_YoYo_g01_c01__0 31 x\n', 'line 1: expected'),
-        ('v_Else_g01_c01__0 31 1\n', 'v_Else_g01_c01__0 is no video of the test list of ucf101'),
-        ('v_YoYo_g01_c01__0 31 1\nv_Archery_g01_c01__0 3 1\n', 'its class 1 is the classes 100 and 2 of ucf101'),
+        ('v_Else_g01_c01__0 31 1\n', 'v_Else_g01_c01__0 is not in the test list of ucf101'),
+        (
+            'v_YoYo_g01_c01__0 31 1\nv_Archery_g01_c01__0 3 1\n',
+            'two classes of ucf101, 100 and 2',
+        ),
         ('v_Archery_g01_c01__0 31 1\nv_Archery_g01_c02__0 3 2\n', 'several of its classes are one of ucf101'),
         ('v_YoYo_g01_c01__0 31 1\nv_YoYo_g01_c01__0 31 1\n', 'v_YoYo_g01_c01__0 is listed twice'),
         ('\n', 'lists no video'),
@@ -114,23 +117,23 @@ def test_a_pickle_that_would_call_a_function_is_not_opened(tmp_path):
 )
 def test_a_list_of_another_form_ends_in_a_sentence(shipped, text, words):
     with pytest.raises(DataError, match=words):
-        read_items('scuba_ucf101_stripe', write(shipped / 'list.txt', text))
+        read_items(load_dataset_card('scuba_ucf101_stripe'), write(shipped / 'list.txt', text))
 
 
 def test_pairs_go_with_the_swap_alone(shipped):
     listed, pairs = write(shipped / 'list.txt', HAT), shipped / 'pairs.pickle'
     pairs.write_bytes(pickle.dumps({'archery/aaaaaaaaaaa_000001_000011': ['x', 3, 5]}))
     with pytest.raises(DataError, match='hat_k400_swap needs --pairs'):
-        read_items('hat_k400_swap', listed)
+        read_items(load_dataset_card('hat_k400_swap'), listed)
     with pytest.raises(DataError, match='leave out --pairs'):
-        read_items('hat_k400_human', listed, pairs)
+        read_items(load_dataset_card('hat_k400_human'), listed, pairs)
     with pytest.raises(DataError, match='has no background for bending back'):
-        read_items('hat_k400_swap', listed, pairs)
+        read_items(load_dataset_card('hat_k400_swap'), listed, pairs)
     pairs.write_bytes(pickle.dumps({line.rsplit(maxsplit=2)[0]: ['x', 3, 7] for line in HAT.splitlines()}))
-    with pytest.raises(DataError, match='the background of archery/.* is of class 7, which no listed video has'):
-        read_items('hat_k400_swap', listed, pairs)
-    with pytest.raises(DataError, match='there is no list file'):
-        read_items('hat_k400_human', shipped / 'absent.txt')
+    with pytest.raises(DataError, match='the background of archery/.* has class 7, which no listed video has'):
+        read_items(load_dataset_card('hat_k400_swap'), listed, pairs)
+    with pytest.raises(DataError, match='list file .*absent.txt. does not exist'):
+        read_items(load_dataset_card('hat_k400_human'), shipped / 'absent.txt')
 
 
 # --- videos -----
@@ -224,7 +227,7 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     assert (out / 'videos' / 'v_YoYo_g01_c01__0.mp4').stat().st_mtime_ns == first  # made once
     assert not (out / 'missing.txt').exists()
     capsys.readouterr()
-    for fps, words in (('12', 'made with other fps: choose another --out'), ('0', '1 to 240 can be made')):
+    for fps, words in (('12', 'made with another fps: choose another --out'), ('0', 'choose 1 to 240')):
         assert prepare.main([*arguments, '--fps', fps]) == 2
         assert words in capsys.readouterr().err
     (shipped / 'other').mkdir()
@@ -264,7 +267,7 @@ def test_prepare_a_swap_is_a_set_of_its_pairs_name(shipped, at_home, monkeypatch
     assert prepare.main(['hat_k400_background', *arguments[:4], '--out', str(shipped / 'o')]) == 2
     assert 'has no folder inp; hat_k400_background is made of inp' in capsys.readouterr().err
     assert prepare.main(['hat_k400_background', '--root', str(root / 'no'), '--annotations', 'x']) == 2
-    assert 'is no folder' in capsys.readouterr().err
+    assert 'is not a folder' in capsys.readouterr().err
 
 
 def test_pictures_of_another_size_are_no_video(tmp_path):
@@ -420,9 +423,12 @@ def test_entries_of_suites_name_sets_and_recipes_that_are_there():
 
 
 def test_every_set_has_a_card_and_every_base_a_list():
-    for name, scene in scenes.SCENES.items():
+    sets = [name for name in published.published_cards() if name.startswith(('scuba_', 'hat_'))]
+    assert len(sets) == 15
+    for name in sets:
         card = load_dataset_card(name)
+        scene = scenes.scenes_of(card)
         assert card.info['trained_on'] == scene.base
         assert card.info['classes'] == load_dataset_card(scene.base).info['classes']
-        assert (published.SHIPPED / scenes.BASES[scene.base]).is_file()
+        assert scene.base_list().is_file()
     assert load_dataset_card('mimetics').info['classes'] == load_dataset_card('k400').info['classes']

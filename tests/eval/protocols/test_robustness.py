@@ -22,9 +22,9 @@ from eval.protocols.applied import Applied
 from eval.protocols.showing import Showing
 from eval.records import read_record
 from sigma.data.cards import CONFIG_ROOT
-from sigma.data.clips import READERS
 from sigma.datasets.toy.render import encode
 from sigma.errors import DataError
+from sigma.video import READERS
 from tests.eval.measured import measured, run_needed
 
 RECIPES = sorted(p.stem for p in (CONFIG_ROOT / 'recipes').glob('robustness_*.py'))

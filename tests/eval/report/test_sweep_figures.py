@@ -210,7 +210,7 @@ def test_what_the_sheet_cannot_draw(video, tmp_path, capsys):
     with pytest.raises(FigureError, match='does not exist; give a video'):
         corruption_sheet.draw(tmp_path / 'none.mp4')
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
-    with pytest.raises(FigureError, match='cannot be read'):
+    with pytest.raises(FigureError, match='broken.mp4: PyAV cannot open it'):
         corruption_sheet.draw(tmp_path / 'broken.mp4')
     main = runpy.run_path(str(ROOT / 'tools' / 'plot.py'))['main']
     sheet = ['--figure', 'corruption_sheet', '--out', str(tmp_path / 'a.png')]

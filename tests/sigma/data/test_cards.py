@@ -1,16 +1,20 @@
 """Every dataset card is complete, and what it points to inside the project is there."""
 
+import hashlib
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from sigma.data.cards import CONFIG_ROOT, DatasetCard, find_card, load_dataset_card, read_card
-from sigma.datasets.published import SOURCES
-from sigma.datasets.scenes import SCENES
+from sigma.datasets.published import prepare_from, published_cards
 from sigma.errors import DataError
 from tests.eval.tiny_matrix import make
 
 NAMES = sorted(path.stem for path in (CONFIG_ROOT / 'datasets').glob('*.py'))
+PREPARED_FROM = {name: prepare_from(load_dataset_card(name)) for name in published_cards()}
+SOURCES = {name: given for name, given in PREPARED_FROM.items() if 'pictures' not in given}
 METRICS = {
     'action_recognition': {'top1', 'mean_class'},
     'multi_label': {'mean_average_precision'},
@@ -43,7 +47,18 @@ def test_a_card_is_complete(name):
         empty = split == 'train' and 'trained_on' in info  # nothing is trained on it
         assert entry['num_videos'] == 0 if empty else entry['num_videos'] is None or entry['num_videos'] > 0
         assert entry['num_videos'] is not None or not entry['sha256']  # who knows the list knows its length
-    assert name in SOURCES or name.startswith('toy') or name in SCENES
+    assert (name in PREPARED_FROM) != name.startswith('toy')
+
+
+def test_resolved_cards_are_unmoved(monkeypatch):
+    """Their fields enter records. A card that is meant to change gets its new hash in tests/data/dataset_cards.json."""
+    monkeypatch.setenv('SIGMA_DATA', '/data')
+    found = {}
+    for name in NAMES:
+        info = json.dumps(load_dataset_card(name).info, sort_keys=True)
+        found[name] = hashlib.sha256(info.encode()).hexdigest()
+    wanted = json.loads((Path(__file__).resolve().parents[2] / 'data' / 'dataset_cards.json').read_text())
+    assert {name: found.get(name) for name in wanted} == wanted
 
 
 # Spec: SEVERE's tables and code; Kinetics: its validation csv; the length of a train csv differs between copies.
@@ -100,24 +115,29 @@ def test_published_cards_look_under_sigma_data_and_say_where_to_get_them(monkeyp
         info = load_dataset_card(name).info
         assert info['data_root'] == f'/somewhere/{name}'
         assert info['prepare'].startswith(f'python tools/prepare.py {name} --root VIDEOS')
-        assert ('--annotations' in info['prepare']) == (bool(SOURCES[name].needs) and name != 'ntu60')
+        assert ('--annotations' in info['prepare']) == ('needs' in SOURCES[name] and name != 'ntu60')
         assert info['obtain']
 
 
 def test_a_card_whose_classes_are_not_there_is_named(tmp_path):
     (tmp_path / 'mine.py').write_text("dataset_info = dict(name='mine', classes='classes.txt')\n")
-    with pytest.raises(DataError, match=r'mine.py has its classes from .*classes.txt.*not there'):
+    with pytest.raises(DataError, match=r'mine.py takes its classes from .*classes.txt.*not exist'):
         read_card(tmp_path / 'mine.py', 'dataset_info')
     (tmp_path / 'classes.txt').write_text('run\nhigh jump\n')
     assert read_card(tmp_path / 'mine.py', 'dataset_info')['classes'] == ['run', 'high jump']
+    (tmp_path / 'mine.py').write_text("dataset_info = dict(name='mine', classes='classes.txt[1:2]')\n")
+    assert read_card(tmp_path / 'mine.py', 'dataset_info')['classes'] == ['high jump']
+    (tmp_path / 'mine.py').write_text("dataset_info = dict(name='mine', classes='classes.txt[1]')\n")
+    with pytest.raises(DataError, match=re.escape('classes.txt[1]')):
+        read_card(tmp_path / 'mine.py', 'dataset_info')
 
 
 def test_an_unknown_dataset_is_answered_with_the_nearest(tmp_path):
-    with pytest.raises(DataError, match=r"The dataset '.*/mine' is not there; tools/prepare.py folder VIDEOS --out"):
+    with pytest.raises(DataError, match=r"The dataset '.*/mine' does not exist; tools/prepare.py folder VIDEOS --out"):
         find_card('datasets', str(tmp_path / 'mine'))
     with pytest.raises(DataError, match=r"The dataset '.*' holds no dataset.py; tools/prepare.py folder"):
         find_card('datasets', str(tmp_path))
-    with pytest.raises(DataError, match=r"The encoder '.*/mine.py' is not there.$"):
+    with pytest.raises(DataError, match=r"The encoder '.*/mine.py' does not exist.$"):
         find_card('encoders', str(tmp_path / 'mine.py'))
     with pytest.raises(DataError, match="Unknown dataset 'gym98'. Did you mean 'gym99'?"):
         find_card('datasets', 'gym98')
@@ -135,7 +155,7 @@ def test_lists_are_read_once_in_the_life_of_a_card_and_stay_its_own(tmp_path):
     (home / 'train.txt').unlink()
     assert card.pairs('train') == wanted
     assert card.readable('train') == [True, False, True, True]
-    with pytest.raises(DataError, match='1 of its 3 files are absent from .*: train.txt. Prepare it with: python'):
+    with pytest.raises(DataError, match='1 of its 3 files are missing from .*: train.txt. Prepare it with: python'):
         load_dataset_card(str(home)).pairs('train')
 
 
@@ -148,7 +168,7 @@ def test_videos_that_are_gone_are_counted_and_the_first_named(tmp_path):
         load_dataset_card(str(home)).entries('test')
 
 
-@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is no JSON file'), ('[1]', 'but a list')])
+@pytest.mark.parametrize(('text', 'words'), [('{"a.mp4": ', 'is not a JSON file'), ('[1]', 'but a list')])
 def test_annotations_that_cannot_be_read_are_named(tmp_path, text, words):
     (tmp_path / 'annotations.json').write_text(text)
     card = DatasetCard(tmp_path, {'data_root': str(tmp_path), 'annotations': 'annotations.json'})

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from sigma.data.clips import DecordReader, PyAVReader, VideoClips, dense_indices, seeded, segment_indices
+from sigma.data.clips import VideoClips, dense_indices, seeded, segment_indices
 from sigma.data.index import build_index
 from sigma.data.lists import list_sha256, write_list
 from sigma.data.masking import tube_mask
-from sigma.data.rgb import ToRGB
 from sigma.data.sampler import EpochSampler
 from sigma.data.transforms import DecodeFrames, FrameOrder, MultiScaleCrop, OpenVideo, SampleDense, SampleSegments
 from sigma.errors import DataError, DecodeError
+from sigma.video import DecordReader, PyAVReader, ToRGB
 from tests.conftest import SHARED
 
 
@@ -286,7 +286,7 @@ def test_a_card_that_does_not_fit_its_list_is_refused(folder, tmp_path):
     shutil.copytree(folder, copy)
     with open(copy / 'train.txt', 'a') as file:
         file.write('v9.mp4 0\n')
-    with pytest.raises(DataError, match='another list than the card'):
+    with pytest.raises(DataError, match='is not the list that the card'):
         VideoClips(str(copy), PIPELINE)
     with pytest.raises(DataError, match="Unknown dataset 'toyy'. Did you mean 'toy'"):
         VideoClips('toyy', PIPELINE)

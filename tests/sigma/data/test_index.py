@@ -214,8 +214,8 @@ def test_a_video_that_killed_its_decoder_is_read_again_next_time(tmp_path):
     'text, message',
     [
         (None, 'No index at'),
-        ('', 'is no index'),
-        ('path label\n', 'is no index'),
+        ('', 'is not an index'),
+        ('path label\n', 'is not an index'),
         ('{"version": 99, "root": "."}\n', 'version 99'),
         ('{"version": 1, "root": "."}\n{"path": "a.mp4"}\n{"path": "b.mp4", "frames', 'line 3'),
         ('{"version": 1, "root": "."}\n{"path": "a.mp4", "colour": 3}\n', 'line 2'),

@@ -110,7 +110,7 @@ def test_vectors_of_a_stream_give_the_known_motion(plain):
 
 
 def test_frames_are_those_of_the_other_reader(plain):
-    from sigma.data.clips import PyAVReader
+    from sigma.video import PyAVReader
 
     indices = np.array([0, 3, 3, 39])
     np.testing.assert_array_equal(frames_and_vectors(str(plain), indices)[0], PyAVReader(str(plain)).frames(indices))
@@ -154,7 +154,7 @@ def test_a_stream_without_vectors_is_named(tmp_path, name, codec, options):
 
 def test_other_faults_are_named_too(tmp_path, plain):
     (tmp_path / 'bad.mp4').write_bytes(b'no video')
-    with pytest.raises(DecodeError, match=r'bad\.mp4: PyAV cannot decode it'):
+    with pytest.raises(DecodeError, match=r'bad\.mp4: PyAV cannot open it'):
         frames_and_vectors(str(tmp_path / 'bad.mp4'), np.array([0]))
     with pytest.raises(DecodeError, match='ends before frame 99'):
         frames_and_vectors(str(plain), np.array([0, 99]))
@@ -310,7 +310,7 @@ def test_a_video_too_short_to_move_has_a_still_mask(tmp_path, num_frames):
 
 
 def test_frames_of_several_sizes_are_a_fault_of_the_file(tmp_path):
-    from sigma.data.clips import PyAVReader
+    from sigma.video import PyAVReader
 
     for name, size in {'a': (96, 128), 'b': (64, 96)}.items():
         write(tmp_path / f'{name}.h264', moving(12, *size), options={'bf': '0'})

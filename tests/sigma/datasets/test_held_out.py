@@ -46,7 +46,7 @@ def test_what_cannot_be_held_out_is_refused(long, tmp_path, capsys):
 
     for every in (1, 5):
         done = run(long, '--every', every, '--out', tmp_path / 'out')
-        assert_one_sentence(done, f'Every {every} of 4 training videos cannot be held out; 2 to 4 can')
+        assert_one_sentence(done, f'--every {every} does not work with 4 training videos; choose 2 to 4')
     assert not (tmp_path / 'out').exists()
     assert_one_sentence(run(long, '--every', 2, '--out', long), 'is the folder of long itself')
     assert run(long, '--every', 2, '--out', tmp_path / 'taken').returncode == 0

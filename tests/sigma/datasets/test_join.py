@@ -180,7 +180,7 @@ def test_other_rates_and_sizes_are_refused_or_made_the_stated_one(tmp_path, caps
     out = tmp_path / 'long'
     words = ('15 clips have 2 frame sizes, 64x48 (10), 80x60 (5)', '--frame-size WIDTHxHEIGHT')
     assert_one_sentence(run(capsys, table, out), *words)
-    words = ('15 clips have 2 frame rates from 25 to 50 a second', '--fps')
+    words = ('15 clips have 2 frame rates, 25 to 50 per second', '--fps')
     assert_one_sentence(run(capsys, table, out, '--frame-size', '72x48'), *words)
     done = run(capsys, table, out, '--frame-size', '72x48', '--fps', 25)
     assert done.returncode == 0, done.stderr
@@ -212,7 +212,7 @@ def test_an_unreadable_clip_is_named_and_counted(clips, tmp_path, capsys):
     for place in range(2):
         (tmp_path / 'none' / f'test{place}.mp4').write_bytes(b'no video')
     done = run(capsys, table, tmp_path / 'other', '--allow-unreadable')
-    assert_one_sentence(done, "No readable clip of test has the label 'none'")
+    assert_one_sentence(done, "No readable clip of test has the background label 'none'")
     for file in tmp_path.glob('*/*.mp4'):
         file.write_bytes(b'no video')
     assert_one_sentence(run(capsys, table, tmp_path / 'third', '--allow-unreadable'), 'None of the 15 clips')
@@ -221,10 +221,10 @@ def test_an_unreadable_clip_is_named_and_counted(clips, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (('--background', 'nothing'), "--background 'nothing' is no label here. Labels: none, point, wave"),
-        (('--actions', 3, 2), '3 to 2 actions a video'),
+        (('--background', 'nothing'), "Unknown label 'nothing'. Known: none, point, wave"),
+        (('--actions', 3, 2), '--actions 3 2'),
         (('--seed', -1), 'The seed is -1'),
-        (('--fps', 0), '0.0 frames a second were asked'),
+        (('--fps', 0), '--fps 0.0'),
         (('--test-where', 'split=wave'), 'No video is in the test split'),
         (('--csv', 'nowhere.csv', '.'), "No CSV file at 'nowhere.csv'"),
     ],
@@ -239,16 +239,16 @@ def test_a_split_without_action_or_background_and_foreign_folders_are_refused(cl
     joining = Joining('none', 25.0, 64, 48)
     with pytest.raises(DataError, match=r"All readable clips of test are background \('none'\)"):
         plan({'train': [('0.mp4', 'a'), ('1.mp4', 'none')], 'test': [('2.mp4', 'none')]}, info, joining)
-    with pytest.raises(DataError, match="No readable clip of train has the label 'none'"):
+    with pytest.raises(DataError, match="No readable clip of train has the background label 'none'"):
         plan({'train': [('0.mp4', 'a')], 'test': [('1.mp4', 'a'), ('2.mp4', 'none')]}, info, joining)
-    with pytest.raises(DataError, match=r'2 videos \(0.mp4, 1.mp4\) are background; actions are needed'):
+    with pytest.raises(DataError, match=r'2 videos \(0.mp4, 1.mp4\) are background; action clips are needed'):
         join.check_background({'train': [('0.mp4', 'none'), ('1.mp4', 'none')]}, 'none')
     (tmp_path / 'dataset.py').write_text('')
     assert_one_sentence(run(capsys, clips[0], tmp_path), 'holds a dataset that was not joined')
     assert [file.name for file in tmp_path.iterdir()] == ['dataset.py']
     with pytest.raises(SystemExit):
         run(capsys, clips[0], tmp_path / 'x', '--frame-size', '64')
-    assert "'64' was given; WIDTHxHEIGHT is needed" in capsys.readouterr().err
+    assert "'64' is not WIDTHxHEIGHT" in capsys.readouterr().err
 
 
 def test_what_is_refused_replaces_nothing(clips, tmp_path, capsys):

@@ -14,11 +14,14 @@ from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.data.lists import list_text, read_list
 from sigma.datasets import published
 from sigma.datasets.published import Lists, check_lists, match_videos, read_lists
+from sigma.datasets.published.ntu60 import TRAIN_SUBJECTS
 from sigma.errors import DataError
 from tests.conftest import SHARED
 
 ANNOTATIONS = SHARED / 'data' / 'annotations'
-SHIPPED = [name for name, source in published.SOURCES.items() if not source.needs]
+GIVEN = {name: published.prepare_from(load_dataset_card(name)) for name in published.published_cards()}
+SOURCES = [name for name, given in GIVEN.items() if 'pictures' not in given]
+SHIPPED = [name for name in SOURCES if 'needs' not in GIVEN[name]]
 
 needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason='the annotations of ../shared are not here')
 
@@ -109,7 +112,7 @@ def test_the_test_list_of_ssv2_is_that_of_the_card(tmp_path):
     rows = [{'id': '7', 'template': 'Pushing [something] from left to right'}]
     (tmp_path / 'something-something-v2-train.json').write_text(json.dumps(rows))
     card = load_dataset_card('ssv2')
-    lists = published.SOURCES['ssv2'].read(tmp_path, card, [])
+    lists = published.source_of(card).read(tmp_path, card, [])
     assert sha256(lists.splits['test']) == card.split('test')['sha256']
     assert lists.splits['train'] == [('7.webm', card.info['classes'].index('Pushing something from left to right'))]
     with pytest.raises(DataError, match=r'ssv2 \(train\): these annotations list 1 videos.*says 168913'):
@@ -166,7 +169,7 @@ def test_names_of_ntu60_give_the_cross_subject_lists_once_all_videos_are_there(t
 @needs_annotations
 def test_the_train_subjects_of_ntu60_are_those_of_its_list():
     names = (ANNOTATIONS / 'ntu60' / 'trainlist01.txt').read_text().split()
-    assert {int(name.split('P')[1][:3]) for name in (Path(n).name for n in names)} == published.NTU60_TRAIN_SUBJECTS
+    assert {int(name.split('P')[1][:3]) for name in (Path(n).name for n in names)} == TRAIN_SUBJECTS
 
 
 # --- draws ---------------------------------------------------------------------------------------------------------
@@ -189,7 +192,7 @@ def test_draws_of_1000_clips_equal_the_published_ones(name, num_drawn, seed, tmp
 
 def test_another_list_is_refused_with_both_hashes_and_counts():
     card = load_dataset_card('gym_vault')
-    lists = published.SOURCES['gym_vault'].read(Path(), card, [])
+    lists = published.source_of(card).read(Path(), card, [])
     check_lists(card, lists)
     pairs = lists.splits['test']
     entry = card.split('test')
@@ -205,7 +208,7 @@ def test_a_video_listed_twice_and_a_class_too_many_are_named():
     card = open_card('gym_vault')
     with pytest.raises(DataError, match='gym_vault: b.mp4 is listed twice'):
         check_lists(card, Lists({'train': [('a.mp4', 0), ('b.mp4', 1)], 'test': [('b.mp4', 1)]}))
-    with pytest.raises(DataError, match='b.mp4 is of a class beyond 5'):
+    with pytest.raises(DataError, match='b.mp4 has a class above 5'):
         check_lists(card, Lists({'train': [('a.mp4', 0)], 'test': [('b.mp4', 6)]}))
 
 
@@ -240,14 +243,14 @@ def test_malformed_annotations_end_in_one_sentence(tmp_path, name, file, text, w
     assert '\n' not in message
 
 
-@pytest.mark.parametrize('name', [name for name in published.SOURCES if name not in SHIPPED])
+@pytest.mark.parametrize('name', [name for name in SOURCES if name not in SHIPPED])
 def test_absent_annotations_are_named_with_where_to_get_them(tmp_path, name):
     card = load_dataset_card(name)
     with pytest.raises(DataError) as caught:
         read_lists(card, None, tmp_path, [])
-    assert f'{name} needs {published.SOURCES[name].needs}' in str(caught.value)
+    assert f'{name} needs {GIVEN[name]["needs"]}' in str(caught.value)
     assert card.info['obtain'] in str(caught.value)
-    with pytest.raises(DataError, match="--annotations: there is no '.*/gone'"):
+    with pytest.raises(DataError, match="--annotations: '.*/gone' does not exist"):
         read_lists(card, tmp_path / 'gone', tmp_path, [])
 
 
@@ -289,7 +292,7 @@ def test_two_files_for_one_video_are_named(found):
     ],
 )
 def test_shorter_names_of_the_same_video(name, video, file):
-    other_stem = published.SOURCES[name].other_stem
+    other_stem = published.source_of(load_dataset_card(name)).other_stem
     assert match_videos([video], [file], other_stem) == {video: file}
     own = f'other/{video}'
     assert match_videos([video], [file, own], other_stem) == {video: own}

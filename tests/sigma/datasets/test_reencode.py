@@ -78,7 +78,7 @@ def test_a_copy_has_the_frames_of_its_source_small_and_with_key_frames(videos, t
 
 @pytest.mark.parametrize('decoder', ['pyav', 'decord'])
 def test_a_jpeg_cache_is_read_frame_by_frame_by_every_decoder(videos, tmp_path, decoder):
-    from sigma.data.clips import READERS
+    from sigma.video import READERS
 
     line = ('reencode', videos / 'b', '--out', tmp_path / 'out', '--short-side', 64, '--codec', 'jpeg', '--workers', 1)
     assert prepare.main([str(part) for part in line]) == 0
@@ -141,7 +141,7 @@ def test_settings_without_meaning_are_refused(asked):
 
 def test_folders_in_one_another_and_two_sources_of_one_copy_are_refused(videos, tmp_path):
     for out in (videos, videos / 'small', videos.parent):
-        with pytest.raises(DataError, match='in one another'):
+        with pytest.raises(DataError, match='contains the other'):
             reencode(videos, ['a.mp4'], out, Encoding())
     assert copy_name('x/y.webm') == 'x/y.mp4'
     with pytest.raises(DataError, match=r'a\.mp4 and a\.avi would have the same copy'):
@@ -151,9 +151,9 @@ def test_folders_in_one_another_and_two_sources_of_one_copy_are_refused(videos, 
 @pytest.mark.parametrize(
     ('line', 'words'),
     [
-        (('absent', '--out', 'out'), ("'absent'", 'no folder')),
-        (('EMPTY', '--out', 'out'), ('No video',)),
-        (('SRC', '--out', 'out', '--short-side', 8), ('short side of 8',)),
+        (('absent', '--out', 'out'), ("'absent'", 'not a folder')),
+        (('EMPTY', '--out', 'out'), ('no video',)),
+        (('SRC', '--out', 'out', '--short-side', 8), ('--short-side 8',)),
     ],
 )
 def test_bad_input_is_one_sentence(videos, tmp_path, capsys, monkeypatch, line, words):

@@ -355,13 +355,13 @@ def test_one_command_prepares_the_whole_suite_and_goes_on(tmp_path, one_process,
 
 @pytest.mark.parametrize('form', FORMS)
 def test_the_command_knows_every_form(form):
-    assert prepare._parser().parse_args(['toy', '--form', form, '--out', 'x']).form == form
+    assert prepare._parser(['toy']).parse_args(['toy', '--form', form, '--out', 'x']).form == form
 
 
 @pytest.mark.parametrize('option', [('--domain', 'shift'), ('--level', 'hard')])
 def test_what_the_suite_decides_is_refused(option, tmp_path, capsys):
     assert prepare.main(['toy', '--form', 'all', '--out', str(tmp_path / 'out'), *option]) == 2
-    assert f'--form all decides {option[0]} by itself' in capsys.readouterr().err
+    assert f'--form all sets {option[0]} itself' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 

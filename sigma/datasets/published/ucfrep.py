@@ -1,0 +1,53 @@
+"""UCFRep: one MATLAB struct per video in <train|val>/<video>.mat, in a zip file or a folder.
+
+`temporal_bound` are the frames, counted from 1, at which cycles begin and end.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from sigma.data.cards import DatasetCard
+from sigma.data.lists import Label
+from sigma.datasets.published import Lists, stem_of
+from sigma.datasets.published._files import find_file, reading
+
+
+def read(annotations: Path, card: DatasetCard, videos: Sequence[str]) -> Lists:
+    """Both splits, labelled with the number of cycles, and the frames of the cycles. `videos` is not used."""
+    splits: dict[str, list[tuple[str, Label]]] = {'train': [], 'test': []}
+    cycles: dict[str, dict] = {}
+    for split, published in (('train', 'train'), ('test', 'val')):
+        for name, file, content in _structs(annotations, card, published):
+            with reading(file, card):
+                bounds = _temporal_bound(content)
+                video = f'{name}.avi'
+                splits[split].append((video, len(bounds) - 1))
+                cycles[video] = {'cycles': [bound - 1 for bound in bounds]}
+    return Lists(splits, cycles)
+
+
+def _structs(annotations: Path, card: DatasetCard, published: str) -> list[tuple[str, Path, bytes]]:
+    """(video, file, bytes of its struct), sorted by name as the published code takes them."""
+    folders = [annotations / published, annotations / 'annotations' / published]
+    for folder in folders:
+        files = sorted(folder.glob('*.mat')) if folder.is_dir() else []
+        if files:
+            return [(file.stem, file, file.read_bytes()) for file in files]
+    file = find_file(annotations, card, 'ucf526_annotations.zip')
+    with reading(file, card), zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if PurePosixPath(name).match(f'{published}/*.mat')]
+        return [(stem_of(name), file, archive.read(name)) for name in sorted(names)]
+
+
+def _temporal_bound(content: bytes) -> list[int]:
+    from scipy.io import loadmat
+
+    try:
+        bounds = loadmat(io.BytesIO(content))['label'][0, 0]['temporal_bound'].ravel()
+    except Exception as error:  # a damaged file raises one of many kinds
+        raise ValueError(f'a struct cannot be read: {error}') from None
+    return [int(bound) for bound in bounds]
