@@ -40,14 +40,15 @@ from rich.console import Console
 
 from eval.cells.cell import Cards
 from eval.cells.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderCard
-from eval.matrix.executors.job import Finished, job_of
+from eval.matrix.executors.job import Finished
 from eval.matrix.executors.schedule import Backend, run
 from eval.matrix.live import Progress
-from eval.matrix.plan import Plan, Planned, plan
+from eval.matrix.plan import OPEN, MissingData, Plan, Planned, plan
 from eval.matrix.suites import suite_entries
 from eval.protocols import import_protocols
-from eval.records import Record, read_record
-from eval.report.summaries import SUMMARIES, Summary
+from eval.records import read_record
+from eval.report.summaries import SUMMARIES
+from eval.report.table import Table
 from sigma.errors import DataError
 
 if TYPE_CHECKING:
@@ -89,21 +90,6 @@ class Clip:
             object.__setattr__(self, name, numbers)
         if min(self.std) <= 0 or max(self.std) < 1:
             raise DataError(f'Clip: std is {self.std!r}; it is positive and on the scale 0 to 255, such as 58.4.')
-
-
-# At the merge: the class of eval/report/table.py, with the same three fields; delete this one.
-@dataclass
-class Table:
-    """Records of one call, in the order of the suite."""
-
-    records: list[Record]
-    allow_partial: bool = False
-    summary: Summary | None = None
-
-    def __str__(self) -> str:
-        from eval.report.table import format_table
-
-        return format_table(self.records, allow_partial=self.allow_partial, summary=self.summary)
 
 
 def measure(
@@ -169,7 +155,7 @@ def measure(
         _refuse(found)
         work_dir = _made(work_dir)
         _run(found, work_dir, modules, jobs, is_module, progress)
-        records = [read_record(_resolved(item).record_path(work_dir)) for item in found.cells]
+        records = [read_record(_resolved(item).record_path(work_dir)) for item in found.listed()]
     # The mean of a suite is over its own columns.
     summary = None if folders or shots else SUMMARIES.get(str(suite))
     return Table(records, allow_partial=allow_partial, summary=summary)
@@ -181,13 +167,11 @@ def _run(found: Plan, work_dir: Path, imports: list[str], jobs: int, is_module: 
     Raises:
         DataError: naming the cells that did not end well, with reason and log.
     """
-    still_open = [item for item in found.cells if not item.done]
-    if not still_open:
+    tasks = found.jobs(work_dir, imports)
+    if not tasks:
         return
-    tasks = [
-        job_of(_resolved(item), work_dir, imports, item.failure.attempts if item.failure else 0) for item in still_open
-    ]
-    backend = _backend([_resolved(item) for item in still_open], jobs, is_module)
+    jobs = min(jobs, found.num_side_by_side())
+    backend = _backend([_resolved(item) for item in found.in_state(*OPEN)], jobs, is_module)
     if progress:
         # This very stream: while a cell runs in this process, `sys.stderr` is its log.
         with Progress(found, jobs, Console(file=sys.stderr)) as watcher:
@@ -210,7 +194,6 @@ def _backend(cells: list, jobs: int, is_module: bool) -> Backend:
     from eval.matrix.executors.forks import modules_of
     from eval.matrix.executors.local import Local
 
-    jobs = min(jobs, len(cells))
     return Local(jobs, modules_of([resolved.protocol for resolved in cells]))
 
 
@@ -244,7 +227,7 @@ def _made(work_dir: str | Path) -> Path:
 def _refuse(found: Plan) -> None:
     """Nothing runs while something is missing, or where two cells would write one record."""
     if found.problems:
-        raise DataError('; '.join(found.problems))
+        raise MissingData(found.problems)
     names: dict[str, Planned] = {}
     for item in found.cells:
         other = names.setdefault(item.name, item)

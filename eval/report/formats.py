@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval.report.notes import footnotes
-from eval.report.table import Column, Table, TableCell
 from sigma.text import align
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from eval.report.table import Column, Table, TableCell
 
 
 class Entry(NamedTuple):

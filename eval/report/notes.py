@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eval.metrics import METRICS
 from eval.metrics.metric import UNIFORM
 from eval.records import MIN_COVERAGE_PERCENT, predictions_path
-from eval.report.table import INCOMPLETE, LEFT_OUT, Table
+from eval.report import INCOMPLETE, LEFT_OUT
+
+if TYPE_CHECKING:
+    from eval.report.table import Table
 
 
 def footnotes(table: Table) -> list[str]:

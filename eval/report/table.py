@@ -21,6 +21,7 @@ import numpy as np
 from eval.metrics import METRICS, Metric, Predictions, load_predictions
 from eval.metrics.metric import DIGITS
 from eval.records import Record, RecordError, check_comparable, coverage, is_partial, read_records
+from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.papers import read_paper
 from eval.report.statistics import (
     Interval,
@@ -36,8 +37,6 @@ from sigma.errors import did_you_mean
 
 BASELINE = 'random'
 DEFAULT_RECIPE = 'default'
-# Marks behind a number: a few videos were not scored; too many were not, so the number is in no mean.
-INCOMPLETE, LEFT_OUT = '*', '!'
 
 Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of subset
 

@@ -17,9 +17,10 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from eval.metrics.metric import UNIFORM
+from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
 from eval.report.notes import chance_note, partial_notes, published_notes, summary_notes
-from eval.report.table import INCOMPLETE, LEFT_OUT, Column, Table, TableCell
+from eval.report.table import Column, Table, TableCell
 
 # Sizes in inches. The x axis is in inches too, so we know what fits before drawing.
 MIN_SLOT, MAX_SLOT = 0.30, 0.46  # width of a bar with its value above it
