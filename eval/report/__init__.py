@@ -1,1 +1,1 @@
-"""What is drawn from records: table, verdicts, statistics, figures, published numbers. No torch."""
+"""What is drawn from records: table, verdicts, statistics, figures, the page, numbers from papers. No torch."""
