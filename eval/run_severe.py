@@ -362,11 +362,11 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     if not records:
         print('no records yet, so no table')
         return
-    # A suite's mean is over its own columns, so other datasets or shots have none.
+    # The mean of a suite is over its own columns, so there is none with other datasets or shots.
     summary = None if args.datasets or args.shots else SUMMARIES.get(args.suite)
     table = Table(select(records), allow_partial=args.allow_partial, summary=summary)
     print(text(table))
-    # The baseline is asked for as on the command line, such as a path; rows bear the names of the cards.
+    # --baseline may be a path or NAME@CHECKPOINT, as in --encoders; rows have the names of the cards.
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
     baseline = names.get(args.baseline, args.baseline)
     for sentence in comparison(table, baseline):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.metrics import mean_class_prefix, read_predictions, write_predictions
+from eval.metrics import read_predictions, write_predictions
+from eval.metrics.classification import mean_class_prefix
 from eval.records import predictions_path, read_records, write_record
 from sigma.files import write_atomic
 from tests.conftest import PATIENCE

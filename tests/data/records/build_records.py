@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics import read_predictions, score_predictions, top_k_accuracy, write_predictions
+from eval.metrics import read_predictions, score_predictions, write_predictions
+from eval.metrics.classification import top_k_accuracy
 from eval.records import Record, identity_hash, predictions_path, record_path, write_record
 from sigma.files import sha256_file
 

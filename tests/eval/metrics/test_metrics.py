@@ -8,15 +8,13 @@ import pytest
 from eval.metrics import (
     METRICS,
     get_metric,
-    mean_class_accuracy,
-    mean_class_prefix,
     other_metrics,
     read_predictions,
     score_predictions,
-    top_k_accuracy,
     top_k_correct,
     write_predictions,
 )
+from eval.metrics.classification import mean_class_accuracy, mean_class_prefix, top_k_accuracy
 
 COMMITTED = Path(__file__).parents[2] / 'data' / 'records'
 OF_CLASSES = [name for name, metric in METRICS.items() if metric.task == 'action_recognition']

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from eval.metrics import METRICS, average_precision, mean_average_precision, num_classes_counted
+from eval.metrics import METRICS
+from eval.metrics.multi_label import average_precision, mean_average_precision, num_classes_counted
 
 RESAMPLED = METRICS['mean_average_precision'].resampled
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.metrics import METRICS, count_errors, rounded_counts
-from eval.metrics.repetition import best_constant_error
+from eval.metrics import METRICS
+from eval.metrics.repetition import best_constant_error, count_errors, rounded_counts
 
 # Rounded: 4, 3, 10, 1, 7 for 4, 5, 8, 2, 7: errors 0, -2/5, +2/8, -1/2, 0.
 PREDICTED = np.array([[4.4], [2.5], [9.6], [1.2], [7.0]])

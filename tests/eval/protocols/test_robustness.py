@@ -62,12 +62,12 @@ def test_equal_accuracies_share_the_better_rank():
 @pytest.mark.parametrize(
     ('correct', 'counted', 'words'),
     [
-        (CORRECT, COUNTED[:3], 'wanted'),
-        (CORRECT[:0], COUNTED[:0], 'wanted'),
-        (CORRECT, COUNTED.astype(int), 'wanted'),
-        (CORRECT, np.ones_like(COUNTED), 'first column is the clean one'),
-        (CORRECT, np.zeros_like(COUNTED), 'one at least'),
-        (CORRECT, COUNTED & (np.arange(4) > 0)[:, None], 'same cells count'),
+        (CORRECT, COUNTED[:3], 'N, K'),
+        (CORRECT[:0], COUNTED[:0], 'N, K'),
+        (CORRECT, COUNTED.astype(int), 'N, K'),
+        (CORRECT, np.ones_like(COUNTED), 'first column'),
+        (CORRECT, np.zeros_like(COUNTED), 'at least one'),
+        (CORRECT, COUNTED & (np.arange(4) > 0)[:, None], 'same cells'),
     ],
 )
 def test_what_is_no_sweep_is_refused(correct, counted, words):

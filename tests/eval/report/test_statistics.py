@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.metrics import METRICS, mean_average_precision
+from eval.metrics import METRICS
+from eval.metrics.multi_label import mean_average_precision
 from eval.report.statistics import (
     bootstrap_difference,
     bootstrap_interval,
