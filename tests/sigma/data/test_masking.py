@@ -142,7 +142,7 @@ def test_running_cell_is_the_published_one_at_the_published_size(phase):
 
 def test_running_cell_wants_a_phase_a_mask():
     masked = torch.arange(8).expand(2, 2, 8)  # two masks of two clips, where one phase a clip would broadcast
-    with pytest.raises(ValueError, match='num_masks of the mask before it'):
+    with pytest.raises(ValueError, match='num_masks'):
         running_cell(masked, torch.tensor([0, 1]), (8, 2, 2))
 
 
