@@ -1,12 +1,13 @@
-"""Features of sliding clips for temporal localization: extract them, and hand them to other programs.
+"""Extract features of sliding clips for temporal localization, and export them to other programs.
 
     python tools/features.py --dataset thumos14 --recipe localization_thumos14 --encoder vit_b --work-dir work_dirs/loc
-    python tools/features.py ... --devices 4                      # a process a GPU; each takes the next video
+    python tools/features.py ... --devices 4                      # one process per GPU; each takes the next video
     python tools/features.py ... --export work_dirs/thumos14      # as ActionFormer and OpenTAD read them
-    python tools/features.py ... --pooling all                    # all tokens of each clip; says first what that takes
+    python tools/features.py ... --pooling all                    # keep all tokens; first says how much disk that takes
 
-The store is that of the cells: what lies there is not made again, and `eval/run_severe.py` with the same `--work-dir`
-reads it. Kill it anywhere and run it again. Bad input ends in one sentence on stderr and exit status 2.
+Features go to the store that cells use: existing ones are not made again, and `eval/run_severe.py` with the same
+`--work-dir` reads them. If it is killed, run it again and it continues. Bad input ends in one sentence on stderr and
+exit status 2.
 """
 
 import argparse
@@ -16,16 +17,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.cells.cell import ResolvedCell
+    from eval.features.dense import DenseView
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Extract both splits, export where asked; the exit status."""
+    """Extract both splits, export if asked, and return the exit status."""
     args = parse(argv)
     from eval.run_cell import die_with_parent
 
-    die_with_parent()  # of `on_devices`
+    die_with_parent()  # the parent is `on_devices`
     if args.devices > 1 and (failed := on_devices(args, sys.argv[1:] if argv is None else argv)):
         return failed
     try:
@@ -37,42 +43,48 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add('--dataset', required=True, metavar='CARD', help='of localization, such as thumos14')
-    add('--recipe', required=True, help='whose view is taken, such as localization_thumos14')
+    add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')
+    add('--recipe', required=True, help='recipe whose view is used, such as localization_thumos14')
     add('--encoder', required=True, metavar='CARD[@FILE]')
-    add('--work-dir', required=True, metavar='DIR', help='features lie in DIR/features')
-    add('--seed', type=int, default=0, help='of random weights')
-    add('--pooling', choices=('mean', 'all'), default='mean', help='of the tokens of a clip (default: mean)')
-    add('--batch', type=int, metavar='CLIPS', help="clips at a time (default: the recipe's)")
-    add('--devices', type=int, default=1, metavar='N', help='processes, a GPU each where there are any')
-    add('--export', metavar='DIR', help='write the layouts of ActionFormer and OpenTAD there')
-    add('--quiet', action='store_true', help='no progress bar')
+    add('--work-dir', required=True, metavar='DIR', help='features are stored in DIR/features')
+    add('--seed', type=int, default=0, help='seed of random weights (default: 0)')
+    add(
+        '--pooling',
+        choices=('mean', 'all'),
+        default='mean',
+        help='keep the mean or all tokens of each clip (default: mean)',
+    )
+    add('--batch', type=int, metavar='CLIPS', help="clips per encoder pass (default: the recipe's)")
+    add('--devices', type=int, default=1, metavar='N', help='processes; each gets a GPU if there are any (default: 1)')
+    add('--export', metavar='DIR', help='also write the features in the layouts of ActionFormer and OpenTAD')
+    add('--quiet', action='store_true', help='show no progress bar')
     args = parser.parse_args(argv)
     for name in ('batch', 'devices'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
-            parser.error(f'--{name} {getattr(args, name)} was asked; at least 1 is needed.')
+            parser.error(f'--{name} is {getattr(args, name)}; it must be 1 or more.')
     if args.export and args.pooling == 'all':
-        parser.error('--export takes one vector a clip; leave out --pooling all.')
+        parser.error('--export needs one vector per clip; leave out --pooling all.')
     return args
 
 
 def run(args: argparse.Namespace) -> None:
-    """Extract, say what there is, export."""
+    """Extract both splits, print what there is, and export if asked."""
     from eval.cells.cell import Cell, ResolvedCell
     from eval.features.dense import extract_dense, store_folder
     from eval.protocols import get_protocol
     from eval.protocols.localization import Localization, view_of
     from sigma.data.cards import find_card, read_card
+    from sigma.errors import DataError
 
     name = read_card(find_card('recipes', args.recipe), 'recipe')['protocol']
     protocol = get_protocol(name)
     if not isinstance(protocol, Localization):
-        raise ValueError(
-            f'--recipe {args.recipe} is for the protocol {name}, which takes no features of sliding clips; name one of '
-            'localization, such as localization_thumos14.'
+        raise DataError(
+            f'--recipe {args.recipe} is for the protocol {name}, which uses no features of sliding clips; choose one '
+            'of localization, such as localization_thumos14.'
         )
     resolved = ResolvedCell(Cell(name, args.dataset, args.recipe, args.encoder, args.seed), protocol)
     view = replace(view_of(resolved), pooling=args.pooling)
@@ -81,22 +93,33 @@ def run(args: argparse.Namespace) -> None:
     for split in ('train', 'test'):
         features, unscored = extract_dense(resolved, split, view, args.work_dir, batch, not args.quiet)
         found[split] = features, unscored
-        size = sum(one.kept.stat().st_size for one in features) / 1e9
+        size = sum(one.kept.stat().st_size for one in features if isinstance(one.kept, Path)) / 1e9
         print(f'{split}: {len(features)} videos, {size:.2f} GB in {store_folder(resolved, view, args.work_dir)}')
         for one in unscored:
             print(f'  not read: {one["video"]}: {one["reason"]}')
     if args.export:
-        export(resolved, view, found, Path(args.export).resolve())  # it is read from elsewhere
+        export(resolved, view, found, Path(args.export).resolve())  # absolute: other programs read it
 
 
-def export(resolved, view, found: dict, out: Path) -> None:
-    """Write what other programs read, and name it."""
+def export(resolved: 'ResolvedCell', view: 'DenseView', found: dict, out: Path) -> None:
+    """Write the export and print the files.
+
+    Args:
+        resolved: The cell.
+        view: How the features were cut.
+        found: split -> (features, unscored), from `extract_dense`.
+        out: Folder to write to.
+
+    Raises:
+        DataError: if there are no features.
+    """
     from eval.features.export import SUBSETS, export_features, names_of, write_configs
+    from sigma.errors import DataError
 
     classes = resolved.dataset.info['classes']
     width = next((one.values.shape[1] for features, _ in found.values() for one in features), None)
     if width is None:
-        raise ValueError(f'{resolved.dataset.name}: no video could be read; there is nothing to export.')
+        raise DataError(f'{resolved.dataset.name}: no video could be read; there is nothing to export.')
     names, prefix = names_of([entry['video'] for split in found for entry in resolved.dataset.entries(split)])
     for split, (features, unscored) in found.items():
         entries = resolved.dataset.entries(split)
@@ -106,26 +129,30 @@ def export(resolved, view, found: dict, out: Path) -> None:
 
 
 def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
-    """Run the command in a process a device, which share the videos; the exit status of the first that failed.
+    """Run the command in one process per device; they share the videos, and this process then reads what they made.
 
-    What they made is then read by this process.
+    Returns:
+        0, or the exit status of the first process that failed.
     """
     from eval.matrix.executors.local import Local
 
     command = [sys.executable, str(Path(__file__).resolve()), *map(str, argv), '--devices', '1', '--export', '']
     running = []
     for number, device in enumerate(Local(args.devices).places):
-        # None is a CPU: then each process takes its share of the cores.
+        # None is the CPU: each process gets its share of the cores.
         settings = {'OMP_NUM_THREADS': str(max(1, len(os.sched_getaffinity(0)) // args.devices))}
         settings['SIGMA_CELL_OF'] = str(os.getpid())  # they end with this process
         settings |= {} if device is None else {'CUDA_VISIBLE_DEVICES': device}
-        quiet = ['--quiet'] if number else []  # the bar of one is enough: each counts what it made itself
+        quiet = ['--quiet'] if number else []  # one bar is enough; each process counts only its own videos
         running.append(subprocess.Popen([*command, *quiet], env=os.environ | settings, stdout=subprocess.DEVNULL))
     statuses = [process.wait() for process in running]
     for number, status in enumerate(statuses):
         if status < 0:
             name = signal.Signals(-status).name
-            print(f'features: process {number} of {len(statuses)} was ended by {name}; run it again.', file=sys.stderr)
+            print(
+                f'features: process {number} of {len(statuses)} was killed by {name}; run the command again.',
+                file=sys.stderr,
+            )
     return next((status if status > 0 else 128 - status for status in statuses if status), 0)
 
 

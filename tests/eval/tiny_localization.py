@@ -23,7 +23,7 @@ RECIPE = """recipe = dict(
                   crop=(0.8, 1.0)),
     suppression=dict(sigma=0.5, voting=0.7, most=20, before=200))
 """
-# mmaction2's BMN in the place of the head
+# mmaction2's BMN instead of the head
 HEAD = {
     'type': 'mmaction.BMN',
     'temporal_dim': 24,
@@ -92,7 +92,7 @@ def resolve(
 
 
 def resolve_bmn(dataset: Path, tmp_path: Path, protocol='localization_bmn', length='length=24') -> ResolvedCell:
-    """As `resolve`, with a tiny BMN in the place of the head."""
+    """As `resolve`, with a tiny BMN instead of the head."""
     text = RECIPE.replace(*CHANGE).replace('length=None', length)
     assert text.count('BMN') == 1
     return resolve(dataset, tmp_path, protocol, text=text)

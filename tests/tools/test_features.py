@@ -77,8 +77,8 @@ def test_processes_of_devices_end_with_the_one_that_started_them(cards, monkeypa
     [
         (['--dataset', 'nowhere'], ('nowhere',)),
         (['--recipe', 'localisation_thumos14'], ('localization_thumos14',)),
-        (['--recipe', 'frozen_demo'], ('frozen_demo is for the protocol frozen_linear, which takes no features',)),
-        (['--recipe', 'localization_robustness'], ('name one of localization',)),
+        (['--recipe', 'frozen_demo'], ('frozen_demo is for the protocol frozen_linear, which uses no features',)),
+        (['--recipe', 'localization_robustness'], ('choose one of localization',)),
     ],
 )
 def test_bad_input_is_one_sentence(cards, tmp_path, capsys, change, words):
@@ -87,7 +87,7 @@ def test_bad_input_is_one_sentence(cards, tmp_path, capsys, change, words):
 
 @pytest.mark.parametrize(
     ('change', 'words'),
-    [(['--devices', '0'], '--devices 0 was asked'), (['--pooling', 'all', '--export', 'x'], 'leave out --pooling all')],
+    [(['--devices', '0'], '--devices is 0'), (['--pooling', 'all', '--export', 'x'], 'leave out --pooling all')],
 )
 def test_options_that_make_no_sense(cards, capsys, change, words):
     with pytest.raises(SystemExit) as stopped:

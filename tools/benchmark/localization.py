@@ -1,16 +1,16 @@
-"""`python -m tools.benchmark localization`: what temporal localization costs, part by part, against its goals.
+"""`python -m tools.benchmark localization`: the cost of temporal localization, part by part, against its goals.
 
-`extraction`: clips a second of sliding clips, each frame decoded once (eval/features/dense.py), against a loop that
-reads each window anew with decord, the video opened once. Decoding, conversion and resizing alone, and with an encoder
-behind both. On a CPU the encoder takes most of the time, so that the first ratio is the one that tells; on a GPU the
-second. A rendered video with a key frame every so many frames; how many decides what a window costs that is read anew.
-Goal: 3 times as many clips at step 4, and 1.1 decoded frames for each that is needed.
+`extraction`: clips per second of our sliding clips, which decode each frame once (eval/features/dense.py), against a
+loop that reads each window again with decord from a video opened once. Measured for reading alone (decode, convert,
+resize), then with an encoder behind both. On a CPU the encoder takes most of the time, so look at the first ratio; on
+a GPU at the second. The video is rendered with a key frame every `--gop` frames, which decides what reading a window
+again costs. Goals: 3 times as many clips at step 4, and at most 1.1 decoded frames per needed frame.
 
-`metric`: seconds of one core for mAP and AR of many videos (goal 30), and for the interval of the mAP.
+`metric`: CPU seconds on one core for mAP and AR over many videos (goal: 30), and for the confidence interval of the
+mAP.
 
-`head`: peak memory of a process that reads the features of a THUMOS-14-like set from the store and trains the
-ActionFormer-type head of `localization_thumos14` for a few steps (goal 4 GB), and what it holds before and after
-reading.
+`head`: peak memory of a process that reads THUMOS-14-like features from the store and trains the ActionFormer-type head
+of `localization_thumos14` for a few steps (goal: 4 GB), and its memory before and after reading.
 """
 
 import argparse
@@ -18,12 +18,13 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tools.benchmark.common import check_counts, memory_in_own_process, resident_bytes
+from tools.benchmark.common import BenchmarkError, check_counts, memory_in_own_process, resident_bytes
 
 PARTS = ('extraction', 'metric', 'head')
 SPEED_GOAL, DECODED_GOAL, SECONDS_GOAL, GIGABYTES_GOAL = 3.0, 1.1, 30.0, 4.0
@@ -31,36 +32,43 @@ KEY = {'version': 0, 'encoder': 'benchmark'}
 
 
 def add_localization(commands) -> None:
-    """Options of `localization`."""
+    """Add the options of `localization`."""
     parser = commands.add_parser('localization', help='extraction, metric and head of temporal localization')
     add = parser.add_argument
     add('--parts', nargs='+', choices=PARTS, default=list(PARTS))
-    add('--seconds', type=int, default=20, help='of the rendered video, 30 frames each')
-    add('--source', type=int, nargs=2, default=(320, 240), metavar=('WIDTH', 'HEIGHT'), help='of the rendered video')
+    add('--seconds', type=int, default=20, help='length of the rendered video, at 30 frames per second')
+    add(
+        '--source',
+        type=int,
+        nargs=2,
+        default=(320, 240),
+        metavar=('WIDTH', 'HEIGHT'),
+        help='size of the rendered video in pixels',
+    )
     add('--gop', type=int, nargs='+', default=[12, 250], help='frames from one key frame to the next')
-    add('--frames', type=int, default=16, help='of a clip')
-    add('--stride', type=int, default=1, help='frames of the video from one of a clip to the next')
-    add('--step', type=int, default=4, help='frames from one clip to the next')
-    add('--size', type=int, default=224, help='pixels of a side')
-    add('--arch', default='tiny', help='encoder behind both: tiny, small, base or large')
-    add('--encoded', type=int, default=32, help='clips that go through the encoder (on a GPU: all)')
+    add('--frames', type=int, default=16, help='frames per clip')
+    add('--stride', type=int, default=1, help='frames of the video from one frame of a clip to the next')
+    add('--step', type=int, default=4, help='frames from the start of one clip to the next')
+    add('--size', type=int, default=224, help='height and width of a clip in pixels')
+    add('--arch', default='tiny', help='encoder: tiny, small, base or large')
+    add('--encoded', type=int, default=32, help='clips that go through the encoder on a CPU (on a GPU: all)')
     add('--metric-videos', type=int, default=5000)
-    add('--proposals', type=int, default=100, help='predictions of each video')
-    add('--videos', type=int, default=200, help='of the head')
-    add('--length', type=int, default=2304, help='steps of each video of the head')
-    add('--width', type=int, default=768, help='of the features of the head')
-    add('--head-steps', type=int, default=3, help='of training')
-    add('--scratch', metavar='DIR', help='where files lie meanwhile (default: the temporary folder)')
+    add('--proposals', type=int, default=100, help='predictions per video')
+    add('--videos', type=int, default=200, help='training videos of the head')
+    add('--length', type=int, default=2304, help='feature steps of each of them')
+    add('--width', type=int, default=768, help='feature width')
+    add('--head-steps', type=int, default=3, help='training steps of the head')
+    add('--scratch', metavar='DIR', help="folder for temporary files (default: the system's)")
     add('--memory-of', metavar='DIR', help=argparse.SUPPRESS)
     parser.set_defaults(run=run_localization, device=None, precision=None)
 
 
 def run_localization(args: argparse.Namespace) -> None:
-    """Measure the parts that were asked for, and print them."""
+    """Measure and print the parts that were asked for."""
     counts = ('seconds', 'frames', 'stride', 'step', 'size', 'encoded', 'metric_videos', 'proposals', 'videos')
     check_counts(args, *counts, 'length', 'width', 'head_steps')
     if args.scratch and not Path(args.scratch).is_dir():
-        raise ValueError(f"--scratch '{args.scratch}' is no folder.")
+        raise BenchmarkError(f"--scratch '{args.scratch}' is no folder.")
     if args.memory_of:
         print(json.dumps(memory_of_head(args, Path(args.memory_of))))
         return
@@ -73,32 +81,32 @@ def run_localization(args: argparse.Namespace) -> None:
 
 
 def print_extraction(args: argparse.Namespace, folder: Path) -> None:
-    """For each distance of key frames: both rates alone, then with an encoder."""
+    """For each key-frame distance, print both rates: reading alone, then with an encoder."""
     from eval.features.dense import DenseView
 
     view = DenseView(args.frames, args.stride, args.step, args.size)
     width, height = args.source
     print(
         f'extraction: clips of {args.frames} frames, stride {args.stride}, step {args.step}, {args.size} pixels, from '
-        f'{args.seconds} s of {width}x{height} at 30 frames a second, one pass each'
+        f'{args.seconds} s of {width}x{height} at 30 frames per second, one pass each'
     )
-    encode, where = build_encoder(args)
+    encode, where = random_encoder(args)
     for gop in args.gop:
         path = str(write_video(folder / f'{gop}.mp4', args.seconds * 30, width, height, gop))
         for limit, with_encoder in ((None, None), (None if where == 'cuda' else args.encoded, encode)):
             found = compare(path, view, args.seconds * 30, limit, with_encoder)
             after = f'with ViT {args.arch} on {where}' if with_encoder else 'reading alone'
             print(
-                f'  key frame every {gop:>3}, {after}: {found["ours"]:8.1f} clips/s, each window anew '
-                f'{found["anew"]:8.1f}: {found["ours"] / found["anew"]:.1f} times (goal {SPEED_GOAL:g}), '
+                f'  key frame every {gop:>3}, {after}: {found["ours"]:8.1f} clips/s, each window again '
+                f'{found["again"]:8.1f}: {found["ours"] / found["again"]:.1f} times (goal {SPEED_GOAL:g}), '
                 f'{found["clips"]} clips, '
-                f'{found["decoded"] / found["needed"]:.2f} decoded frames a needed one (goal {DECODED_GOAL})'
+                f'{found["decoded"] / found["needed"]:.2f} decoded frames per needed frame (goal {DECODED_GOAL})'
             )
-            print(f'    pictures of both differ by {found["difference"]:.2f} of 255 on average')
+            print(f'    the first clips of both differ by {found["difference"]:.2f} of 255 on average')
 
 
 def write_video(path: Path, num_frames: int, width: int, height: int, gop: int) -> Path:
-    """H.264 as it is downloaded: x264's defaults but for the key frames; a texture that moves, with some noise."""
+    """Render an H.264 video like a downloaded one: x264 defaults except for key frames; a moving texture with noise."""
     import cv2
 
     from sigma.video import H264, VideoWriter
@@ -115,11 +123,12 @@ def write_video(path: Path, num_frames: int, width: int, height: int, gop: int) 
 
 
 def compare(path: str, view, num_frames: int, limit: int | None, encode=None, batch_size: int = 16) -> dict:
-    """Clips a second of both ways over the same clips, at most `limit`.
+    """Measure both ways on the same clips, at most `limit` of them.
 
     Returns:
-        `ours` and `anew`: clips a second; `clips`; `decoded`: frames that ours decoded; `needed`: different frames in
-        those clips, or between the first and the last of one; `difference`: of the pictures of the first clip, mean.
+        `ours` and `again`: clips per second of our way, and of reading each window again; `clips`: their number;
+        `decoded`: frames that our way decoded; `needed`: distinct frames from the first to the last frame of each clip;
+        `difference`: mean difference of pixels (0 to 255) between the first clips of both.
     """
     from eval.features.dense import ahead, clip_batches
     from sigma.video import frames_of
@@ -135,12 +144,12 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
     starts = view.starts(num_frames)[:limit]
     last = int(starts[-1]) + view.span
     first, rates, total = {}, {}, {}
-    for side in ('ours', 'anew'):
-        frames = itertools.islice(counted(), last)  # no further than the last clip needs
-        batches = (clips for clips, _ in clip_batches(frames, view, batch_size))
+    for side in ('ours', 'again'):
+        frames = itertools.islice(counted(), last)  # stop after the last clip
+        batches: Iterator[np.ndarray] = (clips for clips, _ in clip_batches(frames, view, batch_size))
         if side == 'ours' and encode is not None:
-            batches = ahead(batches)  # as `encode_video` does
-        batches = batches if side == 'ours' else windows_anew(path, view, starts, batch_size)
+            batches = ahead(batches)  # like `encode_video`
+        batches = batches if side == 'ours' else windows_again(path, view, starts, batch_size)
         begun, total[side] = time.perf_counter(), 0
         for clips in batches:
             if total[side] == 0:
@@ -149,15 +158,15 @@ def compare(path: str, view, num_frames: int, limit: int | None, encode=None, ba
             if encode is not None:
                 encode(clips)
         rates[side] = total[side] / (time.perf_counter() - begun)
-    if total['ours'] != total['anew']:
-        raise ValueError(f'{total["ours"]} clips and {total["anew"]}: the two ways do not read the same.')
+    if total['ours'] != total['again']:
+        raise BenchmarkError(f'{total["ours"]} clips one way and {total["again"]} the other; they must be equal.')
     needed = len(np.unique(starts[:, None] + np.arange(view.span)))
-    difference = float(np.abs(first['ours'] - first['anew']).mean())
+    difference = float(np.abs(first['ours'] - first['again']).mean())
     return rates | {'clips': len(starts), 'decoded': decoded, 'needed': needed, 'difference': difference}
 
 
-def windows_anew(path: str, view, starts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """(B, T, size, size, 3) clips, of which each is read and resized on its own."""
+def windows_again(path: str, view, starts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield batches of clips (B, T, size, size, 3); each clip is read and resized on its own."""
     from eval.features.dense import resized
     from sigma.video import DecordReader
 
@@ -168,8 +177,8 @@ def windows_anew(path: str, view, starts: np.ndarray, batch_size: int) -> Iterat
         yield np.stack([[resized(frame, view) for frame in clip] for clip in clips])
 
 
-def build_encoder(args: argparse.Namespace) -> tuple:
-    """From clips (B, T, size, size, 3) to tokens on the host, with random weights; and the device."""
+def random_encoder(args: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """An encoder with random weights, clips (B, T, size, size, 3) -> features (B, D) on the CPU; and its device."""
     import torch
 
     from sigma.models import VideoViT
@@ -182,7 +191,7 @@ def build_encoder(args: argparse.Namespace) -> tuple:
         inputs = torch.from_numpy(clips).to(where).permute(0, 4, 1, 2, 3).float() / 255
         return model(inputs).mean(dim=(1, 2, 3)).cpu().numpy()
 
-    encode(np.zeros((1, args.frames, args.size, args.size, 3), np.uint8))  # libraries are loaded by the first
+    encode(np.zeros((1, args.frames, args.size, args.size, 3), np.uint8))  # the first call loads libraries
     return encode, where
 
 
@@ -190,12 +199,12 @@ def build_encoder(args: argparse.Namespace) -> tuple:
 
 
 def print_metric(args: argparse.Namespace, _folder: Path) -> None:
-    """Seconds of each figure."""
+    """Print the CPU seconds of each metric."""
     from eval.metrics.localization import average_recall, mean_average_precision, resampled_mean_average_precision
     from eval.report.statistics import NUM_RESCORED, bootstrap_interval
 
     scores, labels = draw(args.metric_videos, args.proposals)
-    print(f'metric: {args.metric_videos} videos of {args.proposals} proposals, 200 classes, seconds of one core')
+    print(f'metric: {args.metric_videos} videos of {args.proposals} proposals, 200 classes, CPU seconds on one core')
 
     def timed(what: str, function) -> float:
         begun = time.process_time()
@@ -214,9 +223,9 @@ def print_metric(args: argparse.Namespace, _folder: Path) -> None:
 
 
 def draw(num_videos: int, num_proposals: int, num_classes: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions (N, P, 4) near the truth (N, G, 3) or of other classes, with scores that are all different."""
+    """Draw predictions (N, P, 4) and ground truth (N, G, 3); half the predictions have a random class, no ties."""
     rng = np.random.default_rng(0)
-    number = rng.integers(1, 4, num_videos)  # 1.5 segments a video are ActivityNet's
+    number = rng.integers(1, 4, num_videos)  # ActivityNet has 1.5 segments per video
     start = rng.uniform(0, 80, (num_videos, 3))
     labels = np.stack([start, start + rng.uniform(2, 40, start.shape), np.zeros(start.shape)], axis=2)
     labels[..., 2] = rng.integers(0, num_classes, (num_videos, 1))
@@ -233,8 +242,8 @@ def draw(num_videos: int, num_proposals: int, num_classes: int = 200) -> tuple[n
 
 
 def print_head(args: argparse.Namespace, folder: Path) -> None:
-    """Write features as the store has them; train in a process of its own, and print what it held."""
-    write_features(args, folder)
+    """Write features like the store's, train in a process of its own, and print its memory."""
+    write_noise(args, folder)
     sizes = ('videos', 'length', 'width', 'head_steps')
     found = memory_in_own_process('localization', str(folder), args, sizes, 'the head')
     on_disk = args.videos * args.length * args.width * 2 / 1e9
@@ -245,28 +254,28 @@ def print_head(args: argparse.Namespace, folder: Path) -> None:
     )
     gigabytes = {key: found[key] / 1e9 for key in ('before', 'listed', 'read', 'peak')}
     print(
-        f'  resident: {gigabytes["before"]:.2f} GB with all imports, {gigabytes["listed"]:.2f} with the features '
-        f'listed, {gigabytes["read"]:.2f} with those of the training set read'
+        f'  resident: {gigabytes["before"]:.2f} GB after imports, {gigabytes["listed"]:.2f} with the features '
+        f'listed, {gigabytes["read"]:.2f} with the training features read'
     )
     print(f'  peak: {gigabytes["peak"]:.2f} GB (goal {GIGABYTES_GOAL:g})')
     if found['on_device'] is not None:
         print(f'  peak on the device: {found["on_device"] / 1e9:.2f} GB')
 
 
-def write_features(args: argparse.Namespace, folder: Path) -> None:
-    """Files of the store, of noise."""
+def write_noise(args: argparse.Namespace, folder: Path) -> None:
+    """Fill a store with features of noise."""
     from eval.features.dense import dense_path, write_dense
 
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((args.length, args.width), dtype=np.float32).astype(np.float16)
     for number in range(args.videos):
-        entry = {'video': f'{number:04d}', 'filename': f'{number:04d}', 'sha256': None, 'fps': 30.0}
+        entry: dict[str, Any] = {'video': f'{number:04d}', 'filename': f'{number:04d}', 'sha256': None, 'fps': 30.0}
         parts = iter([(np.roll(noise, number, axis=0), 4 * (args.length - 1) + 16)])
         write_dense(dense_path(folder, entry['video']), entry, parts, KEY)
 
 
 def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
-    """Bytes that this process holds: with imports, files listed, features read, and at most while it trains."""
+    """Bytes this process holds: after imports, after listing files, after reading features, and at most in training."""
     import torch
 
     from eval.features.dense import DenseView, dense_path, read_dense
@@ -276,13 +285,13 @@ def memory_of_head(args: argparse.Namespace, folder: Path) -> dict:
 
     recipe = read_card(CONFIG_ROOT / 'recipes' / 'localization_thumos14.py', 'recipe')
     view = DenseView(num_frames=16, stride_frames=1, step_frames=4, size=224)
-    found = {'before': resident_bytes('VmRSS')}
+    found: dict[str, Any] = {'before': resident_bytes('VmRSS')}
     features = [read_dense(dense_path(folder, f'{number:04d}'), KEY, None) for number in range(args.videos)]
     found['listed'] = resident_bytes('VmRSS')
     sequences = [sequence_of(one, view, recipe['length'], recipe['standardise']) for one in features]
     rng = np.random.default_rng(0)
     targets = []
-    for _ in sequences:  # 15 segments a video, some seconds each, are THUMOS-14's
+    for _ in sequences:  # THUMOS-14 has 15 segments of some seconds per video
         start = rng.uniform(0, max(args.length - 60, 1), 15)
         rows = np.stack([start, start + rng.uniform(5, 60, 15), rng.integers(0, 20, 15)], axis=1)
         targets.append(torch.from_numpy(rows).float())

@@ -72,6 +72,8 @@ def test_predictions_lie_in_their_videos_and_a_cell_repeats(long, tmp_path):
     ends = np.array([60, 44, 7])[:, None] / FPS
     assert (first.scores[..., 0] >= 0).all()
     assert (first.scores[..., 1] <= ends + 1e-5).all()
+    left = {path.name for path in resolved.folder(tmp_path).iterdir()}
+    assert left == {localization.HEAD}  # the state of the training is gone
     again = resolved.protocol.run(resolved, tmp_path)
     assert np.array_equal(first.scores, again.scores)
     other = resolve(long, tmp_path, change=('step_frames=4', 'step_frames=8'))

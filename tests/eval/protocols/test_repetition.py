@@ -191,7 +191,7 @@ def test_spread_frames_and_their_clips():
 
 
 def periodic(number: int, seed: int, num_steps: int = 32, width: int = 16) -> tuple:
-    """Features that swing 2 to 8 times, mixed anew for every video, noisy, at rest before and after."""
+    """Features that swing 2 to 8 times, mixed differently in each video, noisy, at rest before and after."""
     draw = torch.Generator().manual_seed(seed)
     counts = torch.randint(2, 9, (number,), generator=draw)
     boundaries, centres = torch.full((number, 9), math.nan), (torch.arange(num_steps) + 0.5) / num_steps

@@ -38,18 +38,18 @@ def test_frames_are_decoded_once_and_both_ways_show_the_same(video, view, limit,
     if view.step_frames <= view.span:
         assert found['decoded'] / found['needed'] <= localization.DECODED_GOAL
     assert found['difference'] < 2
-    assert min(found['ours'], found['anew']) > 0
+    assert min(found['ours'], found['again']) > 0
 
 
-def test_each_window_anew_is_the_same_clips(video):
+def test_each_window_again_is_the_same_clips(video):
     view = DenseView(8, 2, 4, 32)
     starts = view.starts(60)
-    anew = np.concatenate(list(localization.windows_anew(video, view, starts, 5)))
+    again = np.concatenate(list(localization.windows_again(video, view, starts, 5)))
     from eval.features.dense import clip_batches, frames_of
 
     ours = np.concatenate([clips for clips, _ in clip_batches(frames_of(video), view, 7)])
-    assert ours.shape == anew.shape == (12, 8, 32, 32, 3)
-    assert np.abs(ours.astype(int) - anew).mean() < 2
+    assert ours.shape == again.shape == (12, 8, 32, 32, 3)
+    assert np.abs(ours.astype(int) - again).mean() < 2
 
 
 def test_the_drawn_predictions_are_hard_enough_to_tell():
@@ -65,8 +65,8 @@ def test_it_prints_each_ratio_beside_its_goal(capsys):
     done = call_main(benchmark.main, capsys, 'localization', '--parts', 'extraction', 'metric', *EXTRACTION, *METRIC)
     assert done.returncode == 0, done.stderr
     rows = re.findall(
-        r'key frame every +12, (reading alone|with ViT tiny on cpu): +([\d.]+) clips/s, each window anew +([\d.]+): '
-        r'([\d.]+) times \(goal 3\), (\d+) clips, 1.00 decoded frames a needed one \(goal 1.1\)',
+        r'key frame every +12, (reading alone|with ViT tiny on cpu): +([\d.]+) clips/s, each window again +([\d.]+): '
+        r'([\d.]+) times \(goal 3\), (\d+) clips, 1.00 decoded frames per needed frame \(goal 1.1\)',
         done.stdout,
     )
     assert [(row[0], row[4]) for row in rows] == [('reading alone', '12'), ('with ViT tiny on cpu', '4')]
@@ -86,7 +86,7 @@ def test_the_head_reads_the_store_and_trains(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cards, 'read_card', narrow)
     sizes = ('--videos', 3, '--length', 64, '--width', 16, '--head-steps', 1)
     args = benchmark.parse([*map(str, ('localization', *sizes))])
-    localization.write_features(args, tmp_path)
+    localization.write_noise(args, tmp_path)
     assert len(list(tmp_path.glob('*.npz'))) == 3
     done = call_main(benchmark.main, capsys, 'localization', *sizes, '--memory-of', tmp_path)
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,7 @@ def test_memory_is_that_of_a_process_of_its_own(capsys):
     sizes = ('--videos', 40, '--length', 512, '--width', 768, '--head-steps', 1)
     done = call_main(benchmark.main, capsys, 'localization', '--parts', 'head', *sizes)
     assert done.returncode == 0, done.stderr
-    words = r'([\d.]+) GB with all imports, ([\d.]+) with the features listed, ([\d.]+) with those of the training'
+    words = r'([\d.]+) GB after imports, ([\d.]+) with the features listed, ([\d.]+) with the training features'
     before, listed, read = map(float, re.search(words, done.stdout).groups())
     assert listed - before < 0.02  # files are checked, not held
     assert read - listed == pytest.approx(40 * 512 * 768 * 2 / 1e9, abs=0.02)
