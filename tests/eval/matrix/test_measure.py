@@ -131,7 +131,7 @@ def test_cells_of_a_card_run_side_by_side_once_and_failures_are_named(tmp_path, 
     assert len(tiny.ran(home)) == 5
     names = [record.name for record in table.records]
     assert names == [f'a_tiny_tiny_{recipe}_s{seed}' for recipe in ('low', 'high') for seed in (0, 1)]
-    assert table.summary.name == 'mean of 2'
+    assert table.columns[-1].is_summary and table.columns[-1].protocol == 'mean of 2'
     call()
     words = ['--suite', str(suite), '--encoders', str(home / 'a.py'), '--seeds', '0', '1']
     assert run_severe.main([*words, '--work-dir', str(home / 'work'), '--import', 'tests.eval.tiny_matrix']) == 0
@@ -210,7 +210,7 @@ def test_a_cell_that_fails_is_named_and_runs_again(toy, tmp_path, counted):
     suite = tmp_path / 'suite.py'
     suite.write_text("entries = [dict(protocol='finetune', dataset='toy', recipe='finetune_demo', shots=2)]\n")
     for _ in range(2):  # layer decay needs blocks
-        with pytest.raises(SigmaError, match='1 of 1 cells have no record: .*whose parameters name no blocks'):
+        with pytest.raises(SigmaError, match='1 of 1 cells have no record: .*Layer decay'):
             measure(seeded(), suite, clip=CLIP, datasets=toy, work_dir=tmp_path / 'work', progress=False)
     assert len(counted) == 2
     (log,) = (tmp_path / 'work').rglob('cell.log')
