@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 
 def run_processes(function: Callable, world_size: int, *args) -> list:
-    """Call `function(rank, world_size, *args)` in every process. Returns the results by rank; an error is raised here."""
+    """Call `function(rank, world_size, *args)` in every process. Returns results by rank; raises their errors."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
