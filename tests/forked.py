@@ -1,4 +1,4 @@
-"""`tools/train.py` in forked processes, which start at once and can be killed at any named place."""
+"""`tools/train.py` in forked processes, which start fast and can be killed at any named place."""
 
 import functools
 import hashlib
@@ -35,7 +35,7 @@ model = dict(
 
 
 def tiny_config(folder: Path, more: str = '') -> Path:
-    """A config of five steps an epoch on the rendered data, a fraction of a second long."""
+    """Write a config of five steps per epoch on rendered data; an epoch takes a fraction of a second."""
     path = folder / 'tiny.py'
     base = ROOT / 'mmaction_configs' / 'pretrain' / 'demo_sigma-mlp_vit-t_toy.py'
     path.write_text(CONFIG.format(base=base, more=more))
@@ -46,10 +46,10 @@ class Run:
     """One run of `tools/train.py` in a forked process.
 
     Args:
-        config, work, card: Of the run, which resumes what is there.
-        prepare: Called in the process before the training, to break something.
-        arguments: More options.
-        log: File of what it writes; beside the work folder by default.
+        config, work, card: Config, work folder and dataset card. The run resumes what is in the work folder.
+        prepare: Called in the process before training, to break something.
+        arguments: Further command-line options.
+        log: File for its output (default: beside the work folder).
         options: More settings, as of `demo_options`.
     """
 
@@ -63,9 +63,9 @@ class Run:
         if self.pid == 0:
             status = 99
             try:
-                # Not the file descriptors alone: a test's own capture stands in for these two.
+                # Replace the objects, not only the descriptors: pytest has replaced them to capture output.
                 sys.stdout = sys.stderr = open(self.log, 'w', buffering=1)  # noqa: SIM115 - the process ends with it
-                MMEngineRunner._log_env = lambda self, env_cfg: None  # asks compilers for their versions, for seconds
+                MMEngineRunner._log_env = lambda self, env_cfg: None  # it asks compilers for versions, for seconds
                 if prepare is not None:
                     prepare()
                 status = train_tool.main(command)
@@ -88,16 +88,16 @@ class Run:
 
     @property
     def said(self) -> str:
-        """What it wrote to standard error and output."""
+        """Its output and error output."""
         return self.log.read_text()
 
 
 class Group:
-    """One run of several processes, as torchrun keeps them: when one fails, the others are ended.
+    """One run of several processes, as under torchrun: when one fails, the others are killed.
 
     Args:
-        config, work, card: Of the run, which resumes what is there.
-        prepare: By rank, called in that process before the training.
+        config, work, card: Config, work folder and dataset card. The run resumes what is in the work folder.
+        prepare: One function per rank, called in that process before training.
         options: More settings, as of `demo_options`.
     """
 
@@ -138,12 +138,12 @@ class Group:
 
     @property
     def said(self) -> str:
-        """What all of them wrote."""
+        """Output of all processes."""
         return ''.join(run.said for run in self.runs)
 
 
 def _join(rank: int, world_size: int, port: int, prepare) -> None:
-    """What torchrun tells a process, then what the test wants of it."""
+    """Set the variables that torchrun sets, then call `prepare`."""
     told = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': world_size, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
     os.environ.update({name: str(value) for name, value in told.items()})
     if prepare is not None:
@@ -151,17 +151,17 @@ def _join(rank: int, world_size: int, port: int, prepare) -> None:
 
 
 class Samples:
-    """Writes down what each step of a process is given: the number of the step, and a hash of clips and masks.
+    """Logs the input of each step of a process: its number, and a hash of clips and masks.
 
     Args:
-        file: Gets a line a step.
+        file: Gets one line per step.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def __call__(self) -> None:
-        """Put it into this process."""
+        """Install it in this process."""
         from mmengine.logging import MessageHub
 
         from sigma.models.preprocessor import ClipPreprocessor
@@ -181,18 +181,18 @@ class Samples:
 
 
 class Places:
-    """Named places of a run, counted as they are passed; SIGKILL at the one of a given number.
+    """Counts the named places that a run passes, and sends SIGKILL at one of them.
 
     Args:
-        passed: File that gets a line a place.
-        kill_at: Number of the place to die at, from 0; None for never.
+        passed: File that gets one line per place.
+        kill_at: Number of the place to die at, counted from 0; None for never.
     """
 
     def __init__(self, passed: Path, kill_at: int | None = None) -> None:
         self.passed, self.kill_at, self.count = passed, kill_at, 0
 
     def __call__(self) -> None:
-        """Put the places into this process."""
+        """Install the places in this process."""
         from mmengine.optim import OptimWrapper
 
         from sigma.checkpoints import files as checkpoints
@@ -221,7 +221,7 @@ class Places:
         setattr(owner, name, surrounded)
 
     def at(self, place: str, damage=None) -> None:
-        """Here is a place; die here if it is the one, after doing damage."""
+        """Pass a place. If it is the one to die at, do the damage and die."""
         with open(self.passed, 'a') as file:
             file.write(f'{place}\n')
         if self.count == self.kill_at:

@@ -1,4 +1,4 @@
-"""Run a function in several gloo processes on this machine."""
+"""Run a function in several processes of one gloo group on this machine."""
 
 import socket
 import tempfile
@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 
 def run_processes(function: Callable, world_size: int, *args) -> list:
-    """Results of `function(rank, world_size, *args)` from every process, by rank; a process that fails raises here."""
+    """Call `function(rank, world_size, *args)` in every process. Returns results by rank; raises their errors."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -22,7 +22,7 @@ def run_processes(function: Callable, world_size: int, *args) -> list:
 def _enter(rank: int, function: Callable, world_size: int, port: int, folder: str, args: tuple) -> None:
     import torch.distributed as dist
 
-    torch.set_num_threads(1)  # a forked process must not wait for its parent's threads
+    torch.set_num_threads(1)  # a fork would wait forever for the threads of its parent
     dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=world_size)
     try:
         torch.save(function(rank, world_size, *args), Path(folder) / f'{rank}.pt')

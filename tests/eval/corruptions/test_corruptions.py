@@ -1,4 +1,4 @@
-"""Corruptions: constants, statistics and oracles of each, keys, bad input. Orders of frames are in the file beside."""
+"""Corruptions: their constants, statistics, oracles, random keys and bad input. For orders see test_temporal.py."""
 
 import dataclasses
 import hashlib
@@ -38,7 +38,7 @@ from tests.conftest import PATIENCE, ROOT
 PICTURES = [c for c in CORRUPTIONS.values() if c.acts_on != 'order']
 by_name = pytest.mark.parametrize('corruption', PICTURES, ids=lambda c: c.name)
 
-# severe.md 4.3, typed once more.
+# The published constants, typed a second time.
 IMAGENET_C = {
     'gaussian_noise': (0.08, 0.12, 0.18, 0.26, 0.38),
     'shot_noise': (60, 25, 12, 5, 3),
@@ -137,7 +137,7 @@ def test_constants_with_more_to_them():
     )
 
 
-def test_what_a_member_draws_does_not_hang_on_which_was_drawn():
+def test_draws_of_a_member_are_independent_of_the_choice_of_member():
     held, (_, names) = [], CORRUPTIONS['mixed_temporal'].level(5)
     for number in range(400):
         of_video = draws('mixed_temporal', 5, str(number))
@@ -157,7 +157,7 @@ MIXED = {
 
 
 @pytest.mark.parametrize(('name', 'severity'), MIXED)
-def test_mixed_ones_are_a_member_for_each_video(name, severity):
+def test_mixed_corruptions_pick_one_member_per_video(name, severity):
     corruption, names = CORRUPTIONS[name], MIXED[name, severity]
     assert corruption.level(severity) == (severity, names)
     drawn = {mixed.member_of(names, draws(name, severity, str(i))).name for i in range(100)}
@@ -170,7 +170,7 @@ def test_mixed_ones_are_a_member_for_each_video(name, severity):
     assert np.array_equal(found, expected)
 
 
-def test_numbers_of_the_suites():
+def test_sizes_of_the_suites():
     assert {suite: len(suite_corruptions(suite)) for suite in SUITES} == {
         'imagenet-c': 19,
         'kinetics-c': 12,
@@ -182,7 +182,7 @@ def test_numbers_of_the_suites():
     assert all(c.summary.endswith('.') and c.source for c in CORRUPTIONS.values())
 
 
-def test_what_is_shared_over_frames():
+def test_which_draws_all_frames_share():
     shared = {c.name for c in PICTURES if c.shared and c.acts_on == 'frame'}
     assert shared == {'glass_blur', 'fog', 'frost_procedural', 'snow', 'spatter', 'elastic_transform', 'mixed_spatial'}
     still = np.repeat(clip(1), 3, axis=0)
@@ -203,7 +203,7 @@ def test_the_docs_say_which_draws_are_shared_and_which_scales_do_not_grow():
     assert uneven - {'jumble', 'box_jumble'} == expected
 
 
-def test_needs_no_torch():
+def test_importing_corruptions_does_not_import_torch():
     code = 'import sys, eval.corruptions; print("torch" in sys.modules, "mmengine" in sys.modules)'
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ['False', 'False']
@@ -224,13 +224,13 @@ def test_shape_and_dtype_are_kept(corruption, shape):
 
 
 @by_name
-def test_flipped_views_are_taken(corruption):
+def test_flipped_views_are_accepted(corruption):
     frames = clip(2)[:, :, ::-1]
     assert np.array_equal(corruption(frames, 1, 'v'), corruption(frames.copy(), 1, 'v'))
 
 
 @pytest.mark.parametrize('corruption', [c for c in PICTURES if c.acts_on == 'frame'], ids=lambda c: c.name)
-def test_a_frame_depends_on_its_number_and_not_on_its_company(corruption):
+def test_a_frame_depends_on_its_number_and_not_on_other_frames(corruption):
     frames = clip()
     whole = corruption(frames, 2, 'v')
     some = corruption(frames[[3, 1]], 2, 'v', frame_numbers=[3, 1])
@@ -291,7 +291,7 @@ def digest(name: str) -> str:
     return hashlib.sha256(out.tobytes()).hexdigest()
 
 
-# A process that imports no more than it needs.
+# A process that imports only what it needs.
 WORKER = f"""
 import hashlib, json, sys
 from eval.corruptions import CORRUPTIONS
@@ -543,7 +543,7 @@ def test_random_rotation_and_translation_stay_in_bounds():
 # --- codec ---------------------------------------------------------------------------------------------------------
 
 
-def test_codec_gives_odd_sizes_and_single_frames_back():
+def test_codecs_keep_odd_sizes_and_single_frames():
     frames = clip(3, 65, 47)
     for name in ('h264_crf', 'h265_crf'):
         assert difference(CORRUPTIONS[name](frames, 1, 'v'), frames) < 10
@@ -551,7 +551,7 @@ def test_codec_gives_odd_sizes_and_single_frames_back():
     assert np.array_equal(reencode(frames), CORRUPTIONS['h264_crf'](frames, 1, 'v'))  # CRF 23 both
 
 
-def test_rate_falls_as_asked(monkeypatch):
+def test_the_bit_rate_is_divided_as_asked(monkeypatch):
     sizes, encode = [], codec.encode
 
     def spy(*args, **options):
@@ -578,7 +578,7 @@ def test_a_lost_frame_repeats_the_last_good_one():
     assert not codec.decode(stream, frames.shape).any()  # black
 
 
-def test_bytes_are_hit_as_often_as_asked():
+def test_bytes_are_replaced_as_often_as_asked():
     data = bytes(2_000_000)
     hit = np.count_nonzero(np.frombuffer(codec._with_errors(data, 10_000, draws().shared()), np.uint8))
     assert hit == pytest.approx(200, abs=45)  # 3 standard deviations
@@ -601,7 +601,7 @@ def test_a_network_packet_is_a_slice_of_1400_bytes_at_most():
     assert lost == pytest.approx(expected, abs=4 * np.sqrt(expected))
 
 
-def test_damage_leaves_what_was_not_hit():
+def test_damage_keeps_what_was_not_hit():
     frames = clip(12)
     clean = reencode(frames)
     out = CORRUPTIONS['bit_error'].function(frames, 10**12, draws(num_frames=12))  # never

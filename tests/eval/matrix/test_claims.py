@@ -1,4 +1,4 @@
-"""Claims: one holder at a time, and a dead one does not keep a cell."""
+"""A claim has one holder at a time, and a dead holder loses it."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from tests.eval.tiny_matrix import ROOT
 
 
 def write_claim(folder, processes, where=None, age_seconds=0.0, token='theirs'):
-    """A claim as another process leaves it."""
+    """Write a claim as another process would."""
     folder.mkdir(parents=True, exist_ok=True)
     said = {'token': token, 'host': 'node7', 'pid': 4, 'since': 'noon', 'place': where or 'elsewhere'}
     (folder / FILE).write_text(json.dumps(said | {'processes': processes}))
@@ -25,7 +25,7 @@ def write_claim(folder, processes, where=None, age_seconds=0.0, token='theirs'):
     os.utime(folder / FILE, (stamp, stamp))
 
 
-def test_one_holds_it_and_lets_go(tmp_path):
+def test_one_process_holds_a_claim_and_releases_it(tmp_path):
     with acquire(tmp_path / 'cell') as held:
         assert held.ours()
         assert acquire(tmp_path / 'cell') is None
@@ -36,7 +36,7 @@ def test_one_holds_it_and_lets_go(tmp_path):
     acquire(tmp_path / 'cell').release()
 
 
-def test_a_claim_that_a_full_disk_does_not_take_is_none(tmp_path, monkeypatch):
+def test_a_claim_that_a_full_disk_refuses_does_not_count(tmp_path, monkeypatch):
     def full(descriptor, data):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
@@ -58,7 +58,7 @@ def test_a_claim_is_kept_fresh(tmp_path, monkeypatch):
         assert (tmp_path / FILE).stat().st_mtime > 2
 
 
-def test_a_killed_holder_on_this_machine_loses_it_at_once(tmp_path):
+def test_a_killed_holder_on_this_machine_loses_its_claim_at_once(tmp_path):
     code = (
         'import sys, time; from eval.cells.claims import acquire; '
         'acquire(sys.argv[1]); print(1, flush=True); time.sleep(60)'
@@ -75,14 +75,14 @@ def test_a_killed_holder_on_this_machine_loses_it_at_once(tmp_path):
     process.wait()
 
 
-def test_a_process_number_given_to_another_is_not_the_holder(tmp_path):
+def test_another_process_with_the_same_pid_is_not_the_holder(tmp_path):
     write_claim(tmp_path, [[os.getpid(), '1']], place())
     assert holder(tmp_path) is None
     write_claim(tmp_path, [[os.getpid(), claims.start_time(os.getpid())]], place(), age_seconds=10**6)
     assert holder(tmp_path).host == 'node7'  # on this machine the process counts, not the time
 
 
-def test_while_the_process_that_waits_for_the_holder_lives_the_cell_is_its_to_settle(tmp_path):
+def test_while_the_matrix_of_a_dead_holder_lives_nobody_else_takes_the_cell(tmp_path):
     gone = subprocess.Popen([sys.executable, '-c', ''])
     gone.wait()
     mine = [os.getpid(), claims.start_time(os.getpid())]
@@ -95,7 +95,7 @@ def test_while_the_process_that_waits_for_the_holder_lives_the_cell_is_its_to_se
 
 
 @pytest.mark.parametrize(('age', 'free'), [(0.0, False), (STALE_SECONDS - 20, False), (STALE_SECONDS + 1, True)])
-def test_a_holder_elsewhere_is_gone_when_its_claim_is_stale(tmp_path, age, free):
+def test_a_holder_on_another_machine_loses_a_stale_claim(tmp_path, age, free):
     write_claim(tmp_path, [[1, '1']], age_seconds=age)
     assert (holder(tmp_path) is None) is free
     held = acquire(tmp_path)
@@ -104,7 +104,7 @@ def test_a_holder_elsewhere_is_gone_when_its_claim_is_stale(tmp_path, age, free)
         held.release()
 
 
-def test_a_claim_without_words_counts_by_its_time(tmp_path):
+def test_an_empty_claim_counts_until_it_is_stale(tmp_path):
     (tmp_path / FILE).touch()  # its maker was killed before it could write
     assert acquire(tmp_path) is None
     assert str(holder(tmp_path)) == 'a process that is just starting'
@@ -112,7 +112,7 @@ def test_a_claim_without_words_counts_by_its_time(tmp_path):
     acquire(tmp_path).release()
 
 
-def test_many_takers_of_a_stale_claim_and_one_gets_it(tmp_path):
+def test_only_one_of_many_processes_gets_a_stale_claim(tmp_path):
     for round_ in range(20):
         folder = tmp_path / str(round_)
         write_claim(folder, [[1, '1']], age_seconds=10**6)
@@ -149,7 +149,7 @@ def test_a_claim_made_between_a_look_and_a_takeover_stays(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_takeover_that_was_killed_is_taken_over_itself(tmp_path):
+def test_a_killed_takeover_can_be_taken_over(tmp_path):
     write_claim(tmp_path, [[1, '1']], age_seconds=10**6)
     turn = tmp_path / '.claim.json.taking'
     turn.touch()
@@ -162,7 +162,7 @@ def test_a_takeover_that_was_killed_is_taken_over_itself(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_sleeps_too_long_hears_that_the_cell_is_anothers(tmp_path, monkeypatch):
+def test_a_holder_that_slept_too_long_learns_that_it_lost_the_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, 'BEAT_SECONDS', 0.02)
     lost = threading.Event()
     held = acquire(tmp_path, on_loss=lost.set)

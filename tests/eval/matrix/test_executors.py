@@ -1,4 +1,4 @@
-"""How a cell's process ends and what is kept of it; who runs what when matrices meet; SLURM's jobs."""
+"""How processes of cells end and what is stored then; several matrices at once; SLURM jobs."""
 
 import json
 import os
@@ -29,7 +29,7 @@ sys.exit(int(what.split()[1]))
 
 @pytest.fixture
 def make_job(tmp_path, monkeypatch):
-    """A job whose process does what its cell says: `exit N` or `signal N`."""
+    """Makes jobs whose process does what the cell says: `exit N` or `signal N`."""
     script = tmp_path / 'cell.py'
     script.write_text(SCRIPT)
     monkeypatch.setattr(job_module, 'RUN_CELL', script)
@@ -44,7 +44,7 @@ def make_job(tmp_path, monkeypatch):
 
 @pytest.fixture
 def with_records(monkeypatch):
-    """Where a record file is, its cell is done, whatever stands in it."""
+    """A cell with a record file counts as done, whatever the file holds."""
 
     class Stub:
         def __init__(self, path):
@@ -75,7 +75,7 @@ def finish(job: Job) -> Finished:
         (f'exit {job_module.CHANGED}', 'changed', 'the reason'),
     ],
 )
-def test_how_a_process_ends_tells_what_became_of_its_cell(make_job, does, state, words):
+def test_exit_status_and_last_words_decide_the_state_of_a_cell(make_job, does, state, words):
     job = make_job(does)
     finished = finish(job)
     assert finished.state == state
@@ -87,7 +87,7 @@ def test_how_a_process_ends_tells_what_became_of_its_cell(make_job, does, state,
         assert failure.log == str(job.log)
 
 
-def test_attempts_are_counted_logs_kept_and_the_reason_is_the_latest(make_job):
+def test_attempts_are_counted_and_the_latest_reason_is_kept(make_job):
     assert finish(make_job('exit 3')).reason == 'the reason: exit 3'
     again = make_job('exit 4', attempts=1)
     assert settled(again) is None
@@ -99,7 +99,7 @@ def test_attempts_are_counted_logs_kept_and_the_reason_is_the_latest(make_job):
     assert again.log.read_text().count('so far so good') == 2
 
 
-def test_success_takes_the_failure_away(make_job, with_records):
+def test_success_removes_the_failure(make_job, with_records):
     job = make_job('exit 0', attempts=1)
     keep_failure(job, 1, 'memory')
     Path(job.record).write_text(job.id)
@@ -128,7 +128,7 @@ def test_a_failure_that_cannot_be_read_still_counts(make_job):
 
 
 class Instant:
-    """A backend that ends every cell in the next look, as told."""
+    """A backend whose cells all end at the next look, in the given way."""
 
     poll_seconds = 0.001
 
@@ -158,7 +158,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(make_job):
     assert backend.stopped
 
 
-def test_cells_of_another_matrix_are_waited_for_and_their_end_counts(make_job, with_records, monkeypatch):
+def test_cells_held_by_another_matrix_are_waited_for(make_job, with_records, monkeypatch):
     monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
     done, failed, left, own = (make_job(name=name) for name in ('done', 'failed', 'left', 'own'))
     held = {job.name: claims.acquire(job.folder) for job in (done, failed, left)}
@@ -192,7 +192,7 @@ def test_cells_of_another_matrix_are_waited_for_and_their_end_counts(make_job, w
     assert results['done'].seconds is None
 
 
-def test_who_was_slower_by_a_moment_tries_again_later(make_job, monkeypatch):
+def test_a_cell_that_another_matrix_took_first_is_tried_again_later(make_job, monkeypatch):
     monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
     backend = Instant({'a': ['elsewhere', 'done']})
     results = run([make_job(name='a'), make_job(name='b')], backend)
@@ -216,7 +216,7 @@ def test_an_interrupt_ends_the_processes_and_leaves_no_failure(make_job, tmp_pat
     assert read_failure(job.folder) is None
 
 
-def test_places_are_the_devices_in_turn(monkeypatch):
+def test_cells_are_spread_over_the_gpus(monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,5')
     assert Local(3).places == ['2', '5', '2']
     assert default_jobs() == 2
@@ -243,7 +243,7 @@ def wait_for(condition, seconds=60) -> None:
 
 @pytest.fixture
 def fake_slurm(tmp_path, monkeypatch):
-    """Commands of SLURM that keep what is submitted."""
+    """Fake SLURM commands that record what is submitted."""
     folder = tmp_path / 'bin'
     folder.mkdir()
     scripts = {'sbatch': f'cp "$1" {tmp_path}/submitted.sh; echo Submitted batch job 123', 'srun': '', 'scancel': ''}
@@ -254,7 +254,7 @@ def fake_slurm(tmp_path, monkeypatch):
     return tmp_path / 'submitted.sh'
 
 
-def test_cells_become_an_array_of_slurm(make_job, tmp_path, fake_slurm):
+def test_cells_become_a_slurm_array(make_job, tmp_path, fake_slurm):
     options = {'slurm_partition': 'long', 'gpus_per_node': 1, 'mem_gb': 64, 'slurm_account': 'lab'}
     backend = cluster(tmp_path / 'jobs', options=options)
     backend.start([make_job(name=name) for name in 'abc'])
@@ -266,7 +266,7 @@ def test_cells_become_an_array_of_slurm(make_job, tmp_path, fake_slurm):
     backend.stop()
 
 
-def test_without_slurm_or_with_an_unknown_option_a_sentence_tells(tmp_path, monkeypatch, fake_slurm):
+def test_missing_slurm_or_an_unknown_option_is_one_sentence(tmp_path, monkeypatch, fake_slurm):
     with pytest.raises(ValueError, match='--slurm-options.*gpus_per_nod'):
         cluster(tmp_path / 'jobs', options={'gpus_per_nod': 1})
     monkeypatch.setenv('PATH', '/usr/bin:/bin')
