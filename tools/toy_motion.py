@@ -1,13 +1,13 @@
-"""What frozen features tell of motion on `toy`: where the mover is, and how it moves.
+"""What frozen features tell about motion on `toy`: where the mover is, and how it moves.
 
     python eval/run_severe.py --suite frozen_toy --encoders random mine@FILE --work-dir W
     python tools/toy_motion.py W
 
-For every encoder whose features of `toy` lie in W/features (the command above leaves them there), a ridge regression
-from the features of a time step, averaged over space, to the true place of the mover (`sigma/datasets/toy/render.py`
-knows it), to its movement within the two frames of the step, and to its movement to the next step. Prints the share
-of variance explained (R2, 1 is perfect, 0 is a constant answer) on the test clips. A diagnosis, no benchmark: it
-says why a probe or a fine-tuning comes out as it does.
+Takes every encoder with features of `toy` in W/features (the first command leaves them there). Fits a ridge regression
+from the features of a time step, averaged over space, to the true place of the mover, to its movement within the two
+frames of the step, and to its movement to the next step. Prints the share of variance explained on the test clips (R2:
+1 is perfect, 0 is a constant prediction). This is a diagnosis, not a benchmark: it helps explain the result of a probe
+or of fine-tuning.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sigma.datasets.toy import render as toy
+from sigma.datasets.toy import SETS, mover_places, toy_card
 from sigma.errors import DataError
 
 TARGETS = ('place', 'movement in the step', 'movement to the next')
 
 
 class Row(NamedTuple):
-    """An encoder and its R2 a target."""
+    """An encoder and its R2 for each target."""
 
     encoder: str
     weights: str
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print a line an encoder; return the exit status."""
+    """Print one line per encoder; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir')
     try:
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def motion_table(work_dir: Path) -> Iterator[Row]:
-    """A row for each encoder (and seed of random weights) with features of both splits of `toy`.
+    """One row per encoder (and seed of random weights) with features of both splits of `toy`.
 
     Raises:
         DataError: if there is none.
@@ -79,12 +79,12 @@ def motion_table(work_dir: Path) -> Iterator[Row]:
 
 
 def _samples(features: np.ndarray, videos: list[str], places: dict[str, np.ndarray]) -> list[tuple]:
-    """(features, target) a target; features (N, T', D) of 16 frames, so T' steps of 16 / T' frames."""
-    spec = toy.SETS['toy']
-    stride = toy.card(spec)['sampling']['stride_frames']
+    """(features, target) for each target; features (N, T', D) of 16 frames, so T' steps of 16 / T' frames."""
+    spec = SETS['toy']
+    stride = toy_card(spec)['sampling']['stride_frames']
     for video in videos:
         if video not in places:
-            places[video] = toy.mover_places(spec, video)[::stride]
+            places[video] = mover_places(spec, video)[::stride]
     steps = np.stack([places[video] for video in videos])  # (N, 16, 2)
     steps = steps.reshape(len(videos), features.shape[1], -1, 2)  # (N, T', frames, 2)
     middle = steps.mean(axis=2)

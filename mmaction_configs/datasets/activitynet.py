@@ -1,10 +1,10 @@
 """ActivityNet-1.3: 200 activities in untrimmed videos; the validation set is the test split.
 
-Ground truth may not be shipped and comes in two layouts, which list different videos: the official
-`activity_net.v1-3.min.json`, or BSN's `anet_anno_action.json` with `video_info_new.csv` (9,649 and 4,728 videos, those
-that have BSN's features; mmaction2 reads these). The list hash in a record tells which was used.
+The ground truth may not be shipped. It comes in two layouts that list different videos: the official
+`activity_net.v1-3.min.json`, or BSN's `anet_anno_action.json` with `video_info_new.csv` (9,649 and 4,728 videos,
+those with BSN's features; mmaction2 reads these). The list hash in a record tells which was used.
     python tools/prepare.py activitynet --root VIDEOS --annotations LABELS
-No video is blocked here: OpenTAD's list of blocked videos is not at hand. Who has one names the videos in `rules`.
+No video is blocked, since OpenTAD's list of blocked videos is not available. If you have one, put it in `rules`.
 """
 
 data_root = '{{$SIGMA_DATA:data}}/activitynet'

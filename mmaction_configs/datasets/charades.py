@@ -1,7 +1,7 @@
 """Charades, v1: 157 actions, several at a time; 7,985 train and 1,863 test videos.
 
-Labels of a video are all actions in it; annotations.json has their times in seconds. The licence forbids passing on
-lists and class names, so classes bear their published numbers, and the card does not know the hash of the lists.
+A video's labels are all actions in it; annotations.json has their times in seconds. The licence forbids redistributing
+lists and class names, so classes are named by their published numbers, and the card states no list hash.
 LABELS holds Charades_v1_train.csv and Charades_v1_test.csv:
     python tools/prepare.py charades --root VIDEOS --annotations LABELS
 """

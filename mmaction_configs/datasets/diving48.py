@@ -22,7 +22,7 @@ dataset_info = dict(
     delimiter=' ',
     index='index.jsonl',
     metric='top1',
-    flips_change_label=False,  # classes count twists and do not say to which side
+    flips_change_label=False,  # classes count twists, whatever their side
     source=(
         'Li, Li and Vasconcelos, RESOUND (ECCV 2018), version 2 of the labels; class names as mmaction2 ships them'
     ),

@@ -1,6 +1,6 @@
-"""FineGym, 288 classes: 22,671 train and 9,646 test clips; class 138 occurs in test alone.
+"""FineGym, 288 classes: 22,671 train and 9,646 test clips; class 138 occurs only in test.
 
-From elements cut to clips, as for gym99:
+From elements cut into clips, as for gym99:
     python tools/prepare.py gym288 --root VIDEOS
 """
 

@@ -1,8 +1,8 @@
 """FineGym, 99 classes of gymnastic elements: 20,484 train and 8,521 test clips (the published validation list).
 
-As domain shift it is scored by top-1; the sets of classes inside it (gym_fx_s1, gym_ub_s1, gym_vault, gym_floor) and
-gym288 are scored by mean per class, as SEVERE prints granularity. Lists in published order, so that the published draws
-of 1000 clips come out again. From elements cut to clips:
+For domain shift it is scored by top-1. Its subsets of classes (gym_fx_s1, gym_ub_s1, gym_vault, gym_floor) and gym288
+are scored by the mean per class, as SEVERE reports granularity. Lists are in published order, so that the published
+draws of 1000 clips can be reproduced. From elements cut into clips:
     python tools/prepare.py gym99 --root VIDEOS
 """
 

@@ -1,6 +1,6 @@
 """Gym99 classes 6 to 40, the floor: 35 classes, 5,385 train and 2,226 test clips.
 
-Labels count from the first of these classes. From elements cut to clips, as for gym99:
+Labels count from the first of these classes. From elements cut into clips, as for gym99:
     python tools/prepare.py gym_floor --root VIDEOS
 """
 

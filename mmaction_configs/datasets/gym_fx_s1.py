@@ -1,6 +1,6 @@
 """Gym99 classes 6 to 16, floor leaps, jumps and hops (FineGym set 21): 11 classes, 1,882 train and 777 test clips.
 
-Labels count from the first of these classes. From elements cut to clips, as for gym99:
+Labels count from the first of these classes. From elements cut into clips, as for gym99:
     python tools/prepare.py gym_fx_s1 --root VIDEOS
 """
 

@@ -1,6 +1,6 @@
 """Gym99 classes 74 to 88, circles on the uneven bars (FineGym set 41): 15 classes, 3,511 train and 1,471 test clips.
 
-Labels count from the first of these classes. From elements cut to clips, as for gym99:
+Labels count from the first of these classes. From elements cut into clips, as for gym99:
     python tools/prepare.py gym_ub_s1 --root VIDEOS
 """
 

@@ -1,6 +1,6 @@
 """Gym99 classes 0 to 5, the vault: 6 classes, 1,074 train and 446 test clips.
 
-Labels count from the first of these classes. From elements cut to clips, as for gym99:
+Labels count from the first of these classes. From elements cut into clips, as for gym99:
     python tools/prepare.py gym_vault --root VIDEOS
 """
 

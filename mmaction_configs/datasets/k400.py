@@ -1,7 +1,7 @@
-"""Kinetics-400: 400 classes; 19,906 test videos, which is the published validation list.
+"""Kinetics-400: 400 classes; the 19,906 test videos are the published validation list.
 
 The train list is the user's own copy of the published csv (label,youtube_id,time_start,time_end,split): how many of
-its videos can still be had differs between copies, so the card states neither its hash nor its length. LABELS holds
+its videos are still available differs between copies, so the card states neither its hash nor its length. LABELS holds
 train.csv:
     python tools/prepare.py k400 --root VIDEOS --annotations LABELS
 """

@@ -1,6 +1,6 @@
-"""Mimetics: 713 clips of 50 of Kinetics-400's classes, mimed without the object or the place; for testing alone.
+"""Mimetics: 713 clips of 50 of Kinetics-400's classes, mimed without object or place; for testing only.
 
-A head trained on Kinetics-400 is asked among the 50 classes (protocol `out_of_context`). The list is the user's own
+A head trained on Kinetics-400 chooses among the 50 classes (protocol `out_of_context`). The list is the user's own
 copy of the published csv (label,youtube_id,time_start,time_end,...), so the card states no hash; LABELS holds
 mimetics_v1.0.csv:
     python tools/prepare.py mimetics --root VIDEOS --annotations LABELS

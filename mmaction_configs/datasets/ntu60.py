@@ -1,8 +1,8 @@
 """NTU RGB+D, 60 classes, cross-subject: 40,320 train and 16,560 test videos.
 
-Train are the subjects 1, 2, 4, 5, 8, 9, 13-19, 25, 27, 28, 31, 34, 35 and 38. File names state setup, camera, subject,
-replication and action (S001C002P003R002A013_rgb.avi), so the lists follow from a complete set of videos; where some
-are missing, LABELS must hold trainlist01.txt and testlist01.txt. Sorted by name; classes are the numbers of actions.
+Training subjects are 1, 2, 4, 5, 8, 9, 13-19, 25, 27, 28, 31, 34, 35 and 38. File names state setup, camera, subject,
+replication and action (S001C002P003R002A013_rgb.avi), so a complete set of videos gives the lists; if some
+are missing, LABELS must hold trainlist01.txt and testlist01.txt. Sorted by name; classes are action numbers.
     python tools/prepare.py ntu60 --root VIDEOS [--annotations LABELS]
 """
 

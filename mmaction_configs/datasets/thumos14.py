@@ -1,9 +1,9 @@
 """THUMOS-14: 20 sports in long videos; 200 train videos (its validation set) and 211 test videos.
 
-LABELS holds `thumos_14_anno.json` as OpenTAD and ActionFormer read it (ground truth may not be shipped); G-TAD's
-`thumos_gt.json` lists 210 test videos and is refused. VIDEOS holds TH14_validation_set_mp4 and TH14_test_set_mp4:
+LABELS holds `thumos_14_anno.json` as read by OpenTAD and ActionFormer (it may not be shipped). G-TAD's
+`thumos_gt.json` lists 210 test videos and is rejected. VIDEOS holds TH14_validation_set_mp4 and TH14_test_set_mp4:
     python tools/prepare.py thumos14 --root VIDEOS --annotations LABELS
-All 360 segments of CliffDiving are segments of Diving too, with the same times: suppression is a class.
+All 360 segments of CliffDiving are also segments of Diving, with the same times, so suppression is per class.
 """
 
 data_root = '{{$SIGMA_DATA:data}}/thumos14'

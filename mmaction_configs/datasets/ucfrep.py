@@ -1,7 +1,7 @@
 """UCFRep (UCF526): repetition counting in 526 videos of UCF101, 421 train and 105 test.
 
-A label is the number of cycles; annotations.json has the frames at which they begin and end, counted from 0 (the
-published ones count from 1). SEVERE looks only at the frames from the first of these to the last. LABELS holds
+A label is the number of cycles. annotations.json has the frames at which they begin and end, counted from 0 (the
+published ones count from 1). SEVERE uses only the frames from the first of these to the last. LABELS holds
 ucf526_annotations.zip, or its unpacked folders train and val:
     python tools/prepare.py ucfrep --root UCF-101 --annotations LABELS
 """

@@ -1,7 +1,7 @@
-"""What fine-tuning does to a clip: the same to all its frames, and by the sample's own randomness.
+"""Augmentations for fine-tuning: the same for all frames of a clip, drawn from the sample's own seed.
 
-Each takes `imgs` (list of uint8 RGB frames H x W x 3) and gives such a list. Transforms of other houses (timm,
-torchvision) draw from `random`, `numpy.random` and torch, which `sigma.VideoClips` seeds for each sample.
+Each takes and returns `imgs`, a list of uint8 RGB frames (H, W, 3). Transforms of other libraries (timm, torchvision)
+draw from `random`, `numpy.random` and torch, which `sigma.VideoClips` seeds for each sample.
 """
 
 import math
@@ -12,22 +12,22 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from sigma.registry import TRANSFORMS  # before timm and torchvision: applies sigma.compat
+from sigma.registry import TRANSFORMS  # patches what timm and torchvision need, so it comes first
 
 
 @TRANSFORMS.register_module()
 class RandAugment(BaseTransform):
-    """timm's RandAugment with the operations and strengths drawn once a clip.
+    """timm's RandAugment with operations and strengths drawn once per clip.
 
     Args:
-        policy: In timm's words. Published: `rand-m7-n4-mstd0.5-inc1` (magnitude 7, 4 operations, deviation 0.5,
+        policy: In timm's notation. Published: `rand-m7-n4-mstd0.5-inc1` (magnitude 7, 4 operations, deviation 0.5,
             operations that grow with the magnitude).
 
     Raises:
         ValueError: if timm does not understand the policy.
 
-    Source: RandAugment (arXiv:1909.13719) as VideoMAE and SIGMA apply it: bicubic, the rest filled with gray 128,
-    before cropping. They use their own copy of timm's operations, which takes a list of frames.
+    Source: RandAugment (arXiv:1909.13719) as VideoMAE and SIGMA apply it: bicubic, filled with grey 128, before
+    cropping. They use their own copy of timm's operations, which takes a list of frames.
     """
 
     def __init__(self, policy: str = 'rand-m7-n4-mstd0.5-inc1') -> None:
@@ -37,13 +37,13 @@ class RandAugment(BaseTransform):
         try:
             self.augment = rand_augment_transform(policy, {'interpolation': Image.Resampling.BICUBIC})
         except (AssertionError, ValueError) as error:
-            raise ValueError(f'RandAugment was asked for {policy!r}, which timm does not read ({error}).') from None
+            raise ValueError(f'timm does not understand the RandAugment policy {policy!r} ({error}).') from None
 
     def transform(self, results: dict) -> dict:
         """Replaces `imgs`."""
         from PIL import Image
 
-        states = random.getstate(), np.random.get_state()  # noqa: NPY002 - what timm draws from
+        states = random.getstate(), np.random.get_state()  # noqa: NPY002 - timm draws from these
         frames = []
         for frame in results['imgs']:
             random.setstate(states[0])
@@ -54,12 +54,12 @@ class RandAugment(BaseTransform):
 
 @TRANSFORMS.register_module()
 class JitterColours(BaseTransform):
-    """torchvision's ColorJitter, factors and order drawn once a clip.
+    """torchvision's ColorJitter, with factors and order drawn once per clip.
 
     Args:
         brightness, contrast, saturation, hue: Published for R(2+1)D-18: 0.4, 0.4, 0.4, 0.2.
 
-    mmaction2's own draws its order when it is built, and turns hue on a scale of 255 where OpenCV's has 180 steps.
+    mmaction2's version draws the order once, when it is built, and rotates hue on a scale of 255, not OpenCV's 180.
     """
 
     def __init__(
@@ -83,18 +83,16 @@ class FlipClip(BaseTransform):
         probability: Published: 0.5 in fine-tuning on Kinetics; pretraining has no flip.
 
     Raises:
-        ValueError: if a mask that follows the motion was drawn already.
+        ValueError: if a motion-guided mask was already drawn.
     """
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = probability
 
     def transform(self, results: dict) -> dict:
-        """Replaces `imgs`; says in `flipped` whether they are mirrored."""
+        """Replaces `imgs`; `flipped` tells whether they are mirrored."""
         if 'visible_tokens' in results:
-            raise ValueError(
-                'sigma.FlipClip stands after sigma.MotionMask, whose mask it would leave behind: swap them.'
-            )
+            raise ValueError('sigma.FlipClip comes after sigma.MotionMask and would not flip its mask: swap them.')
         if results['rng'].random() >= self.probability:
             return results
         frames = [np.ascontiguousarray(frame[:, ::-1]) for frame in results['imgs']]
@@ -106,7 +104,7 @@ class ShortSideJitter(BaseTransform):
     """Resize to a random short side.
 
     Args:
-        sides: Least and greatest, in pixels. Published for Charades: 256 to 340.
+        sides: Smallest and largest, in pixels. Published for Charades: 256 to 340.
 
     Source: SlowFast's loaders with inverse-uniform sampling: 1 / side is uniform.
     """
@@ -128,16 +126,16 @@ class ShortSideJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class EraseRectangle(BaseTransform):
-    """Random erasing in `pixel` mode: noise in one rectangle, at the same place in all frames, new for each pixel.
+    """Random erasing in `pixel` mode: noise in one rectangle, at the same place in all frames, drawn per pixel.
 
     Args:
-        probability: Of a clip. Published: 0.25.
+        probability: Per clip. Published: 0.25.
         mean, std: Of the encoder's normalisation, in uint8 values; the noise is standard normal after it.
-        area: Least and greatest share of the frame. Published: 0.02 to 1/3.
-        least_aspect: Height / width lies in [least_aspect, 1 / least_aspect]. Published: 0.3.
+        area: Smallest and largest share of the frame. Published: 0.02 to 1/3.
+        least_aspect: Height / width is in [least_aspect, 1 / least_aspect]. Published: 0.3.
 
     Source: random erasing (arXiv:1708.04896) in timm's form, as in VideoMAE and SIGMA. They erase after normalising;
-    here frames are still uint8, so the noise is rounded, and cut off at black and white.
+    here frames are still uint8, so the noise is rounded and clipped to the range of pixels.
     """
 
     def __init__(
@@ -177,14 +175,14 @@ class EraseRectangle(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RepeatedAugmentation(BaseTransform):
-    """Several augmentations of one decoded clip in the batch: decoding is paid once.
+    """Several augmentations of one clip in the batch; the clip is decoded once.
 
     Args:
-        num_samples: Published: 2 where `num_sample` says so, else 1.
-        pipeline: What augments and packs a clip, ending in `mmaction.PackActionInputs`.
+        num_samples: Published: 2 if `num_sample` says so, else 1.
+        pipeline: Augments and packs a clip; ends with `mmaction.PackActionInputs`.
 
-    Returns a sample whose `inputs` hold all of them, (num_samples, 3, T, H, W); `eval.VideoPreprocessor` makes a batch
-    of B * num_samples out of B such samples.
+    Returns a sample whose `inputs` (num_samples, 3, T, H, W) hold all of them; `eval.VideoPreprocessor` makes a batch
+    of B * num_samples from B such samples.
 
     Source: repeated augmentation (arXiv:1901.09335) as in VideoMAE and SIGMA; the learning rate follows the number of
     videos in a batch, not of augmented clips.
@@ -192,7 +190,7 @@ class RepeatedAugmentation(BaseTransform):
 
     def __init__(self, num_samples: int, pipeline: list[dict]) -> None:
         if num_samples < 1:
-            raise ValueError(f'RepeatedAugmentation was asked for {num_samples} samples; at least 1 is needed.')
+            raise ValueError(f'RepeatedAugmentation has num_samples={num_samples}; it must be at least 1.')
         self.num_samples = num_samples
         self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
 

@@ -1,7 +1,7 @@
 """The dataset that turns list files into samples, and how clips are sampled from a video.
 
-A sample's randomness depends on (seed, epoch, position in the list) alone: not on the number of workers or
-processes, nor on where a run was interrupted.
+A sample's randomness depends only on (seed, epoch, position in the list), not on the number of workers or processes or
+on where a run was interrupted.
 """
 
 import logging
@@ -26,7 +26,7 @@ MOST_FAILURES = 20  # in a row, before a sample gives up
 
 
 def dense_indices(num_frames: int, clip_frames: int, stride_frames: int, start: int) -> np.ndarray:
-    """(clip_frames,) frame numbers from `start` by `stride_frames`; past the end the last reachable one repeats.
+    """(clip_frames,) frame numbers from `start` by `stride_frames`; past the end, the last reachable one repeats.
 
     Source: the loaders of VideoMAE and SIGMA ("repeat last"); mmaction2's default loops instead.
     """
@@ -39,8 +39,8 @@ def segment_indices(num_frames: int, clip_frames: int, offsets: np.ndarray) -> n
     """(clip_frames,) frame numbers, one in each of as many equal segments of the video.
 
     Args:
-        num_frames: Of the video; shorter videos repeat frames.
-        clip_frames: Segments.
+        num_frames: Frames of the video; short videos repeat frames.
+        clip_frames: Number of segments.
         offsets: (clip_frames,) place within each segment, in [0, 1).
 
     Source: TSN (arXiv:1608.00859).
@@ -53,15 +53,15 @@ def segment_indices(num_frames: int, clip_frames: int, offsets: np.ndarray) -> n
 
 @contextmanager
 def seeded(*key: int):
-    """Seed numpy, random and torch from a key within the block, and give the process its own states back after.
+    """Seed numpy, random and torch from a key inside the block; restore the process's own states afterwards.
 
-    Transforms of any origin then draw the same numbers for the same key, in a worker or in the main process.
+    Transforms of any library then draw the same numbers for the same key, in a worker or in the main process.
     """
     states = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
     words = np.random.SeedSequence(key).generate_state(3)
     np.random.seed(words[0])  # noqa: NPY002 - the generator that other libraries' transforms draw from
     random.seed(int(words[1]))
-    torch.default_generator.manual_seed(int(words[2]))  # not torch.manual_seed, which seeds the GPUs too
+    torch.default_generator.manual_seed(int(words[2]))  # torch.manual_seed would seed the GPUs too
     try:
         yield np.random.default_rng(np.random.SeedSequence(key))
     finally:
@@ -72,20 +72,20 @@ def seeded(*key: int):
 
 @DATASETS.register_module()
 class VideoClips(Dataset):
-    """Videos of a split of dataset cards, as samples that a pipeline makes.
+    """The videos of a split of one or more dataset cards, as samples made by a pipeline.
 
     Args:
-        card: Name of a card in `mmaction_configs/datasets`, path of a card (`tools/prepare.py` writes one), or
-            several of either for a joined pool.
+        card: Name of a card in `mmaction_configs/datasets`, path of a card (`tools/prepare.py` writes one), or several
+            of them for a joint pool.
         split: `train`, `test`, or another split of the card.
         pipeline: Transforms of any scope.
-        seed: Of everything random in a sample.
-        test_mode: Training leaves out what the index calls unreadable, and takes the next readable video where one
-            fails to decode; both are counted and named. Testing keeps every video and never takes another.
+        seed: For everything random in a sample.
+        test_mode: Training skips what the index calls unreadable, and takes the next readable video if one fails to
+            decode; both are counted and named. Testing keeps every video and never takes another.
         subset: Positions in the list to keep (few-shot), or None for all.
 
     Raises:
-        DataError: if a card, list or index is absent, a list differs from its card's hash or names a video that is
+        DataError: if a card, list or index is missing, a list differs from its card's hash or names a video that is
             not in the index, or nothing is readable.
     """
 
@@ -127,7 +127,7 @@ class VideoClips(Dataset):
         return len(self.entries)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """Sample at a position, or at (pass, position); `failures` names what could not be decoded, a line each."""
+        """Sample at a position, or at (pass, position); `failures` names undecodable videos, one per line."""
         epoch, position = key if isinstance(key, tuple) else (0, key)
         failures = []
         for step in range(len(self.entries)):

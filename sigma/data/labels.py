@@ -1,4 +1,4 @@
-"""Labels that depend on the clip: which actions it shows, and in which direction it plays."""
+"""Labels that depend on the clip: the actions it shows, and the direction in which it plays."""
 
 import numpy as np
 import torch
@@ -12,24 +12,24 @@ DIRECTIONS = ('forwards', 'backwards')
 
 
 def actions_within(actions: list, first_seconds: float, last_seconds: float) -> set[int]:
-    """Classes of the actions [[start_seconds, end_seconds, class], ...] that overlap a clip, its ends included."""
+    """Classes of the actions [[start_seconds, end_seconds, class], ...] that overlap a clip, including its ends."""
     return {int(label) for start, end, label in actions if start <= last_seconds and end >= first_seconds}
 
 
 @TRANSFORMS.register_module()
 class MultiHot(BaseTransform):
-    """The labels of a video, or of the clip alone, as a vector of 0 and 1.
+    """The labels of a video, or of the clip alone, as a 0/1 vector.
 
     Args:
         num_classes: C.
-        within_clip: Take the actions of the entry's annotation that overlap the time from the clip's first to its last
-            sampled frame (a clip that loops: from its least to its greatest); else the labels of the whole video.
+        within_clip: Take only the actions that overlap the time from the clip's first to its last sampled frame (for a
+            clip that loops: from the lowest to the highest frame number), not the labels of the whole video.
 
     Raises:
-        DataError: if the annotation or the frame rate is absent where `within_clip` needs it, or a label is no class.
+        DataError: if `within_clip` needs an annotation or frame rate that is missing, or a label is out of range.
 
-    Source: SlowFast's Charades loader, as in SEVERE: a training clip has the union of the labels of its frames, a test
-    video that of all its frames.
+    Source: SlowFast's Charades loader, as in SEVERE: a training clip gets the union of its frames' labels, a test video
+    that of all its frames.
     """
 
     def __init__(self, num_classes: int, within_clip: bool = False) -> None:
@@ -51,7 +51,7 @@ class MultiHot(BaseTransform):
         if annotation is None or 'actions' not in annotation or not fps:
             lacks = 'frame rate' if annotation is not None and 'actions' in annotation else 'actions in its annotations'
             raise DataError(
-                f'{results["video"]} has no {lacks}, which labels of a clip need; prepare the data set anew.'
+                f'{results["video"]} has no {lacks}, which the labels of a clip need; prepare the dataset again.'
             )
         frames = results['frame_inds']
         return actions_within(annotation['actions'], frames.min() / fps, frames.max() / fps)
@@ -62,9 +62,9 @@ class PlayDirection(BaseTransform):
     """Play the clip forwards (label 0) or backwards (label 1).
 
     Args:
-        probability: Of backwards; None takes the entry's `backwards` (`sigma.BothDirections`).
+        probability: Of playing backwards; None takes the entry's `backwards` (`sigma.BothDirections`).
 
-    Stands between sampling and decoding: it turns `frame_inds` around, clip by clip.
+    It comes between sampling and decoding, and reverses `frame_inds` clip by clip.
     """
 
     def __init__(self, probability: float | None = 0.5) -> None:
@@ -84,9 +84,9 @@ class PlayDirection(BaseTransform):
 
 @DATASETS.register_module()
 class BothDirections(VideoClips):
-    """Every video of a split twice, to be played forwards and backwards by `sigma.PlayDirection`.
+    """Every video of a split twice, for `sigma.PlayDirection` to play forwards and backwards.
 
-    Arguments as `VideoClips`. Entries alternate; their `video` is the listed name with the direction behind it.
+    Arguments as `VideoClips`. Entries alternate; `video` is the listed name followed by the direction.
     """
 
     def __init__(self, *args, **kwargs) -> None:

@@ -1,7 +1,7 @@
-"""List files: which videos a split holds, and what is true of each; mmaction2's format, one video a line.
+"""List files: the videos of a split and their labels, in mmaction2's format, one video per line.
 
 path label             action recognition; repetition, where the number is the count
-path label label ...   several labels or none (mmaction2's `multi_class`)
+path label label ...   any number of labels (mmaction2's `multi_class`)
 """
 
 import gzip
@@ -18,11 +18,11 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
     """(path, label) pairs of a list file; with `multi_label`, (path, labels) with a tuple of any length.
 
     Args:
-        path: Of the file; gzipped where it ends in `.gz`.
-        delimiter: Between path and label; None takes a tab where the line has one, else a space.
+        path: The file; gzipped if it ends in `.gz`.
+        delimiter: Between path and label; None takes a tab if the line has one, else a space.
 
     Raises:
-        DataError: if the file is missing, or a line is not a path and whole numbers (which one is named).
+        DataError: if the file is missing, or a line is not a path and whole numbers; the line is named.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,13 +48,13 @@ def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter
     """Write (path, label) or (path, labels) pairs as a list file (`list_text`), whole or not at all.
 
     Args:
-        delimiter: None takes a space, or a tab where a path has white space.
+        delimiter: None takes a space, or a tab if a path has white space.
 
     Returns:
         The delimiter, which the dataset card must state.
 
     Raises:
-        DataError: if a path holds the delimiter or a line break.
+        DataError: if a path contains the delimiter or a line break.
     """
     delimiter = delimiter or pick_delimiter([video for video, _ in entries])
     write_atomic(path, list_text(entries, delimiter))
@@ -62,22 +62,22 @@ def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter
 
 
 def list_text(entries: Sequence[tuple[str, Label]], delimiter: str) -> str:
-    """What a list file of these entries holds.
+    """The text of a list file.
 
     Raises:
-        DataError: if a path holds the delimiter or a line break.
+        DataError: if a path contains the delimiter or a line break.
     """
     lines = []
     for video, label in entries:
         if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
-            raise DataError(f'{video!r} cannot stand in a list file divided by {delimiter!r}: rename the file.')
+            raise DataError(f'{video!r} cannot be in a list file with the delimiter {delimiter!r}: rename the file.')
         labels = label if isinstance(label, tuple) else (label,)
         lines.append(delimiter.join([video, *map(str, labels)]) + '\n')
     return ''.join(lines)
 
 
 def pick_delimiter(paths: Iterable[str]) -> str:
-    """A space, or a tab where any path has white space."""
+    """A space, or a tab if any path has white space."""
     return '\t' if any(len(path.split()) != 1 for path in paths) else ' '
 
 

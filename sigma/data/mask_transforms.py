@@ -1,4 +1,4 @@
-"""Transforms of masks that follow motion, and of decoding fewer tokens; they stand before `sigma.PackPretraining`."""
+"""Transforms for motion-guided masks and for decoding fewer tokens; they come before `sigma.PackPretraining`."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -8,24 +8,23 @@ from sigma.data.motion import NoMotion, codec_motion, dis_motion, frames_and_vec
 from sigma.errors import DecodeError
 from sigma.registry import TRANSFORMS
 
-CELL_PHASES = 4  # of the running cell
+CELL_PHASES = 4  # phases of the running cell
 
 
 @TRANSFORMS.register_module()
 class DecodeFramesAndVectors(BaseTransform):
     """Read the frames of `frame_inds` and the motion vectors of the stream in one pass of PyAV, for `MotionMask`.
 
-    Takes the place of `DecodeFrames`. Streams that state no vectors (VP9, HEVC, AV1, intra-only) are never passed
-    over in silence.
+    Replaces `DecodeFrames`. Streams without vectors (VP9, HEVC, AV1, intra-only) are never skipped silently.
 
     Args:
-        without_motion: `raise` (default): such a video counts as not decoded, which training names, counts and steps
-            over. `still`: its mask does not move, and `sigma.MotionHook` names and counts it.
+        without_motion: `raise` (default): such a video counts as undecodable; training names, counts and skips it.
+            `still`: its mask does not move, and `sigma.MotionHook` names and counts it.
     """
 
     def __init__(self, without_motion: str = 'raise') -> None:
         if without_motion not in ('raise', 'still'):
-            raise ValueError(f"without_motion was {without_motion!r}; it may be 'raise' or 'still'.")
+            raise ValueError(f"without_motion is {without_motion!r}; it must be 'raise' or 'still'.")
         self.without_motion = without_motion
 
     def transform(self, results: dict) -> dict:
@@ -56,15 +55,15 @@ class MotionMask(BaseTransform):
 
     Args:
         grid: (T', H', W') of the encoder's tokens.
-        mask_ratio: Share masked in every time slot. Published: 0.9.
+        mask_ratio: Share of tokens masked in every time slot. Published: 0.9.
         motion: `dis` (optical flow between the cropped frames) or `codec` (motion vectors of the stream, nearly free;
-            needs `DecodeFramesAndVectors` in the place of `DecodeFrames`). `codec` follows the crops and flips of
-            `MultiScaleCrop`, `ResizeSquare`, `ShortSideJitter` and `FlipClip`, and not those of other houses.
-        cell_pixels: Pixels of the map, and of the optical flow, along a side of a token.
-        num_masks: R masks of the same clip along the same motion. 1 as published; more is a departure.
+            needs `DecodeFramesAndVectors` instead of `DecodeFrames`). `codec` follows the crops and flips of
+            `MultiScaleCrop`, `ResizeSquare`, `ShortSideJitter` and `FlipClip`, not those of other libraries.
+        cell_pixels: Side of a token in pixels of the map and of the optical flow.
+        num_masks: R masks per clip that follow the same motion. Published: 1; more is a departure.
 
     Raises:
-        ValueError: on an unknown kind of motion, and at a clip whose vectors were not read.
+        ValueError: for an unknown kind of motion, or if a clip's vectors were not read.
 
     Source: MGMAE (arXiv:2308.10794), as the motion-guided rows of SIGMA use it: masks of the encoder alone.
     """
@@ -78,7 +77,7 @@ class MotionMask(BaseTransform):
         num_masks: int = 1,
     ) -> None:
         if motion not in ('dis', 'codec'):
-            raise ValueError(f"MotionMask was asked for motion {motion!r}; it knows 'dis' and 'codec'.")
+            raise ValueError(f"MotionMask has motion={motion!r}; it must be 'dis' or 'codec'.")
         self.grid, self.mask_ratio, self.motion = tuple(grid), mask_ratio, motion
         self.cell_pixels, self.num_masks = cell_pixels, num_masks
 
@@ -94,7 +93,7 @@ class MotionMask(BaseTransform):
             return dis_motion(frames, *size)
         if 'motion_steps' not in results:
             raise ValueError(
-                "MotionMask was asked for motion='codec', and no motion vectors were read; put "
+                "MotionMask has motion='codec', but no motion vectors were read; put "
                 'sigma.DecodeFramesAndVectors instead of sigma.DecodeFrames.'
             )
         steps = results['motion_steps']
@@ -107,15 +106,15 @@ class MotionMask(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RunningCell(BaseTransform):
-    """Have half of the masked tokens decoded: of each 2x2 cells two, in turn over time.
+    """Decode half of the masked tokens: two of every 2x2 cells, alternating over time.
 
     A departure from SIGMA, which decodes all of them.
 
     Args:
         num_masks: R of the mask transform.
 
-    Source: VideoMAE V2 (arXiv:2303.16727), section 3.2. There half of all tokens pass the decoder, and the loss takes
-    those that the encoder did not see; here half of the masked ones, so that their number is the same in every clip.
+    Source: VideoMAE V2 (arXiv:2303.16727), section 3.2. There, the decoder gets half of all tokens, and the loss uses
+    those that the encoder did not see. Here it gets half of the masked ones, so their number is the same in every clip.
     """
 
     def __init__(self, num_masks: int = 1) -> None:

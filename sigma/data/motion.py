@@ -1,7 +1,7 @@
-"""How a clip moves: dense optical flow from its pixels, or the motion vectors that its stream already holds.
+"""The motion of a clip: dense optical flow from its pixels, or the motion vectors stored in its stream.
 
-Both give, for every frame, where its pixels lie in the neighbouring frame on the side of the middle one: what
-`sigma.data.masking.motion_mask` carries a mask along. T frames, H and W pixels of a frame, h and w of a map.
+Both give, for every frame, the displacement of its pixels to the neighbouring frame on the side of the middle one.
+`sigma.data.masking.motion_mask` warps a mask along it. T frames; H and W pixels of a frame, h and w of a map.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from sigma.errors import DecodeError
 from sigma.video import ToRGB, open_video, picture_type
 
 BLOCK_PIXELS = 8  # FFmpeg exports vectors for blocks of 16 and 8 pixels
-MOST_AHEAD = 32  # frames read after the last one wanted, to meet the vectors that pass over it
+MOST_AHEAD = 32  # frames read after the last wanted one, to reach the vectors that span it
 
 
 class NoMotion(DecodeError):
-    """A stream between whose frames there are no motion vectors; names the file and what would help."""
+    """A stream without motion vectors between the wanted frames; names the file and the remedy."""
 
 
 # --- optical flow ----------------------------------------------------------------------------------------------------
 
 
 def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Dense inverse search between neighbouring frames, each towards the middle one.
+    """DIS optical flow from each frame to its neighbour on the side of the middle one.
 
     Args:
         frames: (T, H, W, 3) uint8, as the encoder sees them.
@@ -37,11 +37,11 @@ def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     Raises:
         ValueError: if the map is smaller than 16 pixels.
 
-    Source: Kroeger et al. (arXiv:1603.03590), OpenCV's preset `FAST`. MGMAE's recipe has RAFT-small here: a departure,
-    for a network of its own would cost a GPU pass of every clip.
+    Source: Kroeger et al. (arXiv:1603.03590), OpenCV's preset `FAST`. MGMAE's recipe uses RAFT-small. This is a
+    departure: a separate network would cost a GPU pass per clip.
     """
     if min(height, width) < 16:
-        raise ValueError(f'Optical flow was asked for at {height}x{width}; give at least 16x16 (more cell_pixels).')
+        raise ValueError(f'Optical flow at {height}x{width} is too small; use at least 16x16 (raise cell_pixels).')
     grey = [
         cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA) for f in frames
     ]
@@ -60,31 +60,31 @@ def dis_motion(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of a file and the motion between them that its stream states, in one pass of PyAV.
+    """Frames of a file and the motion between them from its stream, in one pass of PyAV.
 
     Args:
-        path: Of a video whose decoder exports vectors: H.264, MPEG-4 part 2, MPEG-2 (not VP9, HEVC, AV1).
-        indices: (T,) frame numbers, not falling.
+        path: A video whose decoder exports vectors: H.264, MPEG-4 part 2, MPEG-2 (not VP9, HEVC, AV1).
+        indices: (T,) frame numbers in ascending order; they may repeat.
 
     Returns:
-        frames (T, H, W, 3) uint8 RGB, and steps (T, ceil(H/8), ceil(W/8), 2) fp32: for blocks of 8 pixels of frame t,
-        where they lie in frame t - 1 of the clip, less their own place, in pixels (x, y); zero for t = 0, and where a
-        frame repeats.
+        frames (T, H, W, 3) uint8 RGB, and steps (T, ceil(H/8), ceil(W/8), 2) fp32: the displacement of
+        each block of 8 pixels of frame t to its place in frame t - 1 of the clip, in pixels (x, y). Zero for t = 0, and
+        if a frame repeats.
 
     Raises:
         NoMotion: if no frame between the first and the last index has vectors (an intra-only stream, another codec).
-        DecodeError: if the file cannot be opened or decoded, ends early, or its frames are of several sizes.
+        DecodeError: if the file cannot be opened or decoded, ends early, or has frames of several sizes.
 
-    Only P frames are read: their vectors point to the reference before, mostly the nearest one, whereas the reference
-    of a B frame's vector is not exported. The motion since that reference is shared evenly by the frames between;
-    between sampled frames it is added up at a place, not along a path. Blocks coded without vectors count as still.
-    Source: MGM (arXiv:2308.12962) takes its motion from there; what it does with it differs (a block that moves).
+    Only P frames are used: their vectors point to an earlier reference, usually the nearest, while the reference of a B
+    frame's vector is not exported. The motion since that reference is spread evenly over the frames between. Between
+    sampled frames it is summed at a fixed place, not along a path. Blocks coded without vectors count as still.
+    Source: MGM (arXiv:2308.12962) also takes motion from the stream, but uses it differently (one moving block).
     """
     indices = np.asarray(indices)
     wanted, first, last = set(indices.tolist()), int(indices[0]), int(indices[-1])
     to_rgb = ToRGB()
     taken, reference = {}, 0
-    explained, records, sizes = [], [], set()  # of each P frame: the frames since its reference, its vectors
+    explained, records, sizes = [], [], set()  # per P frame: the frames since its reference, its vectors
     kept_by = []  # frames since the last reference, which the next P frame explains
     with open_video(path, codec_options={'flags2': '+export_mvs'}) as video:
         codec = video.codec
@@ -110,7 +110,7 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     if not records and last > first:
         raise NoMotion(
             f'{path}: its stream ({codec}) holds no motion vectors between frames {first} and {last}; re-encode it as '
-            "H.264 with P frames, take motion='dis', or say without_motion='still'."
+            "H.264 with P frames, or set motion='dis' or without_motion='still'."
         )
     fields = block_fields(records, *shape[:2])
     for field, (_, num_frames) in zip(fields, explained):
@@ -119,21 +119,21 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     steps = np.zeros((len(indices), *fields.shape[1:]), np.float32)
     for t in range(1, len(indices)):
         for number in range(indices[t - 1] + 1, indices[t] + 1):
-            if number in of_frame:  # a key frame states nothing, and counts as still
+            if number in of_frame:  # a key frame has no vectors and counts as still
                 steps[t] += of_frame[number]
     return np.stack([taken[i] for i in indices.tolist()]), steps
 
 
 def block_fields(records: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Motion vectors of frames as fields on blocks of 8 pixels; all frames at once, each has few vectors.
+    """Motion vectors as fields of blocks of 8 pixels, for all frames at once.
 
     Args:
-        records: Of each frame FFmpeg's records: `w`, `h` of a block, its centre `dst_x`, `dst_y`, and `motion_x`,
-            `motion_y` over `motion_scale`, by which the source lies from there.
-        height, width: Of the frames.
+        records: FFmpeg's records of each frame: size `w`, `h` and centre `dst_x`, `dst_y` of a block, and the
+            displacement of its source, `motion_x` and `motion_y` divided by `motion_scale`.
+        height, width: Pixels of the frames.
 
     Returns:
-        (frames, ceil(height/8), ceil(width/8), 2) fp32 pixels (x, y); zero where there is no vector.
+        (frames, ceil(height/8), ceil(width/8), 2) fp32 pixels (x, y); zero without a vector.
     """
     rows, columns = -(-height // BLOCK_PIXELS), -(-width // BLOCK_PIXELS)
     fields = np.zeros((len(records), rows, columns, 2), np.float32)
@@ -155,7 +155,7 @@ def block_fields(records: Sequence[np.ndarray], height: int, width: int) -> np.n
 
 
 def codec_motion(steps: np.ndarray, crop: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:
-    """The stream's motion as the encoder's crop sees it, each frame towards the middle one.
+    """The stream's motion within the encoder's crop, from each frame towards the middle one.
 
     Args:
         steps: (T, rows, columns, 2) as `frames_and_vectors` gives.
@@ -163,11 +163,11 @@ def codec_motion(steps: np.ndarray, crop: tuple[float, float, float, float], hei
         height, width: h and w, to which the crop is resized.
 
     Returns:
-        (T, h, w, 2) fp32 displacements (x, y) in pixels of the map; zero at frame T // 2. Before the middle, motion
-        towards the next frame is taken as the opposite of the next frame's motion at the same place.
+        (T, h, w, 2) fp32 displacements (x, y) in pixels of the map; zero at frame T // 2. Before the middle, the
+        motion towards the next frame is the negated motion of the next frame at the same place.
     """
     top, left, crop_height, crop_width = crop
-    # Centre of every map pixel, in blocks.
+    # Centres of the map's pixels, in blocks.
     x = (left + (np.arange(width) + 0.5) * crop_width / width) / BLOCK_PIXELS - 0.5
     y = (top + (np.arange(height) + 0.5) * crop_height / height) / BLOCK_PIXELS - 0.5
     columns, rows = (grid.astype(np.float32) for grid in np.meshgrid(x, y))

@@ -1,4 +1,4 @@
-"""Which sample comes when: the same global order for any number of processes, from any step on."""
+"""The order of samples: the same globally for any number of processes, and resumable at any step."""
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -10,24 +10,24 @@ from sigma.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Gives (pass, position) pairs of this process, one epoch at a time.
+    """Yields this process's (pass, position) pairs, one epoch at a time.
 
-    Step s of an epoch takes entries [s * G, (s + 1) * G) of that epoch's permutation, G the global batch, and
-    process r of W the r-th of its W parts. So the global batches do not depend on W, and a resumed run starts at any
-    step without reading what came before. The tail that does not fill a batch is left out, as published.
+    Step s of an epoch takes entries [s * G, (s + 1) * G) of that epoch's permutation, where G is the global batch.
+    Process r of W takes the r-th of W parts. So global batches do not depend on W, and a resumed run starts at any step
+    without reading what came before. The tail that does not fill a batch is dropped, as published.
 
     Args:
         dataset: Anything with a length.
-        batch_size: Of this process.
-        seed: Of the permutations.
-        shuffle: False keeps the order of the list.
-        repeats: Passes over the list in one epoch, each in an order and with randomness of its own: a small data set
-            then does not start its loader anew every few steps.
-        steps_together: Steps of an epoch are a multiple of this, so that an epoch never ends among steps whose
-            gradients are added up.
+        batch_size: Samples per step of this process.
+        seed: For the permutations.
+        shuffle: False keeps the list order.
+        repeats: Passes over the list per epoch, each with its own order and randomness, so that a small dataset does
+            not restart its loader every few steps.
+        steps_together: The number of steps per epoch is a multiple of this, so that gradient accumulation never
+            spans two epochs.
 
     Raises:
-        DataError: if there are fewer samples than the global batch.
+        DataError: if there are fewer samples than one global batch.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class EpochSampler(Sampler):
         if not self.steps:
             together = f' x {steps_together} accumulations' if steps_together > 1 else ''
             raise DataError(
-                f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}){together} was '
-                f'asked of {self.num_samples} videos; lower train_dataloader.batch_size.'
+                f'A global batch of {self.global_batch} ({self.world_size} processes x {batch_size}){together} needs '
+                f'more than the {self.num_samples} videos there are; lower train_dataloader.batch_size.'
             )
         self.set_position(0, 0)
 
@@ -69,5 +69,5 @@ class EpochSampler(Sampler):
         return np.random.default_rng([self.seed, number]).permutation(self.num_samples)
 
     def __len__(self) -> int:
-        """Samples of a whole epoch on this process, wherever the next iteration starts."""
+        """Samples per whole epoch on this process, wherever the next iteration starts."""
         return self.steps * self.batch_size

@@ -1,14 +1,14 @@
-"""Which frames a clip is made of, where the choice departs from the plain ones of `sigma/data/transforms.py`.
+"""Frame sampling beyond the plain kinds of `sigma/data/transforms.py`.
 
-    name         transform        a clip that the video is too short for
-    dense        SampleDense      by the stride from 0; the last reachable frame repeats (mmaction2's `repeat_last`)
+    name         transform        if the video is too short for the clip
+    dense        SampleDense      frames 0, stride, ...; the last reachable one repeats (mmaction2's `repeat_last`)
     published    SamplePublished  floor(n / stride) frames spread over the video, then copies of its last frame
-    dense_short  SampleStretched  the interval shrinks until the clip covers the video: all frames differ while n >= T
-    segments     SampleSegments   one frame of each of T segments; frames repeat
-    published_segments            the same as the published SSv2 loader places them
-    seconds      SampleSeconds    at a rate in frames a second, whatever the file's; loops, or repeats the last frame
+    dense_short  SampleStretched  the interval shrinks to cover the video: all frames differ if n >= T
+    segments     SampleSegments   one frame from each of T segments; frames repeat
+    published_segments            the same, placed as by the published SSv2 loader
+    seconds      SampleSeconds    at a rate in frames per second, whatever the file's; loops, or repeats the last frame
 
-The names are those of a recipe's `sampling`. T frames of a clip, n frames of a video.
+The names are values of a recipe's `sampling`. T: frames of a clip; n: frames of a video.
 """
 
 import numpy as np
@@ -21,16 +21,16 @@ from sigma.registry import TRANSFORMS
 
 
 def published_training_indices(num_frames: int, clip_frames: int, stride_frames: int, end: int | None) -> np.ndarray:
-    """(clip_frames,) frame numbers of a training clip of the loaders that VideoMAE and SIGMA published.
+    """(clip_frames,) frame numbers of a training clip, as in the published loaders of VideoMAE and SIGMA.
 
     Args:
         num_frames: n of the video.
         clip_frames, stride_frames: T and the nominal stride; the window is T * stride frames.
-        end: One past the window, in [T * stride, n - 1]; not read where n <= T * stride.
+        end: One past the window, in [T * stride, n - 1]; not used if n <= T * stride.
 
-    Source: `VideoClsDataset` of SIGMA (kinetics.py). Within the window the frames stand (T * stride) / (T - 1) apart,
-    not `stride`. On a short video floor(n / stride) frames are spread over all of it and its last frame fills the
-    clip; since the last of the spread is that frame too, floor(n / stride) of the T differ.
+    Source: `VideoClsDataset` of SIGMA (kinetics.py). Within the window, frames are (T * stride) / (T - 1) apart, not
+    `stride`. On a short video, floor(n / stride) frames are spread over all of it, and copies of its last frame fill
+    the clip. The spread ends with that frame too, so floor(n / stride) of the T frames differ.
     """
     window = clip_frames * stride_frames
     if num_frames <= window:
@@ -43,11 +43,11 @@ def published_training_indices(num_frames: int, clip_frames: int, stride_frames:
 
 
 def published_test_indices(num_frames: int, clip_frames: int, stride_frames: int, num_clips: int) -> np.ndarray:
-    """(num_clips, clip_frames) frame numbers of the test clips of the same loaders.
+    """(num_clips, clip_frames) frame numbers of the test clips, as in the same loaders.
 
-    Every `stride`-th frame of the video, filled up with the last of them; clips are windows of T in that list, evenly
-    spaced from its start to its end, rounded down. On a short video all clips are the same.
-    A single clip is not defined there; we take the middle window.
+    Takes every `stride`-th frame of the video, padded with the last of them. Clips are windows of T in that list,
+    evenly spaced from its start to its end, rounded down. On a short video all clips are the same. The loaders do not
+    define a single clip; we take the middle window.
     """
     strided = np.arange(0, num_frames, stride_frames)
     strided = np.concatenate([strided, np.full(max(clip_frames - len(strided), 0), strided[-1])])
@@ -57,7 +57,7 @@ def published_test_indices(num_frames: int, clip_frames: int, stride_frames: int
 
 
 def published_segment_training_indices(num_frames: int, clip_frames: int, draws: np.ndarray) -> np.ndarray:
-    """(clip_frames,) one frame of each of T segments of floor(n / T) frames; the tail of the video is never seen.
+    """(clip_frames,) one frame from each of T segments of floor(n / T) frames; the tail of the video is never used.
 
     Args:
         draws: (clip_frames,) in [0, 1): the place within each segment.
@@ -71,8 +71,8 @@ def published_segment_training_indices(num_frames: int, clip_frames: int, draws:
 def published_segment_test_indices(num_frames: int, clip_frames: int) -> np.ndarray:
     """(2, clip_frames) frames at offsets 0 and 1/2 of each of T segments of n / T frames.
 
-    Source: as above: starts and middles are rounded down, sorted together, and clip j takes every second from j on.
-    For n >= T that is starts and middles apart; a shorter video repeats frames.
+    Source: as above: starts and middles are rounded down and sorted together; clip j takes every second one, from j on.
+    For n >= T, one clip has the starts and the other the middles; a shorter video repeats frames.
     """
     tick = num_frames / clip_frames
     starts = (tick * np.arange(clip_frames)).astype(np.int64)
@@ -82,29 +82,29 @@ def published_segment_test_indices(num_frames: int, clip_frames: int) -> np.ndar
 
 
 def stretched_indices(num_frames: int, clip_frames: int, stride_frames: int, start: int) -> np.ndarray:
-    """(clip_frames,) frame numbers from `start` by the stride, or over the whole video where that does not fit."""
+    """(clip_frames,) frame numbers from `start` by the stride, or over the whole video if that does not fit."""
     interval = min(stride_frames, (num_frames - 1) / max(clip_frames - 1, 1))
     indices = start + np.floor(interval * np.arange(clip_frames) + 1e-9)  # 1e-9: (n-1)/(T-1)*(T-1) may fall short
     return np.minimum(indices, num_frames - 1).astype(np.int64)
 
 
-def rate_indices(num_frames: int, steps: np.ndarray, frames_a_step: float, short: str) -> np.ndarray:
-    """Frame numbers of steps on a time line of another rate.
+def rate_indices(num_frames: int, steps: np.ndarray, frames_per_step: float, short: str) -> np.ndarray:
+    """Frame numbers for steps on a time line of another rate.
 
     Args:
         num_frames: n of the video.
-        steps: Whole numbers from 0: places on that time line, past its end too.
-        frames_a_step: File frames that one step spans (file rate / wanted rate).
-        short: What comes after the last step: `loop` (the first again) or `repeat_last`.
+        steps: Whole numbers from 0: places on that time line; they may be past its end.
+        frames_per_step: File frames that one step spans (file rate / wanted rate).
+        short: What follows the last step: `loop` (the first again) or `repeat_last`.
     """
-    num_steps = num_steps_of(num_frames, frames_a_step)
+    num_steps = num_steps_of(num_frames, frames_per_step)
     steps = steps % num_steps if short == 'loop' else np.minimum(steps, num_steps - 1)
-    return np.minimum(np.floor(steps * frames_a_step + 1e-6), num_frames - 1).astype(np.int64)
+    return np.minimum(np.floor(steps * frames_per_step + 1e-6), num_frames - 1).astype(np.int64)
 
 
-def num_steps_of(num_frames: int, frames_a_step: float) -> int:
-    """Steps that begin within the video; at least one."""
-    return max(1, int(np.ceil(num_frames / frames_a_step - 1e-6)))
+def num_steps_of(num_frames: int, frames_per_step: float) -> int:
+    """Steps that start within the video; at least one."""
+    return max(1, int(np.ceil(num_frames / frames_per_step - 1e-6)))
 
 
 # --- transforms ----------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def sampled(results: dict, clips: list[np.ndarray]) -> dict:
 
 
 def clip_starts(last_start: int, num_clips: int, test_mode: bool, rng) -> np.ndarray:
-    """Random starts, or evenly spaced ones from the first to the last possible (one: the middle)."""
+    """Random starts, or evenly spaced ones from the first to the last possible (the middle if there is one clip)."""
     if not test_mode:
         return rng.integers(0, last_start + 1, num_clips)
     if num_clips == 1:
@@ -126,12 +126,12 @@ def clip_starts(last_start: int, num_clips: int, test_mode: bool, rng) -> np.nda
 
 @TRANSFORMS.register_module()
 class SamplePublished(BaseTransform):
-    """Clips as the loaders of VideoMAE and SIGMA take them for Kinetics, UCF101, FineGym and Diving48.
+    """Clips as in the loaders of VideoMAE and SIGMA for Kinetics, UCF101, FineGym and Diving48.
 
     Args:
         num_frames: T. Published: 16.
         stride_frames: Published: 4.
-        num_clips: Clips of one video.
+        num_clips: Clips per video.
         test_mode: Fixed clips (`published_test_indices`) or random ones (`published_training_indices`).
     """
 
@@ -154,9 +154,9 @@ class SamplePublished(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleStretched(BaseTransform):
-    """Dense clips whose interval shrinks on short videos, so that the clip covers the video instead of standing still.
+    """Dense clips whose interval shrinks on short videos, so that the clip covers the video instead of freezing.
 
-    Args: as `SamplePublished`. Ours: the published loaders fill up with copies of the last frame.
+    Args: as `SamplePublished`. This is ours: the published loaders pad with copies of the last frame.
     """
 
     def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
@@ -175,16 +175,16 @@ class SampleStretched(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleSeconds(BaseTransform):
-    """Clips at a rate in frames a second, whatever the file's own rate.
+    """Clips at a rate in frames per second, whatever the file's own rate.
 
     Args:
         num_frames: T.
-        clip_fps: Sampled frames a second. SEVERE: 16, so that 32 frames are 2 s; Charades: 24 / 8.
-        num_clips, test_mode: As `SamplePublished`; starts lie on the time line of `clip_fps`.
+        clip_fps: Sampled frames per second. SEVERE: 16, so that 32 frames are 2 s; Charades: 24 / 8.
+        num_clips, test_mode: As `SamplePublished`; starts are on the time line of `clip_fps`.
         short: `loop` (SEVERE) or `repeat_last` (SlowFast's Charades loader).
 
     Raises:
-        ValueError: on another `short`, or a rate that is not positive.
+        ValueError: for another `short`, or a rate that is not positive.
         DataError: if the index does not know the file's rate.
 
     Source: SEVERE (ECCV 2022), its R(2+1)D loader.
@@ -194,9 +194,9 @@ class SampleSeconds(BaseTransform):
         self, num_frames: int, clip_fps: float, num_clips: int = 1, test_mode: bool = False, short: str = 'loop'
     ) -> None:
         if short not in ('loop', 'repeat_last'):
-            raise ValueError(f"SampleSeconds was asked for short={short!r}; it knows 'loop' and 'repeat_last'.")
+            raise ValueError(f"SampleSeconds has short={short!r}; it must be 'loop' or 'repeat_last'.")
         if not clip_fps > 0:
-            raise ValueError(f'SampleSeconds was asked for {clip_fps} frames a second; the rate must be positive.')
+            raise ValueError(f'SampleSeconds has clip_fps={clip_fps}; it must be positive.')
         self.num_frames, self.clip_fps, self.short = num_frames, clip_fps, short
         self.num_clips, self.test_mode = num_clips, test_mode
 
@@ -204,14 +204,14 @@ class SampleSeconds(BaseTransform):
         """Adds `frame_inds`, `clip_len`, `num_clips`."""
         total, fps = results['total_frames'], results.get('fps')
         if not fps and results.get('decode_error') is not None:
-            fps = self.clip_fps  # black frames stand for it, whichever they are
+            fps = self.clip_fps  # black frames replace it, whatever their rate
         if not fps:
             raise DataError(
-                f'{results["filename"]} has no frame rate in its index, which a clip in seconds needs; '
+                f'{results["filename"]} has no frame rate in its index, but sampling by seconds needs it; '
                 'run tools/prepare.py again.'
             )
-        frames_a_step = fps / self.clip_fps
-        last_start = max(num_steps_of(total, frames_a_step) - self.num_frames, 0)
+        frames_per_step = fps / self.clip_fps
+        last_start = max(num_steps_of(total, frames_per_step) - self.num_frames, 0)
         starts = clip_starts(last_start, self.num_clips, self.test_mode, results['rng'])
         steps = np.arange(self.num_frames)
-        return sampled(results, [rate_indices(total, start + steps, frames_a_step, self.short) for start in starts])
+        return sampled(results, [rate_indices(total, start + steps, frames_per_step, self.short) for start in starts])

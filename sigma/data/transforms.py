@@ -1,4 +1,4 @@
-"""Transforms of a pipeline; those of mmaction2 go between them (`imgs` is a list of uint8 RGB frames H x W x 3)."""
+"""Transforms of a pipeline. They mix with mmaction2's: `imgs` is a list of uint8 RGB frames (H, W, 3)."""
 
 import cv2
 import numpy as np
@@ -19,8 +19,8 @@ class OpenVideo(BaseTransform):
 
     Args:
         decoder: `decord` (default) or `pyav`.
-        on_error: `raise`, or `blank` for testing: the sample goes on as black frames with its reason under
-            `decode_error`, so that a video is never swapped for another and is reported as not scored.
+        on_error: `raise`, or `blank` for testing: the sample becomes black frames with the reason in `decode_error`, so
+            that the video is reported as not scored and never replaced by another.
     """
 
     def __init__(self, decoder: str = 'decord', on_error: str = 'raise') -> None:
@@ -31,7 +31,7 @@ class OpenVideo(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Adds `open_reader`, `total_frames`, `decode_error` (None or the reason).
 
-        Where the index told the number of frames, the file is opened only when its frames are read.
+        If the index knows the number of frames, the file is opened only when its frames are read.
         """
         results |= {'decode_error': results.get('reason'), 'on_error': self.on_error}
         results['open_reader'] = lambda: self.reader(results['filename'])
@@ -55,9 +55,9 @@ class SampleDense(BaseTransform):
 
     Args:
         num_frames: T.
-        stride_frames: Between sampled frames. Published: 2 (SSv2), 4 (Kinetics).
-        num_clips: Clips of one video: random starts in training, evenly spaced ones in testing (one: the middle).
-        test_mode: Which of these.
+        stride_frames: From one sampled frame to the next. Published: 2 (SSv2), 4 (Kinetics).
+        num_clips: Clips per video: random starts in training, evenly spaced ones in testing (a single one: the middle).
+        test_mode: Whether this is testing.
     """
 
     def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
@@ -85,25 +85,25 @@ class SampleDense(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleSegments(BaseTransform):
-    """One frame from each of T equal segments: a random one in training, fixed offsets in testing.
+    """One frame from each of T equal segments: at random in training, at fixed offsets in testing.
 
     Args:
         num_frames: T.
-        num_clips: Clips of one video in testing, at offsets (i + 1/2) / num_clips of each segment.
+        num_clips: Clips per video in testing, at offsets (i + 1/2) / num_clips of each segment.
         test_mode: Whether offsets are fixed.
         offsets: `centred` (as above, over the whole video), or `published`: as the SSv2 loader of VideoMAE and SIGMA,
             which tests at offsets 0 and 1/2, and trains on segments of floor(n / T) frames (`sigma.data.sampling`).
 
     Raises:
-        ValueError: on other offsets, or where the published test is asked for another number of clips than its two.
+        ValueError: for other offsets, or if the published test gets another number of clips than two.
     """
 
     def __init__(self, num_frames: int, num_clips: int = 1, test_mode: bool = False, offsets: str = 'centred') -> None:
         if offsets not in ('centred', 'published'):
-            raise ValueError(f"SampleSegments was asked for offsets {offsets!r}; it knows 'centred' and 'published'.")
+            raise ValueError(f"SampleSegments has offsets={offsets!r}; it must be 'centred' or 'published'.")
         if offsets == 'published' and test_mode and num_clips != 2:
             raise ValueError(
-                f'The published offsets 0 and 1/2 are two test clips; {num_clips} were asked. Take views with '
+                f'The published offsets 0 and 1/2 make two test clips, not {num_clips}. Use views with '
                 "num_clips=2, or offsets='centred'."
             )
         self.num_frames, self.num_clips, self.test_mode = num_frames, num_clips, test_mode
@@ -132,23 +132,24 @@ class SampleSegments(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleSpread(BaseTransform):
-    """Frames spread evenly over the whole video, given as clips that adjoin or overlap.
+    """Frames spread evenly over the whole video, as clips that adjoin or overlap.
 
     Args:
-        num_frames: F, over the video; shorter videos repeat frames.
-        clip_frames: T of a clip.
-        clip_step_frames: Between the starts of two clips, counted in the F frames; T: they adjoin. Clips end with F.
-        test_mode: The middle of each of the F segments, or a random frame of it.
+        num_frames: F frames over the video; shorter videos repeat frames.
+        clip_frames: T.
+        clip_step_frames: From one clip's start to the next, counted in the F frames; with T, clips adjoin. The last
+            clip must end at F.
+        test_mode: Take the middle of each of the F segments instead of a random frame.
 
     Raises:
-        ValueError: if clips of this length and step do not end with F.
+        ValueError: if clips of this length and step do not end at F.
     """
 
     def __init__(self, num_frames: int, clip_frames: int, clip_step_frames: int, test_mode: bool = False) -> None:
         if num_frames < clip_frames or clip_step_frames < 1 or (num_frames - clip_frames) % clip_step_frames:
             raise ValueError(
-                f'{num_frames} frames are no row of clips of {clip_frames} frames that start every '
-                f'{clip_step_frames}; (frames - clip) must be a multiple of the step.'
+                f'{num_frames} frames cannot be covered by clips of {clip_frames} frames that start every '
+                f'{clip_step_frames}; (num_frames - clip_frames) must be a multiple of the step.'
             )
         self.num_frames, self.clip_frames, self.test_mode = num_frames, clip_frames, test_mode
         self.starts = np.arange(0, num_frames - clip_frames + 1, clip_step_frames)
@@ -169,10 +170,10 @@ class DecodeFrames(BaseTransform):
     """Read the frames of `frame_inds`, each once.
 
     Args:
-        blank_size: Side in pixels of the black frames that stand for a video that cannot be decoded, where
-            `OpenVideo` says `on_error='blank'`.
-        cache_megabytes: Decoded clips that each loader process keeps for the next epoch, for data sets that fit
-            into memory and are sampled at the same frames every time. 0 keeps none.
+        blank_size: Side in pixels of the black frames for an undecodable video, if `OpenVideo` has
+            `on_error='blank'`.
+        cache_megabytes: Memory per loader process for decoded clips, for datasets that fit into memory and always
+            use the same frames. 0 keeps none.
     """
 
     def __init__(self, blank_size: int = 256, cache_megabytes: float = 0) -> None:
@@ -208,7 +209,7 @@ class DecodeFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class FrameOrder(BaseTransform):
-    """A control: take order or motion out of a clip, to see what appearance alone tells.
+    """A control: remove order or motion from a clip, to see what appearance alone tells.
 
     Args:
         mode: `shuffled` (the frames of each clip in random order) or `single` (one random frame of it, repeated).
@@ -216,7 +217,7 @@ class FrameOrder(BaseTransform):
 
     def __init__(self, mode: str) -> None:
         if mode not in ('shuffled', 'single'):
-            raise ValueError(f"FrameOrder was asked for {mode!r}; it knows 'shuffled' and 'single'.")
+            raise ValueError(f"FrameOrder has mode={mode!r}; it must be 'shuffled' or 'single'.")
         self.mode = mode
 
     def transform(self, results: dict) -> dict:
@@ -234,14 +235,14 @@ class MultiScaleCrop(BaseTransform):
     """Crop of random size, shape and place, the same in all frames, resized to a square.
 
     Args:
-        size: Pixels of a side of the result.
-        scales: Shares of the short side. Width and height take scales at most one step apart.
+        size: Side of the result in pixels.
+        scales: Shares of the short side. The scales of width and height are at most one step apart.
 
-    Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66, one of 13 fixed places
-    (corners, middles of sides, centre, and the four quarter points) in steps of floor(free / 4) pixels, which leaves up
-    to three of them unused; no flip, no colour jitter. There PIL resizes, which averages where it shrinks; OpenCV's
-    bilinear here does not, so that crops of large videos come out sharper: re-encode them to a short side of 256 to 320
-    (`tools/prepare.py reencode`).
+    Source: the published pretraining of VideoMAE and SIGMA: shares 1, .875, .75, .66 at one of 13 fixed places
+    (corners, middles of sides, centre, and the four quarter points), in steps of floor(free / 4) pixels, which leaves
+    up to three pixels unused. No flip, no colour jitter. They resize with PIL, which averages when it shrinks.
+    OpenCV's bilinear resize does not, so crops of large videos are sharper here: re-encode such videos to a short side
+    of 256 to 320 (`tools/prepare.py reencode`).
     """
 
     def __init__(self, size: int, scales: tuple[float, ...] = (1, 0.875, 0.75, 0.66)) -> None:
@@ -249,7 +250,7 @@ class MultiScaleCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replaces `imgs` by an array (n, size, size, 3); adds `crop_box` (top, left, height, width) in pixels of the
-        decoded frame, whatever resized, cropped or mirrored it before."""
+        decoded frame, whatever resize, crop or flip came before."""
         height, width = results['img_shape']
         rng = results['rng']
         sides = [int(min(height, width) * scale) for scale in self.scales]
@@ -268,7 +269,7 @@ class MultiScaleCrop(BaseTransform):
 
 
 def crop_of_decoded(results: dict, top: int, left: int, crop_h: int, crop_w: int) -> tuple[float, float, float, float]:
-    """A crop of the frames as they are now, as (top, left, height, width) in pixels of the decoded frame."""
+    """A crop of the current frames, as (top, left, height, width) in pixels of the decoded frame."""
     height, width = results['img_shape']
     above, before, of_height, of_width = results.get(
         'crop_box', (0, 0, *results.get('original_shape', (height, width)))
@@ -279,7 +280,7 @@ def crop_of_decoded(results: dict, top: int, left: int, crop_h: int, crop_w: int
     return above + top * down, before + left * right, crop_h * down, crop_w * right
 
 
-# In steps of a quarter of the free height and width, rounded down.
+# (row, column) in quarters of the free height and width, rounded down.
 FIXED_PLACES = (
     *((row, column) for row in (0, 2, 4) for column in (0, 2, 4)),
     *((row, column) for row in (1, 3) for column in (1, 3)),
@@ -291,7 +292,7 @@ class ResizeSquare(BaseTransform):
     """Resize every frame to a square, whatever its shape (the published alternative, `resize`).
 
     Args:
-        size: Pixels of a side.
+        size: Side in pixels.
     """
 
     def __init__(self, size: int) -> None:
@@ -319,8 +320,8 @@ class TubeMask(BaseTransform):
     Args:
         grid: (H', W') of the encoder's tokens.
         mask_ratio: Share masked. Published: 0.9.
-        num_masks: R masks of the same clip, which share its decoding and the projector's pass. 1 as published; more
-            is a departure (as V-JEPA's several masks, arXiv:2404.08471).
+        num_masks: R masks per clip, which share its decoding and the projector's pass. Published: 1; more is a
+            departure (as in V-JEPA, arXiv:2404.08471).
     """
 
     def __init__(self, grid: tuple[int, int], mask_ratio: float = 0.9, num_masks: int = 1) -> None:
@@ -334,12 +335,12 @@ class TubeMask(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackPretraining(BaseTransform):
-    """Keep what `sigma.ClipPreprocessor` takes: a uint8 clip (3, T, H, W), its mask, and what is to be decoded."""
+    """Keep what `sigma.ClipPreprocessor` takes: a uint8 clip (3, T, H, W), its mask, and the decoder's phase."""
 
     MASKS = ('visible_tubes', 'visible_tokens', 'decode_phase')
 
     def transform(self, results: dict) -> dict:
-        """Returns `inputs` uint8 (3, T, H, W) and those of `MASKS` that were drawn, int64; `without_motion` too."""
+        """Returns `inputs` uint8 (3, T, H, W) those of `MASKS` that were drawn (int64), and `without_motion` if set."""
         frames = np.ascontiguousarray(np.asarray(results['imgs']).transpose(3, 0, 1, 2))
         masks = {name: torch.as_tensor(results[name]) for name in self.MASKS if name in results}
         said = {'without_motion': results['without_motion']} if 'without_motion' in results else {}

@@ -293,7 +293,7 @@ def test_toy_is_rendered_indexed_and_refused_with_other_parameters(tmp_path, cap
     assert {path: path.stat().st_mtime_ns for path in (out / 'videos').rglob('*.mp4')} == before
     capsys.readouterr()
     assert prepare.main([*arguments, '--seed', '1']) == 2
-    assert 'seed 0, asked was 1' in capsys.readouterr().err
+    assert 'seed 0, not 1' in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on(tmp_path):

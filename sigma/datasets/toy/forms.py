@@ -1,29 +1,29 @@
-"""How things move in the rendered dataset: a form for each kind of task, each with its labels and exact ground truth.
+"""The motions of the rendered dataset: one form per kind of task, with its labels and exact ground truth.
 
-`action_recognition`: the ten orders of visiting an orbit's 16 phases that sigma/datasets/toy/render.py tells of.
+`action_recognition`: ten orders of visiting the 16 phases of an orbit, see render.py.
 
-`rhythms` (granularity): every class makes one turn and hurries at another place of it. The turn is cut by
-f(u) = u + b sin(2 pi u) into 16 unequal steps, the longest about u = 0, and class k comes there at sampled frame k: its
+`rhythms` (granularity): every class makes one turn and speeds up at another place. The turn is cut by
+f(u) = u + b sin(2 pi u) into 16 unequal steps, the longest around u = 0, and class k gets there at sampled frame k: its
 phase at frame t is 16 f((t - k) / 16). Hence the sampled frames without their order are, for one scene, the same 16
-pictures in every class, and one frame shows a uniform phase: neither tells anything. The direction is drawn, so a
-mirror leaves the class as it is. Played backwards, class 4 is nearly class 12.
+pictures in every class, and one frame shows a uniform phase: neither tells anything. The direction is random, so a
+mirror does not change the class. Played backwards, class 4 is almost class 12.
 
-`speeds` (granularity): 1.0 to 1.8 turns a clip at even speed, the direction drawn. One frame tells nothing. A bag of
-frames does tell the class to a reader who measures places well: 16 points lie r / 16 turns apart, and where r is not 1
-the last ones lie between the first. This form asks for a fine measure of motion, not for order alone.
+`speeds` (granularity): 1.0 to 1.8 turns per clip at constant speed, in a random direction. One frame tells nothing. A
+bag of frames does tell the class to a model that measures positions well: the 16 points are r / 16 turns apart, and if
+r is not 1 the last ones fall between the first. This form needs a fine measure of motion, not only order.
 
-`repetition`: a mover goes round or to and fro, 2 to 8 whole cycles whose period drifts by up to 20 %, in a clip of 64
-to 96 frames; half of the clips begin, and half end, with up to a tenth of still time. Scene, length and still time are
-drawn in ignorance of the count. One frame tells nothing of it, the speed tells much.
+`repetition`: a mover circles or swings, 2 to 8 whole cycles whose period drifts by up to 20 %, in a clip of 64 to 96
+frames. Half of the clips start, and half end, with up to a tenth of still time. Scene, length and still time are drawn
+independently of the count. One frame tells nothing about it; the speed tells much.
 
-`two_movers` (multi-label): two movers rest but for an interval each, in which one of six motions runs through one or
-two whole periods, so that the mover comes back to where it was. Homes and turns at rest are drawn, so one frame tells
-little: only a mover larger or smaller than any at rest gives itself away. A bag of frames tells all but the sense of a
-circle. Movers may do the same, which is one label then.
+`two_movers` (multi-label): two movers rest except for one interval each, in which one of six motions runs through one
+or two whole periods, so the mover returns to where it was. Resting places and angles are random, so one frame tells
+little: only a mover larger or smaller than any at rest is conspicuous. A bag of frames tells everything but the
+direction of a circle. Both movers may make the same motion; that is one label.
 
-`localization`: long clips of the same two movers; three to five times one of them moves as in `two_movers`, never both
-at once, and rests between. An action begins with the frame after the last at rest and ends with the first at rest
-again; both are exact, since we render them.
+`localization`: long clips of the same two movers; three to five times, one of them moves as in `two_movers`, never both
+at once, and rests in between. An action starts at the frame after the last one at rest and ends at the first one at
+rest again; both are exact, since we render them.
 """
 
 import math
@@ -53,7 +53,7 @@ class Motion:
     """What happens in a clip.
 
     Attributes:
-        places: One a frame, as the scene's `frame` takes it.
+        places: One per frame, as the scene's `frame` takes it.
         annotation: What a label cannot say, as `annotations.json` has it: `cycles` or `actions`.
     """
 
@@ -66,15 +66,15 @@ class Form:
     """A task's form of the dataset.
 
     Attributes:
-        task: Of the dataset card; decides what a label is.
-        metric: Of the dataset card.
-        classes: In alphabetical order; empty where labels are counts.
-        num_clips: (train, test) of each class; of a whole split where a label is no class.
-        flips_change_label: Whether a mirrored clip may be of another class.
-        stride_frames: Between sampled frames, in a domain.
-        motion: From label, number of the clip, domain and generator; the generator tells nothing of the label.
-        draw: A scene.
-        label_of: The label of the clip of a number, where a label is no class; else None.
+        task: The card's task; decides what a label is.
+        metric: The card's metric.
+        classes: In alphabetical order; empty if labels are counts.
+        num_clips: (train, test) per class, or per split if labels are not classes.
+        flips_change_label: Whether a mirrored clip may have another class.
+        stride_frames: From one sampled frame to the next, in a domain.
+        motion: Makes the motion from label, clip number, domain and a generator that is independent of the label.
+        draw: Draws a scene.
+        label_of: Label of the clip with a given number; None if labels are classes.
     """
 
     task: str
@@ -101,7 +101,7 @@ VISITS = {
 
 
 def visited_phases(label: str) -> tuple[int, ...]:
-    """The 16 phases in the order in which a class visits them; on screen, growing phases run clockwise."""
+    """The 16 phases in the order in which a class visits them. On screen, increasing phases run clockwise."""
     visit, _, direction = label.rpartition('_')
     sign = {'cw': 1, 'ccw': -1}[direction]
     return tuple(sign * phase % NUM_PHASES for phase in VISITS[visit])
@@ -110,7 +110,7 @@ def visited_phases(label: str) -> tuple[int, ...]:
 def orbit_phases(label: str, stride_frames: int) -> list[float]:
     """The phase at each frame of a clip of 16 x `stride_frames` frames.
 
-    Whole numbers at sampled frames; between them the way is the shorter arc, and after the last it goes on as before.
+    Whole numbers at sampled frames. In between, the mover takes the shorter arc; after the last it continues as before.
     """
     visited = np.array(visited_phases(label))
     half = NUM_PHASES // 2

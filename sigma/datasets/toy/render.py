@@ -1,35 +1,33 @@
-"""The rendered dataset `toy`: photographs that move over other photographs, and a label that only motion can tell.
+"""The rendered dataset `toy`: photographs that move over other photographs; only motion tells the label.
 
-A scene is a patch of a photograph (the mover) on a closed orbit over a background cut from another photograph. The
-orbit is an ellipse with 16 equally spaced phases. A clip of action recognition visits all 16, each exactly once, at its
-16 sampled frames (`stride_frames` apart; frames between follow the motion). Its class is the order of the visit:
+A scene is a patch of a photograph (the mover) on a closed orbit over a background from another photograph. The orbit is
+an ellipse with 16 equally spaced phases. An action recognition clip visits each of the 16 exactly once, at its 16
+sampled frames (`stride_frames` apart; frames in between follow the motion). The class is the order of the visits:
 
     turn1   one turn                      0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
     turn2   two turns                     0 2 4 6 8 10 12 14 1 3 5 7 9 11 13 15
     turn3   three turns (3t mod 16)       0 3 6 9 12 15 2 5 8 11 14 1 4 7 10 13
-    back    fast there, slowly back       0 3 6 9 12 15 14 13 11 10 8 7 5 4 2 1
-    swing   two far forth, two near back  0 3 6 5 4 7 10 9 8 11 14 13 12 15 2 1
+    back    fast out, slowly back       0 3 6 9 12 15 14 13 11 10 8 7 5 4 2 1
+    swing   two far out, two near back  0 3 6 5 4 7 10 9 8 11 14 13 12 15 2 1
 
-each clockwise (`_cw`) and counter-clockwise (`_ccw`): ten classes. The point of the orbit at which a clip starts is
-uniform on the circle, and photographs, sizes, colours, centre, radii and tilt are drawn without knowledge of the class.
-Hence
+each clockwise (`_cw`) and counter-clockwise (`_ccw`): ten classes. The starting point on the orbit is uniform, and
+photographs, sizes, colours, centre, radii and tilt are drawn independently of the class. Hence
 
-* one frame, at any time, shows a phase that is uniform whatever the class: it tells nothing;
-* the sampled frames without their order are, for one scene, the same 16 pictures in every class, byte for byte: they
-  tell nothing either. It holds after decoding too, since each sampled frame is a key frame with a constant quantiser.
+* one frame, at any time, shows a phase that is uniform in every class, so it tells nothing;
+* the sampled frames without their order are, for one scene, the same 16 pictures in every class, byte for byte, so they
+  tell nothing either. This also holds after decoding: each sampled frame is a key frame with a constant quantiser.
 
-This departs from the motions that DESIGN.md lists (direction, zoom, rotation): frames in any order betray the axis of a
-straight motion, so a model without a sense of time would pass chance. What is not covered is a *set* of other frames
-than the sampled ones (another stride). A mirror exchanges clockwise and counter-clockwise, so flips change the label;
-played backwards, a turn is the turn the other way.
+Straight motions (direction, zoom, rotation) would not do: frames in any order reveal the axis of a straight motion, so
+a model without a sense of time would beat chance. Not covered is a *set* of frames other than the sampled ones (another
+stride). A mirror swaps clockwise and counter-clockwise, so flips change the label; played backwards, a turn goes the
+other way.
 
-Other tasks have other forms, which sigma/datasets/toy/forms.py describes: `rhythms` and `speeds` (granularity),
-`repetition` (counts), `two_movers` (several labels). Pictures are drawn by sigma/datasets/toy/scenes.py. SETS are the
-datasets of the suite `severe_toy`.
+Other tasks have other forms, see forms.py: `rhythms` and `speeds` (granularity), `repetition` (counts), `two_movers`
+(several labels), `localization`. scenes.py draws the pictures. SETS are the datasets of the suite `severe_toy`.
 
-Files: `videos/<split>/<class>/<name>-<number>.mp4` (no `<class>` where a label is no class), and `toy.json` with the
-parameters. Same parameters, same bytes (with the pinned OpenCV, Pillow and PyAV), whatever the number of processes; a
-CPU with other vector instructions may round pixels of a few clips to the other side.
+Files: `videos/<split>/<class>/<name>-<number>.mp4` (no `<class>` if labels are not classes), and `toy.json` with the
+parameters. Equal parameters give equal bytes (with the pinned OpenCV, Pillow and PyAV), whatever the number of
+processes. A CPU with other vector instructions may round pixels of a few clips differently.
 """
 
 import functools
@@ -43,13 +41,13 @@ import numpy as np
 
 from sigma.datasets.toy.forms import FORMS, Form, Label, Motion
 from sigma.datasets.toy.scenes import DOMAINS, LEVELS, NUM_PHASES, Look, Pair, Scene
-from sigma.errors import DataError
+from sigma.errors import DataError, did_you_mean
 from sigma.files import write_atomic
 from sigma.processes import in_processes, progress_bar
 from sigma.video import H264, write_frames
 
-RENDERER_VERSION = 1  # raise it when the same parameters give other pictures
-QUANTISER = 20  # of H.264; constant, so that a key frame depends on its picture alone
+RENDERER_VERSION = 1  # raise it when the same parameters give different pictures
+QUANTISER = 20  # H.264's; constant, so that a key frame depends only on its picture
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class ToySpec(Look):
     """The parameters of a rendered dataset; equal ones give equal bytes.
 
     Attributes:
-        domain, level, size: How it looks.
-        seed: Of all that is drawn.
-        clips_per_class: (train, test), of the whole split where a label is no class; None takes the form's own.
-        form: Of FORMS.
+        domain, level, size: The look.
+        seed: For everything that is drawn.
+        clips_per_class: (train, test); per split if labels are not classes. None takes the form's own.
+        form: A key of FORMS.
 
     Raises:
         DataError: if a name is unknown, the seed negative, or the size odd or below 32.
@@ -73,12 +71,12 @@ class ToySpec(Look):
     def __post_init__(self) -> None:
         for kind, known in (('domain', DOMAINS), ('level', LEVELS), ('form', FORMS)):
             if (asked := getattr(self, kind)) not in known:
-                raise DataError(f'Unknown {kind} {asked!r} of the toy dataset. Known: {", ".join(known)}.')
+                raise DataError(f'{did_you_mean(f"toy {kind}", asked, known)}.')
         if self.seed < 0:
-            raise DataError(f'The seed is {self.seed}; it must be 0 or more.')
+            raise DataError(f'The seed is {self.seed}; it must be at least 0.')
         if self.size < 32 or self.size % 2:
             raise DataError(
-                f'Clips of {self.size} pixels cannot be rendered: take an even size from 32, such as 64 or 112.'
+                f'Clips of {self.size} pixels cannot be rendered: use an even size of at least 32, such as 64 or 112.'
             )
         if self.clips_per_class is None:
             object.__setattr__(self, 'clips_per_class', FORMS[self.form].num_clips)
@@ -127,17 +125,17 @@ def clip_frames(spec: ToySpec, split: str, label: Label, number: int) -> np.ndar
 
 
 def clip_motion(spec: ToySpec, split: str, label: Label, number: int) -> Motion:
-    """What happens in one clip; cheap, since nothing is rendered."""
+    """What happens in one clip. Cheap: nothing is rendered."""
     _, for_motion = _generators(spec, split, label, number)
     return spec.the_form.motion(label, number, DOMAINS[spec.domain], for_motion)
 
 
 def mover_places(spec: ToySpec, path: str) -> np.ndarray:
-    """Where the mover of a clip is at each frame: (T, 2), x and y of its middle in units of the side.
+    """Position of a clip's mover at each frame: (T, 2), x and y of its middle in units of the frame's side.
 
     Args:
-        spec: Of a form with one mover.
-        path: As in `entries`.
+        spec: A form with one mover.
+        path: Path of a clip, as in `entries`.
     """
     split, label, number = _clip_of(spec, path)
     for_scene, _ = _generators(spec, split, label, number)
@@ -152,17 +150,17 @@ def scene_frames(scene: Scene | Pair, motion: Motion) -> np.ndarray:
 
 
 def _generators(spec: ToySpec, split: str, label: Label, number: int) -> tuple[np.random.Generator, ...]:
-    """Generators of a clip's scene and of its motion; a label that is no class has no part in them."""
+    """Generators for a clip's scene and its motion; they depend on the label only if it is a class."""
     class_number = spec.classes.index(label) if spec.the_form.label_of is None else 0
     key = [spec.seed, list(DOMAINS).index(spec.domain), ('train', 'test').index(split), class_number, number]
     form = list(FORMS).index(spec.form)
-    if form:  # the first form is older than the others, and its motions draw nothing
+    if form:  # the first form came before the others, and its motions draw nothing
         key = [*key, form]
     return np.random.default_rng(key), np.random.default_rng([*key, 1])
 
 
 def encode(frames: np.ndarray, fps: int, stride_frames: int) -> bytes:
-    """H.264 in mp4, yuv420p, a key frame at every `stride_frames`; the same frames give the same bytes.
+    """H.264 in mp4, yuv420p, a key frame every `stride_frames`. Equal frames give equal bytes.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB, H and W even.
@@ -178,8 +176,8 @@ def encode(frames: np.ndarray, fps: int, stride_frames: int) -> bytes:
 def entries(spec: ToySpec) -> dict[str, list[tuple[str, Label]]]:
     """split -> (path under `videos`, label) of every clip, sorted by path.
 
-    File names tell domain, form, level, seed and version, so that lists, and thus their hashes in records, differ where
-    the clips do. The size has no part in it.
+    File names contain domain, form, level, seed and version, so lists, and their hashes in records, differ if the clips
+    do. The size is not part of the name.
     """
     name = DOMAINS[spec.domain].name + ('' if spec.form == 'action_recognition' else f'_{spec.form}')
     name += f'-v{RENDERER_VERSION}-{spec.level}-s{spec.seed}'
@@ -195,7 +193,7 @@ def entries(spec: ToySpec) -> dict[str, list[tuple[str, Label]]]:
 
 
 def annotations(spec: ToySpec) -> dict[str, dict] | None:
-    """path -> what its label cannot say (`cycles`, `actions`) of every clip; None for a form whose labels say all."""
+    """path -> what its label cannot say (`cycles`, `actions`), for every clip; None if labels say everything."""
     paths = [path for pairs in entries(spec).values() for path, _ in pairs]
     found = {path: clip_motion(spec, *_clip_of(spec, path)).annotation for path in paths}
     known = {path: annotation for path, annotation in found.items() if annotation is not None}
@@ -210,13 +208,13 @@ def _clip_of(spec: ToySpec, path: str) -> tuple[str, Label, int]:
 
 
 def render(spec: ToySpec, out: str | Path, workers: int | None = None, progress: bool = True) -> dict:
-    """Render a dataset into `out`, in parallel processes; clips that are there already are left as they are.
+    """Render a dataset into `out` in parallel processes; existing clips are kept.
 
     Returns:
         `entries(spec)`.
 
     Raises:
-        DataError: if `out` holds a dataset of other parameters, or other things; nothing is changed then.
+        DataError: if `out` holds a dataset with other parameters, or anything else. Nothing is changed then.
     """
     out = Path(out)
     _claim(spec, out)
@@ -236,7 +234,7 @@ def render(spec: ToySpec, out: str | Path, workers: int | None = None, progress:
 
 
 def _claim(spec: ToySpec, out: Path) -> None:
-    """Write the parameters into `out`, or make sure that they are the same."""
+    """Write the parameters to `out`, or check that the ones there are the same."""
     parameters = {**json.loads(json.dumps(asdict(spec))), 'renderer_version': RENDERER_VERSION}
     manifest = out / 'toy.json'
     if manifest.is_file():
@@ -248,12 +246,12 @@ def _claim(spec: ToySpec, out: Path) -> None:
         if differing:
             key = differing[0]
             raise DataError(
-                f"'{out}' holds a toy dataset with {key} {found.get(key)!r}, asked was {parameters[key]!r}: choose "
+                f"'{out}' holds a toy dataset with {key} {found.get(key)!r}, not {parameters[key]!r}: choose "
                 'another --out, or remove that folder.'
             )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"'{out}' exists and is no toy dataset: choose another --out.")
+        raise DataError(f"'{out}' exists and is not a toy dataset: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(manifest, json.dumps(parameters, indent=1) + '\n')
 

@@ -1,9 +1,9 @@
 """The pictures of the rendered dataset: patches of photographs (movers) laid over cuts of other photographs.
 
-A scene is all of a clip but its motion, and is drawn in ignorance of it. Geometry is in units of the frame's side, so a
-seed draws the same scenes at 64 and at 112 pixels. Exposure is set, not left to the photograph: an easy background is
-blurred and calm, but never flat (a flat one, standardised a tubelet at a time, is coding noise), and an easy mover is
-brighter than its background.
+A scene is everything in a clip except its motion, and is drawn independently of it. Geometry is in units of the frame's
+side, so a seed draws the same scenes at 64 and at 112 pixels. Exposure is set, not left to the photograph: an easy
+background is blurred and low in contrast, but never flat (standardised per tubelet, a flat one is coding noise), and an
+easy mover is brighter than its background.
 """
 
 import functools
@@ -24,9 +24,9 @@ NUM_PHASES = 16  # of an orbit: the sampled frames of a clip
 
 @dataclass(frozen=True)
 class Domain:
-    """Where the pictures come from and how fast the frames follow each other.
+    """Where the pictures come from, and the frame rate.
 
-    `photographs` are files that scikit-image ships inside its package; no photograph serves two splits or two domains.
+    `photographs` are files that scikit-image ships inside its package; no photograph is in two splits or domains.
     """
 
     name: str
@@ -65,7 +65,7 @@ DOMAINS = {
 class Level:
     """How hard a scene is; each pair is a uniform range.
 
-    Lengths in units of the frame's side, exposures (mean and standard deviation) in gray levels of 0 to 255.
+    Lengths are in units of the frame's side, exposures (mean and standard deviation) in grey levels from 0 to 255.
     """
 
     mover_side: tuple[float, float]
@@ -89,9 +89,9 @@ class Look:
     """How a dataset looks, whatever moves in it.
 
     Attributes:
-        domain: Of DOMAINS.
-        level: Of LEVELS.
-        size: Pixels a side, even, 32 at least; 64 and 112 are the presets.
+        domain: A key of DOMAINS.
+        level: A key of LEVELS.
+        size: Pixels per side, even, at least 32; 64 and 112 are the presets.
     """
 
     domain: str = 'main'
@@ -119,7 +119,7 @@ def photograph(name: str) -> np.ndarray:
     file = Path(package.submodule_search_locations[0]) / 'data' / name
     if not file.is_file():
         raise DataError(
-            f"The installed scikit-image has no photograph '{file}': take the version that requirements/ pins."
+            f"The installed scikit-image has no photograph '{file}': install the version pinned in requirements/."
         )
     with Image.open(file) as stored:
         image = stored.convert('RGB')
@@ -132,11 +132,11 @@ class Scene:
     """A mover on its orbit, an ellipse.
 
     Attributes:
-        background: (S, S, 3) float32, 0 to 255; S pixels a side.
+        background: (S, S, 3) float32, 0 to 255; S pixels per side.
         mover: (M, M, 4) float32: the patch times its soft mask, and the mask (0 to 1).
-        centre, radii: Of the orbit, in units of the side, x before y.
-        tilt, start: Angles of the ellipse and of its phase 0, radians.
-        rock: (amplitude, phase) of the mover's own rotation, which is tied to the place on the orbit, radians.
+        centre, radii: Of the orbit, (x, y) in units of the side.
+        tilt, start: Angles of the ellipse and of its phase 0, in radians.
+        rock: (amplitude, phase) in radians of the mover's own rotation, which depends on the place on the orbit.
     """
 
     background: np.ndarray
@@ -148,12 +148,12 @@ class Scene:
     rock: tuple[float, float]
 
     def frame(self, phase: float) -> np.ndarray:
-        """The picture with the mover at a phase, of which 16 are a turn: (S, S, 3) uint8."""
+        """The picture with the mover at a phase (16 phases make a turn): (S, S, 3) uint8."""
         turn = self.rock[0] * math.sin(self._angle(phase) + self.rock[1])
         return _picture(_lay(self.background, self.mover, self.place(phase), turn))
 
     def place(self, phase: float) -> tuple[float, float]:
-        """Where the middle of the mover is at a phase: x, y in units of the side."""
+        """(x, y) of the mover's middle at a phase, in units of the side."""
         angle = self._angle(phase)
         along, across = self.radii[0] * math.cos(angle), self.radii[1] * math.sin(angle)
         cos, sin = math.cos(self.tilt), math.sin(self.tilt)
@@ -165,7 +165,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pose:
-    """How far a mover of a pair is from its rest: shift in units of the side, turn in radians, size as a factor."""
+    """Offset of a mover of a pair from its rest: shift in units of the side, turn in radians, scale as a factor."""
 
     x: float = 0.0
     y: float = 0.0
@@ -178,10 +178,10 @@ class Pair:
     """Two movers, each at its own place.
 
     Attributes:
-        background: (S, S, 3) float32, 0 to 255; S pixels a side.
+        background: (S, S, 3) float32, 0 to 255; S pixels per side.
         movers: Two (M, M, 4) float32, as in `Scene`; the second is laid over the first.
-        homes: Where each rests, in units of the side, x before y.
-        turns: How each is turned at rest, radians.
+        homes: Where each rests, (x, y) in units of the side.
+        turns: Angle of each at rest, in radians.
     """
 
     background: np.ndarray
@@ -198,7 +198,7 @@ class Pair:
 
 
 def draw_scene(rng: np.random.Generator, look: Look, split: str) -> Scene:
-    """Draw a scene from a split's photographs; the class has no part in it."""
+    """Draw a scene from a split's photographs, independently of the class."""
     level = LEVELS[look.level]
     return Scene(
         background=_background(rng, look, split),
@@ -212,7 +212,7 @@ def draw_scene(rng: np.random.Generator, look: Look, split: str) -> Scene:
 
 
 def draw_round_or_flat(rng: np.random.Generator, look: Look, split: str) -> Scene:
-    """As `draw_scene`, but half of the orbits are flat, so that the mover goes to and fro instead of round."""
+    """As `draw_scene`, but half of the orbits are flat, so that the mover swings instead of circling."""
     scene = draw_scene(rng, look, split)
     return replace(scene, radii=(scene.radii[0], 0.0)) if rng.random() < 0.5 else scene
 
@@ -222,9 +222,9 @@ PAIR_DISTANCE = (0.21, 0.26)  # of a home from the middle, along the axis that d
 
 
 def draw_pair(rng: np.random.Generator, look: Look, split: str) -> Pair:
-    """Draw two movers side by side or one above the other; how they will move has no part in it.
+    """Draw two movers side by side or one above the other, independently of their motion.
 
-    They are longer than wide, so that a turn shows.
+    They are longer than wide, so that rotation is visible.
     """
     background = _background(rng, look, split)
     movers = tuple(_mover(rng, look, split, aspect=(0.66, 0.8), scale=PAIR_SCALE) for _ in range(2))
@@ -252,7 +252,7 @@ def _background(rng: np.random.Generator, look: Look, split: str) -> np.ndarray:
 def _mover(
     rng: np.random.Generator, look: Look, split: str, aspect: tuple[float, float], scale: float = 1.0
 ) -> np.ndarray:
-    """A patch under its mask: (M, M, 4) float32; of four cuts that with most contrast."""
+    """A patch under its mask: (M, M, 4) float32; the highest-contrast one of four crops."""
     level, domain = LEVELS[look.level], DOMAINS[look.domain]
     cuts = [_cut(rng, domain.photographs[split], (0.15, 0.5)) for _ in range(4)]
     patch = _colour(rng, max(cuts, key=_contrast))
@@ -279,7 +279,7 @@ def _picture(picture: np.ndarray) -> np.ndarray:
 
 
 def _cut(rng: np.random.Generator, names: tuple[str, ...], share: tuple[float, float]) -> np.ndarray:
-    """A square of one of the photographs, whose side is a share of the photograph's shorter one."""
+    """A square crop of one of the photographs; its side is a share of the photograph's shorter side."""
     image = photograph(names[rng.integers(len(names))])
     side = int(min(image.shape[:2]) * rng.uniform(*share))
     top, left = rng.integers(image.shape[0] - side + 1), rng.integers(image.shape[1] - side + 1)
@@ -287,7 +287,7 @@ def _cut(rng: np.random.Generator, names: tuple[str, ...], share: tuple[float, f
 
 
 def _colour(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Channels exchanged and tinted, so that colour tells neither split nor photograph; float32."""
+    """Channels permuted and tinted, so that colour reveals neither split nor photograph; float32."""
     return image[..., rng.permutation(3)] * rng.uniform(0.75, 1.25, 3).astype(np.float32)
 
 
@@ -302,9 +302,9 @@ def _contrast(image: np.ndarray) -> float:
 
 
 def _expose(image: np.ndarray, mean: float, std: float, most_gain: float = 4.0) -> np.ndarray:
-    """Set the mean and standard deviation of the gray levels, and no more colour; see `most_gain` for flat images."""
+    """Set the mean and standard deviation of the grey levels without amplifying colour; `most_gain` caps flat ones."""
     gain = np.float32(min(most_gain, std / max(_contrast(image), 1e-3)))
-    cast = image.mean((0, 1))  # kept as it is: raised with a flat background's texture it would glare
+    cast = image.mean((0, 1))  # unchanged: amplified with a flat background's texture, it would glare
     return np.clip((image - cast) * gain + (cast - cast.mean()) * min(gain, np.float32(1)) + np.float32(mean), 0, 255)
 
 

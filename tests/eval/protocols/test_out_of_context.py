@@ -233,7 +233,7 @@ def test_prepare_makes_videos_and_a_card_of_pictures(shipped, at_home, capsys):
     (shipped / 'other').mkdir()
     write(shipped / 'other' / 'dataset.py', 'another dataset')
     assert prepare.main([*arguments, '--out', str(shipped / 'other')]) == 2
-    assert 'holds another dataset than scuba_ucf101_stripe: choose another --out' in capsys.readouterr().err
+    assert 'holds a dataset other than scuba_ucf101_stripe: choose another --out' in capsys.readouterr().err
     assert [file.name for file in (shipped / 'other').iterdir()] == ['dataset.py']
     card = load_dataset_card(str(out))
     assert (card.name, card.info['trained_on'], card.num_classes) == ('scuba_ucf101_stripe', 'ucf101', 101)

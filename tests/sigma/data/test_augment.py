@@ -101,9 +101,9 @@ def test_segment_transform_knows_both_kinds_of_offsets():
     assert centred['frame_inds'].tolist() == [2, 12, 22, 32, 7, 17, 27, 37]  # at 1/4 and 3/4
     drawn = SampleSegments(4, offsets='published').transform(video(43))['frame_inds']
     assert (drawn // 10).tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match='3 were asked'):
+    with pytest.raises(ValueError, match='two test clips, not 3'):
         SampleSegments(16, num_clips=3, test_mode=True, offsets='published')
-    with pytest.raises(ValueError, match="knows 'centred' and 'published'"):
+    with pytest.raises(ValueError, match="must be 'centred' or 'published'"):
         SampleSegments(16, offsets='middle')
 
 
@@ -154,7 +154,7 @@ def test_clips_by_time_need_a_rate():
         SampleSeconds(32, 16).transform(video(300, fps=None))
     blank = SampleSeconds(4, 16).transform(video(1, fps=None, decode_error='gone'))
     assert blank['frame_inds'].tolist() == [0, 0, 0, 0]
-    with pytest.raises(ValueError, match="knows 'loop' and 'repeat_last'"):
+    with pytest.raises(ValueError, match="must be 'loop' or 'repeat_last'"):
         SampleSeconds(32, 16, short='stretch')
     with pytest.raises(ValueError, match='must be positive'):
         SampleSeconds(32, 0)
@@ -198,7 +198,7 @@ def test_rand_augment_is_timms_on_every_frame(still):
         with seeded(seed):
             wanted = np.array(timms(Image.fromarray(still[0])))
         assert np.array_equal(apply(RandAugment(), still, seed)['imgs'][3], wanted)
-    with pytest.raises(ValueError, match="asked for 'augmix-m3'"):
+    with pytest.raises(ValueError, match="policy 'augmix-m3'"):
         RandAugment('augmix-m3')
 
 

@@ -193,7 +193,7 @@ def test_tube_masks_hide_the_published_number_of_tubes():
         np.concatenate([tube_mask(4, 4, 0.75, np.random.default_rng(i)) for i in range(2000)]), minlength=16
     )
     assert counts.min() > 400
-    with pytest.raises(ValueError, match='masks 0 of 4'):
+    with pytest.raises(ValueError, match='mask 0 of 4'):
         tube_mask(2, 2, 0.1, np.random.default_rng(0))
 
 
@@ -340,5 +340,5 @@ def test_repeated_passes_differ_in_order_and_in_randomness(monkeypatch):
 
 
 def test_fewer_videos_than_the_batch_are_refused(monkeypatch):
-    with pytest.raises(DataError, match='global batch of 48 .2 processes x 24. was asked of 23 videos'):
+    with pytest.raises(DataError, match='global batch of 48 .2 processes x 24. needs more than the 23 videos'):
         sampler_of(0, 2, 24, monkeypatch)

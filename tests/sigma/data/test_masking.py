@@ -207,5 +207,5 @@ def test_overlay_darkens_masked_tubelets_and_leaves_the_others():
     expected = np.full((4, 4, 6, 3), 20, np.uint8)
     expected[2:4, 0:2, 4:6] = 100
     np.testing.assert_array_equal(shown, expected)
-    with pytest.raises(ValueError, match='does not fill 4 frames of 4x6'):
+    with pytest.raises(ValueError, match='does not fit 4 frames of 4x6'):
         mask_overlay(frames, np.zeros((3, 2, 3), bool))

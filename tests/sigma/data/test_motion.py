@@ -325,9 +325,9 @@ def test_frames_of_several_sizes_are_a_fault_of_the_file(tmp_path):
 
 
 def test_bad_settings_are_refused(plain):
-    with pytest.raises(ValueError, match="knows 'dis' and 'codec'"):
+    with pytest.raises(ValueError, match="must be 'dis' or 'codec'"):
         MotionMask((2, 4, 4), motion='raft')
-    with pytest.raises(ValueError, match="may be 'raise' or 'still'"):
+    with pytest.raises(ValueError, match="must be 'raise' or 'still'"):
         DecodeFramesAndVectors(without_motion='skip')
     results = {'imgs': moving(4), 'original_shape': (96, 128), 'rng': np.random.default_rng(0)}
     with pytest.raises(ValueError, match='no motion vectors were read'):

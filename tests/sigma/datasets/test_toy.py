@@ -213,11 +213,11 @@ def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
 
 def test_other_parameters_into_the_same_folder_are_refused(tmp_path):
     (tmp_path / 'toy.json').write_text(json.dumps({'domain': 'main', 'level': 'easy', 'size': 64, 'seed': 3}))
-    with pytest.raises(DataError, match='seed 3, asked was 0'):
+    with pytest.raises(DataError, match='seed 3, not 0'):
         render(SMALL, tmp_path, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ['toy.json']
     (tmp_path / 'toy.json').rename(tmp_path / 'notes.txt')
-    with pytest.raises(DataError, match='no toy dataset'):
+    with pytest.raises(DataError, match='not a toy dataset'):
         render(SMALL, tmp_path, progress=False)
 
 
@@ -229,7 +229,7 @@ def test_impossible_parameters_are_refused(changes):
 
 @pytest.mark.parametrize('kind, known', [('domain', 'main, shift'), ('level', 'easy, hard'), ('form', 'rhythms')])
 def test_unknown_names_are_refused_with_the_known_ones(kind, known):
-    with pytest.raises(DataError, match=f"Unknown {kind} 'other'.*{known}"):
+    with pytest.raises(DataError, match=f"Unknown toy {kind} 'other'.*{known}"):
         ToySpec(**{kind: 'other'})
 
 

@@ -369,7 +369,7 @@ def test_another_form_into_the_same_folder_is_refused(tmp_path, one_process, cap
     small = ['--clips-per-class', '1', '1', '--out', str(tmp_path / 'toy')]
     assert prepare.main(['toy', '--form', 'speeds', *small]) == 0
     assert prepare.main(['toy', '--form', 'rhythms', *small]) == 2
-    assert "form 'speeds', asked was 'rhythms'" in capsys.readouterr().err
+    assert "form 'speeds', not 'rhythms'" in capsys.readouterr().err
 
 
 def test_the_command_of_a_card_makes_that_set(one_process, tmp_path, monkeypatch):
