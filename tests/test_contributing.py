@@ -139,7 +139,6 @@ def test_recipe(folder):
 
 
 @pytest.mark.integration
-@pytest.mark.xfail(strict=False, reason='suites become cards in mmaction_configs/suites')
 def test_suite(folder):
     (command,) = commands('A suite')
     done = run(command, folder)
@@ -166,7 +165,6 @@ def test_probe(examples):
 
 
 @pytest.mark.integration
-@pytest.mark.xfail(strict=False, reason='eval/corruptions/registry.py becomes corruption.py')
 def test_corruption(folder):
     (folder / 'corrupted.py').write_text(
         'import posterise\nfrom eval.matrix.suites import SUITES, Entry\n'
@@ -194,7 +192,6 @@ def test_corruption(folder):
     assert done.stdout.strip() == '[224, 240, 192, 192, 128]'  # multiples of 32, 48, 64, 96, 128
 
 
-@pytest.mark.xfail(strict=False, reason='figures are to be drawn from one Table')
 def test_figure(examples, monkeypatch):
     from eval.report import figures
     from tools import plot

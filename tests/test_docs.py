@@ -101,7 +101,6 @@ def test_the_losses_as_a_library(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.xfail(strict=False, reason='eval.measure is being built')
 def test_the_benchmark_as_a_library(tmp_path):
     made = subprocess.run(
         [sys.executable, 'tools/prepare.py', 'toy', '--out', str(tmp_path / 'data' / 'toy')],
@@ -119,7 +118,6 @@ def test_the_benchmark_as_a_library(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.xfail(strict=False, reason='run_severe --list is being built')
 def test_the_lists_of_the_readme(tmp_path):
     (command,) = [line for block in readme_blocks('bash') for line in block.splitlines() if '--list' in line]
     words = shlex.split(command)

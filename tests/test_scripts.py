@@ -189,6 +189,5 @@ def test_more_errors_fail_fewer_ask_to_lower_and_nothing_is_raised(tmp_path, mon
     assert check_types.main([]) == 1  # a room that is not listed has none
 
 
-@pytest.mark.xfail(strict=False, reason='these rooms are being typed')
 def test_rooms_that_must_have_no_type_error_have_none():
     assert not set(check_types.CLEAN) & set(check_types.read(check_types.BASELINE.read_text()))

@@ -131,7 +131,8 @@ def test_cells_of_a_card_run_side_by_side_once_and_failures_are_named(tmp_path, 
     assert len(tiny.ran(home)) == 5
     names = [record.name for record in table.records]
     assert names == [f'a_tiny_tiny_{recipe}_s{seed}' for recipe in ('low', 'high') for seed in (0, 1)]
-    assert table.columns[-1].is_summary and table.columns[-1].protocol == 'mean of 2'
+    assert table.columns[-1].is_summary
+    assert table.columns[-1].protocol == 'mean of 2'
     call()
     words = ['--suite', str(suite), '--encoders', str(home / 'a.py'), '--seeds', '0', '1']
     assert run_severe.main([*words, '--work-dir', str(home / 'work'), '--import', 'tests.eval.tiny_matrix']) == 0
