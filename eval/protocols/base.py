@@ -44,6 +44,26 @@ class Outcome:
     others: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Departure:
+    """A place where a number of ours is made otherwise than the published one.
+
+    A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys. `docs/departures.md`
+    is made from both.
+
+    Attributes:
+        what: The setting or step, in a few words.
+        published: Its published value or behaviour, with the source.
+        ours: Ours, and why.
+        effect: What it changes in the score, with the number where it was measured.
+    """
+
+    what: str
+    published: str
+    ours: str
+    effect: str = 'not measured'
+
+
 class Protocol:
     """A way of measuring an encoder on a dataset.
 
@@ -59,6 +79,7 @@ class Protocol:
         uses_torch: Set to False only if neither the protocol nor anything it calls uses torch. Its cells then start
             some seconds faster, and torch is not seeded. No protocol of this folder does; light protocols of users may.
         settings: Arguments of each instance, for a class that is several protocols.
+        departures: From the published protocol; what is not among them is as published.
     """
 
     name: str = ''
@@ -68,6 +89,7 @@ class Protocol:
     metric: str = ''
     uses_torch: bool = True
     settings: tuple[tuple, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
     def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""
