@@ -55,7 +55,7 @@ def find_card(kind: str, name: str) -> Path:
     if str(name) in known:
         return CONFIG_ROOT / kind / f'{name}.py'
     if len(path.parts) > 1 or path.suffix == '.py':
-        found = 'holds no dataset.py' if path.is_dir() else 'is not there'
+        found = 'holds no dataset.py' if path.is_dir() else 'does not exist'
         advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
         raise DataError(f'The {one} {str(name)!r} {found}{advice}.')
     raise DataError(f'{did_you_mean(one, str(name), known)}; or give the path of a card.')

@@ -44,7 +44,7 @@ def _protocols() -> dict[str, str]:
     """Every protocol. The one place that asks `eval.protocols` for names and docstrings."""
     from eval.protocols import load_protocols
 
-    return {name: first_sentence(type(protocol).__doc__) for name, protocol in sorted(load_protocols().items())}
+    return {name: protocol.sentence() for name, protocol in sorted(load_protocols().items())}
 
 
 def _corruptions() -> dict[str, str]:

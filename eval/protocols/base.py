@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
+from sigma.configs import first_sentence
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Outcome:
 class Departure:
     """A place where a number of ours is made otherwise than the published one.
 
-    A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys. `docs/departures.md`
+    A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys. The page
+    `docs/departures.md`
     is made from both.
 
     Attributes:
@@ -90,6 +92,10 @@ class Protocol:
     uses_torch: bool = True
     settings: tuple[tuple, ...] = ()
     departures: tuple[Departure, ...] = ()
+
+    def sentence(self) -> str:
+        """What it measures, in a sentence for `--list protocols`; a class with `settings` says which one this is."""
+        return first_sentence(type(self).__doc__)
 
     def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""

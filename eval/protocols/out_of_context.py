@@ -34,7 +34,7 @@ from eval.cells.trained import load_trained
 from eval.corruptions.shown import CLEAN, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
-from eval.protocols.applied import APPLY, ENDING, trained_cell
+from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.showing import Showing
 from sigma.data.cards import DatasetCard
@@ -57,6 +57,10 @@ class OutOfContext(Protocol):
     def __init__(self, trained_protocol: str = 'finetune') -> None:
         self.trained_protocol = trained_protocol
         self.name = self.name or f'out_of_context{ENDING[trained_protocol]}'
+
+    def sentence(self) -> str:
+        """With whose weights."""
+        return f'Top-1 on altered or mimed test videos, with {TRAINED[self.trained_protocol]}.'
 
     def num_classes(self, resolved: ResolvedCell) -> int:
         """Classes in the test list where the card restricts the head to them, else all of the dataset."""

@@ -42,7 +42,7 @@ from eval.corruptions.corruption import LEAST_SIDE
 from eval.corruptions.shown import CLEAN, REENCODED, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
-from eval.protocols.applied import APPLY, ENDING, trained_cell
+from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.showing import Showing
 from eval.records import TRAINED_WITH
@@ -86,6 +86,11 @@ class Robustness(Protocol):
     def __init__(self, suite: str | None = None, trained_protocol: str = 'finetune') -> None:
         self.suite, self.trained_protocol = suite, trained_protocol
         self.name = self.name or 'robustness' + (f'_{suite}' if suite else '') + ENDING[trained_protocol]
+
+    def sentence(self) -> str:
+        """With the suite of corruptions, and whose weights they are shown to."""
+        which = f'corruptions of {self.suite}' if self.suite else 'corruptions that the recipe names'
+        return f'Mean top-1 (mPC) on test videos under {which}, with {TRAINED[self.trained_protocol]}.'
 
     # --- what is measured -----
 

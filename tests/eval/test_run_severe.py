@@ -240,7 +240,7 @@ def test_files_that_are_absent_are_all_named_with_the_command(home, capsys, monk
     for name in ('train.txt', 'test.txt', 'index.jsonl'):
         (home / name).unlink()
     words = (
-        '3 of its 3 files are absent',
+        '3 of its 3 files are missing',
         'train.txt, test.txt, index.jsonl. Prepare it with: python tools/prepare.py tiny',
     )
     assert_one_sentence(guarded(monkeypatch, capsys, command(home)), *words)

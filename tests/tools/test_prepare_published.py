@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 
 from eval.protocols.subsets import examples_of_all
+from sigma import configs
 from sigma.data import cards
 from sigma.data import index as index_module
 from sigma.data.cards import load_dataset_card
@@ -463,7 +464,8 @@ def test_a_new_published_dataset_is_one_file(is_dropped_in, lay, monkeypatch, tm
     monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers: ((job, do(job)) for job in jobs))
     name = card = tmp_path / 'kitchen.py'
     if is_dropped_in:
-        monkeypatch.setattr(cards, 'CONFIG_ROOT', tmp_path / 'configs')
+        for module in (cards, configs):
+            monkeypatch.setattr(module, 'CONFIG_ROOT', tmp_path / 'configs')
         name, card = 'kitchen', files(tmp_path / 'configs', datasets__kitchenDOTpy=OWN_CARD) / 'datasets' / 'kitchen.py'
         assert published.published_cards() == {'kitchen': 'Kitchen: two actions, filmed at home.'}
     card.write_text(OWN_CARD)

@@ -183,7 +183,7 @@ def test_spread_frames_and_their_clips():
     drawn = SampleSpread(8, 8, 8).transform({'total_frames': 80, 'rng': rng})['frame_inds']
     assert (drawn // 10).tolist() == list(range(8))
     for wrong in ((8, 16, 16), (24, 16, 16), (16, 16, 0)):
-        with pytest.raises(ValueError, match='no row of clips'):
+        with pytest.raises(ValueError, match='multiple of the step'):
             SampleSpread(*wrong)
 
 

@@ -120,7 +120,7 @@ def test_what_cannot_be_drawn_is_named(checkpoint, video, tmp_path, capsys):
         load_model(pixels, checkpoint)
     line = ('--figure', 'clusters', '--video', video, '--out', tmp_path / 'x.png')
     two = call_main(plot.main, capsys, *line, '--configs', DEMO, DEMO, '--checkpoint', checkpoint)
-    assert_one_sentence(two, 'takes one config, 2 were given')
+    assert_one_sentence(two, 'takes one config, but 2 were given')
 
 
 def test_masks_are_wired_too(video, tmp_path, capsys):
