@@ -1,1 +1,1 @@
-"""What a cell of the matrix is: identity, encoder card, claim, machine, and what it leaves for cells that need it."""
+"""Cells of the matrix: identity, encoder card, claim, machine settings, and weights that other cells need."""

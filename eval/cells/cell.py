@@ -1,4 +1,4 @@
-"""A cell of the matrix: what it is, what its number depends on, and which other cells it needs."""
+"""A cell of the matrix: its parts, what its score depends on, and which other cells it needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cell:
 
     Attributes:
         shots: Training clips per class; None for all.
-        examples: Training clips in all, spread evenly over the classes; None for all.
+        examples: Total training clips, spread evenly over the classes; None for all.
     """
 
     protocol: str
@@ -43,12 +43,12 @@ class Cell:
         return shots + ([f'{self.examples}-examples'] if self.examples else [])
 
     def to_json(self) -> str:
-        """The cell as one line of JSON, the way `eval/run_cell.py` takes it."""
+        """The cell as one line of JSON, which `eval/run_cell.py` takes as its argument."""
         return json.dumps(asdict(self))
 
 
 class CellProtocol(Protocol):
-    """What a cell asks of its protocol. `eval.protocols.base.Protocol` is the class behind it."""
+    """The part of a protocol that a cell uses. `eval.protocols.base.Protocol` implements it."""
 
     name: str
     version: int
@@ -68,7 +68,7 @@ class CellProtocol(Protocol):
 
 
 class Cards:
-    """What the cells of a plan share, read and hashed once: cards, weights, lists, and the cells that others need.
+    """What the cells of a plan share: cards, weights, lists, needed cells. Each is read and hashed once.
 
     Its methods raise DataError if a card is unknown or a file that it names is missing.
     """
@@ -100,10 +100,10 @@ class Cards:
 
     @contextlib.contextmanager
     def joining(self, cell: Cell) -> Iterator[None]:
-        """While the config of a cell is joined.
+        """Wrap the building of a cell's config, to detect cells that need each other.
 
         Raises:
-            DataError: if the config needs a cell whose own config is being joined.
+            DataError: if the config needs a cell whose own config is still being built.
         """
         if cell in self._joining:
             circle = [*self._joining[self._joining.index(cell) :], cell]
@@ -129,7 +129,7 @@ class Cards:
 
 
 class ResolvedCell:
-    """A cell with its cards read and its config joined; the cells of one plan share `cards`.
+    """A cell with its cards read and its config built. The cells of one plan share `cards`.
 
     Raises:
         DataError: if a card is unknown, its data is missing, or the recipe belongs to another protocol.
@@ -152,10 +152,10 @@ class ResolvedCell:
 
     @cached_property
     def needs(self) -> list[ResolvedCell]:
-        """Cells that must have their record before this one can run.
+        """Cells whose records must exist before this one can run.
 
         Raises:
-            DataError: if the config does not hold their identities: then this cell's number would not depend on them.
+            DataError: if the config lacks their identities, because this cell's identity would then not depend on them.
         """
         found = self.protocol.needs(self)
         text = json.dumps(self.config, default=str)
@@ -163,7 +163,7 @@ class ResolvedCell:
             if needed.id not in text:
                 raise DataError(
                     f'The protocol {self.protocol.name} needs the cell {needed.name}, but its config does not hold '
-                    'the id of that cell; put it there, so that the record says which weights it measured.'
+                    'the id of that cell. Add it, so that the record shows which weights it measured.'
                 )
         return found
 
@@ -189,7 +189,7 @@ class ResolvedCell:
         return Path(work_dir) / 'cells' / f'{self.name}-{self.id[:8]}'
 
     def _identity(self, lists: dict) -> dict:
-        """All that the number depends on. Cards and weights count by content, not by where they lie on a disk."""
+        """Everything that the score depends on. Cards and weights count by content, not by path."""
         places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
         return {
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},

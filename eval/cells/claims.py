@@ -1,13 +1,13 @@
-"""Who runs a cell: a file in its folder, which the process that runs it keeps fresh.
+"""Who runs a cell: a claim file in the cell's folder, which the running process keeps fresh.
 
     <work_dir>/cells/<cell>/claim.json    host, process, start time; touched every BEAT_SECONDS
 
-Matrices that share a work directory, on one machine or over a shared file system, share the work by these files. A cell
-that a living process holds is left to that process. A cell whose holder is gone is taken over. A holder on the same
-machine is looked up by process number and start time, so its end is known at once. A holder on another machine counts
-as gone when its file has not been touched for STALE_SECONDS by the file system's own clock. Claim files are made by
-exclusive creation, which shared file systems keep atomic where their locks may fail. An abandoned claim is removed by
-one process at a time, which holds a second such file meanwhile. Standard library alone.
+Matrices that share a work directory, on one machine or over a shared file system, use these files to share the work.
+Nobody touches a cell that a living process holds. If the holder is gone, another process takes the cell over. On the
+same machine, the holder is looked up by pid and start time, so its end shows at once. On another machine, it counts as
+gone when nothing has touched its file for STALE_SECONDS, by the file system's own clock. Claim files are created
+exclusively: shared file systems keep this atomic even where their locks fail. Only one process at a time removes an
+abandoned claim; a second such file guards this. Needs only the standard library.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ class Claim:
 
     Attributes:
         token: Unique to this claim.
-        host, pid, since: For people.
+        host, pid, since: For human readers.
         place: Machine, boot and process-number namespace; process numbers are valid only there.
-        processes: [number, start time] of the process that runs the cell, and of the one that waits for it. While the
-            waiting one lives, it alone decides what became of the cell.
+        processes: [pid, start time] of the process that runs the cell, and of the one that waits for it. While the
+            waiting one lives, it alone records how the cell ended.
         beat: When the file was last touched, in seconds by the file system's clock.
     """
 
@@ -53,7 +53,7 @@ class Claim:
     beat: float = 0.0
 
     def lives(self, now: float) -> bool:
-        """Whether its holder still runs; `now` is the time by the file system's clock."""
+        """Whether the holder still runs; `now` is the time by the file system's clock."""
         if self.place == place():
             return any(runs(*process) for process in self.processes)
         return now - self.beat < STALE_SECONDS
@@ -119,8 +119,8 @@ def acquire(
     """Claim a cell's folder; None if a living process holds it.
 
     Args:
-        folder: Of the cell; created if missing.
-        waited_for_by: Number of the process that waits for this one and records how it ended.
+        folder: The cell's folder; created if missing.
+        waited_for_by: Pid of the process that waits for this one and records how it ended.
         on_loss: Called when another process has taken the claim over. By default this process then ends with status
             ELSEWHERE, since both would do the same work.
 
@@ -159,7 +159,7 @@ def holder(folder: str | Path, now: float | None = None) -> Claim | None:
     """The claim of a living process on a cell's folder; None if nobody runs the cell.
 
     Args:
-        folder: Of the cell; may be missing.
+        folder: The cell's folder; may be missing.
         now: Current time in seconds; None asks the file system, which briefly writes a file.
     """
     claim = _read(Path(folder) / FILE)
@@ -179,8 +179,7 @@ def drop(folder: str | Path, pid: int | None) -> None:
 def _clear(path: Path) -> bool:
     """Remove a claim whose holder is gone; False if it lives, or another process is removing it.
 
-    Only one process at a time checks and removes. Otherwise a slow one could remove the new claim that a faster one has
-    made in the meantime.
+    Only one process at a time checks and removes. Otherwise a slow one could remove the new claim of a faster one.
     """
     if not _is_left(path):
         return _read(path) is None
@@ -188,7 +187,7 @@ def _clear(path: Path) -> bool:
     try:
         os.close(os.open(turn, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
-        if _age(turn) > STALE_SECONDS:  # its process was killed within these few lines
+        if _age(turn) > STALE_SECONDS:  # a process was killed within these few lines
             turn.unlink(missing_ok=True)
         return False
     try:
@@ -201,7 +200,7 @@ def _clear(path: Path) -> bool:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether there is a claim whose holder is gone."""
+    """Whether the file is a claim whose holder is gone."""
     found = _read(path)
     return found is not None and not found.lives(_clock(path.parent))
 

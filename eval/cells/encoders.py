@@ -1,4 +1,4 @@
-"""Encoder cards: which weights, for which clips, and the backbone that takes them."""
+"""Encoder cards: a backbone, its weights, and the clips that it takes."""
 
 import copy
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class EncoderCard:
     """A card of `mmaction_configs/encoders`, with the checkpoint that it or the user names.
 
     Attributes:
-        name: In records and tables.
+        name: Name in records and tables.
         reference: As the user gave it: `NAME`, `PATH.py`, or either with `@CHECKPOINT`.
         info: The card's `encoder` dict. Required:
             `backbone`: config, with the scope written out;
@@ -26,12 +26,12 @@ class EncoderCard:
             Optional:
             `name`; `family`: which recipes of a suite it takes, `vit` (default) or `r2plus1d`;
             `checkpoint`: file; None for random weights;
-            `sha256`: of that file; None accepts any;
+            `sha256`: hash of that file; None accepts any;
             `layout`, `inner`: see `sigma.checkpoints.encoder.load_encoder_weights`;
-            `mean`, `std`: of uint8 RGB values, ImageNet's by default;
+            `mean`, `std`: per channel, for uint8 RGB values (default: ImageNet's);
             `drop`: prefixes of checkpoint tensors that the backbone does not have;
-            `finetune`: backbone settings that differ in fine-tuning, and `finetune_drop` for it;
-            `pretraining_data`, `source`: for the record;
+            `finetune`: backbone settings that differ in fine-tuning; `finetune_drop`: further prefixes to drop then;
+            `pretraining_data`, `source`: copied into the record;
             `make`: command that makes the checkpoint.
     """
 
@@ -47,7 +47,7 @@ class EncoderCard:
         """sha256 (hex) of the checkpoint; None for random weights.
 
         Raises:
-            DataError: if the file is missing, or has another hash than the card says.
+            DataError: if the file is missing, or its hash differs from the card's.
         """
         if self.checkpoint is None:
             return None
@@ -67,10 +67,10 @@ class EncoderCard:
         return found
 
     def backbone(self, finetune: bool = False, **settings) -> dict:
-        """Config of the backbone, with `settings` added to the innermost one.
+        """Config of the backbone, with `settings` added to the innermost backbone.
 
         Args:
-            finetune: For fine-tuning rather than for features.
+            finetune: Build it for fine-tuning rather than for features.
             **settings: Arguments of the backbone class, such as `drop_path_rate`.
         """
         config = copy.deepcopy(self.info['backbone'])
@@ -104,7 +104,7 @@ class EncoderCard:
 
 
 def load_encoder_card(reference: str) -> EncoderCard:
-    """A card by `NAME` or `PATH.py`, or `NAME@CHECKPOINT` for other weights with the same card.
+    """Load a card by `NAME` or `PATH.py`; `NAME@CHECKPOINT` uses other weights with the same card.
 
     Raises:
         DataError: if there is no such card (with the nearest name), it lacks a field, or no file follows the `@`.

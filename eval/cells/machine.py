@@ -1,4 +1,4 @@
-"""Settings of a run that depend on the machine and do not change its number."""
+"""Settings of a run that depend on the machine and do not change its score."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from sigma.data.cards import CONFIG_ROOT, read_config
 
 
 def machine_settings(resolved: ResolvedCell, work_dir: Path) -> dict:
-    """Folders, loader workers, hooks, and the checkpoint to resume from, for the config of a training cell."""
+    """Config entries of a training cell: folders, loader workers, hooks, and the checkpoint to resume from."""
     folder = resolved.folder(work_dir)
     runtime = read_config(CONFIG_ROOT / '_base_' / 'default_runtime.py').to_dict()
     hooks = [

@@ -1,4 +1,4 @@
-"""What a cell that has run leaves for the cells that measure its weights."""
+"""The weights and training facts of a finished cell, for other cells that measure those weights."""
 
 import shlex
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class Trained:
-    """A cell that has its record, with the weights that it left and the facts of its training.
+    """A finished cell, with its weights and the facts of its training.
 
     Attributes:
         resolved: The cell.
         work_dir: Work directory of its record, features and weights.
-        record: What it measured.
+        record: Its record.
     """
 
     resolved: ResolvedCell
@@ -34,17 +34,17 @@ class Trained:
 
     @property
     def num_train(self) -> int:
-        """Clips that it trained on."""
+        """Number of clips that the cell trained on."""
         return self.record.dataset['num_train']
 
     @property
     def num_train_skipped(self) -> int:
-        """Training clips that could not be read."""
+        """Number of training clips that could not be read."""
         return self.record.dataset['num_train_skipped']
 
     @property
     def selection(self) -> dict:
-        """Which weights were scored (`epoch`), and `how` they were chosen."""
+        """Which weights the cell scored (`epoch`), and `how` it chose them."""
         return dict(self.record.selection)
 
     @property
@@ -54,19 +54,19 @@ class Trained:
 
     @property
     def sampling(self) -> dict | None:
-        """The frames and views that its encoder saw."""
+        """How the cell sampled frames and views."""
         return self.record.sampling
 
     @property
     def note(self) -> str:
-        """The sentence that a record says of the weights it measures."""
+        """The note for the record of a cell that measures these weights."""
         return f'weights of the cell {self.resolved.name} ({self.resolved.id[:8]}); nothing was trained'
 
     def weights(self, name: str | None = None) -> Weights:
         """The file `name` in the cell's folder; without a name the newest checkpoint.
 
         Raises:
-            DataError: if it is gone, with the way to train it again.
+            DataError: if the file is gone; says how to train the cell again.
         """
         folder = self.resolved.folder(self.work_dir)
         path = folder / name if name else _newest_checkpoint(folder)
@@ -84,15 +84,15 @@ def has_record(resolved: ResolvedCell, work_dir: str | Path) -> bool:
 
 
 def load_trained(resolved: ResolvedCell, work_dir: str | Path, imports: tuple[str, ...] = ()) -> Trained:
-    """What a cell left in the work directory.
+    """Load a finished cell from the work directory.
 
     Args:
         resolved: A cell that another one needs.
-        work_dir: Of both.
-        imports: Modules or files of user protocols; they belong to the command in the error.
+        work_dir: Work directory of both cells.
+        imports: Modules or files of user protocols, for the command in the error.
 
     Raises:
-        DataError: if it has no record there; names the cell and the command that runs it.
+        DataError: if the cell has no record there; names the cell and the command that runs it.
     """
     record = _record_of(resolved, work_dir)
     if record is None:

@@ -1,1 +1,1 @@
-"""Features of videos: clips, sliding windows, the views they are cut from, and export to other programs."""
+"""Features of clips and of sliding windows, the views that they use, and export to other programs."""

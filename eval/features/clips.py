@@ -1,4 +1,4 @@
-"""Clip features: one encoder pass over a split and view, stored on disk and read by any number of probes.
+"""Clip features: one encoder pass over a split, stored on disk and read by any number of probes.
 
 Shape letters: N videos, B videos of a batch, V views, T frames of a clip, T' time steps, D feature width.
 """
@@ -46,7 +46,7 @@ class Features:
 
 
 def extract(resolved: ResolvedCell, split: str, work_dir: Path) -> Features:
-    """Features of a split under the cell's view: read from the store, or made in one pass over the videos.
+    """Features of a split under the cell's view: read from the store, or extracted in one pass over the videos.
 
     The store is `<work_dir>/features/<encoder>/<hash>.npz`. The hash covers weights, list, videos, view and, for random
     weights, the seed. A file lock makes processes that want the same features do the work once.
@@ -65,7 +65,7 @@ def extract(resolved: ResolvedCell, split: str, work_dir: Path) -> Features:
         features = _encode(resolved, split)
         known = {e['video'] for e in resolved.dataset.entries(split) if e['reason'] is not None}
         if all(entry['video'] in known for entry in features.unscored):
-            write_features(path, features, key)  # else a video failed that the index calls readable: retry later
+            write_features(path, features, key)  # not if a video failed that the index calls readable: retry next time
         return features
 
 

@@ -1,7 +1,7 @@
-"""Dense features of long videos: clips slide over a video, each frame is decoded once, one file per video.
+"""Dense features of long videos, from clips that slide over each video. Each frame is decoded once; one file per video.
 
-Memory grows neither with the length of a video nor with the number of videos: frames are kept only while a clip needs
-them, tokens go to disk one batch at a time, and features are read from the store when they are used.
+Memory grows neither with the length of a video nor with the number of videos. Frames are kept only while a clip needs
+them, tokens go to disk one batch at a time, and features are read from the store only when used.
 
 Shape letters: S steps (clips of a video), T frames of a clip, T', H', W' token grid, D feature width, B clips of a
 batch.
@@ -41,8 +41,8 @@ class DenseView:
 
     Attributes:
         num_frames: T, frames of a clip.
-        stride_frames: Frames of the video from one frame of a clip to the next.
-        step_frames: Frames of the video from the start of one clip to the start of the next.
+        stride_frames: Video frames from one frame of a clip to the next.
+        step_frames: Video frames from the start of one clip to the start of the next.
         size: Height and width in pixels.
         resize: `square`, or `short_side` followed by a centre crop.
         pooling: `mean` over all tokens of a clip, giving (S, D); or `all` tokens, giving (S, T', H', W', D).
@@ -68,7 +68,7 @@ class DenseView:
 
     @property
     def span(self) -> int:
-        """Frames of the video from the first frame of a clip to its last, both included."""
+        """Video frames from the first to the last frame of a clip, both included."""
         return (self.num_frames - 1) * self.stride_frames + 1
 
     def starts(self, total_frames: int) -> np.ndarray:
@@ -124,11 +124,11 @@ def dense_key(resolved: ResolvedCell, view: DenseView) -> dict:
 def extract_dense(
     resolved: ResolvedCell, split: str, view: DenseView, work_dir: Path, batch_size: int = 16, progress: bool = True
 ) -> tuple[list[DenseFeatures], list[dict]]:
-    """Features of every readable video of a split: read from the store, or made if they are not there yet.
+    """Features of every readable video of a split: read from the store, or extracted if missing.
 
     The store is `<work_dir>/features/<encoder>/dense-<hash>/<video>.npz`. Files are written whole or not at all; a
-    damaged one (an interrupted copy) is made again. Processes that want the same features share the work, one video at
-    a time each.
+    damaged one (an interrupted copy) is made again. Processes that want the same features share the videos between
+    them.
 
     Args:
         resolved: The cell; its config has `backbone`.
@@ -142,8 +142,8 @@ def extract_dense(
         Features in the order of the list, and {video, reason} of each video that could not be read.
 
     Raises:
-        DataError: if a stored file belongs to another encoder, view or video; if features are not finite; or if all
-            tokens would not fit on the disk.
+        DataError: if a stored file belongs to another encoder, view or video; if features are not finite; or if
+            `pooling` is `all` and the tokens would not fit on the disk.
     """
     key = dense_key(resolved, view)
     folder = store_folder(resolved, view, work_dir)
@@ -286,7 +286,7 @@ def encoder_of(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folder: Path) -> None:
-    """Log how much disk all tokens will take, before any are made.
+    """Log how much disk space all tokens will take, before extraction starts.
 
     Raises:
         DataError: if the disk has less space.
@@ -370,7 +370,7 @@ def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures
 
     Raises:
         DamagedFile: if a checksum in the file is wrong, or the file is incomplete.
-        DataError: if the features are of another encoder, view or video.
+        DataError: if the features come from another encoder, view or video.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -404,7 +404,7 @@ def _stored(folder: Path, entry: dict, key: dict) -> DenseFeatures | None:
 
 
 def _share(folder: Path, entries: list[dict], key: dict, encode: Callable) -> Iterator[tuple]:
-    """Yield (entry, features or reason of failure) of all entries; those that another process works on come last."""
+    """Yield (entry, features or reason for failure) for all entries. Those that another process works on come last."""
     waiting = list(entries)
     for timeout in (0, -1):
         later = []

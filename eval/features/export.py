@@ -7,9 +7,8 @@
 <out>/actionformer.yaml             dataset lines for a config of ActionFormer
 <out>/opentad.py                    dataset lines for a config of OpenTAD
 
-A name is a video's path without ending, and without folders if names stay distinct (`names_of`). The prefix `v_`, if
-all
-names have it, is left out of the database: external video-level scores name ActivityNet's videos without it.
+A name is a video's path without its extension, and without folders if names stay distinct (`names_of`). If all names
+have the prefix `v_`, the database leaves it out: external video-level scores name ActivityNet's videos without it.
 
 Both programs place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
 Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and its configs/_base_/datasets.
@@ -46,10 +45,10 @@ def export_features(
     Args:
         features, unscored: From `extract_dense`; features (S, D).
         entries: From `DatasetCard.entries`.
-        subset: Its name in the annotations; `SUBSETS` has OpenTAD's names.
+        subset: Name of the subset in the annotations; `SUBSETS` has OpenTAD's names.
         classes: All classes of the dataset, in order.
         out: Folder to write to.
-        names, prefix: From `names_of` on all videos of the dataset. By default a name is the file's, without ending.
+        names, prefix: From `names_of` on all videos of the dataset. Default: the file name without its extension.
 
     Returns:
         Path of the annotations.
@@ -121,7 +120,7 @@ def names_of(videos: Sequence[str]) -> tuple[dict[str, str], str]:
 
 
 def write_configs(out: Path, view: DenseView, width: int, num_classes: int, prefix: str = '') -> list[Path]:
-    """Write the dataset lines for each program's config: where the features are, and where their steps lie in time.
+    """Write the dataset lines for each program's config: where the features are, and how their steps map to time.
 
     Args:
         out: Folder of the export.

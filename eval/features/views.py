@@ -1,4 +1,4 @@
-"""Which frames and crops of a video an encoder sees: how frames are sampled, and the fixed views at test."""
+"""Which frames and crops of a video an encoder sees: how frames are sampled, and the fixed views at test time."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SAMPLINGS = {
 
 
 def control(frames: str | None) -> list[dict]:
-    """The transform of a control that removes order (`shuffled`) or motion (`single`) from clips; none by default."""
+    """Transforms of a control that removes order (`shuffled`) or motion (`single`) from clips; none by default."""
     return [] if frames is None else [{'type': 'sigma.FrameOrder', 'mode': frames}]
 
 
@@ -32,12 +32,12 @@ def evaluation_pipeline(
     sample: dict | None = None,
     label: tuple[dict, ...] = (),
 ) -> list[dict]:
-    """Evaluation pipeline: fixed views, no randomness, and black frames in place of videos that cannot be decoded.
+    """Evaluation pipeline: fixed views, no randomness, and black frames instead of videos that cannot be decoded.
 
     Args:
         clip: `num_frames` and `size` (pixels) of the encoder.
         views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops).
-        stride_frames: Frames of the video from one sampled frame to the next.
+        stride_frames: Video frames from one sampled frame to the next.
         decoder: `decord` or `pyav`.
         frames: See `control`.
         sample: Transform that chooses the frames; default `sigma.SampleDense` with `stride_frames`.
@@ -66,7 +66,7 @@ def spatial_views(size: int, views: dict) -> list[dict]:
     """Resize to a square; or resize the short side (`short_side` pixels, default `size`), then take one crop or three.
 
     Raises:
-        DataError: if three crops are asked of a short side other than `size`.
+        DataError: if three crops are asked for with a short side other than `size`.
     """
     if views['resize'] == 'square':
         return [{'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False}]

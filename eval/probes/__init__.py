@@ -1,1 +1,1 @@
-"""What reads features of a frozen encoder: one file per probe."""
+"""Probes that are trained on features of a frozen encoder: one file per probe."""
