@@ -1,1 +1,1 @@
-"""Suite x encoders x seeds: the plan, what runs it, and what is shown while it runs."""
+"""Suite x encoders x seeds: the plan, the executors that run it, and the progress display."""

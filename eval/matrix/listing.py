@@ -1,7 +1,7 @@
 """What `run_severe.py --list KIND` prints: each name with the first sentence of its docstring.
 
-Cards, probes and figures are read without being run, so that a listing takes no time. Protocols and corruptions are
-imported, since a file may define several.
+Cards, probes and figures are parsed but not run, so a listing is fast. Protocols and corruptions are imported, since
+one file may define several.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _cards(kind: str) -> Callable[[], dict[str, str]]:
 
 
 def _suites() -> dict[str, str]:
-    """Cards, and what a module given to `--import` has added."""
+    """Suite cards, and suites that modules given to `--import` have added."""
     from eval.matrix.suites import SUITES
 
     added = dict.fromkeys(SUITES, 'Added by --import.')
@@ -41,7 +41,7 @@ def _suites() -> dict[str, str]:
 
 
 def _protocols() -> dict[str, str]:
-    """Every protocol. The one place that asks `eval.protocols` for names and docstrings."""
+    """Every protocol."""
     from eval.protocols import load_protocols
 
     return {name: protocol.sentence() for name, protocol in sorted(load_protocols().items())}

@@ -1,4 +1,4 @@
-"""What a running matrix shows: a live table on a terminal, elsewhere one line per cell that ends; and the plan."""
+"""What the user sees: the plan, and while it runs a live table on a terminal, or else one line per finished cell."""
 
 import time
 from statistics import mean
@@ -35,7 +35,7 @@ class Progress(Watcher):
     """Cells with their state, elapsed time and time left.
 
     Args:
-        found: The plan; cells that are done count as done.
+        found: The plan.
         jobs: Cells that run in parallel.
         console: Where to print; stderr by default.
     """
@@ -83,7 +83,7 @@ class Progress(Watcher):
         return sum(state in WORDS for state in self.states.values())
 
     def seconds_left(self) -> float | None:
-        """Estimate from cells of the same kind, else from the cells of this run; None before any has ended."""
+        """Estimate from cells of the same kind, or else from all cells of this run; None before any has ended."""
         usual = mean(self.took.values()) if self.took else None
         left = 0.0
         for name, state in self.states.items():
@@ -97,7 +97,7 @@ class Progress(Watcher):
         return left / self.jobs
 
     def table(self) -> Table:
-        """The table of this moment: all cells that run or failed, and as many others as fit."""
+        """The current table: all running and failed cells, and as many others as fit."""
         counts: dict[str, int] = {}
         for state in self.states.values():
             counts[state] = counts.get(state, 0) + 1
@@ -123,7 +123,7 @@ class Progress(Watcher):
         return table
 
     def _shown(self, room: int) -> list[str]:
-        """Names in the order of the plan. Running cells take precedence, then failures, the next ones, done ones."""
+        """Names in the order of the plan. If they do not all fit: first running, then failed, next, and done cells."""
         rank = {'running': 0, 'failed': 1, 'stopped': 1, 'changed': 1, 'blocked': 1, 'elsewhere': 2, 'to run': 3}
         chosen = sorted(self.states, key=lambda name: rank.get(self.states[name], 4))[:room]
         return [name for name in self.states if name in set(chosen)]
@@ -137,9 +137,8 @@ def print_plan(found: Plan, every_cell: bool) -> None:
     """Print the cells with their state and expected minutes and megabytes.
 
     Args:
-        found: The plan. Numbers of done cells are their own; the others' are means of their kind in this work
-            directory.
-        every_cell: Print all; else only those that fail, run elsewhere, are blocked, or whose record is superseded.
+        found: The plan. Done cells show what they took; the others show the mean of their kind in this work directory.
+        every_cell: Print all; else only those that failed, run elsewhere, are blocked, or have a superseded record.
     """
     shown = [item for item in found.cells if every_cell or item.superseded or item.state in NOTABLE]
     if not shown:
@@ -152,7 +151,7 @@ def print_plan(found: Plan, every_cell: bool) -> None:
         megabytes = '?' if item.num_bytes is None else f'{item.num_bytes / 1e6:.1f}'
         identity = item.resolved.id[:8] if item.resolved else '?'
         table.add_row(identity, item.name, minutes, megabytes, Text(_state(item)))
-    # As wide as its content: a line is a cell, also where it is read by another program.
+    # As wide as its content, so that each cell stays on one line even if another program reads the output.
     console = Console(width=10_000, highlight=False, markup=False, color_system=None)
     for line in console.render_lines(table, pad=False):
         print(f'  {"".join(segment.text for segment in line).rstrip()}')

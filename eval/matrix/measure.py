@@ -57,16 +57,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a module takes: (B, 3, T, H, W) float, normalised.
+    """The clips that a module takes: (B, 3, T, H, W) float, normalised.
 
     Args:
         frames: T.
-        stride: Frames of the video from one to the next. Some recipes and dataset cards set their own.
+        stride: Video frames from one sampled frame to the next. Some recipes and dataset cards set their own.
         size: H = W, pixels.
         mean, std: Per channel (RGB), on the scale 0 to 255. Default: ImageNet's.
 
     Raises:
-        DataError: if a value cannot be.
+        DataError: if a value is of the wrong type or out of range.
     """
 
     frames: int
@@ -79,17 +79,17 @@ class Clip:
         for name in ('frames', 'stride', 'size'):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise DataError(f'Clip: {name} is {value!r}; it is a whole number from 1.')
+                raise DataError(f'Clip: {name} is {value!r}; it must be a whole number, 1 or more.')
         for name in ('mean', 'std'):
             try:
                 numbers = tuple(float(number) for number in getattr(self, name))
             except (TypeError, ValueError):
                 numbers = ()
             if len(numbers) != 3:
-                raise DataError(f'Clip: {name} is {getattr(self, name)!r}; it is three numbers, for R, G and B.')
+                raise DataError(f'Clip: {name} is {getattr(self, name)!r}; it must be three numbers, for R, G and B.')
             object.__setattr__(self, name, numbers)
         if min(self.std) <= 0 or max(self.std) < 1:
-            raise DataError(f'Clip: std is {self.std!r}; it is positive and on the scale 0 to 255, such as 58.4.')
+            raise DataError(f'Clip: std is {self.std!r}; it must be positive and on the scale 0 to 255, such as 58.4.')
 
 
 def measure(
@@ -116,29 +116,30 @@ def measure(
     Args:
         encoder: Name of a card, NAME@FILE, path of a card, or a torch module that takes (B, 3, T, H, W) normalised
             clips and gives tokens (B, T', H', W', D) or (B, N, D), a feature map (B, D, T', H', W'), or pooled
-            features (B, D). (B, N, D) counts as one time step. One clip of zeros shows which of these it gives. A
-            copy is measured, so the module itself does not change. Fine-tuning trains all parameters, and ignores a
-            recipe's drop path, since the module sets its own. Its cells run in this process, one after another.
+            features (B, D). (B, N, D) counts as one time step. A clip of zeros is used to find out which of these it
+            returns. A copy is measured, so the module itself does not change. Fine-tuning trains all parameters, and
+            ignores a recipe's drop path, since the module sets its own. Cells of a module run in this process, one
+            after another.
         suite: Name of a suite (`run_severe.py --list suites`), or path of a suite card.
-        clip: What the module takes; only for a module.
+        clip: The clips that the module takes; only for a module.
         datasets: Dataset cards or prepared folders to use instead of the suite's.
         shots: Clips per class to use instead of those of the suite's few-shot entries.
-        seeds: One cell each.
+        seeds: Seeds; one cell per seed.
         work_dir: Records, features and logs go here; relative to the working directory.
         jobs: Cells that run in parallel, each in a process of its own; only for a card.
-        name: Of a module in records; default: its class and the start of a hash over weights and architecture.
-        channels: `last` or `first`, where the shape of the output does not tell tokens from a feature map.
-        family: Which recipes a module takes where a suite has several: `vit` or `r2plus1d`.
-        imports: Modules or .py files with further protocols and suites, as `--import`.
-        allow_partial: Count records that scored less than 99 % of the videos in means.
+        name: A module's name in records (default: its class and the start of a hash of weights and architecture).
+        channels: Where D is in the output, `last` or `first`; needed if the shape alone does not show this.
+        family: Which recipes to use for a module if a suite has several: `vit` or `r2plus1d`.
+        imports: Modules or .py files with further protocols and suites, as for `--import`.
+        allow_partial: Include records that scored less than 99 % of the videos in means.
         progress: Show cells as they run, on stderr.
 
     Returns:
         The table of these cells' records; `.records` has them in the order of the suite.
 
     Raises:
-        SigmaError: one sentence, if something is missing or does not fit, before anything runs; or naming the cells
-            that failed and their logs, after all others have run.
+        SigmaError: before anything runs, if something is missing or does not fit; or after all other cells have run,
+            if some failed, with their names and logs.
     """
     if isinstance(datasets, (str, Path)):
         datasets = [datasets]
@@ -148,7 +149,7 @@ def measure(
     entries = suite_entries(str(suite), folders, shots)
     numbers = _checked_seeds(seeds)
     if not isinstance(jobs, int) or jobs < 1:
-        raise DataError(f'jobs is {jobs!r}; it is a number of cells, at least 1.')
+        raise DataError(f'jobs is {jobs!r}; it must be a number of cells, at least 1.')
     _check_folder(work_dir)
     with _known(encoder, clip, name, channels, family, jobs) as (reference, cards, is_module):
         found = plan(entries, [reference], numbers, work_dir, retry_failed=True, cards=cards)
@@ -204,7 +205,7 @@ def _checked_seeds(seeds: Iterable[int] | int) -> list[int]:
     numbers = [seeds] if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     wrong = [seed for seed in numbers if type(seed) is not int or not 0 <= seed < 2**32]
     if wrong or not numbers:
-        raise DataError(f'seeds has {wrong[0]!r}; seeds are whole numbers from 0.' if wrong else 'seeds is empty.')
+        raise DataError(f'seeds has {wrong[0]!r}; seeds are whole numbers, 0 or more.' if wrong else 'seeds is empty.')
     return numbers
 
 
@@ -225,7 +226,7 @@ def _made(work_dir: str | Path) -> Path:
 
 
 def _refuse(found: Plan) -> None:
-    """Nothing runs while something is missing, or where two cells would write one record."""
+    """Refuse a plan if something is missing, or if two cells would write the same record."""
     if found.problems:
         raise MissingData(found.problems)
     names: dict[str, Planned] = {}
@@ -246,7 +247,7 @@ def _resolved(item: Planned):
 
 @dataclass
 class GivenEncoder(EncoderCard):
-    """The card of a torch module; its weights are in this process and in no file."""
+    """The card of a torch module. Its weights exist only in this process, not in a file."""
 
     weights: str = ''
 
@@ -254,12 +255,12 @@ class GivenEncoder(EncoderCard):
         return self.weights
 
     def backbone(self, finetune: bool = False, **settings) -> dict:
-        """Config of the adapter; the module is as it is, so that further settings do not reach it."""
+        """Config of the adapter. The module is already built, so further settings have no effect on it."""
         return copy.deepcopy(self.info['backbone'])
 
 
 class GivenCards(Cards):
-    """Cards, and one encoder that no file describes."""
+    """Cards, including one encoder that no file describes."""
 
     def __init__(self, given: GivenEncoder) -> None:
         super().__init__()
@@ -273,10 +274,10 @@ class GivenCards(Cards):
 def _known(
     encoder: str | Path | nn.Module, clip: Clip | None, name: str | None, channels: str | None, family: str, jobs: int
 ) -> Iterator[tuple[str, Cards, bool]]:
-    """How cells name the encoder, the cards that know it, and whether it is a module; while the block runs."""
+    """Inside the block: the encoder's reference for cells, the cards that know it, and whether it is a module."""
     if isinstance(encoder, (str, Path)):
         if clip is not None or name is not None or channels is not None:
-            raise DataError(f'clip, name and channels describe a torch module; the card of {encoder} says them itself.')
+            raise DataError(f'clip, name and channels are for a torch module; the card of {encoder} already sets them.')
         yield str(encoder), Cards(), False
         return
     from torch import nn
@@ -307,7 +308,7 @@ def _card_of(
             f'{kind} is a torch module, so say what clips it takes: clip=eval.Clip(frames=16, stride=4, size=224).'
         )
     if channels not in (None, 'first', 'last'):
-        raise DataError(f"channels is {channels!r}; it is 'first' or 'last'.")
+        raise DataError(f"channels is {channels!r}; it must be 'first' or 'last'.")
     if name is not None and not re.fullmatch(r'\w[\w.+-]*', name):
         raise DataError(f'name is {name!r}; it becomes part of file names, so use letters, digits and . _ + - only.')
     try:

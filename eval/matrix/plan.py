@@ -1,4 +1,4 @@
-"""Suite x encoders x seeds -> cells, with the cells they need; what became of each so far; what the rest will take."""
+"""Suite x encoders x seeds -> cells, with the cells that they need, the state of each, and the cost of the rest."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ OPEN = ('to run', 'elsewhere')  # states of cells whose record this run makes or
 
 
 class MissingData(DataError):
-    """Data that cells of the plan lack.
+    """Data that cells of the plan need is missing.
 
     Attributes:
-        problems: One sentence each, with the command that makes it.
+        problems: One sentence per missing thing, with the command that makes it.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -31,17 +31,17 @@ class MissingData(DataError):
 
 @dataclass
 class Planned:
-    """A cell of the plan, and what became of it.
+    """A cell of the plan, and its state.
 
     Attributes:
-        resolved: None where its data is missing.
+        resolved: The cell; None if its data is missing.
         state: `done`; `failed`; `elsewhere` (a living process runs it); `to run`; `blocked` (a cell that it needs
-            failed); `missing` (its data is).
-        superseded: Whether a record of the same name and another identity exists.
-        failure, claim: Set for a failed cell, and for one that another process runs.
-        seconds, num_bytes: For a done cell its own, else the mean of its kind in this work directory; None where no
-            cell of its kind has run.
-        needs: Cells that must have their record first.
+            failed); `missing` (its data is missing).
+        superseded: Whether a record with the same name but another identity exists.
+        failure, claim: Why it failed; which other process runs it. None otherwise.
+        seconds, num_bytes: What a done cell took; for others, the mean of their kind in this work directory, or None if
+            no cell of the kind has run.
+        needs: Cells that must have their records first.
         needed_by: Names of the cells that need this one.
         listed: Whether the suite lists it; False for a cell that is here only because others need it.
     """
@@ -64,7 +64,7 @@ class Planned:
 
     @property
     def name(self) -> str:
-        """Name of the cell; made from the user's words where its cards cannot be read."""
+        """Name of the cell; made from the command line if its cards cannot be read."""
         cell = self.cell
         parts = [cell.encoder, cell.protocol, cell.dataset, *cell.subset_name, Path(cell.recipe).stem, f's{cell.seed}']
         return self.resolved.name if self.resolved else '_'.join(parts)
@@ -83,7 +83,7 @@ class Planned:
 
 @dataclass
 class Plan:
-    """Every cell in the order it will run, and what is missing: one sentence each, with the command that makes it."""
+    """Every cell in the order it will run, and one sentence per missing thing, with the command that makes it."""
 
     cells: list[Planned] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Plan:
         return [item for item in self.cells if item.listed]
 
     def jobs(self, work_dir: str | Path, imports: Sequence[str] = ()) -> list[Job]:
-        """Jobs of the open cells, in order; those that run elsewhere too, since they are taken over if they stop."""
+        """Jobs of the open cells, in order. This includes cells that run elsewhere, to take them over if they stop."""
         made: dict[str, Job] = {}
 
         def job(item: Planned) -> Job:
@@ -110,7 +110,7 @@ class Plan:
         return [job(item) for item in self.in_state(*OPEN)]
 
     def num_side_by_side(self) -> int:
-        """How many of the open cells can usefully run at the same time: the most at one depth of needs."""
+        """How many open cells can usefully run at the same time: the largest number at one depth of needs."""
         counts: dict[int, int] = {}
         for item in self.in_state(*OPEN):
             depth = _depth(item)
@@ -131,17 +131,18 @@ def plan(
     retry_failed: bool = False,
     cards: Cards | None = None,
 ) -> Plan:
-    """Every cell, by column, then encoder, then seed, each after the cells that it needs; nothing is written.
+    """Plan every cell, by column, then encoder, then seed, each after the cells that it needs. Writes nothing.
 
-    Cards, weights and lists are read and hashed once each. All that is missing is collected, not only the first.
+    Cards, weights and lists are read and hashed once each. The plan lists everything that is missing, not only the
+    first thing.
 
     Args:
-        entries: Of the suite.
-        encoders: References: names or paths of cards, with `@FILE` for other weights.
-        seeds: Of the cells.
-        work_dir: Where records are; it may not exist yet.
-        retry_failed: Count failed cells among those to run.
-        cards: What knows the cards; by default they are read from files.
+        entries: Entries of the suite.
+        encoders: Names or paths of encoder cards, with `@FILE` for other weights.
+        seeds: One cell per entry, encoder and seed.
+        work_dir: Folder of the records; it may not exist yet.
+        retry_failed: Run failed cells again.
+        cards: Cards of encoders, datasets and recipes (default: read from files).
 
     Raises:
         DataError: if there is no such protocol.
@@ -153,9 +154,9 @@ def plan(
     known: dict[str, Planned] = {}
 
     def add(resolved: ResolvedCell, listed: bool) -> Planned:
-        """The cell in the plan, behind those that it needs."""
+        """Add a cell to the plan, after those that it needs."""
         item = known.get(resolved.id)
-        if item is not None and not (listed and item.listed):  # two listed cells of one identity are told apart later
+        if item is not None and not (listed and item.listed):  # two listed cells of one identity are refused later
             item.listed = item.listed or listed
             return item
         needs = [add(needed, listed=False) for needed in resolved.needs]
@@ -189,7 +190,7 @@ def plan(
 
 
 def _drop_unused(found: Plan) -> None:
-    """Leave out cells that the suite does not list, that have no record, and that no cell to run needs."""
+    """Drop cells that the suite does not list, that have no record, and that no cell to run needs."""
     while True:
         users = found.in_state(*OPEN, 'blocked')
         wanted = {id(needed) for item in users for needed in item.needs}
@@ -200,7 +201,7 @@ def _drop_unused(found: Plan) -> None:
 
 
 def _broken_cards(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str], found: Plan) -> set[tuple]:
-    """(kind, name) of datasets, encoders and recipes that cannot be read; why goes to the plan's problems."""
+    """(kind, name) of datasets, encoders and recipes that cannot be read; adds the reasons to the plan's problems."""
     datasets = dict.fromkeys(entry.dataset for entry in entries)
     wanted: list[tuple[str, str, Callable]] = [('dataset', name, cards.lists) for name in datasets]
     wanted += [('encoder', name, cards.weights_sha256) for name in encoders]
@@ -235,7 +236,7 @@ def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -
             if read_record(path).cell['id'] == resolved.id:
                 return Planned(resolved.cell, resolved, 'done')
         except RecordError:
-            pass  # it will be moved aside, as one of other settings is
+            pass  # it will be moved aside, like a record with other settings
         superseded = True
     failure = read_failure(folder)
     claim = claims.holder(folder, now=time())  # by our own clock: asking the file system for its time writes a file
@@ -247,7 +248,7 @@ def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -
 
 
 def _estimate(found: Plan, work_dir: str | Path) -> None:
-    """Fill in seconds and bytes: of a done cell its own, else the mean of its kind with this encoder, else with any."""
+    """Fill in seconds and bytes: measured if done, else the mean of its kind with this encoder, else with any."""
     measured = _measured(Path(work_dir))
     for item in found.cells:
         if item.resolved is None:
@@ -268,7 +269,7 @@ def _measured(work_dir: Path) -> dict[tuple, list[tuple[float, int]]]:
             continue
         seconds = record.get('run.seconds')
         if seconds is None or not {'protocol', 'dataset', 'encoder', 'recipe'} <= set(record.identity):
-            continue  # a published number, or written by other means
+            continue  # a published number, or a record from elsewhere
         folder = work_dir / 'cells' / f'{record.name}-{record.cell["id"][:8]}'
         files = [path, predictions_path(path), config_path(path), *folder.rglob('*')]
         taken = seconds, sum(file.stat().st_size for file in files if file.is_file())
@@ -286,7 +287,7 @@ def _kind(identity: dict) -> tuple:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the cells to run will take together, as far as cells of their kind have run."""
+    """What the cells to run will take together, estimated from earlier cells of their kind."""
 
     seconds: float
     num_bytes: int
@@ -295,7 +296,7 @@ class Cost:
 
 
 def cost(found: Plan, jobs: int) -> Cost:
-    """Cost of the cells to run, those that others need included.
+    """Cost of the cells to run, including those that others need.
 
     Args:
         found: The plan.

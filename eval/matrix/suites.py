@@ -31,9 +31,9 @@ class Entry:
 
 
 class Suites(MutableMapping[str, tuple[Entry, ...]]):
-    """Entries of every suite by name: the cards, and what a user's module adds.
+    """Entries of every suite by name, from the cards and from users' modules.
 
-    A path of a suite card works as a name. A module given to `--import` may add a suite that needs Python:
+    The path of a suite card also works as a name. A module given to `--import` may add a suite that needs Python:
 
         from eval.matrix.suites import SUITES, Entry
         SUITES['mine'] = (Entry('frozen_linear', 'ucf101', 'frozen_default'),)
@@ -95,7 +95,7 @@ def _entry(path: str | Path, number: int, entry: Any) -> Entry:
     for key in _COUNTS:
         value = entry.get(key)
         if value is not None and (type(value) is not int or value < 1):
-            raise DataError(f'{where}: {key} is {value!r}; it is a number of clips, at least 1.')
+            raise DataError(f'{where}: {key} is {value!r}; it must be a number of clips, at least 1.')
     return Entry(**entry)
 
 
@@ -113,7 +113,7 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
     """
     if name not in SUITES:
         if Path(name).suffix == '.py' or len(Path(name).parts) > 1:
-            raise DataError(f'The suite {name!r} is not there.')
+            raise DataError(f'The suite {name!r} does not exist.')
         raise DataError(f'{did_you_mean("suite", name, SUITES)}; or give the path of a suite card.')
     entries = list(SUITES[name])
     if shots and not any(entry.shots for entry in entries):

@@ -1,8 +1,8 @@
 """Cells as SLURM jobs, through submitit: job arrays with one task per cell.
 
-Cells that need others are submitted, in a further array, when those have their record. SLURM signals a task before its
-time limit. The task then stops its cell's process and asks to be queued again; there the cell goes on from its last
-checkpoint. `local=True` runs the same tasks through submitit's local executor.
+If a cell needs others, it is submitted in a later array, once those have their records. SLURM signals a task before its
+time limit. The task then stops its cell's process and asks to be requeued; the cell continues from its last checkpoint.
+`local=True` runs the same tasks through submitit's local executor.
 """
 
 import math
@@ -20,7 +20,7 @@ from sigma.errors import DataError
 
 
 class Task:
-    """What one task of the array does: run a cell and wait for it."""
+    """One task of the array: runs a cell and waits for it."""
 
     def __init__(self) -> None:
         self._running: Running | None = None
@@ -32,9 +32,9 @@ class Task:
         return conclude(self._running)
 
     def checkpoint(self, job: Job):
-        """Called by submitit before the time limit or at preemption: stop, and be queued again.
+        """Stop the cell and requeue the task; submitit calls this before the time limit or at preemption.
 
-        It runs inside a signal handler, maybe during `poll`; a call of `wait` here could deadlock on the same lock.
+        It runs inside a signal handler, maybe during `poll`; calling `wait` here could deadlock on the same lock.
         """
         if self._running is not None and self._running.process.returncode is None:
             pid = self._running.process.pid
@@ -59,9 +59,9 @@ class Cluster:
 
     Args:
         folder: For submitit's own files.
-        minutes: Time limit of a cell, rounded up to whole minutes; then it is queued again.
-        at_once: Cells in parallel, per array; of all cells if `local`.
-        max_timeouts: How often a cell is queued again after its time limit.
+        minutes: Time limit of a cell, rounded up to whole minutes; then it is requeued.
+        at_once: Cells in parallel per array; if `local`, in total.
+        max_timeouts: How often a cell is requeued after its time limit.
         local: Use submitit's local executor.
         options: Further parameters of `submitit.AutoExecutor`, such as slurm_partition.
 
@@ -117,7 +117,7 @@ class Cluster:
 
 
 def _result(job: Job, task: submitit.Job) -> Finished:
-    """What the task returned; for one that returned nothing, what became of it."""
+    """The result that the task returned; if it returned none, how its job ended."""
     try:
         return task.result()
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
@@ -133,4 +133,4 @@ def _result(job: Job, task: submitit.Job) -> Finished:
         lines = str(error).strip().splitlines() or ['no message']
         said = [line for line in lines if 'Error: ' in line] or lines[:1]  # submitit wraps the trace in advice
         reason = f'job {task.job_id} ended without a result ({state}: {said[-1]})'
-        return Finished(job, 'stopped', f'{reason}; the same command goes on with it, output in {task.paths.folder}')
+        return Finished(job, 'stopped', f'{reason}; run the same command to continue it, output in {task.paths.folder}')

@@ -1,8 +1,8 @@
 """Cells as forks of one server that has already imported what they need, which saves each cell seconds of imports.
 
-The server is `eval/serve_cells.py`. It forks when it is sent a line of JSON, and reports when a fork starts and how it
-ends. Each cell is still a process of its own, with its own log, device and exit status. Why not the forkserver of
-`multiprocessing`: docs/design.md, "Libraries that were tried".
+The server is `eval/serve_cells.py`. It forks for each line of JSON that it receives, and reports when a fork starts and
+how it ends. Each cell still has its own process, log, device and exit status. docs/design.md, "Libraries that were
+tried", says why this is not the forkserver of `multiprocessing`.
 """
 
 import contextlib
@@ -61,11 +61,11 @@ class Order:
     """One line to the server.
 
     Attributes:
-        number: Which fork it is about. The sender numbers them.
+        number: Number of the fork; the sender counts them.
         signal: Signal to send to a running fork; None starts a fork with the attributes below.
         arguments: Command line of `eval/run_cell.py`.
         log, cwd, device: As in `eval.matrix.executors.job.start`.
-        matrix: Pid of the sender.
+        matrix: Pid of the matrix, which sends the order.
     """
 
     number: int
@@ -78,7 +78,7 @@ class Order:
 
 
 class Forks:
-    """The server and its forks. It starts at once and takes cells while it still imports.
+    """The server and its forks. It starts at once and accepts cells while it is still importing.
 
     Args:
         modules: Modules to preload. If one cannot be imported, the cell that needs it fails and logs the reason.
@@ -109,7 +109,7 @@ class Forks:
         """Start a cell; see `eval.matrix.executors.job.start`."""
         size, fork = log_bytes(job), Fork(self, len(self._forks))
         self._forks[fork.number] = fork
-        open(job.log, 'ab').close()  # it is read even if the server dies before the fork
+        open(job.log, 'ab').close()  # the log is read even if the server dies before the fork
         begun = time.perf_counter()
         order = Order(fork.number, None, tuple(arguments_of(job)), str(job.log), job.cwd, device, os.getpid())
         self.send(order)
@@ -173,7 +173,7 @@ class Fork:
         self._start_time: str | None = None
 
     def told(self, pid: int, returncode: int | None) -> None:
-        """Take in an answer of the server."""
+        """Record an answer of the server."""
         if self.pid is None:
             self._start_time = claims.start_time(pid)
         self.pid, self.returncode = pid, returncode
@@ -185,7 +185,7 @@ class Fork:
         return self.returncode
 
     def _outlives_server(self) -> bool:
-        """Whether it still runs after its server died. Its cell stays taken until it ends."""
+        """Whether the fork still runs after its server died. Its cell stays claimed until it ends."""
         return self.pid is not None and claims.runs(self.pid, self._start_time)
 
     def wait(self, timeout: float | None = None) -> int:

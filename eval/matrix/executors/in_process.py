@@ -1,7 +1,7 @@
-"""Cells in this very process, one after another: for encoders that exist only here, as Python objects.
+"""Cells in this process, one after another, for encoders that exist only here as Python objects.
 
-The process belongs to the user. Whatever a cell changes in it is put back: working directory, environment, random
-states, threads, logging, warnings, and the objects that MMEngine keeps by name.
+The process belongs to the user, so everything that a cell changes in it is restored: working directory, environment,
+random states, threads, logging, warnings, and the objects that MMEngine keeps by name.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from eval.cells import claims
 from eval.cells.cell import ResolvedCell
 from eval.matrix.executors.job import Finished, Job, keep_failure
 
-# MMEngine keeps their instances by name, and `print_log(..., 'current')` speaks to the newest.
+# MMEngine keeps their instances by name, and `print_log(..., 'current')` writes to the newest.
 _KEPT_BY_NAME: tuple[Any, ...] = (MMLogger, MessageHub, DefaultScope, Visualizer)
 
 
 class InProcess:
-    """One place, in this process; see `eval.matrix.executors.schedule.Backend`.
+    """Runs one cell at a time in this process; see `eval.matrix.executors.schedule.Backend`.
 
     Args:
-        cells: What to run, by the identity that the jobs name.
+        cells: Identity -> cell, for the identities in the jobs.
     """
 
     poll_seconds = 0.0
@@ -64,7 +64,7 @@ class InProcess:
     def _run(self, job: Job) -> Finished:
         started, clock = datetime.now(timezone.utc).astimezone().isoformat(timespec='seconds'), time.perf_counter()
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        # If another process takes the claim over, this one must not end: `run_cell.measure` looks before it writes.
+        # If another process takes over the claim, this one must not end: `run_cell.measure` checks before it writes.
         held = claims.acquire(job.folder, on_loss=lambda: None)
         if held is None:
             return Finished(job, 'elsewhere')
@@ -95,7 +95,7 @@ def output_to(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unchanged_process() -> Iterator[None]:
-    """Put back afterwards what a cell changes in this process."""
+    """Restore what a cell changes in this process when the block ends."""
     root, manager = logging.root, logging.root.manager
     handlers, level, disabled = list(root.handlers), root.level, manager.disable
     folder, environment = os.getcwd(), dict(os.environ)

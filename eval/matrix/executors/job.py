@@ -1,4 +1,4 @@
-"""A cell as a process: how it is started, how its end is read, and what is kept if it failed.
+"""A cell as a process: how to start it, how to tell how it ended, and what to keep if it failed.
 
 <work_dir>/cells/<cell>/cell.log       output of its processes, one attempt after the other
 <work_dir>/cells/<cell>/failed.json    why it failed; it runs again only with --retry-failed
@@ -28,21 +28,21 @@ from sigma.files import write_atomic
 
 RUN_CELL = Path(__file__).resolve().parents[2] / 'run_cell.py'
 
-# Someone asked the process to end: the cell is not at fault, and goes on with the next run.
+# Someone asked the process to end. The cell did not fail, and continues in the next run.
 STOPS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that another process, maybe on another machine, needs to run a cell: strings and numbers.
+    """Everything that another process, maybe on another machine, needs to run a cell: only strings and numbers.
 
     Attributes:
         cell: Fields of `eval.cells.cell.Cell` as JSON.
-        folder, record: Of the cell, under `work_dir`.
+        folder, record: Paths of the cell's folder and record, under `work_dir`.
         imports: Modules or files that define user protocols.
         cwd: Folder that relative paths start from.
-        attempts: How often it had failed when the plan was made.
-        needs: Jobs of the cells that must have their record first.
+        attempts: How often the cell had failed when the plan was made.
+        needs: Jobs whose cells must have their records first.
     """
 
     name: str
@@ -101,11 +101,10 @@ class Finished:
     """How a cell ended.
 
     Attributes:
-        state: `done`; `failed`, which is kept; `stopped` from outside or `changed` since the plan, which the next run
-            takes up; `blocked`, since a cell that it needs did not get its record; `elsewhere`, since another process
-            holds it.
+        state: `done`; `failed` (kept in failed.json); `stopped` from outside or `changed` since the plan (the next run
+            tries again); `blocked` (a cell that it needs has no record); `elsewhere` (another process runs it).
         reason: Why it is not done.
-        seconds: Wall-clock seconds of its process; None where it did not run here.
+        seconds: Wall-clock seconds of its process; None if it did not run here.
     """
 
     job: Job
@@ -129,7 +128,7 @@ def read_failure(folder: str | Path, name: str = 'failed.json') -> Failure | Non
 
 
 def keep_failure(job: Job, status: int, reason: str) -> Failure:
-    """Write failed.json; earlier attempts are counted in."""
+    """Write failed.json; its attempts include the earlier ones."""
     folder = Path(job.cwd, job.folder)
     former = read_failure(folder) or read_failure(folder, 'retried.json')
     failure = Failure(
@@ -146,13 +145,13 @@ def keep_failure(job: Job, status: int, reason: str) -> Failure:
 
 
 def prepare_retry(job: Job) -> None:
-    """Put a failure aside, so that a cell that is killed during its next attempt counts as not done."""
+    """Move a failure aside: if the cell is killed during its next attempt, it then counts as not done."""
     with contextlib.suppress(FileNotFoundError):
         os.replace(Path(job.cwd, job.folder, 'failed.json'), Path(job.cwd, job.folder, 'retried.json'))
 
 
 def settled(job: Job) -> Finished | None:
-    """How a cell ended, from its files; None while it is open."""
+    """How a cell ended, from its files; None if it has not ended."""
     path = Path(job.cwd, job.record)
     if path.is_file():
         with contextlib.suppress(RecordError):
@@ -275,10 +274,10 @@ def _meaning(running: Running) -> tuple[str, str]:
     if status == 0:
         return 'failed', 'its process ended with status 0 but left no record'
     if -status in STOPS:
-        return 'stopped', f'stopped from outside by {signal.Signals(-status).name}; the same command goes on with it'
+        return 'stopped', f'stopped from outside by {signal.Signals(-status).name}; run the same command to continue it'
     if -status == signal.SIGKILL:
         return 'failed', (
-            'killed by SIGKILL, most likely because the machine ran short of memory (see dmesg): '
+            'killed by SIGKILL, most likely because the machine ran out of memory (see dmesg): '
             'give it more, or run fewer cells in parallel (--jobs)'
         )
     if status < 0:

@@ -36,30 +36,30 @@ class Backend(Protocol):
 
 
 class Watcher:
-    """Hears what happens to cells; this one does nothing."""
+    """Is called when something happens to a cell; this base class does nothing."""
 
     def started(self, job: Job) -> None:
-        """Its process starts, or its job is in the queue."""
+        """The cell's process has started, or its job is in the queue."""
 
     def waits(self, job: Job, claim: claims.Claim) -> None:
-        """Another process runs it."""
+        """Another process runs the cell."""
 
     def ended(self, finished: Finished) -> None:
-        """It is done, failed, stopped or blocked."""
+        """The cell is done, failed, stopped or blocked."""
 
     def tick(self) -> None:
         """Called in every round of the loop."""
 
 
 def run(jobs: Sequence[Job], backend: Backend, watcher: Watcher | None = None) -> list[Finished]:
-    """Run every cell. One that fails stops no other, except those that need it.
+    """Run every cell. If one fails, the others still run, except those that need it.
 
-    A cell starts once all cells that it needs have their record, whoever made it. If one of them ends without a record,
-    the cell is `blocked` and does not run.
+    A cell starts once all cells that it needs have their records, from this run or another. If one of them ends without
+    a record, the cell is `blocked` and does not run.
 
-    A cell that a living process of another matrix holds is left to that process and waited for: its record or failure
-    counts when it comes. If the holder goes without either, the cell runs here. An interrupt ends the running
-    processes; with the next run their cells start again, or go on from their last checkpoint.
+    If a living process of another matrix holds a cell, this run waits for its record or failure. If that process ends
+    with neither, the cell runs here. An interrupt ends the running processes. The next run starts their cells again, or
+    continues them from their last checkpoints.
     """
     return _Run(jobs, backend, watcher or Watcher()).to_the_end()
 
@@ -90,7 +90,7 @@ class _Run:
         try:
             while self.waiting or self.elsewhere or self.held_back or self.num_running:
                 if self.elsewhere and time.monotonic() - self.looked >= LOOK_SECONDS:
-                    self.waiting.extend(self.elsewhere)  # behind the others, which are free for certain
+                    self.waiting.extend(self.elsewhere)  # after the others, which are certainly free
                     self.elsewhere, self.looked = [], time.monotonic()
                 if starting := self._choose():
                     self.backend.start(starting)
@@ -135,14 +135,14 @@ class _Run:
         self.held_back = []
 
     def _end_of(self, needed: Job) -> Finished | None:
-        """How a needed cell ended; None while it is open."""
+        """How a needed cell ended; None if it has not ended."""
         found = self.ends.get(needed.id) or settled(needed)
         if found is None and needed.id not in self.ours:
             return Finished(needed, 'changed', 'its record is gone since the plan; run the command again')
         return found
 
     def _blocked(self, job: Job) -> Finished | None:
-        """The end of a cell that needs one which ended without a record; None if all goes well so far."""
+        """`blocked`, if a cell that this job needs has ended without a record; otherwise None."""
         for needed in job.needs:
             found = self._end_of(needed)
             if found is not None and found.state != 'done':

@@ -67,7 +67,7 @@ def finish(job: Job) -> Finished:
     [
         ('exit 2', 'failed', 'the reason: exit 2'),
         ('exit 0', 'failed', 'left no record'),
-        (f'signal {signal.SIGKILL.value}', 'failed', 'short of memory'),
+        (f'signal {signal.SIGKILL.value}', 'failed', 'out of memory'),
         (f'signal {signal.SIGSEGV.value}', 'failed', 'died of SIGSEGV after: the reason'),
         (f'signal {signal.SIGTERM.value}', 'stopped', 'stopped from outside by SIGTERM'),
         (f'signal {signal.SIGINT.value}', 'stopped', 'SIGINT'),

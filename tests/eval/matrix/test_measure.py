@@ -273,7 +273,7 @@ def test_an_output_that_does_not_fit_is_one_sentence_and_nothing_runs(module, wo
         ({'seeds': [0, -1]}, 'seeds has -1'),
         ({'seeds': ()}, 'seeds is empty'),
         ({'seeds': '01'}, "seeds has '0'"),
-        ({'channels': 'middle'}, "it is 'first' or 'last'"),
+        ({'channels': 'middle'}, "must be 'first' or 'last'"),
         ({'name': 'a/b'}, "name is 'a/b'"),
         ({'suite': 'frozen_toi'}, "Unknown suite 'frozen_toi'. Did you mean 'frozen_toy'"),
         ({'encoder': 'randon', 'clip': None}, "Unknown encoder 'randon'. Did you mean 'random'"),
@@ -311,7 +311,7 @@ def test_progress_is_shown_on_stderr_and_not_in_the_log(toy, tmp_path, capsys):
     [
         ({'frames': 0}, 'frames is 0'),
         ({'size': 64.5}, 'size is 64.5'),
-        ({'mean': 0.5}, 'mean is 0.5; it is three numbers'),
+        ({'mean': 0.5}, 'mean is 0.5; it must be three numbers'),
         ({'std': (0.229, 0.224, 0.225)}, 'scale 0 to 255'),
         ({'std': (58.0, 57.0, 0.0)}, 'std is'),
     ],
