@@ -1,12 +1,12 @@
-"""The result record: one JSON a cell, and whether two of them may stand in one column.
+"""The result record: one JSON file per cell, and the check that records may share a column of a table.
 
     <work_dir>/records/<encoder>/<protocol>-v<version>/
         <cell name>.json             the record
         <cell name>.predictions.npz  the scores of each video (eval/metrics)
         <cell name>.config.py        the resolved config
 
-Predictions and config are written first and the record last, so a record that is there says that its cell is
-done. `SCHEMA` explains every key. Standard library alone, so that anything may read a record.
+Predictions and config are written first and the record last, so a cell with a record is done. `SCHEMA` explains every
+key. This module needs only the standard library, so any program can read a record.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from sigma.files import write_atomic
 
 SCHEMA_VERSION = 1
 MIN_COVERAGE_PERCENT = 99.0
-# A note of a record that starts like this says that training used a transform like a tested corruption.
+# Start of the note that training used a transform similar to a tested corruption.
 TRAINED_WITH = 'training pipeline contains'
 
-# key -> (types, what it holds). Where None is among the types the key may be absent. A published number
-# (`published` true) may also lack what is in the sections PUBLISHED_LACKS, since papers seldom say it.
+# key -> (types, what it holds). If None is among the types, the key may be absent. A published number
+# (`published` true) may also lack the sections PUBLISHED_LACKS, since papers seldom state them.
 SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'schema': ((int,), 'version of this table'),
     'cell.id': ((str,), 'identity_hash(identity), 64 hex digits'),
     'cell.name': ((str,), '<encoder>_<protocol>_<dataset>[_<shots>][_<recipe>]_s<seed>; also the file name'),
-    'identity': ((dict,), 'all that decides the number, as it was hashed'),
+    'identity': ((dict,), 'everything that decides the score, as it was hashed'),
     'score.metric': ((str,), 'name of the primary metric, such as top1 (eval/metrics)'),
     'score.value': ((float,), 'the score, not rounded'),
     'score.unit': ((str,), 'percent (0 to 100), or ratio'),
@@ -45,7 +45,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'dataset.name': ((str,), 'name of the dataset card'),
     'dataset.split': ((str,), 'split that was scored, such as test'),
     'dataset.list_sha256': ((str,), 'hash of the list file of that split'),
-    'dataset.num_classes': ((int,), 'classes the encoder was asked to tell apart'),
+    'dataset.num_classes': ((int,), 'number of classes'),
     'dataset.num_listed': ((int,), 'videos in the list'),
     'dataset.num_scored': ((int,), 'videos with a prediction'),
     'dataset.unscored': ((list, NoneType), 'the others: [{video, reason}]'),
@@ -56,12 +56,12 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'subset.name': ((str,), 'kind of subset, such as 5_a_class; must agree in a column'),
     'subset.seed': ((int, NoneType), 'seed of the draw; differs between the seeds of one column'),
     'subset.sha256': ((str, NoneType), 'hash of the drawn list'),
-    'sampling': ((dict, NoneType), 'how the frames of a training clip were chosen; None where no runner said it'),
+    'sampling': ((dict, NoneType), 'how the frames of a training clip were chosen; None if not recorded'),
     'sampling.name': ((str,), 'such as dense or published; must agree in a column'),
     'sampling.num_frames': ((int, NoneType), 'frames of a clip'),
-    'sampling.stride_frames': ((int, NoneType), 'frames of the video from one to the next; None if it varies'),
-    'sampling.clip_fps': ((float, NoneType), 'frames a second at which a clip was taken, where it is taken by time'),
-    'sampling.step_frames': ((int, NoneType), 'of clips that slide over a video: frames from one start to the next'),
+    'sampling.stride_frames': ((int, NoneType), 'video frames from one sampled frame to the next; None if it varies'),
+    'sampling.clip_fps': ((float, NoneType), 'sampled frames per second, if clips are taken by time'),
+    'sampling.step_frames': ((int, NoneType), 'for sliding clips: video frames from one start to the next'),
     'sampling.views': ((str, NoneType), 'test views, temporal x spatial, such as 5x3'),
     'encoder.name': ((str,), 'name of the encoder card'),
     'encoder.checkpoint': ((str, NoneType), 'file the weights came from; None for weights drawn at random'),
@@ -75,27 +75,27 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'protocol.version': ((int,), 'raised when its numbers would change; a published number may not say'),
     'protocol.evaluator_version': ((int, NoneType), 'version of the code that turns outputs into scores'),
     'protocol.source': ((str, NoneType), 'where the protocol is described'),
-    'recipe.name': ((str, NoneType), 'training recipe; None where nothing is trained by one'),
-    'config_sha256': ((str,), 'hash of the resolved config beside the record'),
-    'predictions_sha256': ((str, NoneType), 'hash of the predictions beside the record'),
+    'recipe.name': ((str, NoneType), 'training recipe; None if there is none'),
+    'config_sha256': ((str,), 'hash of the resolved config next to the record'),
+    'predictions_sha256': ((str, NoneType), 'hash of the predictions next to the record'),
     'seed': ((int,), 'seed of the cell'),
     'selection.epoch': ((int, NoneType), 'epoch whose weights were scored'),
     'selection.how': ((str,), 'how it was chosen: last, or best on which split'),
     'run.num_processes': ((int,), 'processes that trained together'),
-    'run.batch_size': ((int, NoneType), 'clips an optimizer step, over all processes'),
+    'run.batch_size': ((int, NoneType), 'clips per optimizer step, over all processes'),
     'run.device': ((str,), 'name of the device'),
     'run.started': ((str,), 'ISO 8601, with the offset from UTC'),
     'run.seconds': ((float,), 'wall-clock seconds of the cell'),
     'run.commit': ((str, NoneType), 'commit of this project; None outside a repository'),
-    'run.clean': ((bool, NoneType), 'whether the tree equalled that commit'),
-    'run.packages': ((dict, NoneType), 'what mattered, with versions: {name: version}'),
+    'run.clean': ((bool, NoneType), 'whether the working tree matched that commit'),
+    'run.packages': ((dict, NoneType), 'relevant packages: {name: version}'),
     'published': ((bool,), 'true for a number copied from a paper'),
-    'notes': ((list,), 'sentences for the reader'),
+    'notes': ((list,), 'remarks for the reader'),
 }
 SECTIONS = {key.partition('.')[0] for key in SCHEMA if '.' in key}
 PUBLISHED_LACKS = ('dataset', 'protocol', 'config_sha256', 'seed', 'selection', 'run')
 PUBLISHED_HAS = ('dataset.name', 'protocol.name')
-# Sections that may be absent as a whole, and what older records do not say: not held against them.
+# Sections that may be absent as a whole; and keys that older records lack, which then are not compared.
 OPTIONAL_SECTIONS = ('subset', 'sampling')
 MAY_BE_UNSAID = ('sampling.name',)
 
@@ -133,7 +133,7 @@ class Record:
     published: bool = False
     notes: list[str] = field(default_factory=list)
     schema: int = SCHEMA_VERSION
-    # Where it lies; set by reading and writing, not part of the record.
+    # Path of the file; reading and writing set it. Not part of the record.
     path: Path | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -141,7 +141,7 @@ class Record:
         return self.cell['name']
 
     def get(self, key: str) -> Any:
-        """Value under a dotted key of `SCHEMA`; None where it is absent."""
+        """Value under a dotted key of `SCHEMA`; None if it is absent."""
         section, _, leaf = key.partition('.')
         value = getattr(self, section)
         return value if not leaf else (value or {}).get(leaf)
@@ -157,37 +157,37 @@ def identity_hash(identity: dict) -> str:
         RecordError: if a part has no JSON form (a path, a NaN, an array).
     """
     try:
-        # Through JSON once, to hash it as it will read back: {10: 0, 9: 0} sorts unlike {'10': 0, '9': 0}.
+        # Hash the identity as it will be read back from JSON: {10: 0, 9: 0} sorts differently from {'10': 0, '9': 0}.
         plain = json.loads(json.dumps(identity, allow_nan=False))
         text = json.dumps(plain, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise RecordError(f'identity of a cell holds something that JSON cannot say: {error}') from error
+        raise RecordError(f'the identity of a cell holds something that JSON cannot express: {error}') from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def record_path(root: str | Path, encoder: str, protocol: str, version: int | None, cell_name: str) -> Path:
-    """Where the record of a cell lies under the work directory `root`; no version is that of a published number."""
+    """Path of a cell's record under the work directory `root`; a published number has no version."""
     for part in (encoder, protocol, cell_name):
         if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*', part):
-            raise RecordError(f'{part!r} names a file: letters, digits and _ . + = - only, no dot or dash first')
+            raise RecordError(f'{part!r} names a file: use letters, digits and _ . + = - only, no dot or dash first')
     folder = f'{protocol}-v{version}' if version is not None else f'{protocol}-published'
     return Path(root) / 'records' / encoder / folder / f'{cell_name}.json'
 
 
 def predictions_path(path: str | Path) -> Path:
-    """Where the predictions lie that belong to the record at `path`."""
+    """Path of the predictions of the record at `path`."""
     return Path(path).with_name(Path(path).name.removesuffix('.json') + '.predictions.npz')
 
 
 def config_path(path: str | Path) -> Path:
-    """Where the resolved config lies that belongs to the record at `path`."""
+    """Path of the resolved config of the record at `path`."""
     return Path(path).with_name(Path(path).name.removesuffix('.json') + '.config.py')
 
 
 def set_aside(path: str | Path) -> Path | None:
-    """Moves a record, with what lies beside it, to `<work_dir>/superseded`, where nothing counts as a result.
+    """Move a record, its predictions and its config to `<work_dir>/superseded`, where nothing counts as a result.
 
-    For a cell whose name stayed while its identity changed. Returns the new path; None where no record was.
+    Used if a cell kept its name but changed its identity. Returns the new path, or None if there was no record.
     """
     path = Path(path)
     if not path.exists():
@@ -207,9 +207,9 @@ def set_aside(path: str | Path) -> Path | None:
 
 
 def write_record(record: Record, root: str | Path) -> Path:
-    """Writes a record under the work directory `root`, whole or not at all; returns and keeps its path.
+    """Write a record under the work directory `root`, whole or not at all; set its `path` and return it.
 
-    A record of the same name is replaced; `set_aside` saves one of another identity beforehand.
+    This replaces a record of the same name; call `set_aside` first to keep one with another identity.
 
     Raises:
         RecordError: if the record does not fit `SCHEMA`.
@@ -224,7 +224,7 @@ def write_record(record: Record, root: str | Path) -> Path:
 
 
 def read_record(path: str | Path) -> Record:
-    """Reads one record.
+    """Read one record.
 
     Raises:
         RecordError: if the file is absent, is not JSON, or does not fit `SCHEMA`; names the file and the key.
@@ -246,7 +246,7 @@ def read_records(root: str | Path) -> list[Record]:
     """All records of a work directory, of a records folder, or of a single file; sorted by path.
 
     Raises:
-        RecordError: if there is none, or one does not read.
+        RecordError: if there is none, or one cannot be read.
     """
     root = Path(root)
     if not root.exists():
@@ -261,10 +261,10 @@ def read_records(root: str | Path) -> list[Record]:
 
 
 def _check(raw: dict, where: str) -> None:
-    """Checks `raw` against SCHEMA and against itself; puts None where an optional key is absent."""
+    """Check `raw` against SCHEMA and for consistency; set absent optional keys to None."""
     version = raw.get('schema')
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise RecordError(f'{where}: has schema {version}, this code reads up to {SCHEMA_VERSION}; update it')
+        raise RecordError(f'{where}: has schema {version}, but this code reads up to {SCHEMA_VERSION}; update the code')
     published = raw.get('published') is True
     for key, (kinds, meaning) in SCHEMA.items():
         section, _, leaf = key.partition('.')
@@ -295,11 +295,11 @@ def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _check_sense(raw: dict, where: str) -> None:
-    """Checks that go over more than one key."""
+    """Check what involves more than one key."""
     if raw['cell']['id'] != identity_hash(raw['identity']):
         raise RecordError(f"{where}: 'cell.id' is not the hash of 'identity'; one was changed after the run")
     if raw['published'] and not raw['encoder']['source']:
-        raise RecordError(f"{where}: a published number names its paper in 'encoder.source'")
+        raise RecordError(f"{where}: a published number must name its paper in 'encoder.source'")
     score, dataset = raw['score'], raw['dataset']
     for metric, value in {score['metric']: score['value'], **(score['others'] or {})}.items():
         if not _is_a(value, (float,)) or not math.isfinite(value):
@@ -318,7 +318,7 @@ def _check_sense(raw: dict, where: str) -> None:
 
 
 def coverage(record: Record) -> float | None:
-    """Percent of the listed videos that were scored; None where a published number does not say."""
+    """Percent of the listed videos that were scored; None if a published number does not state it."""
     listed, scored = record.get('dataset.num_listed'), record.get('dataset.num_scored')
     return None if listed is None or scored is None else 100 * scored / listed
 
@@ -326,8 +326,8 @@ def coverage(record: Record) -> float | None:
 def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str]]]]:
     """Fields of `COMPARED` on which records differ, in that order: [(field, {value: [record names]})].
 
-    What a published number leaves unsaid is not held against it, nor that an older record does not name its
-    sampling. Subsets compare by kind, since each seed draws its own.
+    What a published number does not state is not compared, nor is the sampling if an older record lacks it. Subsets
+    are compared by kind, since each seed draws its own.
     """
     records, found = list(records), []
     for key in COMPARED:
@@ -342,25 +342,25 @@ def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str
 
 
 def is_partial(record: Record) -> bool:
-    """Whether so few of the listed videos were scored that its number stands for another list."""
+    """Whether too few of the listed videos were scored for the score to represent the list."""
     share = coverage(record)
     return share is not None and share < MIN_COVERAGE_PERCENT
 
 
 def check_comparable(records: Iterable[Record]) -> None:
-    """Passes where all records may stand in one column; those that lack videos are marked there (`is_partial`).
+    """Check that all records may share one column. Records that lack videos pass; tables mark them (`is_partial`).
 
     Args:
         records: Records of one protocol, dataset and kind of subset.
 
     Raises:
-        RecordError: names the first field that differs with its values.
+        RecordError: names the first field that differs, and its values.
     """
     if unlike := differences(records):
         key, values = unlike[0]
         said = '; '.join(f'{value!r} in {_some(names)}' for value, names in values.items())
         also = f' (they differ in {", ".join(other for other, _ in unlike[1:])} too)' if unlike[1:] else ''
-        raise RecordError(f'records differ in {key}: {said}{also}; draw them apart or run the older ones again')
+        raise RecordError(f'records differ in {key}: {said}{also}; show them separately, or run the older ones again')
 
 
 def _some(names: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 python eval/run_cell.py --work-dir W '{"protocol": "finetune", "dataset": "toy", ...}'
 
-A cell that measures the trained weights of another needs that one's record in the same work directory.
+If a cell measures the trained weights of another, that other cell must have its record in the same work directory.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def resolve(args: argparse.Namespace) -> ResolvedCell:
 
 
 def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
-    """Say that the cell is no longer the planned one; return the exit status."""
+    """Report that the cell has changed since the plan was made; return the exit status."""
     from eval.cells.claims import CHANGED
 
     print(
@@ -105,7 +105,7 @@ def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
 
 
 def claim_by_hand(resolved: ResolvedCell, work_dir: str) -> Held:
-    """The claim on a cell that no matrix started.
+    """Claim a cell that was started by hand, not by a matrix.
 
     Raises:
         DataError: if another process runs it.
@@ -120,7 +120,7 @@ def claim_by_hand(resolved: ResolvedCell, work_dir: str) -> Held:
 
 
 def is_done(resolved: ResolvedCell, work_dir: str) -> bool:
-    """Whether the record exists by now, made by another process."""
+    """Whether another process has written the record meanwhile."""
     from eval.records import RecordError, read_record
 
     path = resolved.record_path(work_dir)
@@ -132,7 +132,7 @@ def is_done(resolved: ResolvedCell, work_dir: str) -> bool:
 
 
 def check_needs(resolved: ResolvedCell, args: argparse.Namespace) -> None:
-    """Refuse a cell whose needed cells have no record yet.
+    """Refuse a cell if one that it needs has no record yet.
 
     Raises:
         DataError: naming the first of them and the command that runs it.
@@ -145,10 +145,10 @@ def check_needs(resolved: ResolvedCell, args: argparse.Namespace) -> None:
 
 
 def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, held: Held) -> int:
-    """Run the protocol, write the results, and forget where training would resume; return the exit status."""
+    """Run the protocol, write the results, and delete the pointer to resume from; return the exit status."""
     from eval.cells.claims import ELSEWHERE
 
-    git_state()  # now: the files may change before the cell ends
+    git_state()  # cached now, since the files may change before the cell ends
     seed_everything(resolved.cell.seed, resolved.protocol.uses_torch)
     outcome = resolved.protocol.run(resolved, Path(work_dir))
     run = {
@@ -202,7 +202,7 @@ def write_results(resolved: ResolvedCell, outcome: Outcome, run: dict, work_dir:
     if not outcome.videos:
         raise DataError(f'{resolved.name}: none of {outcome.num_listed} test videos could be read; there is no score.')
     path = resolved.record_path(work_dir)
-    moved = set_aside(path)  # of another identity: `main` has looked for one of this
+    moved = set_aside(path)  # it has another identity: `main` has already looked for one with this identity
     if moved:
         print(f'an older record of this name, with other weights or settings, was moved to {moved}')
     predictions = Predictions(np.array(outcome.videos), outcome.labels, np.asarray(outcome.scores, dtype=np.float32))
@@ -215,7 +215,7 @@ def write_results(resolved: ResolvedCell, outcome: Outcome, run: dict, work_dir:
 
 
 def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: Predictions) -> Record:
-    """The record, without the hashes of the files beside it."""
+    """The record, without the hashes of predictions and config."""
     from eval.records import Record
 
     protocol, encoder = resolved.protocol, resolved.encoder
@@ -254,7 +254,7 @@ def score_of(resolved: ResolvedCell, outcome: Outcome, predictions: Predictions)
     primary = resolved.protocol.metric_of(resolved)
     metric = get_metric(primary)
     others = {name: score_predictions(predictions, name) for name in other_metrics(primary)}
-    defined = {name: value for name, value in others.items() if math.isfinite(value)}  # a share of nothing is not
+    defined = {name: value for name, value in others.items() if math.isfinite(value)}  # 0/0 is NaN
     return {
         'metric': primary,
         'value': score_predictions(predictions, primary),
@@ -324,14 +324,14 @@ def package_versions() -> dict[str, str]:
 
 
 def die_with_parent() -> int | None:
-    """End this process when the matrix that started it is killed, so that no two run the same cell.
+    """End this process when the matrix that started it is killed, so that no two processes run the same cell.
 
-    `SIGMA_CELL_OF` holds the matrix's process number, followed by a slash and the parent's where they differ
-    (eval/serve_cells.py). Linux sends the signal. On other systems this process goes on, and its claim keeps others
+    `SIGMA_CELL_OF` holds the pid of the matrix, followed by a slash and the pid of the parent if they differ
+    (eval/serve_cells.py). Linux sends the signal. On other systems this process continues, and its claim keeps others
     from its cell.
 
     Returns:
-        Process number of the matrix; None if no matrix started this process.
+        Pid of the matrix; None if no matrix started this process.
     """
     if 'SIGMA_CELL_OF' not in os.environ:
         return None

@@ -3,11 +3,11 @@
     python eval/run_severe.py --suite demo --encoders random sigma_mlp_toy --seeds 0 1 2 --work-dir work_dirs/demo
 
 Encoders are names of cards in mmaction_configs/encoders, paths of cards, or NAME@CHECKPOINT for other weights under
-the same card. Cells that have a record do not run again: kill the command anywhere, run it again, and it goes on. Two
-such commands on one work directory share the cells. A cell that measures the trained weights of another runs after it;
-the plan adds that other cell where the suite does not list it. A cell that failed keeps its log and reason, and runs
-again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, blocked, running elsewhere or to run,
-what it will take, and what is missing.
+the same card. Cells that have a record do not run again: kill the command at any point, run it again, and it continues.
+Two such commands on one work directory share the cells. If a cell measures the trained weights of another, it runs
+after that one; the plan adds the other cell if the suite does not list it. A failed cell keeps its log and the reason,
+and runs again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, blocked, running elsewhere or
+to run, what it will cost, and what is missing.
 
 Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
 blocked, 2 for bad input and missing data, before anything ran.
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
     parser.add_argument('--encoders', nargs='+', metavar='NAME[@CHECKPOINT]')
-    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='one cell each (default: 0)')
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='seeds; one cell per seed (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')
     parser.add_argument('--datasets', nargs='+', help="dataset cards or prepared folders to use instead of the suite's")
     parser.add_argument(
@@ -88,7 +88,7 @@ def add_executor_args(parser: argparse.ArgumentParser) -> None:
         '--slurm-time',
         type=minutes,
         default='240',
-        help='time limit of a cell, in minutes or H:MM:SS (default: 240); then it is queued again and goes on',
+        help='time limit of a cell, in minutes or H:MM:SS (default: 240); then it is requeued and continues',
     )
     group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells in parallel (default: 32)')
     group.add_argument('--slurm-gpus', type=int, default=1, help='GPUs per cell (default: 1)')
@@ -169,13 +169,15 @@ def main(argv: list[str] | None = None) -> int:
         print_results(found.listed(), args)
     except OSError as error:  # a full disk, or a file system that is unavailable
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
-        print(f'run_severe: {what}; cells with a record keep it, and the same command goes on', file=sys.stderr)
+        print(
+            f'run_severe: {what}; finished cells keep their records; run the same command to continue', file=sys.stderr
+        )
         return 1
     return print_unfinished(found, results)
 
 
 def print_list(args: argparse.Namespace) -> int:
-    """What `--list` asks for, with what `--import` adds; the exit status."""
+    """Print what `--list` asks for, including what `--import` adds; return the exit status."""
     from eval.matrix.listing import listing
 
     if args.imports:
@@ -225,7 +227,7 @@ def check_work_dir(work_dir: str, make: bool = False) -> None:
 
 
 def check_baseline(name: str, planned: list[Planned]) -> None:
-    """Refuse a misspelt baseline before hours are spent. `NAME [RECIPE]`, the row of a recipe, counts by its encoder.
+    """Refuse a misspelt baseline before hours are spent. Of a row `NAME [RECIPE]`, only the encoder is checked.
 
     Raises:
         DataError: on an unknown encoder, with the nearest one.
@@ -238,7 +240,7 @@ def check_baseline(name: str, planned: list[Planned]) -> None:
 
 
 def num_at_once(args: argparse.Namespace, num_open: int) -> int:
-    """Cells in parallel; on this machine at most as many as can run side by side, so a single one has all cores."""
+    """Cells in parallel. On this machine, at most as many as can run at the same time: a single one gets all cores."""
     from eval.matrix.executors.local import default_jobs
 
     if args.executor == 'slurm':
@@ -247,12 +249,12 @@ def num_at_once(args: argparse.Namespace, num_open: int) -> int:
 
 
 def make_backend(args: argparse.Namespace, jobs: int, protocols: list[CellProtocol]) -> Backend:
-    """Where the cells run.
+    """The backend that runs the cells.
 
     Args:
         args: Command line.
         jobs: Cells in parallel.
-        protocols: Of each cell, so that what they import is imported once.
+        protocols: The protocol of each cell; what these import is imported only once.
 
     Raises:
         DataError: if SLURM is asked for and not available, or an option is unknown.
@@ -298,10 +300,10 @@ def headline(found: Plan, jobs: int) -> str:
 
 
 def refuse(problems: list[str]) -> None:
-    """Run nothing while something is missing.
+    """Refuse to run if something is missing.
 
     Raises:
-        MissingData: naming all of it.
+        MissingData: naming everything that is missing.
     """
     from eval.matrix.plan import MissingData
 
@@ -355,14 +357,14 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
     records = []
     for item in planned:
         path = item.resolved.record_path(args.work_dir)
-        with contextlib.suppress(RecordError):  # of a cell that is not done
+        with contextlib.suppress(RecordError):  # the cell is not done
             record = read_record(path)
             if record.cell['id'] == item.resolved.id:
                 records.append(record)
     if not records:
         print('no records yet, so no table')
         return
-    # The mean of a suite is over its own columns, so there is none with other datasets or shots.
+    # The mean of a suite covers its own columns, so there is none with other datasets or shots.
     summary = None if args.datasets or args.shots else SUMMARIES.get(args.suite)
     table = Table(select(records), allow_partial=args.allow_partial, summary=summary)
     print(text(table))
@@ -388,7 +390,7 @@ def guarded() -> int:
     try:
         return main()
     except KeyboardInterrupt:
-        print('run_severe: interrupted; the same command goes on', file=sys.stderr)
+        print('run_severe: interrupted; run the same command to continue', file=sys.stderr)
         return 130
     except (ValueError, RecordError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):

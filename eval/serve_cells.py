@@ -4,9 +4,9 @@
 python eval/serve_cells.py FILE_DESCRIPTOR MODULE ...
 
 Orders arrive on standard input, one line of JSON each (`eval.matrix.executors.forks.Order`). Answers go to the file
-descriptor: [number, pid, null] when a fork starts, [number, pid, exit status] when it ends. The exit status is minus
-the number of the signal that ended it. The server ends when its input closes or the matrix dies, and its forks end
-with it. A fork leaves the server's loop and goes on as `eval/run_cell.py`.
+descriptor: [number, pid, null] when a fork starts, [number, pid, exit status] when it ends. If a signal ended the fork,
+the exit status is minus its number. The server ends when its input closes or the matrix dies, and its forks end with
+it. A fork leaves the server's loop and continues as `eval/run_cell.py`.
 
 Nothing here may use a GPU before the fork. If an import does, the fork starts a new Python instead.
 """
@@ -44,7 +44,7 @@ def preload(modules: list[str]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    run_cell.git_state()  # cached now: the commit of the code that was imported, even if files change later
+    run_cell.git_state()  # cached now: the commit of the imported code, even if files change later
     gc.collect()
     gc.freeze()  # the garbage collector of a fork then leaves the shared memory pages alone
 

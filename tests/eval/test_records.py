@@ -139,7 +139,7 @@ BROKEN = [
     (lambda raw: raw.update(sede=1), "Unknown key 'sede'"),
     (lambda raw: raw.update(seed=True), r"'seed' is True \(bool\), wanted int"),
     (lambda raw: raw.update(dataset=3), "'dataset' is 3, wanted a dict"),
-    (lambda raw: raw.update(schema=99), 'has schema 99, this code reads up to 1'),
+    (lambda raw: raw.update(schema=99), 'has schema 99, but this code reads up to 1'),
     (lambda raw: raw['identity'].update(seed=5), "'cell.id' is not the hash of 'identity'"),
     (
         lambda raw: raw['dataset'].update(num_scored=98),
@@ -147,7 +147,7 @@ BROKEN = [
     ),
     (lambda raw: raw['dataset'].update(unscored=['a.mp4']), "'dataset.unscored' holds 'a.mp4'"),
     (lambda raw: raw.update(subset={'seed': 1}), "'subset.name' is missing"),
-    (lambda raw: raw.update(published=True, encoder={'name': 'x'}), 'names its paper'),
+    (lambda raw: raw.update(published=True, encoder={'name': 'x'}), 'name its paper'),
 ]
 
 

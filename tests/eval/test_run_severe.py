@@ -98,7 +98,8 @@ def test_a_disk_that_fills_while_cells_run_ends_in_a_sentence_and_the_command_go
         done = guarded(monkeypatch, capsys, command(home, '--jobs', 1))
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        f'run_severe: No space left on device ({home}/work); cells with a record keep it, and the same command goes on'
+        f'run_severe: No space left on device ({home}/work); finished cells keep their records; '
+        'run the same command to continue'
     )
     tiny.order(home)
     assert run_severe.main(command(home)) == 0
@@ -127,7 +128,7 @@ def test_failed_cells_stay_until_asked_and_stopped_ones_go_on(home, capsys):
 
     tiny.order(home, **{LOW: ('signal', signal.SIGKILL.value)})
     assert run_severe.main(command(home, '--retry-failed')) == 1
-    assert 'short of memory' in capsys.readouterr().err
+    assert 'out of memory' in capsys.readouterr().err
     assert json.loads(kept.read_text())['attempts'] == 2
 
     tiny.order(home)
