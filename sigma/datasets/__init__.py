@@ -1,1 +1,1 @@
-"""What tools/prepare.py makes: published datasets, rendered ones, folders, joined and re-encoded videos."""
+"""Datasets that tools/prepare.py makes: published ones, rendered ones, folders, joined and re-encoded videos."""

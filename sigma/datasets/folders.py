@@ -45,13 +45,13 @@ class Selection:
         path: Folder of the videos; with `csv`, the folder that its paths start from (default: that of the table).
         csv: Table with a column `path`, or None for folders of classes.
         task: `action_recognition`, `multi_label` or `repetition`.
-        label_columns: Columns that make up the label, divided by commas.
+        label_columns: Columns that make up the label, separated by commas.
         count_column: Column with the number of cycles (repetition).
-        cycles_column: Column with the frames at which a cycle ends (repetition), or None.
+        cycles_column: Column with the frames at which cycles end (repetition), or None.
         split_column: Column that holds train, val or test.
         test_where: COLUMN=VALUES of the test rows, such as serial=16-22; or None.
         test_every: Rows N, 2N, 3N, ... are the test split; or None.
-        test_fraction: Test share of each class, chosen by the hash of the path; None is 0.25 for folders.
+        test_fraction: Test share of each class, chosen by the hash of the path; None means 0.25 for folders.
         drop_label: Labels to leave out.
     """
 
@@ -86,14 +86,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class About:
-    """What the user says of a dataset, for its card.
+    """What the user says about a dataset, for its card.
 
     Attributes:
-        name: None takes the name of the output folder.
+        name: Name of the dataset; None takes that of the output folder.
         prepare: The command that made it.
         num_frames, stride_frames: How clips are sampled; None leaves it to each encoder.
         flips_are_harmless: A mirrored video keeps its label.
-        source, licence: Of the videos.
+        source, licence: Source and licence of the videos.
     """
 
     prepare: str
@@ -106,7 +106,7 @@ class About:
 
     @property
     def sampling(self) -> dict[str, int]:
-        """The card's field, with what was given."""
+        """The card's `sampling` field, with the given values only."""
         given = {'num_frames': self.num_frames, 'stride_frames': self.stride_frames}
         return {key: value for key, value in given.items() if value}
 
@@ -143,7 +143,7 @@ def prepare_folder(
         'task': selection.task,
         'video_root': str(root.resolve()),
         'metric': METRICS[selection.task],
-        # A mirrored video has as many cycles.
+        # A mirrored video has the same number of cycles.
         'flips_change_label': selection.task != 'repetition' and not about.flips_are_harmless,
         'sampling': about.sampling,
         'size': size,
@@ -162,7 +162,7 @@ def read_splits(selection: Selection) -> tuple[Path, Splits, dict[str, dict] | N
     """
     root = selection.root
     if selection.csv is None and selection.task != 'action_recognition':
-        raise DataError(f'--task {selection.task} needs --csv FILE: folders can only say one class per video.')
+        raise DataError(f'--task {selection.task} needs --csv FILE: folders give only one class per video.')
     annotations = None
     if selection.csv is not None:
         splits, annotations = splits_of_csv(root, selection)
@@ -196,7 +196,7 @@ def splits_of_folder(root: Path, options: Selection) -> Splits:
     loose = [path for path in videos if path.count('/') < depth]
     if loose:
         raise DataError(
-            f"{len(loose)} of {len(videos)} videos under '{root}' lie in no class folder, first {loose[0]}: put them "
+            f"{len(loose)} of {len(videos)} videos under '{root}' are in no class folder, first {loose[0]}: put them "
             'into <class>/<video>, or give their labels with --csv.'
         )
     if not has_splits:
@@ -293,7 +293,7 @@ def splits_of_csv(root: Path, options: Selection) -> tuple[Splits, dict[str, dic
 
 
 def _label_of_row(row: dict, columns: list[str], task: str, file: Path) -> NamedLabel:
-    """A class name (columns joined by `_`), several class names divided by `;`, or a count."""
+    """A class name (columns joined by `_`), several class names separated by `;`, or a count."""
     text = '_'.join(row[column] or '' for column in columns)
     if task == 'action_recognition':
         return text

@@ -21,7 +21,7 @@ def prepare_held_out(card: DatasetCard, every: int, out: Path, command: str) -> 
 
 
 def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[tuple[str, Label]]], dict]:
-    """Lists, and the fields of a card that shares videos, index and annotations with another.
+    """Lists and card fields of a dataset that shares videos, index and annotations with another.
 
     Args:
         card: A prepared dataset.
@@ -51,7 +51,7 @@ def held_out(card: DatasetCard, every: int, out: Path) -> tuple[dict[str, list[t
             info[key] = str(root / info[key])  # unchanged if it is absolute
     info['name'] = name
     info['delimiter'] = info.get('delimiter') or ' '
-    told = f'its test split is every {_ordinal(every)} training video of {card.name}, of which train is the rest'
+    told = f'its test split is every {_ordinal(every)} training video of {card.name}; its train split is the rest'
     return splits, info | {'note': '; '.join(filter(None, [card.info.get('note'), told]))}
 
 

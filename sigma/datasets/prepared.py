@@ -1,7 +1,7 @@
 """A prepared dataset on disk: `train.txt`, `test.txt`, `annotations.json`, `index.jsonl` and the card.
 
-These functions say what they found through the logger `sigma.datasets`: counts at level INFO, what the user should look
-at as a WARNING. `tools/prepare.py` prints both.
+These functions report through the logger `sigma.datasets`: counts as INFO, and what the user should look at as WARNING.
+`tools/prepare.py` prints both.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def write_dataset(
         splits: (path, label) pairs of each split.
         index: What was read.
         allow_unreadable: Write the lists even if some videos are unreadable.
-        annotations: path -> what a list cannot say, for annotations.json: `actions` [[start_seconds, end_seconds,
-            class], ...], where a class may be its name, or `cycles` [frame numbers]. None writes no such file.
+        annotations: path -> what a list cannot express, for annotations.json: `actions` [[start_seconds, end_seconds,
+            class], ...] with class names or numbers, or `cycles` [frame numbers]. None writes no such file.
 
     Returns:
         Whether the dataset was written; False if videos are unreadable.
@@ -82,7 +82,7 @@ def write_dataset(
 
 
 def refuse_another(out: Path, name: str) -> None:
-    """Raise a DataError if the folder holds another dataset, which this one would replace."""
+    """Raise a DataError if the folder holds another dataset, which would be overwritten."""
     if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
         raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
 
@@ -193,7 +193,7 @@ def warn_of_copies(splits: Mapping[str, Sequence[tuple[str, Any]]], index: Index
 
 
 def warn_of_late_cycles(annotations: Mapping[str, dict], index: Index) -> None:
-    """Warn of cycles annotated after a video's last frame: it is another cut, or has another frame rate."""
+    """Warn of cycles annotated after a video's last frame: the video is another cut, or has another frame rate."""
     late = [
         path
         for path, entry in annotations.items()

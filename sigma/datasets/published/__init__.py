@@ -1,16 +1,16 @@
 """Published datasets: one card each, which says what the dataset is and where its lists come from.
 
-A card (`mmaction_configs/datasets/NAME.py`, or a file anywhere, given by its path) has `dataset_info`, what the dataset
-is, and `prepare_from`, how `tools/prepare.py` makes its lists. `prepare_from` enters no record. It holds
+A card (`mmaction_configs/datasets/NAME.py`, or the path of any file) has two parts: `dataset_info` describes the
+dataset, `prepare_from` says how `tools/prepare.py` makes its lists. Records do not depend on `prepare_from`. It holds
 
-    reader       A file of this folder without its ending; `table` by default. `table.py` explains `train` and `test`:
+    reader       A file in this folder, without `.py` (default: `table`). `table.py` explains `train` and `test`:
                  a shipped list, or how to read the rows of a CSV or JSON file.
     needs        What the user's annotations must hold, as text; leave it out if all lists are shipped.
     also_named   (pattern, replacement): a second file name under which a listed video may be stored.
     pictures     Instead of all these, for altered copies of test videos: see `sigma/datasets/scenes.py`.
 
-Everything else goes to the reader. The order and names in a list are the published ones, whatever is on the disk, so
-that a random draw from the list is the published draw. This module imports neither MMEngine nor PyAV.
+Everything else goes to the reader. Lists keep the published order and names, whatever is on the disk, so a random draw
+from a list is the published draw. This module imports neither MMEngine nor PyAV.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Source:
         reader: Name of the reader.
         needs: What the user's annotations must hold; empty if all lists are shipped.
         also_named: (pattern, replacement) for the second stem of a video, or None.
-        arguments: For the reader.
+        arguments: Keyword arguments of the reader.
     """
 
     reader: str = 'table'
@@ -182,7 +182,7 @@ def check_lists(card: DatasetCard, lists: Lists) -> None:
 def match_videos(
     listed: Iterable[str], found: Iterable[str], other_stem: Callable[[str], str] | None = None
 ) -> dict[str, str]:
-    """Which file is which listed video: the one with its stem, in any folder and with any ending.
+    """Find the file of each listed video: the one with its stem, in any folder and with any extension.
 
     Args:
         listed: Names in the lists.
@@ -193,7 +193,7 @@ def match_videos(
         listed -> found; missing videos are left out.
 
     Raises:
-        DataError: if several files have the stem, and neither folders nor endings tell them apart.
+        DataError: if several files have the stem, and neither folder nor extension decides between them.
     """
     by_stem: dict[str, list[str]] = {}
     for path in found:
@@ -207,12 +207,12 @@ def match_videos(
 
 
 def stem_of(path: str) -> str:
-    """File name without folders and ending."""
+    """File name without folders and extension."""
     return PurePosixPath(path).stem
 
 
 def _the_one(video: str, candidates: list[str]) -> str:
-    """The candidate in the listed folders; if several, the one with the listed ending too; else the exact path."""
+    """The candidate in the listed folder; of several, the one with the listed extension; else the exact path."""
     listed = PurePosixPath(video)
     tests = (
         lambda path: path.with_suffix('').parts[-len(listed.parts) :] == listed.with_suffix('').parts,

@@ -1,4 +1,4 @@
-"""Prepare a published dataset as it was downloaded: its lists, and which file is which listed video."""
+"""Prepare a published dataset as downloaded: make its lists and find the file of each listed video."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prepare_published(
         Whether the lists were written; False if videos are missing or unreadable.
 
     Raises:
-        DataError: as `read_lists`; if no listed video is found, or `out` holds another dataset.
+        DataError: as in `read_lists`; also if no listed video is found, or `out` holds another dataset.
     """
     check_root(root, '--root')
     videos, _ = find_videos(root)

@@ -1,4 +1,4 @@
-"""ActivityNet's layout of temporal annotations, which THUMOS-14 has too, and BSN's layout of the same.
+"""Temporal annotations in ActivityNet's layout, which THUMOS-14 also uses, or in BSN's.
 
     {"database": {NAME: {"subset": "training", "annotations": [{"segment": [start, end], "label": ...}, ...]}}}
 
@@ -31,7 +31,7 @@ def read(
 
     Args:
         file: The annotation file.
-        prefix: Of video names, if the annotation file leaves it out.
+        prefix: Prefix of video names, if the annotation file leaves it out.
         bsn_files: BSN's {NAME: {annotations}} and its table of subsets, read if `file` does not exist.
     """
     found = find_file(annotations, card, file, *(bsn_files or ())[:1])

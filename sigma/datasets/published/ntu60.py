@@ -20,7 +20,7 @@ _NAME = re.compile(r'(S(\d{3})C\d{3}P(\d{3})R\d{3}A(\d{3}))')
 
 
 def read(annotations: Path, card: DatasetCard, videos: Sequence[str]) -> Lists:
-    """The two lists if they exist, else the subjects in the names of the videos, which must then be complete."""
+    """Read the two lists if they exist; else split by the subject in the video names, and no video may be missing."""
     try:
         files = {split: find_file(annotations, card, f'{split}list01.txt') for split in ('train', 'test')}
     except DataError:

@@ -1,10 +1,10 @@
 """The default reader: each split is a list that comes with the project, or the rows of a table that the user has.
 
-    train='ucf101/train.txt.gz'             a list under mmaction_configs/annotations, or beside the card
+    train='ucf101/train.txt.gz'             a list under mmaction_configs/annotations, or next to the card
     train=dict(                             a table
         files=['train.csv', 'k400.csv'],    file names, tried in order: .csv with a header, or .json, a list of objects
         video='{id}_{start:06d}.mp4',       name of the video, from columns in braces; with `d`, a column is a number
-        label='label',                      column with the class name (task `multi_label`: several, divided by `;`)
+        label='label',                      column with the class name (task `multi_label`: several, separated by `;`)
         number='label',                     instead of `label`: column with the class number, or the count
         replace=[('_', ' ')],               texts to replace in a class name, in this order
         where=dict(split='train'),          columns and the value that a row must have
@@ -49,7 +49,7 @@ def read(
 
 
 def shipped_list(name: str, card: DatasetCard) -> Path:
-    """A list beside the card, or under mmaction_configs/annotations."""
+    """A list next to the card, or under mmaction_configs/annotations."""
     beside = card.path.parent / name
     return beside if beside.is_file() else published.SHIPPED / name
 

@@ -1,6 +1,6 @@
 """UCFRep: one MATLAB struct per video in <train|val>/<video>.mat, in a zip file or a folder.
 
-`temporal_bound` are the frames, counted from 1, at which cycles begin and end.
+`temporal_bound` holds the frames, counted from 1, at which cycles begin and end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read(annotations: Path, card: DatasetCard, videos: Sequence[str]) -> Lists:
 
 
 def _structs(annotations: Path, card: DatasetCard, published: str) -> list[tuple[str, Path, bytes]]:
-    """(video, file, bytes of its struct), sorted by name as the published code takes them."""
+    """(video, file, bytes of its struct), sorted by name as in the published code."""
     folders = [annotations / published, annotations / 'annotations' / published]
     for folder in folders:
         files = sorted(folder.glob('*.mat')) if folder.is_dir() else []

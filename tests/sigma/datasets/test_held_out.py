@@ -23,7 +23,7 @@ def test_every_second_training_video_is_the_test_split(long, tmp_path, capsys):
     card, whole = load_dataset_card(str(out)), load_dataset_card(str(long))
     assert card.name == 'long_heldout2'
     assert (
-        card.info['note'] == 'drawn; its test split is every second training video of long, of which train is the rest'
+        card.info['note'] == 'drawn; its test split is every second training video of long; its train split is the rest'
     )
     videos = {split: [entry['video'] for entry in card.entries(split)] for split in ('train', 'test')}
     assert videos == {'train': ['train_0.mp4', 'train_2.mp4'], 'test': ['train_1.mp4', 'train_3.mp4']}
