@@ -1,4 +1,4 @@
-"""Config files: where they are, how one is found by name, and a light reader for plain ones.
+"""Config files: where they are, how to find one by name, and a light reader for plain ones.
 
 MMEngine's `Config.fromfile` takes seconds to import, since it brings torch. Suite cards, listings and the report need
 neither, so `read_plain` reads files that only assign values: dicts, lists, strings, numbers and comprehensions, with
@@ -87,30 +87,30 @@ def read_plain(path: str | Path) -> dict[str, Any]:
     drops what the base had. `{{_base_.name}}`, `{{$VARIABLE:default}}` and `{{fileDirname}}` are filled in.
 
     Raises:
-        DataError: one sentence on a file that is absent, is not Python, imports something, or fails when it runs.
+        DataError: if the file is missing, is not Python, imports something, or fails when it runs.
     """
     return _values(Path(path).resolve(), ())
 
 
 def _values(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if path in above:
-        raise DataError(f'{path} is its own _base_, by way of {above[-1].name}.')
+        raise DataError(f'{path} is its own _base_, through {above[-1].name}.')
     text = _read(path)
     names = _bases(_parse(path, _without_templates(text)), path)
     base: dict[str, Any] = {}
     for name in names:
         more = _values((path.parent / name).resolve(), (*above, path))
         if twice := sorted(base.keys() & more.keys()):
-            raise DataError(f'{path}: two of its _base_ files set {", ".join(twice)}; one may.')
+            raise DataError(f'{path}: two of its _base_ files set {", ".join(twice)}; only one may.')
         base |= more
     tree = _parse(path, _filled_in(text, path, base))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            raise DataError(f'{path}, line {node.lineno}: a card imports nothing; it only states values.')
+            raise DataError(f'{path}, line {node.lineno}: a card imports nothing; it only assigns values.')
     namespace: dict[str, Any] = {'__builtins__': _BUILTINS}
     try:
         exec(compile(tree, str(path), 'exec'), namespace)
-    except Exception as error:  # whatever a user's file does
+    except Exception as error:  # a user's file may raise anything
         raise DataError(f'{path} cannot be read as a card: {type(error).__name__}: {error}.') from None
     own = {name: value for name, value in namespace.items() if not name.startswith('_')}
     return merged(base, own)
@@ -144,7 +144,7 @@ def _parse(path: Path, text: str) -> ast.Module:
 
 
 def _bases(tree: ast.Module, path: Path) -> list[str]:
-    """Names under `_base_`, which has to be written out."""
+    """File names in `_base_`, which must be a literal."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == '_base_' for t in node.targets):
             try:
@@ -156,7 +156,7 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
 
 
 def _without_templates(text: str) -> str:
-    """The text with a name for every template, so that it parses before its bases are read."""
+    """The text with every template replaced by a plain name, so that it parses before its bases are read."""
     return _TEMPLATE.sub('_template_', text)
 
 

@@ -2,7 +2,7 @@
 
 Loading an encoder takes four steps, all called from `encoder.load_encoder_weights`:
 
-    1. files.read_weights       file -> tensors under the names they have there; never runs code from a pickle
+    1. files.read_weights       file -> tensors under the names in the file; never runs code from a pickle
     2. layouts.to_ours          those tensors -> our names; anything that has no place is listed
     3. layouts.from_ours        our names -> the names of the backbone (ours, or mmaction2's)
     4. files.load_strictly      into the module; a missing, extra or misshapen tensor is an error

@@ -10,7 +10,7 @@ from sigma.checkpoints.layouts import from_ours, to_ours
 from sigma.checkpoints.names import Converted
 from sigma.errors import CheckpointError
 
-# Tensors beside the encoder that may be ignored, by layout of the source: only pretraining or a classifier uses them.
+# Tensors outside the encoder that may be ignored, by layout of the source: only pretraining or a classifier uses them.
 _IGNORED = {
     'mvd': ('mask_token_', 'down_', 'decoder_', 'pos_embed_'),
     'image': ('cls_token', 'reg_token', 'mask_token', 'head.'),
@@ -46,7 +46,7 @@ def read_encoder(checkpoint: str | Path, drop: Iterable[str] = (), num_frames: i
 
     Args:
         checkpoint, drop: As in `load_encoder_weights`.
-        num_frames: Only for image encoders: frames per clip of the video encoder that is made of it.
+        num_frames: Only for image encoders: frames per clip of the video encoder that it becomes.
 
     Raises:
         CheckpointError: if the file cannot be read, or holds tensors that our encoder has no place for.

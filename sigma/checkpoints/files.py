@@ -59,7 +59,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], header: dict, **metadata: str) -> Path:
     """Write tensors and a JSON header as one safetensors file, atomically.
 
-    More than one entry of `metadata` makes the bytes differ from run to run: safetensors writes them in any order.
+    With more than one entry of `metadata`, the bytes differ from run to run: safetensors writes them in any order.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata[HEADER_KEY] = json.dumps(header, sort_keys=True)
@@ -141,7 +141,7 @@ def read_training_state(path: str | os.PathLike) -> dict:
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
-    """Model weights of any file, under the names they have there.
+    """Model weights of any file, under the names in the file.
 
     Reads our training states and weights, any safetensors file, and PyTorch files that hold only tensors and plain
     containers. In those it looks under `model`, `module`, `state_dict`, `teacher`, then for averages of the weights.
@@ -271,7 +271,7 @@ def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str, may_lack: Iterable[str] = ()) -> None:
-    """Load tensors into a module, every one into its place.
+    """Load tensors into a module; every tensor must have its place.
 
     Args:
         tensors: Named as in `module.state_dict()`.

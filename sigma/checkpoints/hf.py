@@ -64,8 +64,8 @@ def from_hf(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
     """Ours -> `VideoMAEForPreTraining` if there is a decoder, else `VideoMAEModel`; and the names left out.
 
-    SIGMA's projector and prototypes have no place there. Neither has its decoder's last layer: theirs predicts the
-    pixels of a tubelet, ours predicts features, and transformers refuses to load another width.
+    SIGMA's projector and prototypes have no place there. Nor does its decoder's last layer: theirs predicts the pixels
+    of a tubelet, ours predicts features, and transformers refuses to load another width.
 
     Raises:
         CheckpointError: if the encoder has its own positions, which transformers' VideoMAE cannot hold.
@@ -110,7 +110,7 @@ def hf_config(
         converted: The encoder, or the whole model.
         image_size: Side length in pixels.
         num_frames: Frames per clip.
-        heads, decoder_heads: Attention heads; default: those of the published model of this width.
+        heads, decoder_heads: Attention heads (default: those of the published model of this width).
 
     Raises:
         CheckpointError: if heads are not given for a width that was never published, or do not divide the width.

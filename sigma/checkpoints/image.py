@@ -1,4 +1,4 @@
-"""Image encoders: timm's VisionTransformer, DINO and DINOv2, and how one becomes a video encoder."""
+"""Image encoders (timm's VisionTransformer, DINO, DINOv2), and how to inflate one to a video encoder."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def _timm_name(name: str) -> str:
 
 
 def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: int = 2) -> dict[str, Tensor]:
-    """timm's VisionTransformer -> our video encoder, by repeating in time.
+    """timm's VisionTransformer -> our video encoder, by repeating weights in time.
 
     The patch embedding is repeated over the frames of a tubelet and divided by their number. Positions are repeated
     over time. LayerScale is folded into the layer before it. On a clip of identical frames, one time slot gives the

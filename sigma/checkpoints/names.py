@@ -1,7 +1,7 @@
 """How we name the tensors of a video transformer, and what every conversion shares.
 
     blocks.0.attn.qkv.{weight, bias}     in `VideoViT`
-    encoder.blocks.0...                  in a pretraining model, beside decoder.*, projector.layers.*, sinkhorn_loss.*
+    encoder.blocks.0...                  in a pretraining model, with decoder.*, projector.layers.*, sinkhorn_loss.*
     positions                            (N, D), only where the source does not use the flat sinusoid
 
 N tokens, D width.

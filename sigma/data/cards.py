@@ -1,6 +1,6 @@
 """Cards: one small config file each for a dataset or an encoder, found by name or by path.
 
-MMEngine is imported when the first card is read, so that naming cards costs nothing.
+MMEngine is imported only when the first card is read, so listing the names of cards is fast.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def read_config(path: str | Path, **kwargs: Any) -> Config:
 def read_card(path: str | Path, section: str) -> dict:
     """One section of a card (`dataset_info`, `encoder`) as a plain dict, plus `data_root` if the card has one.
 
-    `classes` may name a text file beside the card with one class name per line, and a range of its lines as a Python
-    slice: `../annotations/gym99/classes.txt[6:17]`.
+    `classes` may name a text file, relative to the card, with one class name per line, and a range of its lines as a
+    Python slice: `../annotations/gym99/classes.txt[6:17]`.
 
     Raises:
         DataError: if the file is not a config, lacks the section, or its file of classes does not exist.
@@ -94,9 +94,9 @@ class DatasetCard:
     """A dataset card and the files that it points to.
 
     `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`, `localization`),
-    or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say: `actions`
-    [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`, `cycles` for `repetition` (the
-    frame numbers at which one cycle ends and the next begins, one more than there are cycles).
+    or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot express:
+    `actions` [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`; `cycles` for `repetition`
+    (the frame numbers at which one cycle ends and the next begins, one more than there are cycles).
 
     Attributes:
         path: The card.
@@ -105,7 +105,7 @@ class DatasetCard:
 
     path: Path
     info: dict
-    # Lists are long and every cell of a plan needs them, so a card reads and checks each only once.
+    # Lists are long, and every cell of a plan needs them, so a card reads and checks each list only once.
     _pairs: dict[str, list[tuple[str, Label]]] = field(default_factory=dict, repr=False)
     _entries: dict[str, list[dict]] = field(default_factory=dict, repr=False)
 
@@ -126,7 +126,7 @@ class DatasetCard:
         return Path(self.info['data_root']) / name
 
     def split(self, split: str) -> dict:
-        """The card's entry of a split: list, sha256, num_videos.
+        """The card's entry for a split: list, sha256, num_videos.
 
         Raises:
             DataError: naming the known splits.
@@ -172,12 +172,12 @@ class DatasetCard:
         if it is readable), sha256.
 
         Raises:
-            DataError: as `pairs`, and if the index is missing or lacks listed videos.
+            DataError: as in `pairs`; also if the index is missing or lacks listed videos.
         """
         return [dict(entry) for entry in self._known_entries(split)]
 
     def readable(self, split: str) -> list[bool]:
-        """Whether each listed video can be read, according to the index. Raises as `entries`."""
+        """Whether each listed video can be read, according to the index. Errors as in `entries`."""
         return [entry['reason'] is None for entry in self._known_entries(split)]
 
     def _known_entries(self, split: str) -> list[dict]:
@@ -242,7 +242,7 @@ class DatasetCard:
         """Hash over the videos of a split: names, bytes, whether they can be read, and annotations.
 
         Raises:
-            DataError: as `entries`.
+            DataError: as in `entries`.
         """
         digest = hashlib.sha256()
         for entry in self._known_entries(split):
@@ -252,7 +252,7 @@ class DatasetCard:
         return digest.hexdigest()
 
     def _not_prepared(self) -> DataError:
-        """The error for missing files of tools/prepare.py; it names all of them, whichever was asked for."""
+        """The error for missing files of tools/prepare.py; it names all of them, not only the one asked for."""
         names = [entry['list'] for entry in self.info['splits'].values()]
         names += [self.info[key] for key in ('index', 'annotations') if self.info.get(key)]
         absent = [name for name in names if not self._file(name).is_file()]

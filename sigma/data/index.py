@@ -1,9 +1,9 @@
-"""The index of a dataset: what was found when every video was read once, strictly.
+"""The index of a dataset: what one strict read of every video found.
 
 `build_index` decodes each file whole with PyAV and stops at errors (decord and OpenCV silently return damaged frames).
 It writes `index.jsonl`: a header line, then one JSON object per video, sorted by path. Training skips what the index
-calls unreadable; evaluation counts it as not scored. The list files beside it are mmaction2's: `path label` per line
-(sigma/data/lists.py).
+calls unreadable; evaluation counts it as not scored. The list files next to it have mmaction2's format: `path label`
+per line (sigma/data/lists.py).
 
 Strict reading finds what the decoder can notice: broken streams, files that end early, no frames. Flipped bits that
 still form a valid stream (VP8 accepts any) decode to wrong pixels and go unnoticed; the sha256 tells such files apart.
@@ -33,11 +33,11 @@ class VideoInfo:
         readable: Whether every frame decoded without an error.
         reason: Why it is not readable; empty when it is.
         frames: Frames decoded from first to last; 0 if unreadable.
-        fps: Average frames per second as the container states it; 0 if unknown.
+        fps: Average frames per second according to the container; 0 if unknown.
         width, height: Pixels of the first frame; 0 if unreadable.
         size_bytes, mtime_ns: Of the file; if either changes, a later run reads the file again.
         file: The file, relative to the root, if it is not at `path`: lists of published datasets use the published
-            names, whatever folder and ending a copy has.
+            names, whatever the folder and extension of a copy.
         sha256: Of the file's bytes; empty if they could not be read.
     """
 
@@ -88,7 +88,7 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInf
     """Decode every frame of one file and say what it holds. Raises nothing: any failure becomes the `reason`.
 
     Args:
-        path: The video as lists name it, relative to `root`.
+        path: Name of the video in the lists, relative to `root`.
         root: Folder of the dataset.
         file: The file, relative to `root`, if it is not at `path`.
     """
@@ -178,7 +178,7 @@ def _stored_root(root: Path, folder: Path) -> str:
 
 
 def _is_unchanged(root: Path, video: VideoInfo) -> bool:
-    """Whether an earlier entry still describes the file. One that died is read again: memory may have been short."""
+    """Whether an earlier entry still holds. If the decoder died, read again: memory may have been short."""
     try:
         stat = (root / (video.file or video.path)).stat()
     except OSError:
@@ -208,7 +208,7 @@ def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:
 
 
 def _open_partial(partial: Path, header: str) -> TextIO:
-    """Open for appending after the header line; ends half a line that a kill left."""
+    """Open for appending after the header line; completes half a line that a kill left."""
     text = partial.read_text(encoding='utf-8') if partial.is_file() else ''
     goes_on = text.partition('\n')[0] == header
     lines = partial.open('a' if goes_on else 'w', encoding='utf-8')

@@ -22,8 +22,8 @@ class MultiHot(BaseTransform):
 
     Args:
         num_classes: C.
-        within_clip: Take only the actions that overlap the time from the clip's first to its last sampled frame (for a
-            clip that loops: from the lowest to the highest frame number), not the labels of the whole video.
+        within_clip: Take only the actions that overlap the time between the first and the last sampled frame (for a
+            clip that loops: between the lowest and the highest frame number), not the labels of the whole video.
 
     Raises:
         DataError: if `within_clip` needs an annotation or frame rate that is missing, or a label is out of range.
@@ -62,7 +62,7 @@ class PlayDirection(BaseTransform):
     """Play the clip forwards (label 0) or backwards (label 1).
 
     Args:
-        probability: Of playing backwards; None takes the entry's `backwards` (`sigma.BothDirections`).
+        probability: Probability of playing backwards; None takes the entry's `backwards` (`sigma.BothDirections`).
 
     It comes between sampling and decoding, and reverses `frame_inds` clip by clip.
     """
@@ -84,9 +84,9 @@ class PlayDirection(BaseTransform):
 
 @DATASETS.register_module()
 class BothDirections(VideoClips):
-    """Every video of a split twice, for `sigma.PlayDirection` to play forwards and backwards.
+    """Lists every video of a split twice, for `sigma.PlayDirection` to play forwards and backwards.
 
-    Arguments as `VideoClips`. Entries alternate; `video` is the listed name followed by the direction.
+    Arguments as in `VideoClips`. Entries alternate; `video` is the listed name followed by the direction.
     """
 
     def __init__(self, *args, **kwargs) -> None:

@@ -13,7 +13,7 @@ CELL_PHASES = 4  # phases of the running cell
 
 @TRANSFORMS.register_module()
 class DecodeFramesAndVectors(BaseTransform):
-    """Read the frames of `frame_inds` and the motion vectors of the stream in one pass of PyAV, for `MotionMask`.
+    """Read the frames of `frame_inds` and the motion vectors of the stream in one PyAV pass, for `MotionMask`.
 
     Replaces `DecodeFrames`. Streams without vectors (VP9, HEVC, AV1, intra-only) are never skipped silently.
 
@@ -93,7 +93,7 @@ class MotionMask(BaseTransform):
             return dis_motion(frames, *size)
         if 'motion_steps' not in results:
             raise ValueError(
-                "MotionMask has motion='codec', but no motion vectors were read; put "
+                "MotionMask has motion='codec', but no motion vectors were read; use "
                 'sigma.DecodeFramesAndVectors instead of sigma.DecodeFrames.'
             )
         steps = results['motion_steps']
@@ -114,7 +114,7 @@ class RunningCell(BaseTransform):
         num_masks: R of the mask transform.
 
     Source: VideoMAE V2 (arXiv:2303.16727), section 3.2. There, the decoder gets half of all tokens, and the loss uses
-    those that the encoder did not see. Here it gets half of the masked ones, so their number is the same in every clip.
+    those of them that the encoder did not see. Here it gets half of the masked tokens, the same number in every clip.
     """
 
     def __init__(self, num_masks: int = 1) -> None:

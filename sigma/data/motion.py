@@ -75,9 +75,9 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
         NoMotion: if no frame between the first and the last index has vectors (an intra-only stream, another codec).
         DecodeError: if the file cannot be opened or decoded, ends early, or has frames of several sizes.
 
-    Only P frames are used: their vectors point to an earlier reference, usually the nearest, while the reference of a B
-    frame's vector is not exported. The motion since that reference is spread evenly over the frames between. Between
-    sampled frames it is summed at a fixed place, not along a path. Blocks coded without vectors count as still.
+    Only P frames are used: their vectors point to an earlier reference, usually the nearest. (FFmpeg does not export
+    the reference of a B frame's vector.) The motion since that reference is spread evenly over the frames between.
+    Between sampled frames it is summed at a fixed place, not along a path. Blocks coded without vectors count as still.
     Source: MGM (arXiv:2308.12962) also takes motion from the stream, but uses it differently (one moving block).
     """
     indices = np.asarray(indices)

@@ -19,12 +19,12 @@ class EpochSampler(Sampler):
     Args:
         dataset: Anything with a length.
         batch_size: Samples per step of this process.
-        seed: For the permutations.
+        seed: Seed of the permutations.
         shuffle: False keeps the list order.
         repeats: Passes over the list per epoch, each with its own order and randomness, so that a small dataset does
             not restart its loader every few steps.
-        steps_together: The number of steps per epoch is a multiple of this, so that gradient accumulation never
-            spans two epochs.
+        steps_together: Gradient accumulation steps. Steps per epoch are a multiple of this, so that an accumulation
+            never spans two epochs.
 
     Raises:
         DataError: if there are fewer samples than one global batch.
