@@ -1,4 +1,4 @@
-"""Errors whose message is one sentence for the user, and the sentence for an unknown name. Standard library alone."""
+"""Errors with one sentence for the user, and the sentence for an unknown name. Needs only the standard library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the hash of a file. Standard library alone."""
+"""Files written whole or not at all, and the hash of a file. Needs only the standard library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def sha256_file(path: str | os.PathLike) -> str:
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | str, durable: bool = True) -> Path:
-    """Write a file whole or not at all; its folder is made. A reader sees the old bytes or the new ones.
+    """Write a file whole or not at all; create its folder. A reader sees either the old bytes or the new ones.
 
     Args:
         data: Text is written as UTF-8.
-        durable: Flush to the disk first, so that the file outlasts a power cut.
+        durable: Flush to the disk first, so that the file survives a power cut.
     """
     with open_atomic(path, durable) as file:
         file.write(data.encode('utf-8') if isinstance(data, str) else data)
@@ -43,8 +43,8 @@ def open_atomic(path: str | os.PathLike, durable: bool = True) -> Iterator[Binar
 def atomic_path(path: str | os.PathLike, durable: bool = True) -> Iterator[Path]:
     """A temporary path in the same folder, for a library to fill; it is renamed to `path` when the block ends.
 
-    The file gets the rights that the user's umask gives, whatever rights the library gave it. Whatever lay at `path`
-    stays until then, and stays if the block raises.
+    The file gets the permissions of the user's umask, whatever the library set. Any file at `path` stays until then,
+    and stays if the block raises.
 
     Raises:
         OSError: if the disk refuses (full, read-only); its `filename` is `path`.
@@ -53,7 +53,7 @@ def atomic_path(path: str | os.PathLike, durable: bool = True) -> Iterator[Path]
     temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'xb') as file:  # by hand, not by tempfile, which makes files their owner's alone
+        with open(temporary, 'xb') as file:  # not with tempfile, whose files only their owner can read
             rights = os.fstat(file.fileno()).st_mode & 0o777
         yield temporary
         with open(temporary, 'rb+') as file:
@@ -67,12 +67,12 @@ def atomic_path(path: str | os.PathLike, durable: bool = True) -> Iterator[Path]
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it did not take
+            error.filename = str(path)  # the error of a full disk does not name the file
         raise
 
 
 def _flush_folder(folder: Path) -> None:
-    """The rename itself outlasts a power cut once the folder is flushed; some file systems cannot do that."""
+    """Flush the folder, so that the rename survives a power cut; some file systems cannot do this."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,9 +1,9 @@
-"""Floating-point operations of a pretraining step, by formula: what a run will cost.
+"""Floating-point operations of a pretraining step, by formula, to estimate the cost of a run.
 
     python -m sigma.flops CONFIG [CONFIG ...]
 
 A multiplication and an addition count as two operations. All matrix products of the forward and backward pass count,
-including attention. Sinkhorn's rounds, norms and the optimizer do not: they are bound by memory. On the counted parts,
+including attention. Sinkhorn's rounds, norms and the optimizer do not: they are memory-bound. On the counted parts,
 `torch.utils.flop_counter` agrees within 1 % for plain attention (tests/sigma/test_flops.py); the backward pass of fused
 attention also recomputes its scores.
 

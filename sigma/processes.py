@@ -1,6 +1,6 @@
 """A pool of processes, and a progress bar. Needs only the standard library and rich.
 
-Why not a library's pool: docs/design.md, "Libraries that were tried".
+docs/design.md, "Libraries that were tried", says why this is not a library's pool.
 """
 
 import multiprocessing

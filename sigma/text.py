@@ -1,4 +1,4 @@
-"""Aligned columns of text, for a terminal or a Markdown page. Rich alone, which is imported on first use."""
+"""Aligned columns of text, for a terminal or a Markdown page. Needs only rich, imported on first use."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class CheckpointHook(Hook):
 
     Args:
         interval_epochs: Epochs between checkpoints; the end of training always writes one.
-        interval_iters: Also write one every so many steps (default: only at the end of epochs).
+        interval_iters: Steps between further checkpoints within an epoch (default: only at the end of epochs).
         keep: How many of the newest files to keep.
 
     When a run is told to end (`sigma.engine.preemption`), the hook saves after the current step and raises `Preempted`.
@@ -59,7 +59,7 @@ class CheckpointHook(Hook):
         self._signal: signal.Signals | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Save within an epoch. `after_train_epoch` saves its last step, when all schedulers have moved."""
+        """Save within an epoch. `after_train_epoch` saves its last step, once all schedulers have advanced."""
         done = runner.iter + 1
         self._signal = self._signal or signal_to_end(runner)
         at_interval = bool(self.interval_iters) and done % self.interval_iters == 0
@@ -159,7 +159,7 @@ class CheckpointHook(Hook):
                 temporary.unlink(missing_ok=True)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Set the random states as late as possible: building, seeding and starting a loader draw from them too."""
+        """Set the random states as late as possible: building, seeding and starting a loader also draw from them."""
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None

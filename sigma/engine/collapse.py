@@ -40,7 +40,7 @@ _MEANING = {
     'window_entropy': 'few prototypes get nearly all tokens',
     'effective_rank': 'features lie on nearly one line',
 }
-RECOVERY = 1.2  # a statistic that has risen by this factor over the bad looks is recovering
+RECOVERY = 1.2  # a statistic that has risen by this factor over the bad checks is recovering
 
 
 def effective_rank(features: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def effective_rank(features: Tensor) -> Tensor:
 
 
 def usage(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """From counts (K,): share of prototypes used, and entropy of their use divided by the largest entropy possible."""
+    """From counts (K,): share of prototypes used, and the entropy of their use divided by its maximum."""
     total = counts.sum()
     share = counts / total.clamp_min(1)
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
@@ -77,20 +77,20 @@ def churn(features: Tensor, before: Tensor, now: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Looks at features and codes at regular intervals, logs statistics, and warns of a collapse.
+    """Checks features and codes at regular intervals, logs statistics, and warns of a collapse.
 
     Args:
-        interval: Steps between looks, and the window over which prototypes are counted. Between looks, nothing waits
+        interval: Steps between checks, and the window over which prototypes are counted. Between checks, nothing waits
             for the device.
-        patience: Bad looks in a row before it warns, unless the statistic rose by the factor `RECOVERY` meanwhile. So
+        patience: Bad checks in a row before it warns, unless the statistic rose by the factor `RECOVERY` meanwhile. So
             a collapse is reported after `interval * patience` steps.
         stop: Save the state and stop the training at an alarm, instead of warning once.
         thresholds: Changes to `THRESHOLDS`, by name.
         num_samples: n, tokens of this process from which statistics of features are computed.
 
-    Logs `effective_rank` (of the predictions), `target_rank`, `target_spread` (for targets what `feature_std` is for
-    predictions), `window_used` and `window_entropy` (of the codes of the projection branch, over the window and all
-    processes), and `assignment_churn` (share of sampled targets whose nearest prototype changed since the last look).
+    Logs `effective_rank` (of the predictions), `target_rank`, `target_spread` (the `feature_std` of the targets),
+    `window_used` and `window_entropy` (of the codes of the projection branch, over the window and all processes), and
+    `assignment_churn` (share of sampled targets whose nearest prototype changed since the last check).
     `row_mass_error`, `agreement` and `feature_std` come from the loss in every step.
 
     Another loss on the same two branches (`sigma.FeatureL2`) can shrink both without changing their directions. For it,
@@ -163,7 +163,7 @@ class CollapseHook(Hook):
         """
         for name, tensor in seen.items():
             rows = tensor.detach().flatten(0, -2)
-            # Evenly spaced rows: all clips and positions are represented, and their number is known beforehand.
+            # Evenly spaced rows: all clips and positions are represented, and the number of rows is known in advance.
             self._seen[name] = rows if name == 'prototypes' else rows[:: -(-len(rows) // self.num_samples)].clone()
         if codes is not None:
             self._seen['codes'] = codes
@@ -218,7 +218,7 @@ class CollapseHook(Hook):
         if len(self._looks) < self.patience or self.alarm is not None:
             return
         lasting = set.intersection(*(set(look) for look in self._looks))
-        first = self._looks[0]  # may be 0, from where any rise counts
+        first = self._looks[0]  # may be 0; then any rise counts
         lasting = {name for name in lasting if self.patience == 1 or not figures[name] > RECOVERY * first[name]}
         if not lasting:
             return
@@ -227,8 +227,9 @@ class CollapseHook(Hook):
             for name in sorted(lasting)
         )
         self.alarm = (
-            f'A collapse at step {runner.iter + 1}, for {self.patience} looks of {self.interval} steps: {found}. Lower '
-            'the learning rate, raise model.loss.epsilon or the batch size, or choose another K (docs/small-scale.md).'
+            f'A collapse at step {runner.iter + 1}, at {self.patience} checks {self.interval} steps apart: {found}. '
+            'Lower the learning rate, raise model.loss.epsilon or the batch size, or choose another K '
+            '(docs/small-scale.md).'
         )
         print_log(self.alarm, 'current', logging.WARNING)
 

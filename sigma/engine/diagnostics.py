@@ -23,9 +23,9 @@ class DiagnosticsHook(Hook):
     """Logs every video that fails to decode, once, and counts them; stops the training at a loss that is NaN or inf.
 
     Args:
-        interval: Steps between checks of the losses; default: every step on a CPU, where it costs nothing, and every
-            tenth on an accelerator. Between checks, losses stay on the device, so no step waits for them. No loss is
-            missed. There is always a check before a checkpoint is written, so no checkpoint follows a bad loss.
+        interval: Steps between checks of the losses (default: 1 on a CPU, where a check costs nothing, and 10 on an
+            accelerator). Between checks, losses stay on the device, so no step waits for them. No loss is missed. A
+            check always precedes a checkpoint, so no checkpoint is written after a bad loss.
 
     Logs `undecodable_videos`, the count on this process so far.
 

@@ -30,7 +30,7 @@ def knn_scores(
         bank: (N, D) features of the training split.
         labels: (N,) int64 classes of the bank.
         num_classes: C.
-        k: Number of neighbours; N if the bank is smaller.
+        k: Number of neighbours, or N if the bank is smaller.
         temperature: > 0.
 
     Returns:
@@ -126,7 +126,7 @@ class OnlineKNN(Hook):
         self._named: set[str] = set()
 
     def before_train(self, runner) -> None:
-        """Find the videos now, so that a mistake shows before hours of training."""
+        """Find the videos now, so that a mistake shows up before hours of training."""
         card = load_dataset_card(self.card)
         if card.task != 'action_recognition':
             raise DataError(f'OnlineKNN needs one class per video; {card.name} has the task {card.task}.')
@@ -190,7 +190,7 @@ class OnlineKNN(Hook):
 
 
 class _Clips(Dataset):
-    """Readable videos of a split: uint8 clip, class and position in the list, or the reason of a failure."""
+    """Readable videos of a split: uint8 clip, class and position in the list, or the reason for a failure."""
 
     def __init__(self, card: str, split: str, pipeline: list) -> None:
         self.clips = VideoClips(card, pipeline, split=split, test_mode=True)

@@ -48,7 +48,7 @@ def precision_of(optim_wrapper) -> str:
 
 
 def is_between_updates(optim_wrapper, num_iters: int, max_iters: int) -> bool:
-    """Whether gradients are accumulated that the optimizer has not applied yet (`accumulative_counts`)."""
+    """Whether there are accumulated gradients that the optimizer has not applied yet (`accumulative_counts`)."""
     return num_iters < max_iters and num_iters % getattr(optim_wrapper, '_accumulative_counts', 1) != 0
 
 
@@ -59,8 +59,8 @@ class ParamGroups:
     Args:
         optim_wrapper_cfg: As in MMEngine.
         paramwise_cfg: `layer_decay` in (0, 1], default 1.0 (none). The learning rate of block i (of n, from 0) is
-            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), all that follows the
-            blocks by 1.
+            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), and that of everything
+            after the blocks by 1.
 
     Raises:
         ValueError: if layer decay is set for a model without `blocks`, or `accumulative_counts` is below 1.

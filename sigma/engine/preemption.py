@@ -60,7 +60,7 @@ def deferring_signals(*signals: signal.Signals) -> Iterator[None]:
 def signal_to_end(runner) -> signal.Signals | None:
     """The signal that told this run to end, or None; the same answer on all processes. Call it after every step.
 
-    Several processes must agree. They do so when the log is read anyway, every step on a CPU and every tenth on an
+    Several processes must agree first. They do so after every step on a CPU, but only after every tenth step on an
     accelerator, so that no step in between waits for the device.
     """
     if get_world_size() == 1:

@@ -24,7 +24,7 @@ class ProgressHook(Hook):
 
     Args:
         title: What is being trained; default: the folder of the run.
-        seconds_between_lines: If standard error is not a terminal.
+        seconds_between_lines: Seconds from line to line, if standard error is not a terminal.
     """
 
     priority = 'VERY_LOW'

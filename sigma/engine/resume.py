@@ -13,7 +13,7 @@ from sigma.errors import CheckpointError
 
 # The checkpoint stores the state of these, so another value in the config would have no effect.
 _STATE = ('optim_wrapper.optimizer', 'param_scheduler', 'auto_scale_lr')
-# These do take effect: the run continues with them, and then belongs to neither setting alone.
+# These do take effect: the run continues with them, and is then a mixture of both settings.
 _FREE = ('model', 'optim_wrapper', 'randomness', 'train_dataloader.dataset', 'train_dataloader.sampler')
 _OTHERWISE_SAID = ('optim_wrapper.type',)  # reported as a change of precision
 _MOST_SHOWN = 6
@@ -40,8 +40,8 @@ def check_going_on(runner, checkpoint: dict, source: str) -> None:
 
     Args:
         runner: With its model and loaders built.
-        checkpoint: As read from the file; nothing of it is loaded yet.
-        source: Its file.
+        checkpoint: As read from the file; not loaded into the runner yet.
+        source: Path of the checkpoint.
 
     Raises:
         CheckpointError: if epochs would not line up, or a setting differs whose state the checkpoint stores.

@@ -14,7 +14,7 @@ from sigma.registry import RUNNERS
 
 
 def compilable_blocks(model: nn.Module) -> list[nn.Module]:
-    """What `--compile` compiles: the transformer blocks of encoder, decoder, and an image encoder that has `blocks`."""
+    """The blocks that `--compile` compiles: those of encoder and decoder, and of an image encoder with `blocks`."""
     return [block for name, part in model.named_modules() if name.split('.')[-1] == 'blocks' for block in part]
 
 
@@ -32,7 +32,7 @@ class Runner(MMEngineRunner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap for DDP; on a CPU without device numbers."""
+        """Wrap for DDP; on a CPU, without device numbers."""
         if model_wrapper_cfg is None and self.distributed and not torch.cuda.is_available():
             model_wrapper_cfg = compat.cpu_model_wrapper()
         return super().wrap_model(model_wrapper_cfg, model)

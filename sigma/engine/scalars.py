@@ -10,11 +10,11 @@ from torch import Tensor
 
 from sigma.registry import HOOKS
 
-ACCELERATOR_INTERVAL = 10  # steps between two looks on devices where a look has to wait
+ACCELERATOR_INTERVAL = 10  # steps between two reads on devices where a read has to wait
 
 
 def steps_between_looks(asked: int | None, device: torch.device) -> int:
-    """`asked`, or by default 1 on a CPU, where a look costs nothing, and 10 on an accelerator."""
+    """`asked`, or by default 1 on a CPU, where reading a value costs nothing, and 10 on an accelerator."""
     return asked or (1 if device.type == 'cpu' else ACCELERATOR_INTERVAL)
 
 
@@ -30,7 +30,7 @@ class LoggerHook(MMEngineLoggerHook):
 
     Args:
         interval: Steps between two lines of the log.
-        others: As in MMEngine.
+        others: Further arguments, as in MMEngine.
     """
 
     def __init__(self, interval: int | None = None, **others) -> None:
@@ -54,8 +54,8 @@ class LoggerHook(MMEngineLoggerHook):
 class ScalarsHook(RuntimeInfoHook):
     """MMEngine's `RuntimeInfoHook`, but scalars stay on the device until the log is written.
 
-    Then the scalars of all steps since the last time are copied together, with one wait. The message hub holds each
-    under its step, as in MMEngine.
+    Then the scalars of all steps since the last log are copied together, with a single wait. The message hub stores
+    each under its step, as in MMEngine.
     """
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ def load_model(config_path: str | Path, checkpoint: str | Path) -> tuple[SIGMA, 
     """The model with the weights of the checkpoint, in eval mode; and whether the checkpoint holds the projector."""
     settings = read_pretraining(config_path).model.to_dict()
     if settings.get('projector', {}).get('type') == 'sigma.ImageProjector':
-        # Its weights come with the checkpoint, or not at all.
+        # Its weights come from the checkpoint, or not at all.
         settings['projector'] |= {'checkpoint': None, 'random_weights': True}
     model = MODELS.build(settings)
     if not (isinstance(model, SIGMA) and hasattr(model.sinkhorn_loss, 'prototypes')):

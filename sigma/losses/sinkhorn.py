@@ -64,10 +64,10 @@ def hard_codes(
 def hard_codes_and_error(
     scores: list[Tensor], epsilon: float, num_iterations: int, workspace: list[Tensor] | None = None
 ) -> tuple[list[Tensor], Tensor]:
-    """Like `hard_codes`, and the row-mass error of each plan, (matrices,): how far from balanced it was.
+    """Like `hard_codes`, plus the row-mass error of each plan, (matrices,): how far it was from balanced.
 
-    This is the mean over prototypes of |K * mass - 1| for the plan before the last round, which needs no further read
-    of the scores. It is NaN if there is only one round.
+    The error is the mean over prototypes of |K * mass - 1| for the plan before the last round; this needs no further
+    read of the scores. It is NaN if there is only one round.
     """
     with torch.no_grad():
         _, u, row_error = _scale(scores, epsilon, num_iterations, workspace)
@@ -193,7 +193,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scores: Tensor, codes: Tensor, temperature: float, workspace: Tensor) -> Tensor:
-        # Summed in double: in fp32, the sum over a batch rounds by more than 1e-6, all that processes may differ by.
+        # Summed in double: in fp32, rounding in the sum over a batch exceeds 1e-6, the most that processes may differ.
         loss, needs_gradient = scores.new_zeros((), dtype=torch.float64), ctx.needs_input_grad[0]
         scale = 1 / (temperature * len(scores))
         for r in _row_chunks(scores):

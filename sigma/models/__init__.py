@@ -1,4 +1,4 @@
-"""Models, and the registration of all that a config may name as a model: `sigma.VideoViT`, `sigma.SinkhornLoss`, ..."""
+"""Models. Registers everything that a config may name as a model: `sigma.VideoViT`, `sigma.SinkhornLoss`, ..."""
 
 from sigma import compat
 

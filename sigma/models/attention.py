@@ -32,9 +32,9 @@ class VideoAttention(Attention):
 
 
 def choose_attention(encoder: nn.Module, device: str, dtype: torch.dtype, num_tokens: int) -> None:
-    """Make the same choice in an encoder of timm's, by the switch of its attention layers.
+    """Make the same choice in a timm encoder, through the `fused_attn` switch of its attention layers.
 
-    timm without its fused attention forms the matrix too.
+    With that switch off, timm also forms the attention matrix.
     """
     for module in encoder.modules():
         if hasattr(module, 'fused_attn'):

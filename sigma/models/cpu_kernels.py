@@ -42,9 +42,9 @@ def use_cpu_kernels(enabled: bool) -> None:
 def is_matrix_faster(device: str, dtype: torch.dtype, num_tokens: int) -> bool:
     """Whether `attend_by_matrix` beats torch's fused attention: in bf16 on some CPUs, for up to 2,048 tokens.
 
-    CPU time of forward and backward for two clips, one core of an EPYC with avx512_bf16, torch 2.13, fused and by
-    matrix: 6 heads of 160 tokens 8.5 and 3.5 ms, 3 heads of 1,568 tokens 178 and 113 ms, 6 heads 376 and 223 ms.
-    In fp32 the fused kernel wins: 183 and 215 ms, 366 and 412 ms for 1,568 tokens.
+    CPU time of forward and backward for two clips, one core of an EPYC with avx512_bf16, torch 2.13, in ms (fused /
+    by matrix). bf16: 8.5 / 3.5 for 6 heads of 160 tokens, 178 / 113 for 3 heads of 1,568 tokens, 376 / 223 for 6.
+    In fp32 the fused kernel wins: 183 / 215 and 366 / 412 for 3 and 6 heads of 1,568 tokens.
     """
     usable = _enabled and HAS_MATRIX and device == 'cpu' and dtype == torch.bfloat16
     return usable and num_tokens**2 <= MATRIX_VALUES
@@ -92,7 +92,7 @@ class MatrixAttention(torch.autograd.Function):
 
 
 def _chunks(q: Tensor, num_matrices: int) -> tuple[list[slice], list[Tensor]]:
-    """Slices over the heads of q (B*A, N, d), and memory for that many (N, N) matrices of the largest slice."""
+    """Slices over the heads of q (B*A, N, d), and `num_matrices` buffers of (N, N) matrices for the largest slice."""
     num_heads, num_tokens = q.shape[:2]
     step = max(1, min(num_heads, MATRIX_VALUES // num_tokens**2))
     memory = [q.new_empty(step, num_tokens, num_tokens) for _ in range(num_matrices)]
@@ -125,7 +125,7 @@ class PackedLinear(nn.Linear):
         self._packed_from: tuple = ()
 
     def __getstate__(self) -> dict:
-        """Without the packed weights, which are neither copied nor saved."""
+        """State without the packed weights, which are neither copied nor saved."""
         return self.__dict__ | {'_packed': None, '_packed_from': ()}
 
     def forward(self, x: Tensor) -> Tensor:

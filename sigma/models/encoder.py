@@ -26,7 +26,7 @@ ARCHITECTURES = {
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
-    """(B, N, D), (B, V) -> (B, V, D). Unlike a boolean mask, static shapes and no wait for the device."""
+    """(B, N, D), (B, V) -> (B, V, D). Unlike a boolean mask, it has static shapes and does not wait for the device."""
     return torch.gather(tokens, 1, index[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
@@ -133,7 +133,7 @@ class VideoViT(nn.Module):
         self.norm = nn.LayerNorm(self.embed_dims, eps=1e-6) if final_norm else nn.Identity()
         positions = sinusoid_positions(self.num_tokens, self.embed_dims)
         self.register_buffer('positions', positions, persistent=False)
-        self.fixed_length = False  # True once weights brought their own positions, which cannot be extended
+        self.fixed_length = False  # True if the weights came with their own positions, which cannot be extended
 
     @property
     def num_tokens(self) -> int:
@@ -183,7 +183,7 @@ class VideoViT(nn.Module):
         if num_tokens > self.positions.shape[0]:  # the clip is longer than declared
             if self.fixed_length:
                 raise ValueError(
-                    f'VideoViT was given {num_tokens} tokens, but its weights brought positions for only '
+                    f'VideoViT was given {num_tokens} tokens, but its weights have positions for only '
                     f'{self.positions.shape[0]}.'
                 )
             return sinusoid_positions(num_tokens, self.embed_dims).to(self.positions.device)

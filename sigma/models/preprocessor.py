@@ -24,8 +24,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
     A batch is a dict of lists. `inputs`: uint8 (3, T, H, W). The mask is either `visible_tubes`, int64 (V',), the cells
     of the H' x W' grid that are visible in every time slot, or `visible_tokens`, int64 (V,), token numbers in the whole
     grid; both ascending. Several masks per clip add one axis in front. `decode_phase`, one number per mask, makes the
-    decoder predict only half of the masked tokens. Masks are drawn with the sample, not here: so the mask of a clip
-    depends on seed, epoch and clip alone, not on the number of processes or on a resume.
+    decoder predict only half of the masked tokens. Masks are drawn with the sample, not here, so the mask of a clip
+    depends only on seed, epoch and clip, not on the number of processes or on a resume.
     """
 
     def __init__(self, grid: tuple[int, int, int], mean=IMAGENET_MEAN, std=IMAGENET_STD) -> None:
@@ -97,7 +97,7 @@ def complement(index: Tensor, total: int) -> Tensor:
 
 
 def running_cell(masked: Tensor, phase: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """The half of the masked tokens that is decoded: two of every 2x2 cells, shifted by one in each time slot.
+    """The half of the masked tokens to decode: two of every 2x2 cells, shifted by one in each time slot.
 
     Args:
         masked: (..., M) int64 token numbers, ascending.

@@ -38,7 +38,7 @@ def load_encoder(
     Raises:
         CheckpointError: if the file cannot be read, or its weights do not fit the sizes asked for.
         DataError: if the card does not exist.
-        ValueError: if a card is given together with sizes, or sizes are not multiples of the tubelet's.
+        ValueError: if a card is given together with sizes, or sizes are not multiples of the tubelet size.
     """
     sizes = {'arch': arch, 'image_size': image_size, 'num_frames': num_frames}
     given = {name: value for name, value in sizes.items() if value is not None}

@@ -29,8 +29,8 @@ class PixelTargets(nn.Module):
 
     Args:
         tubelet: (frames, rows, columns) of a tubelet.
-        standardise: `tubelet` (published), or `clip`: one mean and deviation per channel for the whole clip. The
-            published way makes the coding noise of a still tubelet as large as a moving edge. On rendered clips with
+        standardise: `tubelet` (published), or `clip`: one mean and deviation per channel for the whole clip. With
+            `tubelet`, the coding noise of a still tubelet becomes as large as a moving edge. On rendered clips with
             still backgrounds, features learned motion with `clip` but not with `tubelet` (docs/small-scale.md).
 
     Raises:
