@@ -1,10 +1,10 @@
-"""Check types with mypy against a baseline of counts that may only shrink.
+"""Check types with mypy against a baseline of error counts, which may only shrink.
 
     python tools/check_types.py            # more errors than tests/data/types_baseline.txt: status 1
-    python tools/check_types.py --lower    # write today's counts where they are smaller
+    python tools/check_types.py --lower    # write today's counts if they are smaller
 
-The baseline has one line per room of `sigma` and `eval` (a package, or a single module) with its number of errors. A
-room that is not listed has none.
+The baseline has one line per room of `sigma` and `eval` (a package or a single module) with its number of errors. Rooms
+that are not listed have none.
 """
 
 import argparse

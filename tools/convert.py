@@ -6,9 +6,9 @@ IN is a safetensors file or a plain PyTorch file: our pretraining or fine-tuning
 and MGMAE, transformers' VideoMAE, mmaction2's VisionTransformer, timm's ViT, DINO or DINOv2. Its layout is recognised
 by its keys. A PyTorch file is read in a separate process, and refused if reading it would run code.
 
-`sigma` and `mmaction` write the encoder alone, for encoder cards and for mmaction2. `hf` and `published` write
-everything that has a place there; `hf` adds a config.json, so give each model its own folder. `timm` writes an image
-encoder for `sigma.ImageProjector`. `--inflate` turns an image encoder into a video encoder.
+`sigma` and `mmaction` write only the encoder, for encoder cards and for mmaction2. `hf` and `published` write
+everything that has a place in their layout; `hf` adds a config.json, so give each model its own folder. `timm` writes
+an image encoder for `sigma.ImageProjector`. `--inflate` turns an image encoder into a video encoder.
 """
 
 import argparse
@@ -72,8 +72,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--image-size', type=int, default=224, help='pixels, for config.json (default: 224)')
     parser.add_argument('--num-frames', type=int, default=16, help='for config.json (default: 16)')
-    parser.add_argument('--heads', type=int, help='for config.json, needed if the width is not a published one')
-    parser.add_argument('--decoder-heads', type=int, help='the same for the decoder')
+    parser.add_argument(
+        '--heads', type=int, help='attention heads, for config.json; needed if the width is not a published one'
+    )
+    parser.add_argument('--decoder-heads', type=int, help='the same, for the decoder')
     args = parser.parse_args(argv)
     try:
         config_path = Path(args.target).with_name('config.json')

@@ -13,7 +13,7 @@ shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 for file in "$config" "$checkpoint"; do
     if [ ! -f "$file" ]; then
-        echo "dist_test: $file is not there; give the config beside a record, and the weights of its cell." >&2
+        echo "dist_test: $file is not there; give the config next to a record, and the weights of its cell." >&2
         exit 2
     fi
 done

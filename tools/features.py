@@ -5,9 +5,9 @@
     python tools/features.py ... --export work_dirs/thumos14      # as ActionFormer and OpenTAD read them
     python tools/features.py ... --pooling all                    # keep all tokens; first says how much disk that takes
 
-Features go to the store that cells use: existing ones are not made again, and `eval/run_severe.py` with the same
-`--work-dir` reads them. If it is killed, run it again and it continues. Bad input ends in one sentence on stderr and
-exit status 2.
+Features go to the store that cells use: existing ones are kept, and `eval/run_severe.py` with the same `--work-dir`
+reads them. If the command is killed, run it again and it continues. Bad input ends in one sentence on stderr and exit
+status 2.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Extract both splits, print what there is, and export if asked."""
+    """Extract both splits, print a summary, and export if asked."""
     from eval.cells.cell import Cell, ResolvedCell
     from eval.features.dense import extract_dense, store_folder
     from eval.protocols import get_protocol
@@ -129,7 +129,7 @@ def export(resolved: 'ResolvedCell', view: 'DenseView', found: dict, out: Path) 
 
 
 def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
-    """Run the command in one process per device; they share the videos, and this process then reads what they made.
+    """Run the command in one process per device. They share the videos, and this process then reads their features.
 
     Returns:
         0, or the exit status of the first process that failed.
@@ -141,7 +141,7 @@ def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
     for number, device in enumerate(Local(args.devices).places):
         # None is the CPU: each process gets its share of the cores.
         settings = {'OMP_NUM_THREADS': str(max(1, len(os.sched_getaffinity(0)) // args.devices))}
-        settings['SIGMA_CELL_OF'] = str(os.getpid())  # they end with this process
+        settings['SIGMA_CELL_OF'] = str(os.getpid())  # they end when this process ends
         settings |= {} if device is None else {'CUDA_VISIBLE_DEVICES': device}
         quiet = ['--quiet'] if number else []  # one bar is enough; each process counts only its own videos
         running.append(subprocess.Popen([*command, *quiet], env=os.environ | settings, stdout=subprocess.DEVNULL))

@@ -109,7 +109,7 @@ def report_end(ended: signal.Signals) -> int:
 
 @contextmanager
 def passing_on_signals(received: list[signal.Signals]) -> Iterator[None]:
-    """Inside the block, SIGTERM and SIGUSR1 are passed on to the processes that were started, and noted in `received`.
+    """Inside the block, pass SIGTERM and SIGUSR1 on to the started processes, and note them in `received`.
 
     Otherwise SIGUSR1 would kill torchrun, and torchrun would send SIGTERM to whole process groups, including the
     processes of loaders, so that no step could finish.

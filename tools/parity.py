@@ -1,12 +1,12 @@
-"""Replay stored tensors of a reference model through our modules, and print the largest difference of each quantity.
+"""Replay stored tensors of a reference model through our modules. Prints the largest difference of each quantity.
 
     python tools/parity.py FILE.npz [FILE.npz ...] [--heads 4 2] [--epsilon 0.05]
 
 Four kinds of file are recognised by their keys: SIGMA with MLP targets, SIGMA with image features
 (`teacher_features`), Sinkhorn assignments alone (`case0/scores`), and the fine-tuning ViT (`logits`).
 Sizes follow from the weights, but heads and epsilon do not. A file may hold them as `encoder_heads`, `decoder_heads`,
-`epsilon`, `num_iterations`; otherwise the options set them. Default: the tiny reference models, with 4 and 2 heads,
-and epsilon 0.05 with MLP targets, 0.03 with image features.
+`epsilon`, `num_iterations`; otherwise the options set them. The defaults fit the tiny reference models: 4 and 2 heads,
+epsilon 0.05 with MLP targets and 0.03 with image features.
 
 Exit status: 1 if a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 if a file cannot be replayed.
 """
@@ -148,7 +148,7 @@ def _gradient_rows(model: SIGMA, data: dict) -> list[tuple[str, float, float]]:
 
 
 def build_sigma(data: dict) -> SIGMA:
-    """SIGMA with the stored weights, in their size."""
+    """SIGMA with the stored weights, in the matching size."""
     state = from_published(_state(data))
     shape = _vit_shape(state, data['video'], _setting(data, 'encoder_heads', 4), prefix='encoder.')
     width = state['decoder.mask_token'].shape[-1]
@@ -223,9 +223,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference tensors')
     parser.add_argument(
-        '--heads', nargs=2, type=int, metavar=('ENCODER', 'DECODER'), default=(None, None), help='default: 4 2'
+        '--heads',
+        nargs=2,
+        type=int,
+        metavar=('ENCODER', 'DECODER'),
+        default=(None, None),
+        help='attention heads (default: 4 2)',
     )
-    parser.add_argument('--epsilon', type=float, help='of Sinkhorn; default: 0.05, or 0.03 with image features')
+    parser.add_argument(
+        '--epsilon', type=float, help='epsilon of Sinkhorn (default: 0.05, or 0.03 with image features)'
+    )
     parser.add_argument('--all', action='store_true', help='print every gradient, not only the worst')
     args = parser.parse_args(argv)
     failed = False
@@ -241,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def print_table(path: str, rows: list[tuple[str, float, float]], every_row: bool) -> None:
-    """One row per quantity; of the gradients only the worst, unless `every_row`."""
+    """Print one row per quantity, and of the gradients only the worst, unless `every_row`."""
     gradients = [row for row in rows if 'grad' in row[0]]
     shown = rows if every_row else [row for row in rows if 'grad' not in row[0]]
     if gradients and not every_row:

@@ -1,4 +1,4 @@
-"""Draws a figure from result records, or prints their table.
+"""Draw a figure from result records, or print their table.
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
@@ -7,12 +7,12 @@
     python tools/plot.py --figure clusters --video clip.mp4 --configs CONFIG --checkpoint iter_N.safetensors --out maps
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
-`--published` shows numbers from papers beside ours (eval/report/papers), `--summary` adds a mean over columns
-(eval/report/summaries.py). Figures of results need records and the predictions beside them, but no torch, no GPU and no
-data. The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
+`--published` shows numbers from papers next to ours (eval/report/papers), `--summary` adds a mean over columns
+(eval/report/summaries.py). Figures of results need records and their predictions, but no torch, no GPU and no data. The
+same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
 
-Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: the masks of
-configs drawn over it (`masks`), the prototypes of a checkpoint (`clusters`).
+Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: `masks` draws the
+masks of configs over it, `clusters` the prototypes of a checkpoint.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'numbers from papers to show beside them: {", ".join(paper_tables())}',
+        help=f'numbers from papers to show next to them: {", ".join(paper_tables())}',
     )
     parser.add_argument(
         '--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])} (default: bars)'
@@ -60,7 +60,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')
     parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='for masks and clusters: pretraining configs')
     parser.add_argument('--checkpoint', metavar='FILE', help='for clusters: a training state of that config')
-    parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an ending, PNG and SVG')
+    parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
     parser.add_argument('--table', choices=('text', 'markdown', 'csv'), help='print the table (then --out is optional)')
     parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
     for kind in ('encoders', 'protocols', 'datasets'):
@@ -133,7 +133,7 @@ def draw_video(args: argparse.Namespace) -> int:
 
 
 def draw_of_trainer(args: argparse.Namespace) -> int:
-    """Draw a figure of the trainer; only this imports its module, and torch if the figure needs it."""
+    """Draw a figure of the trainer. Its module, and torch if the figure needs it, are imported only here."""
     try:
         if args.figure == 'pretraining':
             from sigma.figures.pretraining import draw_pretraining

@@ -15,14 +15,15 @@
     python tools/prepare.py mine.py --root VIDEOS --annotations LABELS             # a dataset card of your own
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video, read strictly
-once), `dataset.py` (the card that configs and the suite read) and, if lists cannot say everything, `annotations.json`.
+once), `dataset.py` (the card for configs and suites) and, if lists cannot express everything, `annotations.json`.
 Videos stay where they are. If the command is killed, run it again: nothing is read or rendered twice.
 
 `join` makes long videos with exact boundaries from short clips, for temporal localization (sigma/datasets/join.py).
-`holdout` makes a card whose test split is part of another's train split, to choose settings without the test split.
+`holdout` makes a card whose test split is part of another card's train split, to choose settings without the real test
+split.
 
-Videos of a published dataset are found by name, in any folder and with any ending. Missing ones are counted and listed
-in `missing.txt`. Every card in mmaction_configs/datasets that says how it is prepared is a command here.
+Videos of a published dataset are found by name, in any folder and with any extension. Missing ones are counted and
+listed in `missing.txt`. Every card in mmaction_configs/datasets with `prepare_from` is a command here.
 
 Exit status: 0 prepared; 1 some videos are unreadable or missing (`--allow-unreadable` keeps them in the lists; training
 skips them and evaluation counts them); 2 bad input, explained in one sentence.
@@ -189,7 +190,7 @@ def prepare_scenes(options: argparse.Namespace) -> bool:
 
 
 def _fields(kind, options: argparse.Namespace, **given):
-    """A dataclass filled from the options of the same names."""
+    """A dataclass filled from the options with the same names as its fields."""
     names = [field.name for field in fields(kind) if hasattr(options, field.name) and field.name not in given]
     return kind(**{name: getattr(options, name) for name in names}, **given)
 
@@ -202,7 +203,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    """The parser; of the published datasets it has only the one that is asked for, and a list of all."""
+    """The parser. It lists all published datasets, but has a sub-command only for the one that is asked for."""
     cards = published.published_cards()
     width = max(map(len, cards))
     listed = '\n'.join(f'  {name.ljust(width)}  {sentence}' for name, sentence in cards.items())
@@ -251,7 +252,7 @@ def _add_scenes(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
     add('--root', required=True, metavar='DIR', help=f'holds {layout or "one folder of pictures per video"}')
     add('--annotations', required=True, metavar='LIST', help='lines of `name frames class`')
     add('--pairs', metavar='FILE', help="action swap: HAT's pickle of background pairs")
-    add('--fps', type=float, default=25.0, help='of the videos written; pictures do not tell (default: 25)')
+    add('--fps', type=float, default=25.0, help='frames per second of the videos to write (default: 25)')
     parser.set_defaults(run=prepare_scenes)
 
 
@@ -272,7 +273,7 @@ def _add_reencode(parser: argparse.ArgumentParser) -> None:
     add(
         '--quality',
         type=int,
-        help="x264's rate factor (default: 20) or jpeg's quantiser (default: 2); smaller is better",
+        help="quality: x264's rate factor (default: 20) or jpeg's quantiser (default: 2); smaller is better",
     )
     parser.set_defaults(run=prepare_reencode)
 
@@ -282,9 +283,9 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
         '--form',
         choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'localization', 'all'],
         default='action_recognition',
-        help='the task; all: every set of the suite severe_toy, each in a folder of its name under OUT',
+        help='the task; all: every set of the suite severe_toy, each in its own folder under OUT',
     )
-    toy.add_argument('--domain', choices=['main', 'shift'], help='shift: other photographs and frame rate')
+    toy.add_argument('--domain', choices=['main', 'shift'], help='shift: different photographs and frame rate')
     toy.add_argument('--level', choices=['easy', 'hard'], help='hard: full texture, smaller movers')
     toy.add_argument(
         '--size', type=positive_number, default=64, help='pixels per side, 64 or 112 (any even number from 32)'
@@ -305,7 +306,7 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     _add_table(folder)
     add('--task', choices=TASKS, default='action_recognition', help='what a label is (default: one class)')
     add('--count-column', default='count', metavar='COLUMN', help='repetition: number of cycles (default: count)')
-    add('--cycles-column', metavar='COLUMN', help='repetition: frames at which a cycle ends, separated by spaces')
+    add('--cycles-column', metavar='COLUMN', help='repetition: frames at which cycles end, separated by spaces')
     add('--size', type=positive_number, default=112, help='pixels per side for training (default: 112)')
     folder.set_defaults(run=prepare_folder)
 
@@ -350,23 +351,23 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         '--label-columns',
         default='label',
         metavar='A,B',
-        help='columns of the label; multi_label: separated by ;',
+        help='columns that make up the label; for multi_label, cells separate classes by ;',
     )
     add('--split-column', default='split', metavar='COLUMN', help='holds train, val or test (default: split)')
     add('--test-where', metavar='COLUMN=VALUES', help='test rows, by values and ranges: serial=16-22, speaker=F10,M08')
     add('--test-every', type=positive_number, metavar='N', help='rows N, 2N, 3N, ... of the table are the test split')
     add('--test-fraction', type=float, metavar='SHARE', help='test share of each class, by hash (default: 0.25)')
     add('--drop-label', action='append', default=[], metavar='LABEL', help='leave out a label; may be repeated')
-    add('--name', help='of the dataset (default: name of the OUT folder)')
+    add('--name', help='name of the dataset (default: that of the OUT folder)')
     add('--num-frames', type=positive_number, default=16, help='frames per clip (default: 16)')
     add(
         '--stride-frames',
         type=positive_number,
-        help="between sampled frames (default: each encoder's own)",
+        help="video frames between sampled frames (default: each encoder's own)",
     )
     add('--flips-are-harmless', action='store_true', help='mirrored videos keep their label, so training may flip')
     add('--source', default='', help='where the videos come from, for the card')
-    add('--licence', default='', help='of the videos, for the card')
+    add('--licence', default='', help='licence of the videos, for the card')
 
 
 def _frame_size(text: str) -> tuple[int, int]:

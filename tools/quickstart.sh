@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything once, in minutes on two cores: install, render, index, pretrain twice, measure, draw.
+# Run everything once, in minutes on two cores: install, render, index, pretrain twice, measure, draw.
 #   bash tools/quickstart.sh
 # Results go to work_dirs/quickstart. Run it again after a kill: it skips what is done and continues.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

@@ -1,12 +1,11 @@
-"""Writes one HTML page that stands alone: results, figures, comparisons, and where every number comes from.
+"""Write one self-contained HTML page: results, figures, comparisons, and where every number comes from.
 
     python tools/report.py --records work_dirs/demo --out report.html
     python tools/report.py --records work_dirs/severe --published sigma_severe --summary severe --runs work_dirs/mine \\
         --out report.html
 
-It needs records and the predictions beside them; with `--runs`, the logs of trainings too. It needs no torch, no GPU
-and no data. The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes
-nothing.
+It needs records and their predictions; with `--runs`, also the logs of training runs. It needs no torch, no GPU and no
+data. The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
 """
 
 from __future__ import annotations
@@ -53,13 +52,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'numbers from papers to show beside them: {", ".join(paper_tables())}',
+        help=f'numbers from papers to show next to them: {", ".join(paper_tables())}',
     )
     parser.add_argument(
-        '--runs', nargs='+', default=[], metavar='DIR', help='work directories of trainings whose curves to show'
+        '--runs', nargs='+', default=[], metavar='DIR', help='work directories of training runs whose curves to show'
     )
     parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
-    parser.add_argument('--baseline', metavar='ROW', help='row to compare the others with (default: random, if there)')
+    parser.add_argument(
+        '--baseline', metavar='ROW', help='row to compare the others with (default: random, if present)'
+    )
     parser.add_argument('--title', default='Results', help='title of the page (default: %(default)s)')
     parser.add_argument(
         '--allow-partial', action='store_true', help='count records that scored fewer than 99 %% of their videos'

@@ -1,4 +1,4 @@
-"""Recomputes every record's metrics from the predictions beside it, and compares. No GPU, no torch, no data.
+"""Recompute every record's metrics from its predictions, and compare. Needs no GPU, no torch and no data.
 
     python tools/rescore.py work_dirs/severe
     python tools/rescore.py work_dirs/severe --metric mean_class_prefix --write
@@ -115,7 +115,7 @@ def checked_predictions(record: Record) -> Predictions:
     """Predictions of a record.
 
     Raises:
-        ValueError: if they are missing, damaged, have another hash or another number of videos than the record says.
+        ValueError: if they are missing or damaged, or their hash or number of videos differs from the record's.
     """
     if record.path is None or not (path := predictions_path(record.path)).is_file():
         raise ValueError('no predictions')
@@ -128,7 +128,7 @@ def checked_predictions(record: Record) -> Predictions:
 
 
 def refuse_unused(asked: list[str], lines: list[Line]) -> None:
-    """Refuses a metric that fits no record: it was asked for by mistake.
+    """Refuse a metric that fits no record: it was asked for by mistake.
 
     Raises:
         ValueError: naming the metric.
@@ -139,7 +139,7 @@ def refuse_unused(asked: list[str], lines: list[Line]) -> None:
 
 
 def print_lines(lines: list[Line], num_records: int) -> None:
-    """Print the lines as a table, what metrics for reproduction mean, and a count."""
+    """Print the lines as a table, a note on each metric that records do not store, and a count."""
     grid = [('record', 'metric', 'stored', 'recomputed', '')]
     grid += [(x.record, x.metric, _text(x.stored), _text(x.recomputed), x.state) for x in lines]
     print(align(grid))

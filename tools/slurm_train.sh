@@ -51,7 +51,7 @@ tell() { # srun passes SIGUSR1 to every node, where the training saves after the
     [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null
 }
 trap 'tell USR1' USR1 # from --signal: the time limit is near
-trap 'tell TERM' TERM # a preemption, after which SLURM requeues the job, or scancel, after which nobody should
+trap 'tell TERM' TERM # a preemption, after which SLURM requeues the job, or scancel, after which it must not restart
 
 # shellcheck disable=SC2016  # SLURM_NODEID is each node's own
 srun --kill-on-bad-exit=1 --ntasks-per-node=1 bash -c 'NODE_RANK=$SLURM_NODEID exec "$@"' node \

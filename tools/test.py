@@ -3,9 +3,9 @@
     python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--cfg-options key=value ...]
 
 CONFIG is any config with a model, test_dataloader and test_evaluator, such as the `...config.py` that
-`eval/run_severe.py` writes beside the record of a fine-tuned cell. The weights of that cell are in its folder
-(`cells/.../iter_N.safetensors`). Frozen protocols write no such config. The scores are printed, not recorded: scores to
-keep come from `eval/run_severe.py`, which records how they were made.
+`eval/run_severe.py` writes next to the record of a fine-tuned cell. The weights of that cell are in its folder
+(`cells/.../iter_N.safetensors`). Frozen protocols write no such config. This command prints scores but records nothing:
+for scores to keep, use `eval/run_severe.py`, which also records how they were made.
 Bad input ends with one sentence and exit status 2.
 """
 
@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     from tools.train import SettingsAction
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a cell, beside its record, or any config with a test')
+    parser.add_argument('config', help='config of a cell, next to its record, or any config with a test')
     parser.add_argument('checkpoint', help='training state, or weights of the whole model: .safetensors or .pth')
     parser.add_argument('--work-dir', help='folder of the log (default: a temporary folder)')
     parser.add_argument(
@@ -46,10 +46,10 @@ def load_config(args: argparse.Namespace, work_dir: str):
     from sigma.errors import DataError
 
     if not Path(args.config).is_file():
-        raise DataError(f'Config {args.config} is not there; give a ...config.py from beside a record.')
+        raise DataError(f'Config {args.config} is not there; give the ...config.py next to a record.')
     try:
         cfg = read_config(args.config)
-        cfg = Config(cfg['config'].to_dict()) if 'config' in cfg else cfg  # the form of a config beside a record
+        cfg = Config(cfg['config'].to_dict()) if 'config' in cfg else cfg  # the form of a config next to a record
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
     except Exception as error:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install what the tests need, check format, lint and types, and run the quick tests:
 #   bash tools/test.sh [arguments of pytest]
-#   bash tools/test.sh -m integration     # whole lines, each tool in a process of its own; .ci/run runs them too
-#   bash tools/test.sh -m slow            # kills and restarts by the dozen, the quickstart
+#   bash tools/test.sh -m integration     # end-to-end runs, each tool in its own process; .ci/run runs them too
+#   bash tools/test.sh -m slow            # dozens of kills and restarts, and the quickstart
 # SIGMA_TEST_PATIENCE=N multiplies every time limit (default: from the number of cores and the load).
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"

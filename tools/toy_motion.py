@@ -1,4 +1,4 @@
-"""What frozen features tell about motion on `toy`: where the mover is, and how it moves.
+"""How well frozen features predict motion on `toy`: where the mover is, and how it moves.
 
     python eval/run_severe.py --suite frozen_toy --encoders random mine@FILE --work-dir W
     python tools/toy_motion.py W

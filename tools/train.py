@@ -188,7 +188,7 @@ def set_resume(cfg, resume: str | None) -> None:
 
 
 def check_whole(newest: Path, saved: dict[int, Path]) -> None:
-    """Refuse a damaged newest checkpoint. A kill cannot cause this, but a disk or a broken copy can.
+    """Refuse a damaged newest checkpoint. A kill cannot cause damage, but a disk or a broken copy can.
 
     Raises:
         DataError: naming the checkpoint before it.

@@ -9,8 +9,8 @@
     python -m tools.benchmark matrix [--kind light|torch|finetune] [--cells 6] [--no-forks]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
-`TimeSformerHead`, with the same weights on the same batch, both without gradient checkpointing. Steps of the two
-alternate, so that other load on the machine falls on both. Memory is measured in a separate process per side: the
+`TimeSformerHead`, with the same weights on the same batch, both without gradient checkpointing. The two sides take
+steps in turn, so that other load on the machine affects both. Memory is measured in a separate process per side: the
 allocator's peak on a GPU, the peak of resident memory on a CPU, with and without imports. Goals on a GPU, ViT-B 16x224:
 at most 0.8 of the time and 0.6 of the memory.
 

@@ -1,4 +1,4 @@
-"""What several benchmarks share: their error, checks of the command line, timing, and memory of a process."""
+"""Helpers of the benchmarks: their error, checks of the command line, timing, and memory of a process."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def timed_in_turn(
         num_warmups: Calls of each before the timed ones.
 
     Returns:
-        side -> seconds by the clock, and side -> seconds of processor time, `count` of each.
+        side -> wall-clock seconds, and side -> seconds of processor time, `count` of each.
     """
     import torch
 
@@ -110,7 +110,7 @@ def memory_in_own_process(
 
     Args:
         command: A sub-command that takes --memory-of and prints a line of JSON.
-        value: What --memory-of is given.
+        value: The value of --memory-of.
         args, names: Options to pass on. True becomes a flag, False is left out.
         label: Whose memory it is, for the error; `value` by default.
 

@@ -1,9 +1,9 @@
 """`python -m tools.benchmark input`: how fast each decoder feeds a pretraining config, and what limits the training.
 
-Each clip goes through the config's pipeline in this process, on one core and without a cache, like in one worker of the
-loader. Time is split into decoding, cropping and resizing, and the rest. How many clips the device takes is given by
-`--device-clips` (measure it with `python -m tools.benchmark pretrain`), or estimated from the operations of a clip
-(sigma/flops.py).
+Each clip goes through the config's pipeline in this process, on one core and without a cache, as in one worker of the
+loader. Time is split into decoding, cropping and resizing, and the rest. `--device-clips` says how many clips per
+second the device takes (measure it with `python -m tools.benchmark pretrain`); by default, this is estimated from the
+operations of a clip (sigma/flops.py).
 """
 
 import argparse
@@ -91,7 +91,7 @@ def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> di
 
     Returns:
         `clips`: their number; `seconds`: part -> seconds, for `decode`, `resize` and `other`; `failures`: videos that
-        could not be decoded. Others replaced them, and the time of both counts.
+        could not be decoded. Other videos replaced them; the time of both counts.
     """
     import cv2
     import torch

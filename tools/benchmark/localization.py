@@ -1,10 +1,10 @@
 """`python -m tools.benchmark localization`: the cost of temporal localization, part by part, against its goals.
 
 `extraction`: clips per second of our sliding clips, which decode each frame once (eval/features/dense.py), against a
-loop that reads each window again with decord from a video opened once. Measured for reading alone (decode, convert,
-resize), then with an encoder behind both. On a CPU the encoder takes most of the time, so look at the first ratio; on
-a GPU at the second. The video is rendered with a key frame every `--gop` frames, which decides what reading a window
-again costs. Goals: 3 times as many clips at step 4, and at most 1.1 decoded frames per needed frame.
+loop that reads every window from scratch with decord, from a video opened once. First reading alone is measured
+(decode, convert, resize), then reading with an encoder. On a CPU the encoder takes most of the time, so look at the
+first ratio; on a GPU, at the second. The rendered video has a key frame every `--gop` frames, which decides how much
+reading a window costs. Goals: 3 times as many clips at step 4, and at most 1.1 decoded frames per needed frame.
 
 `metric`: CPU seconds on one core for mAP and AR over many videos (goal: 30), and for the confidence interval of the
 mAP.
@@ -47,7 +47,7 @@ def add_localization(commands) -> None:
     )
     add('--gop', type=int, nargs='+', default=[12, 250], help='frames from one key frame to the next')
     add('--frames', type=int, default=16, help='frames per clip')
-    add('--stride', type=int, default=1, help='frames of the video from one frame of a clip to the next')
+    add('--stride', type=int, default=1, help='video frames from one frame of a clip to the next')
     add('--step', type=int, default=4, help='frames from the start of one clip to the next')
     add('--size', type=int, default=224, help='height and width of a clip in pixels')
     add('--arch', default='tiny', help='encoder: tiny, small, base or large')
@@ -68,7 +68,7 @@ def run_localization(args: argparse.Namespace) -> None:
     counts = ('seconds', 'frames', 'stride', 'step', 'size', 'encoded', 'metric_videos', 'proposals', 'videos')
     check_counts(args, *counts, 'length', 'width', 'head_steps')
     if args.scratch and not Path(args.scratch).is_dir():
-        raise BenchmarkError(f"--scratch '{args.scratch}' is no folder.")
+        raise BenchmarkError(f"--scratch '{args.scratch}' is not a folder.")
     if args.memory_of:
         print(json.dumps(memory_of_head(args, Path(args.memory_of))))
         return
@@ -242,7 +242,7 @@ def draw(num_videos: int, num_proposals: int, num_classes: int = 200) -> tuple[n
 
 
 def print_head(args: argparse.Namespace, folder: Path) -> None:
-    """Write features like the store's, train in a process of its own, and print its memory."""
+    """Write features like the store's, train in a separate process, and print its memory."""
     write_noise(args, folder)
     sizes = ('videos', 'length', 'width', 'head_steps')
     found = memory_in_own_process('localization', str(folder), args, sizes, 'the head')

@@ -2,8 +2,8 @@
 
 Cells that do nothing, or take one step of fine-tuning on a few rendered clips, run one after the other. Each notes when
 its process started and when its protocol's `run` began and ended. The overhead of a cell is the time from the end of
-one `run` to the begin of the next: writing the record, ending the process, noticing that, starting the next process
-with its imports, its claim and its cards. The same command then runs again with nothing left to do but plan and table.
+one `run` to the start of the next. This covers writing the record, ending the process, noticing that, and starting the
+next process with its imports, claim and cards. Then the same command runs again, with only plan and table left to do.
 """
 
 import json
@@ -26,7 +26,7 @@ KINDS = {
     'finetune': 'of one step of fine-tuning and 10 test clips',
 }
 
-# A user's protocol, to be named by --import.
+# A user protocol for --import.
 PROTOCOL = """
 import importlib, json, os, time
 import numpy as np
@@ -172,7 +172,8 @@ def overheads(marks: list[Marks]) -> tuple[list[float], list[float]]:
     """Overhead of every cell but the first, in seconds and in two parts.
 
     Returns:
-        From the start of its process to its work, and from the end of the previous cell's work to that start.
+        Seconds from the start of a cell's process to its work, and from the end of the previous cell's work to that
+        start.
     """
     marks = sorted(marks, key=lambda cell: cell.begun)
     before = [cell.begun - cell.started for cell in marks[1:]]

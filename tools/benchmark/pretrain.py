@@ -1,18 +1,18 @@
 """`python -m tools.benchmark pretrain` and `sinkhorn`: our pretraining step against a plain version of the same step.
 
 Both sides start from the same weights. Ours takes uint8 clips and includes their normalisation. The plain one
-(tools/benchmark/plain.py) is given normalised clips and boolean masks. Steps of the two alternate, so that other load
-on the machine falls on both. On a CPU the report also gives processor time, which excludes waiting: its ratio holds on
-a busy machine, as long as there is one thread (several threads wait for one another and count it). Peak memory is
+(tools/benchmark/plain.py) gets normalised clips and boolean masks. The two sides take steps in turn, so that other load
+on the machine affects both. On a CPU the report also gives processor time, which excludes waiting. Its ratio holds on a
+busy machine, but only with a single thread (several threads wait for one another, and that wait counts). Peak memory is
 measured in a separate process per side.
 
 Each side has its own precision. On a GPU both run in bf16. On a CPU ours runs in bf16, as with `tools/train.py --amp`,
-and the plain one in fp32, the default of anyone who writes it down. `--plain-precision bf16` gives the plain one
-autocast too; its image encoder stays in fp32, as released.
+and the plain one in fp32, torch's default. `--plain-precision bf16` gives the plain one autocast too; its image encoder
+stays in fp32, as released.
 
-The report ends with a bound. Both sides multiply nearly the same matrices. A step of these products alone, at the rate
-at which this machine multiplies large matrices, would have a ratio of its own. A measured ratio below that bound comes
-from everything other than matrix products.
+The report ends with a bound. Both sides multiply nearly the same matrices. If a step consisted only of these products,
+at the rate at which this machine multiplies large matrices, the two sides would have some ratio: the bound. A measured
+ratio below it comes from everything other than matrix products.
 """
 
 import argparse
@@ -66,7 +66,9 @@ def add_pretrain(commands) -> None:
     add('--compile', action='store_true', help='torch.compile our blocks, as tools/train.py does')
     add_device(add)
     add('--precision', choices=PRECISIONS, default='bf16', help='precision of our step')
-    add('--plain-precision', choices=PRECISIONS, help='of the plain step (default: fp32 on cpu, bf16 on cuda)')
+    add(
+        '--plain-precision', choices=PRECISIONS, help='precision of the plain step (default: fp32 on cpu, bf16 on cuda)'
+    )
     add('--memory-of', choices=SIDES, help=argparse.SUPPRESS)
     parser.set_defaults(run=run_pretrain)
 
@@ -192,7 +194,7 @@ def by_precision(parts: dict[str, float], side: str, args: argparse.Namespace) -
     parts, precision = dict(parts), args.precision if side == 'ours' else args.plain_precision
     done = dict.fromkeys(PRECISIONS, 0.0)
     scores = parts.pop('prototypes')
-    # Two of five products are scores if the targets are learnt, two of four if not (sigma/flops.py).
+    # Two of five products are scores if the targets are learned, two of four if not (sigma/flops.py).
     in_fp32 = scores if side == 'plain' else scores * 2 / (5 if args.variant == 'mlp' else 4)
     done['fp32'] += in_fp32
     parts['gradients of scores'] = scores - in_fp32
@@ -342,7 +344,7 @@ def print_pretrain(args: argparse.Namespace, found: dict) -> None:
         of_cpu = f'{processor[side]:8.3f} s of processor time   ' if args.device == 'cpu' else ''
         print(
             f'  {side:<6} {seconds[side]:8.3f} s   {of_cpu}{args.batch / seconds[side]:8.2f} clips/s   '
-            f'{own[side] / 2**20:8.0f} MiB   {own[side] / args.batch / 2**20:7.1f} MiB a clip'
+            f'{own[side] / 2**20:8.0f} MiB   {own[side] / args.batch / 2**20:7.1f} MiB per clip'
         )
     goal = GOALS[args.device, args.variant]
     of_cpu = f'processor time {processor["ours"] / processor["plain"]:.2f}, ' if args.device == 'cpu' else ''
@@ -352,10 +354,10 @@ def print_pretrain(args: argparse.Namespace, found: dict) -> None:
     )
     flops = sum(found['flops'].values())
     done = flops * args.batch / seconds['ours'] / 1e12
-    line = f'  ours: {flops / 1e9:.1f} GFLOP a clip by formula, {done:.2f} TFLOP/s'
+    line = f'  ours: {flops / 1e9:.1f} GFLOP per clip by formula, {done:.2f} TFLOP/s'
     peak = next((value for key, value in PEAK_TFLOPS.items() if key in name), None)
     known = args.precision == 'bf16' and peak
-    print(f'{line}, {done / peak:.1%} of {peak} (dense bf16)' if known else f'{line}, share of the peak not known here')
+    print(f'{line}, {done / peak:.1%} of {peak} (dense bf16)' if known else f'{line}, peak of this device not known')
     print_products(args, found, processor if args.device == 'cpu' else seconds)
     print(f'  first loss: ours {found["losses"]["ours"]:.5f}, plain {found["losses"]["plain"]:.5f}')
 
@@ -367,8 +369,8 @@ def print_products(args: argparse.Namespace, found: dict, seconds: dict[str, flo
         done = by_precision(found['flops'], side, args)
         alone[side] = args.batch * sum(done[precision] / rates[precision] for precision in PRECISIONS)
         print(
-            f'  products of {side}: {done["bf16"] / 1e9:.1f} GFLOP a clip in bf16, {done["fp32"] / 1e9:.1f} in fp32; '
-            f'alone {alone[side]:.3f} s a step, {alone[side] / seconds[side]:.0%} of what it took'
+            f'  products of {side}: {done["bf16"] / 1e9:.1f} GFLOP per clip in bf16, {done["fp32"] / 1e9:.1f} in fp32; '
+            f'alone {alone[side]:.3f} s per step, {alone[side] / seconds[side]:.0%} of what it took'
         )
     print(
         f'  at {rates["bf16"] / 1e9:.0f} GFLOP/s in bf16 and {rates["fp32"] / 1e9:.0f} in fp32 (large matrices): '

@@ -74,7 +74,7 @@ def test_exit_status_of_a_fork_decides_the_state_of_its_cell(home):
     low, high = tiny.jobs_of(home, home / 'work')
     for order, state, words in (
         (('raise', 'no luck'), 'failed', 'cell: no luck'),
-        (('signal', signal.SIGKILL.value), 'failed', 'short of memory'),
+        (('signal', signal.SIGKILL.value), 'failed', 'out of memory'),
         (('signal', signal.SIGTERM.value), 'stopped', 'stopped from outside by SIGTERM'),
     ):
         tiny.order(home, **{LOW: order})

@@ -101,7 +101,7 @@ def test_the_report_has_both_sides_and_their_ratio(capsys, monkeypatch, variant)
     done = call_main(benchmark.main, capsys, 'pretrain', '--variant', variant, *LINE)
     assert done.returncode == 0, done.stderr
     rows = re.findall(
-        r'(ours|plain) +([\d.]+) s +[\d.]+ s of processor time +[\d.]+ clips/s +(\d+) MiB +([\d.]+) MiB a clip',
+        r'(ours|plain) +([\d.]+) s +[\d.]+ s of processor time +[\d.]+ clips/s +(\d+) MiB +([\d.]+) MiB per clip',
         done.stdout,
     )
     assert [(row[0], *row[2:]) for row in rows] == [('ours', '200', '100.0'), ('plain', '400', '200.0')]
@@ -121,7 +121,7 @@ def test_the_share_of_the_peak_follows_from_time_and_operations(capsys, monkeypa
     found['rates'] = {'fp32': 100e12, 'bf16': 600e12}
     pretrain.print_pretrain(args, found | {'losses': {'ours': 1.0, 'plain': 1.0}})
     out = capsys.readouterr().out
-    assert 'ours: 49500.0 GFLOP a clip by formula, 247.50 TFLOP/s, 25.0% of 990' in out
+    assert 'ours: 49500.0 GFLOP per clip by formula, 247.50 TFLOP/s, 25.0% of 990' in out
     assert 'ratio: time 0.25 (goal 0.33), memory 0.50' in out
 
 
@@ -150,8 +150,8 @@ def test_the_bound_follows_from_operations_and_rates(capsys):
     pretrain.print_products(args, found, {'ours': 20.0, 'plain': 44.0})
     out = capsys.readouterr().out
     # Ours: 6 and 3 of the 5 in bf16, 2 in fp32: 2 clips of 3 + 2 s. Plain: 2 clips of 11 s.
-    assert 'ours: 9.0 GFLOP a clip in bf16, 2.0 in fp32; alone 10.000 s a step, 50% of what it took' in out
-    assert 'plain: 0.0 GFLOP a clip in bf16, 11.0 in fp32; alone 22.000 s a step, 50% of what it took' in out
+    assert 'ours: 9.0 GFLOP per clip in bf16, 2.0 in fp32; alone 10.000 s per step, 50% of what it took' in out
+    assert 'plain: 0.0 GFLOP per clip in bf16, 11.0 in fp32; alone 22.000 s per step, 50% of what it took' in out
     assert 'at 3 GFLOP/s in bf16 and 1 in fp32 (large matrices): products alone have a ratio of 0.45' in out
 
 
