@@ -16,7 +16,7 @@ if 'PYTEST_XDIST_WORKER' not in os.environ and not ('-m' in sys.argv and 'gpu' i
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
-# Factor on every time limit of the tests: 1 on two idle cores, more with fewer cores or other work beside the tests.
+# Factor on every time limit of the tests: 1 on two idle cores, more with fewer cores or other work on the machine.
 # The first process sets it, and xdist's workers inherit it.
 CORES = len(os.sched_getaffinity(0))
 os.environ.setdefault('SIGMA_TEST_PATIENCE', f'{max(1, 2 / CORES) * (1 + os.getloadavg()[0] / CORES):.1f}')

@@ -173,7 +173,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, functions included; not what stands under `if TYPE_CHECKING:`."""
+    """Every node below, including functions, but not those under `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith('TYPE_CHECKING'):
             children: list[ast.AST] = list(node.orelse)

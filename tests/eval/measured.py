@@ -1,4 +1,4 @@
-"""A cell and the cells that it needs, run in this process: without the seconds that starting one takes."""
+"""Run a cell and the cells that it needs in this process, which saves the seconds of starting new ones."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from eval.records import Record, read_record
 
 
 def run_needed(resolved: ResolvedCell, work: Path) -> list[str]:
-    """Run what the cell needs and has no record yet; their names."""
+    """Run the needed cells that have no record yet; return their names."""
     ran = []
     for needed in resolved.needs:
         if not has_record(needed, work):
@@ -20,7 +20,7 @@ def run_needed(resolved: ResolvedCell, work: Path) -> list[str]:
 
 
 def measured(resolved: ResolvedCell, work: Path) -> Record:
-    """The record of a cell, after those that it needs."""
+    """Run the cells that a cell needs, then the cell; return its record."""
     run_needed(resolved, work)
     outcome = resolved.protocol.run(resolved, work)
     run = {'num_processes': 1, 'device': 'cpu', 'started': '2026-01-01T00:00:00+00:00', 'seconds': 1.0}

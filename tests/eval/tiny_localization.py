@@ -92,7 +92,7 @@ def resolve(
 
 
 def resolve_bmn(dataset: Path, tmp_path: Path, protocol='localization_bmn', length='length=24') -> ResolvedCell:
-    """As `resolve`, with a tiny BMN instead of the head."""
+    """Like `resolve`, with a tiny BMN instead of the head."""
     text = RECIPE.replace(*CHANGE).replace('length=None', length)
     assert text.count('BMN') == 1
     return resolve(dataset, tmp_path, protocol, text=text)

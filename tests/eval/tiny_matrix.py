@@ -26,7 +26,7 @@ def home_of_process() -> Path:
 
 
 class Tiny(Protocol):
-    """Scores drawn from the cell's identity. Appends a line to `ran.txt` as it starts, and may misbehave when told."""
+    """Draws scores from the cell's identity. Appends a line to `ran.txt` when it starts, and misbehaves on request."""
 
     name = 'tiny'
     source = 'tests'
@@ -69,7 +69,7 @@ def misbehave(name: str) -> None:
     if what == 'tell':
         told = {'pid': os.getpid(), 'parent': os.getppid(), 'argv': sys.argv, 'environment': dict(os.environ)}
         (home_of_process() / f'{name}.told.json').write_text(json.dumps(told))
-    if what == 'deaf':  # does not hear that it shall end
+    if what == 'deaf':  # ignores SIGTERM
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(argument)
 
@@ -100,7 +100,7 @@ def make(home: Path, num_encoders: int = 3) -> Path:
 
 
 def order(home: Path, **orders) -> None:
-    """What cells are to do, by name."""
+    """Tell cells what to do, by name."""
     (home / 'orders.json').write_text(json.dumps(orders))
 
 
@@ -111,14 +111,14 @@ def ran(home: Path) -> list[str]:
 
 
 def arguments(home: Path, work: Path, *more, encoders: str = 'abc', seeds=(0, 1)) -> list[str]:
-    """Of `run_severe.py`: two columns x encoders x seeds."""
+    """Arguments of `run_severe.py`: two columns x encoders x seeds."""
     cards = [str(home / f'{name}.py') for name in encoders]
     words = ['--suite', 'tiny', '--datasets', home, '--encoders', *cards, '--seeds', *seeds, '--work-dir', work]
     return [str(word) for word in [*words, '--import', 'tests.eval.tiny_matrix', *more]]
 
 
 def environment(home: Path) -> dict:
-    """For processes: one thread, no GPU, this tree, and where the cards lie."""
+    """Environment of processes: one thread, no GPU, this tree, and the path of the cards."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     return os.environ | {
         'TINY_MATRIX': str(home),
@@ -129,7 +129,7 @@ def environment(home: Path) -> dict:
 
 
 def popen(home: Path, work: Path, *more, **settings) -> subprocess.Popen:
-    """The command in a process of its own."""
+    """Start the command in a new process."""
     command = [sys.executable, str(ROOT / 'eval' / 'run_severe.py'), *arguments(home, work, *more, **settings)]
     return subprocess.Popen(
         command,
@@ -151,7 +151,7 @@ def jobs_of(home: Path, work: Path) -> list:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """As a machine that is switched off kills it: no word to anyone."""
+    """Kill it as a power cut would, without notice to anyone."""
     process.send_signal(signal.SIGKILL)
     process.communicate()
 

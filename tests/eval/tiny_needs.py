@@ -17,7 +17,7 @@ from tests.eval import tiny_matrix as tiny
 
 
 class User(tiny.Tiny):
-    """Its scores are the ones of the needed cell's record, as a number."""
+    """Its score is computed from the record of the needed cell."""
 
     name = 'tiny_user'
     needed = 'tiny'

@@ -1,4 +1,4 @@
-"""What importing this leaves behind: a process whose forks cannot use a GPU, as torch tells it."""
+"""A stand-in for torch which says that forks of this process cannot use a GPU."""
 
 import sys
 import types

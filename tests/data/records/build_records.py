@@ -1,4 +1,4 @@
-"""Makes up records with predictions, for tests; run as a script it writes the committed ones beside it.
+"""Makes up records with predictions, for tests. Run as a script, it writes the committed ones next to itself.
 
 The numbers are invented: a video has a difficulty that all encoders share, an encoder has a skill.
 """
@@ -136,7 +136,7 @@ def add_record(root: Path, accuracy: float = 50.0, changes: dict | None = None, 
 
 
 def build_committed(root: Path) -> None:
-    """The eight records beside this file: two columns of finetune, one of frozen_linear; a clip unscored."""
+    """The eight records next to this file: two columns of finetune, one of frozen_linear; a clip unscored."""
     few = {'protocol': 'finetune', 'dataset': 'toy', 'subset': '5_a_class'}
     for seed in (0, 1):
         add_record(root, encoder='random', accuracy=31 + 4 * seed, seed=seed, **few)
