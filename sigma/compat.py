@@ -116,7 +116,7 @@ def recompute_activations(model, names: str | list[str]) -> None:
 
     Args:
         model: Contains the modules.
-        names: As in `model.named_modules()`; a list such as `encoder.blocks` stands for all its members.
+        names: As in `model.named_modules()`; a list such as `encoder.blocks` means all its members.
 
     Raises:
         ValueError: naming a module that the model lacks.

@@ -4,7 +4,7 @@ MMEngine's `Config.fromfile` takes seconds to import, since it brings torch. Sui
 neither, so `read_plain` reads files that only assign values: dicts, lists, strings, numbers and comprehensions, with
 `_base_`. Cards that name modules or need MMEngine's whole language go through `sigma.data.cards.read_card`.
 
-Standard library alone.
+Needs only the standard library.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ def align(lines: Sequence[Sequence[str]], *, rule: bool = False, markdown: bool 
     Args:
         lines: Cells as they should appear; each line has the same number of cells.
         rule: Draws a line of dashes below the first line.
-        markdown: Gives a Markdown table instead, whose first line is the header. Escape `|` and `*` yourself.
+        markdown: Gives a Markdown table instead, with the first line as header. Escape `|` and `*` yourself.
 
     Returns:
         The lines joined by newlines, without a newline at the end.

@@ -100,7 +100,7 @@ class Cards:
 
     @contextlib.contextmanager
     def joining(self, cell: Cell) -> Iterator[None]:
-        """Wrap the building of a cell's config, to detect cells that need each other.
+        """Context around the building of a cell's config, which detects cells that need each other.
 
         Raises:
             DataError: if the config needs a cell whose own config is still being built.

@@ -277,7 +277,7 @@ def _known(
     """Inside the block: the encoder's reference for cells, the cards that know it, and whether it is a module."""
     if isinstance(encoder, (str, Path)):
         if clip is not None or name is not None or channels is not None:
-            raise DataError(f'clip, name and channels are for a torch module; the card of {encoder} already sets them.')
+            raise DataError(f'clip, name and channels describe a torch module; the card of {encoder} sets its own.')
         yield str(encoder), Cards(), False
         return
     from torch import nn

@@ -27,7 +27,7 @@ def load_encoder_weights(
         backbone: The module, or an adapter around it.
         checkpoint: File in any known layout (see `sigma.checkpoints.layouts`); read without running code.
         layout: What the backbone is: `sigma` (`VideoViT`), `mmaction` (mmaction2's VisionTransformer), or `plain` (any
-            module whose own names the file uses).
+            module, if the file uses the module's own names).
         drop: Prefixes of tensors to leave out, such as the final norm of pretraining.
         inner: Attribute path from the backbone to the module that takes the weights, for adapters.
 

@@ -29,16 +29,16 @@ class VideoInfo:
     """One video on disk.
 
     Attributes:
-        path: Relative to the index's root, with forward slashes.
+        path: Path relative to the index's root, with forward slashes.
         readable: Whether every frame decoded without an error.
         reason: Why it is not readable; empty when it is.
         frames: Frames decoded from first to last; 0 if unreadable.
         fps: Average frames per second according to the container; 0 if unknown.
         width, height: Pixels of the first frame; 0 if unreadable.
-        size_bytes, mtime_ns: Of the file; if either changes, a later run reads the file again.
+        size_bytes, mtime_ns: Size and modification time of the file; if either changes, a later run reads it again.
         file: The file, relative to the root, if it is not at `path`: lists of published datasets use the published
             names, whatever the folder and extension of a copy.
-        sha256: Of the file's bytes; empty if they could not be read.
+        sha256: Hash of the file's bytes; empty if they could not be read.
     """
 
     path: str

@@ -231,7 +231,7 @@ def find_videos(root: Path) -> tuple[list[str], int]:
 
 
 def split_by_hash(pairs: Iterable[tuple[str, NamedLabel]], test_fraction: float) -> Splits:
-    """Make the test split from a share of each class: the videos whose paths have the smallest sha256.
+    """Make the test split from a share of each class: the videos with the smallest sha256 of their path.
 
     Args:
         pairs: (path, label); if labels are not classes, the share is taken from all videos.

@@ -69,7 +69,7 @@ def usage(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def churn(features: Tensor, before: Tensor, now: Tensor) -> Tensor:
-    """Share of features (n, D) whose nearest prototype differs between two states (K, D) of the prototypes."""
+    """Share of features (n, D) that change their nearest prototype between two states (K, D) of the prototypes."""
     unit = F.normalize(features.float(), dim=1)
     nearest = [(unit @ F.normalize(p.float(), dim=1).T).argmax(dim=1) for p in (before, now)]
     return (nearest[0] != nearest[1]).float().mean()

@@ -1,4 +1,4 @@
-"""Names and counts the clips whose mask could not follow their motion."""
+"""Names and counts clips with a mask that could not follow the motion."""
 
 import logging
 

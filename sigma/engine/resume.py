@@ -44,7 +44,7 @@ def check_going_on(runner, checkpoint: dict, source: str) -> None:
         source: Path of the checkpoint.
 
     Raises:
-        CheckpointError: if epochs would not line up, or a setting differs whose state the checkpoint stores.
+        CheckpointError: if epochs would not line up, or if a setting differs and the checkpoint stores its state.
     """
     written, now = checkpoint['meta'], what_lines_up(runner)
     for key, value in now.items():

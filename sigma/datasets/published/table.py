@@ -10,7 +10,7 @@
         where=dict(split='train'),          columns and the value that a row must have
     )
 
-A split that is left out is empty. `only_classes=(6, 16)` keeps classes 6 to 16, whose labels then start at 0.
+A split that is left out is empty. `only_classes=(6, 16)` keeps classes 6 to 16 and numbers them from 0.
 """
 
 from __future__ import annotations
