@@ -16,17 +16,17 @@ def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndar
     Args:
         scores: (N, C).
         labels: (N,) from 0 to C - 1.
-        k: 1 or more.
+        k: Whole number, 1 or more.
 
     Returns:
         (N,) bool.
 
     Raises:
-        ValueError: if scores are not finite, labels are out of range, or shapes do not match.
+        ValueError: if scores are not finite numbers, labels are out of range, shapes do not match, or k is not a whole
+            number from 1.
     """
     scores, labels = _checked(scores, labels)
-    if k < 1:
-        raise ValueError(f'top-{k} accuracy was asked for, but k starts at 1')
+    whole_number(k, f'top-{k} accuracy', 'k')
     true_scores = scores[np.arange(len(labels)), labels]
     rank = (scores >= true_scores[:, None]).sum(axis=1) - 1  # the true class equals itself
     return rank < k
@@ -59,31 +59,26 @@ def mean_class_prefix(scores: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean([correct[labels <= label].mean() for label in np.unique(labels)]))
 
 
-def mean_class_shares(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) shares whose mean is the mean class accuracy, and whose variance / N is its sampling variance."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return _shares(scores, labels, 1 / (len(counts) * counts))
+def mean_class_weights(labels: np.ndarray) -> np.ndarray:
+    """(N,) weight of each video in `mean_class_accuracy`: 1 / (C n) in a class of n videos, C classes. Sums to 1."""
+    _, inverse, counts = _class_counts(labels)
+    return 1 / (len(counts) * counts[inverse])
 
 
-def mean_class_prefix_shares(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Like `mean_class_shares`, for `mean_class_prefix`."""
-    counts = np.unique(labels, return_counts=True)[1]
+def mean_class_prefix_weights(labels: np.ndarray) -> np.ndarray:
+    """Like `mean_class_weights`, for `mean_class_prefix`."""
+    _, inverse, counts = _class_counts(labels)
     # A video of class c is in all prefixes that end at c or later; each weighs 1 / (its number of videos).
     tails = np.cumsum((1 / np.cumsum(counts))[::-1])[::-1]
-    return _shares(scores, labels, tails / len(counts))
+    return tails[inverse] / len(counts)
 
 
-def _shares(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(N,) shares of a score that is the sum over videos of the `weight` of their class, times correct.
-
-    Videos are sampled within classes. With n_c videos of accuracy a_c, the score sum_c w_c n_c a_c has the variance
-    sum_c w_c^2 n_c a_c (1 - a_c), which is that of the mean of score + N w (correct - a_c).
-    """
-    correct = top_k_correct(scores, labels)
-    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    accuracy = np.bincount(inverse, weights=correct) / counts  # (C,)
-    score = float((weight * counts * accuracy).sum())
-    return score + len(correct) * weight[inverse] * (correct - accuracy[inverse])
+def _class_counts(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes with a video, the index of each video's class among them, and their numbers of videos."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in 'iu':
+        raise ValueError(f'labels are {labels.dtype} of shape {labels.shape}; need whole numbers, one per video')
+    return np.unique(labels, return_inverse=True, return_counts=True)
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +98,22 @@ def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
 
 def refuse_infinite(scores: np.ndarray) -> None:
-    """Raises ValueError if a score is not a finite number; names the first row."""
+    """Raises ValueError if (N, C) scores are not signed numbers, or one is not finite; names the first row.
+
+    Unsigned scores are refused since their negative wraps: -1 becomes the highest of all.
+    """
+    if scores.dtype.kind not in 'if':
+        raise ValueError(f'scores are {scores.dtype}; need floats, or whole numbers with a sign')
     broken = ~np.isfinite(scores).all(axis=1)
     if broken.any():
         first = int(broken.argmax())
         raise ValueError(
             f'{int(broken.sum())} of {len(scores)} videos have a score that is not finite, first row {first}'
         )
+
+
+def whole_number(value: object, asked: str, name: str) -> int:
+    """The value, if it is a whole number from 1; else ValueError in a sentence that begins with `asked`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f'{asked} was asked for, but {name} starts at 1 and is a whole number')
+    return int(value)

@@ -55,8 +55,14 @@ def worst_cell(correct: np.ndarray, counted: np.ndarray) -> float:
 
 
 def ranks(accuracies: np.ndarray) -> np.ndarray:
-    """Rank of each of (E,) accuracies, 1 is the best; equal accuracies share the better rank."""
+    """Rank of each of (E,) accuracies, 1 is the best; equal accuracies share the better rank.
+
+    Raises:
+        ValueError: if accuracies are not of shape (E,), or one is not finite.
+    """
     accuracies = np.asarray(accuracies)
+    if accuracies.ndim != 1 or accuracies.dtype.kind not in 'iuf' or not np.isfinite(accuracies).all():
+        raise ValueError(f'accuracies are {accuracies.tolist()}; a rank needs finite numbers of shape (E,)')
     return 1 + (accuracies[None, :] > accuracies[:, None]).sum(axis=1)
 
 
@@ -64,13 +70,21 @@ def _checked(correct: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """(K,) bool, which columns count.
 
     Raises:
-        ValueError: if shapes differ, no cell counts, rows of `counted` differ, or the clean column counts.
+        ValueError: if shapes differ, no cell counts, rows of `counted` differ, the clean column counts, or `correct`
+            holds something else than shares.
     """
     correct, counted = np.asarray(correct), np.asarray(counted)
     if correct.ndim != 2 or len(correct) == 0 or counted.shape != correct.shape or counted.dtype != bool:
         raise ValueError(
             f'`correct` has shape {correct.shape}, `counted` {counted.dtype} {counted.shape}; need (N, K) and bool of '
             'the same shape'
+        )
+    outside = ~((correct >= 0) & (correct <= 1))  # NaN too
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f'{int(outside.sum())} of {correct.size} values of `correct` are no shares from 0 to 1, first '
+            f'{correct[row, column]} in row {row}, column {column}'
         )
     columns = counted[0]
     if columns[0] or not columns.any() or (counted != columns).any():

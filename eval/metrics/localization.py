@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
+from eval.metrics.classification import whole_number
+
 # weights (N, B): how often each resample contains each video -> (B,) scores
 Resampled = Callable[[np.ndarray], np.ndarray]
 
@@ -30,7 +32,8 @@ NUMBERS = range(1, MOST_PROPOSALS + 1)
 RULES = (
     'evaluator: class-aware; greedy by falling score, each prediction takes the free true segment of its class with '
     'the largest overlap; each true segment once a threshold; interpolated precision; predictions of equal score enter '
-    'the curve together; classes without a true segment are left out'
+    'the curve together; classes without a true segment are left out; average recall: videos without a true segment '
+    'are left out, proposals of equal score count as in the mean over their orders'
 )
 
 
@@ -40,12 +43,17 @@ def pack_segments(
     """(N, M, width) from N arrays (any, width), padded with rows of zeros whose class (column 2) is -1.
 
     A video may have no rows.
+
+    Raises:
+        ValueError: if an array has rows of another width.
     """
     most = max([len(row) for row in rows], default=0)
     packed = np.zeros((len(rows), most, width), dtype=dtype)
     packed[..., 2] = -1
     for number, row in enumerate(rows):
         if len(row):
+            if np.shape(row) != (len(row), width):
+                raise ValueError(f'segments of video {number} have shape {np.shape(row)}; need (any, {width})')
             packed[number, : len(row)] = row
     return packed
 
@@ -59,8 +67,8 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, tiou: Sequenc
         tiou: Thresholds in (0, 1].
 
     Raises:
-        ValueError: if shapes do not match, values are not finite, a segment ends before it starts, or no video has a
-            true segment.
+        ValueError: if shapes do not match, values are not finite, a segment ends before it starts, a class is not a
+            whole number, no video has a true segment, or there is no threshold or one outside (0, 1].
 
     Source: the evaluation code of ActivityNet; equal to mmaction2's `ActivityNetLocalization` where no two scores are
     equal. Its float32 overlaps are compared without tolerance there.
@@ -112,12 +120,13 @@ class _OfClass(NamedTuple):
 
 def _by_class(scores: np.ndarray, labels: np.ndarray, tiou: Sequence[float]) -> list[_OfClass]:
     """Each class with a true segment, classes in rising order."""
+    thresholds = check_tiou(tiou)
     pred_video, pred, true_video, true = _flat(scores, labels)
     keep = np.isin(pred[:, 2], true[:, 2])
     pred_video, pred = pred_video[keep], pred[keep]
     order = np.lexsort((pred_video, -pred[:, 3], pred[:, 2]))  # class by class, the best first
     pred_video, pred = pred_video[order], pred[order]
-    found = _matched(pred_video, pred, true_video, true, np.asarray(tiou, dtype=np.float64))  # (T, predictions)
+    found = _matched(pred_video, pred, true_video, true, thresholds)  # (T, predictions)
     classes = np.unique(true[:, 2])
     begins, ends = (np.searchsorted(pred[:, 2], classes, side) for side in ('left', 'right'))
     return [
@@ -160,15 +169,23 @@ def _ends_of_ties(scores: np.ndarray) -> np.ndarray:
 def average_recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(100,) recall in percent, mean over tIoU 0.50:0.05:0.95, at 1 to 100 proposals per video on average; no classes.
 
-    Every video keeps the same share of its proposals, best first.
+    Every video keeps the same share of its proposals, best first. Videos without a true segment do not count in the
+    number of videos, though the published code counts their proposals where it cuts each video to its best 100 on
+    average. If proposals of equal score are cut, the recall is the mean over all their orders; the published code takes
+    the order of the rows.
 
-    Source: the evaluation code of ActivityNet, as in mmaction2's `average_recall_at_avg_proposals`.
+    Source: the evaluation code of ActivityNet, as in OpenTAD and mmaction2's `average_recall_at_avg_proposals`.
     """
     return _recalls(_hits(scores, labels), np.ones((len(labels), 1)), NUMBERS)[:, 0]
 
 
 def recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> float:
-    """AR@`number`, in percent."""
+    """AR@`number`, in percent.
+
+    Raises:
+        ValueError: as `mean_average_precision`, and if `number` is not a whole number from 1 to 100.
+    """
+    _check_number(number)
     return float(average_recall(scores, labels)[number - 1])
 
 
@@ -183,8 +200,14 @@ def resampled_recall_at(scores: np.ndarray, labels: np.ndarray, number: int) -> 
     Which true segments the best proposals of a video hit is computed once. How many proposals count depends on the
     number of proposals of all drawn videos.
     """
+    _check_number(number)
     hits = _hits(scores, labels)
     return lambda weights: _recalls(hits, weights, (number,))[0]
+
+
+def _check_number(number: int) -> None:
+    if whole_number(number, f'AR@{number}', 'the number of proposals') > MOST_PROPOSALS:
+        raise ValueError(f'AR@{number} was asked for; the curve ends at {MOST_PROPOSALS} proposals per video')
 
 
 def resampled_recall_area(scores: np.ndarray, labels: np.ndarray) -> Resampled:
@@ -213,22 +236,49 @@ def _hits(scores: np.ndarray, labels: np.ndarray) -> _Hits:
     found = np.zeros(len(pred) + len(labels))
     for video in np.flatnonzero((num_pred > 0) & (num_true > 0)):
         (start, stop), (begin, end) = (b[video : video + 2] for b in bounds)
-        overlaps = temporal_iou(pred[start:stop, None, :2], true[None, begin:end, :2])  # (P, G)
+        overlaps = _overlap(pred[start:stop, None, :2], true[None, begin:end, :2])  # (P, G)
         hit = overlaps >= tiou[:, None, None] - TOLERANCE  # (T, P, G)
-        rank = hit.argmax(axis=1)[hit.any(axis=1)]  # index of the first proposal that hits
-        counts = np.bincount(rank, minlength=num_pred[video]).cumsum()
+        counts = _hit_by_best(hit, _ends_of_ties(pred[start:stop, 3]))
         found[first[video] + 1 : first[video] + 1 + num_pred[video]] = counts / len(tiou)
     return _Hits(num_pred, num_true, first, found)
+
+
+def _hit_by_best(hit: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(P,) number of (threshold, true segment) that the best 1 to P proposals hit, mean over the orders of equal scores.
+
+    Args:
+        hit: (T, P, G) bool, proposals best first.
+        ends: Last proposal of each group of equal scores.
+    """
+    num = hit.shape[1]
+    if len(ends) == num:
+        rank = hit.argmax(axis=1)[hit.any(axis=1)]  # index of the first proposal that hits
+        return np.bincount(rank, minlength=num).cumsum()
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    of_group = np.add.reduceat(hit, starts, axis=1, dtype=np.int64)  # (T, groups, G) proposals that hit
+    group = (of_group > 0).argmax(axis=1)  # (T, G) first group that hits
+    hits = np.take_along_axis(of_group, group[:, None], axis=1)[:, 0]
+    counts = np.zeros(num)
+    for first, number in np.unique(np.stack([group[hits > 0], hits[hits > 0]], axis=1), axis=0):
+        size, start = ends[first] + 1 - starts[first], starts[first]
+        # k of the group's proposals, drawn without order, all miss: the product of (size - number - i) / (size - i)
+        left = np.arange(size)
+        missed = np.cumprod(np.maximum(size - number - left, 0) / (size - left))
+        times = int(((group == first) & (hits == number)).sum())
+        counts[start : start + size] += times * (1 - missed)
+        counts[start + size :] += times
+    return counts
 
 
 def _recalls(hits: _Hits, weights: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     """(numbers, B) average recall in percent at these numbers of proposals per video; NaN without a true segment."""
     weights = weights.astype(np.float64)  # (N, B)
-    most = MOST_PROPOSALS * weights.sum(axis=0)
+    most = MOST_PROPOSALS * weights[hits.num_true > 0].sum(axis=0)
+    counted = (hits.num_true > 0)[:, None] * weights
     num_pred, num_true = hits.num_pred[:, None], hits.num_true @ weights
     ratio = most / np.maximum(hits.num_pred @ weights, 1)
     taken = np.minimum((num_pred * ratio).astype(int), num_pred)  # (N, B)
-    share = most / np.maximum((taken * weights).sum(axis=0), 1)
+    share = most / np.maximum((taken * counted).sum(axis=0), 1)
     recalls = np.full((len(numbers), weights.shape[1]), np.nan)
     for row, number in zip(recalls, numbers):
         allowed = np.minimum((taken * (number / 100 * share)).astype(int), taken)
@@ -243,7 +293,22 @@ def _area(recalls: np.ndarray) -> np.ndarray:
 
 
 def temporal_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of segments (..., 2), with broadcasting; 0 if both are empty."""
+    """Intersection over union of segments (..., 2), with broadcasting; 0 if both are empty.
+
+    Raises:
+        ValueError: if segments are not of shape (..., 2), not finite, or end before they start.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    for segments in (first, second):
+        if segments.ndim == 0 or segments.shape[-1] != 2 or segments.dtype.kind not in 'iuf':
+            raise ValueError(f'segments are {segments.dtype} of shape {segments.shape}; need numbers of shape (..., 2)')
+        broken = ~np.isfinite(segments).all(axis=-1) | (segments[..., 1] < segments[..., 0])
+        if broken.any():
+            raise ValueError(f'{int(broken.sum())} segments are not finite or end before they start')
+    return _overlap(first.astype(np.float64), second.astype(np.float64))  # unsigned numbers would wrap
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     together = np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0])
     together = np.maximum(together, 0)
     union = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0]) - together
@@ -261,6 +326,8 @@ def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     if not fits or len(scores) != len(labels):
         raise ValueError(f'segments have shape {scores.shape} and {labels.shape}; need (N, P, 4) and (N, G, 3)')
     for name, rows in (('predicted', scores), ('true', labels)):
+        if rows.dtype.kind not in 'if':
+            raise ValueError(f'{name} segments are {rows.dtype}; need floats, or whole numbers with a sign')
         real = rows[..., 2] >= 0
         broken = ~np.isfinite(rows).all(axis=2) | (real & (rows[..., 1] < rows[..., 0]))
         if broken.any():
@@ -269,7 +336,21 @@ def check_segments(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
                 f'{int(broken.sum())} {name} segments are not finite or end before they start, first {row} of row '
                 f'{video}: {rows[video, row].tolist()}'
             )
+        if (uneven := np.unique(rows[..., 2][rows[..., 2] % 1 != 0])).size:
+            raise ValueError(f'{name} segments have classes that are no whole numbers, first {uneven[0]}')
     return scores, labels
+
+
+def check_tiou(tiou: Sequence[float]) -> np.ndarray:
+    """(T,) thresholds of temporal IoU, checked.
+
+    Raises:
+        ValueError: if there is none, or one is not in (0, 1].
+    """
+    thresholds = np.asarray(tiou, dtype=np.float64)
+    if thresholds.ndim != 1 or thresholds.size == 0 or not ((thresholds > 0) & (thresholds <= 1)).all():
+        raise ValueError(f'thresholds of temporal IoU are {thresholds.tolist()}; need at least one, each in (0, 1]')
+    return thresholds
 
 
 def _flat(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -313,7 +394,7 @@ def _matched(
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         owner = np.repeat(np.arange(len(members)), counts)  # pairs of a prediction and a true segment
         target = np.arange(counts.sum()) - starts[owner] + begin[members][owner]
-        overlap = temporal_iou(pred[members][owner, :2], true[target, :2])
+        overlap = _overlap(pred[members][owner, :2], true[target, :2])
         usable = free[:, target] & (overlap >= tiou[:, None] - TOLERANCE)  # (T, pairs)
         value = np.where(usable, overlap, -1.0)
         best = np.maximum.reduceat(value, starts, axis=1)[:, owner]

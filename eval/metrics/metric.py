@@ -34,7 +34,7 @@ def _unknown(num_classes: int, labels: np.ndarray | None = None) -> float | None
 class Metric:
     """A metric of one kind of predictions, and how its interval over test videos is computed.
 
-    If the score is a mean over videos, the interval comes from `per_video`, else from a bootstrap with `resampled`. A
+    If the score is a mean over videos, the interval comes from `per_video` (and `weights`), else from a bootstrap with `resampled`. A
     metric with neither has no interval over videos.
     """
 
@@ -46,6 +46,8 @@ class Metric:
     function: Callable[[np.ndarray, np.ndarray], float]
     # same input -> (N,) values whose mean is the score (shares: times 100) and whose spread is its error over videos
     per_video: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    # labels -> (N,) weights that sum to 1, for a weighted mean of `per_video`; its videos are sampled within classes
+    weights: Callable[[np.ndarray], np.ndarray] | None = None
     # same input -> a function from weights (N, B) to the (B,) scores of B resamples of the videos
     resampled: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
     # number of classes, labels (None without stored predictions) -> score without looking at videos, or None
@@ -129,7 +131,8 @@ _ALL = (
         'mean class accuracy',
         'action_recognition',
         classification.mean_class_accuracy,
-        per_video=classification.mean_class_shares,
+        per_video=top_k_correct,
+        weights=classification.mean_class_weights,
         chance=_uniform,
     ),
     Metric(
@@ -137,7 +140,8 @@ _ALL = (
         'mean of prefix accuracies (reproduces a defect of published code)',
         'action_recognition',
         classification.mean_class_prefix,
-        per_video=classification.mean_class_prefix_shares,
+        per_video=top_k_correct,
+        weights=classification.mean_class_prefix_weights,
         chance=_uniform,
         stored=False,
     ),

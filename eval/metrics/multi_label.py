@@ -25,7 +25,16 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     Args:
         scores: (N,), higher is more likely.
         positive: (N,) bool, at least one true.
+
+    Raises:
+        ValueError: if scores are unsigned or not finite, shapes do not match, or no video is positive.
     """
+    scores, positive = np.asarray(scores), np.asarray(positive)
+    if scores.ndim != 1 or positive.shape != scores.shape:
+        raise ValueError(f'scores have shape {scores.shape} and labels {positive.shape}; need (N,) and (N,)')
+    _checked(scores[:, None], positive[:, None])
+    if not positive.any():
+        raise ValueError(f'none of {len(positive)} videos is positive, so there is no average precision')
     return float(_average_precisions(scores, positive)(np.ones((len(scores), 1)))[0])
 
 
@@ -70,14 +79,22 @@ def resampled_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> 
 
 
 def mean_prevalence(labels: np.ndarray) -> float:
-    """Mean share of positives over the classes that count, in percent; a random order reaches it on many videos."""
-    share = np.asarray(labels, dtype=bool).mean(axis=0)
+    """Mean share of positives over the classes that count, in percent; a random order reaches it on many videos.
+
+    Raises:
+        ValueError: if labels are not bool of shape (N, C), or no class has a positive.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or len(labels) == 0 or labels.dtype.kind != 'b':
+        raise ValueError(f'labels are {labels.dtype} of shape {labels.shape}; need bool of shape (N, C)')
+    _counted(labels)
+    share = labels.mean(axis=0)
     return 100 * float(share[share > 0].mean())
 
 
 def _average_precisions(scores: np.ndarray, positive: np.ndarray) -> Resampled:
     """A function from weights (N, B) to the average precision of one class; sorts only once."""
-    order = np.argsort(-scores, kind='stable')
+    order = np.argsort(-scores.astype(np.float64), kind='stable')  # the negative of the lowest integer wraps
     scores, positive = scores[order], positive[order]
     group = np.concatenate([[0], np.cumsum(scores[1:] != scores[:-1])])  # (N,) group of videos with equal scores
     ends = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)  # last position of each group

@@ -13,8 +13,11 @@ from eval.metrics.classification import refuse_infinite
 
 
 def rounded_counts(scores: np.ndarray) -> np.ndarray:
-    """Counts as whole numbers, halves up; NumPy would round 2.5 to 2 and 3.5 to 4."""
-    return np.floor(np.asarray(scores, dtype=float) + 0.5)
+    """Counts as whole numbers, halves up; NumPy would round 2.5 to 2 and 3.5 to 4. ValueError if one is not finite."""
+    scores = np.asarray(scores, dtype=float)
+    if not np.isfinite(scores).all():
+        raise ValueError(f'{int((~np.isfinite(scores)).sum())} of {scores.size} counts are not finite')
+    return np.floor(scores + 0.5)
 
 
 def count_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -66,8 +69,12 @@ def best_constant_error(labels: np.ndarray) -> float:
 
     No constant that is chosen without them, such as the mean of the training videos, can be better. So a larger error
     than this does not show that the encoder looked at the videos.
+
+    Raises:
+        ValueError: as `count_errors`.
     """
     labels = np.asarray(labels)
+    _checked(np.ones((len(labels) if labels.ndim else 0, 1)), labels)
     # The error is linear between true counts, so the best constant is one of them.
     return min(float(absolute_errors(np.full((len(labels), 1), float(c)), labels).mean()) for c in np.unique(labels))
 

@@ -4,6 +4,8 @@ Shape letters: S steps of a video, D feature width, G true segments of a video, 
 videos.
 
 Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends.
+Evaluator versions: 2 (2026-11-30): average recall leaves out test videos without a true segment, and does not depend on
+the order of proposals of equal score.
 """
 
 import json
@@ -85,6 +87,7 @@ class Localization(Protocol):
 
     name = 'localization'
     version = 2
+    evaluator_version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
     from_recipe: tuple[str, ...] = (

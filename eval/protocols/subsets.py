@@ -19,6 +19,8 @@ def few_a_class(labels: Sequence[int], per_class: int, seed: int) -> list[int]:
 
     Source: the sampler of SIGMA's and SEVERE's fine-tuning code (with seed 99999 and ceil(N / C) clips per class).
     """
+    if per_class < 1:
+        raise ValueError(f'{per_class} clips per class were asked for; a draw needs 1 or more')
     classes = np.asarray(labels)
     rng = np.random.RandomState(seed)  # noqa: NPY002 - the published stream
     chosen: list[int] = []
@@ -47,7 +49,13 @@ def examples_of_all(labels: Sequence[int], num_examples: int, num_classes: int, 
 
 
 def draw_seed(seed: int) -> int:
-    """Seed of the draw, from the seed of the cell."""
+    """Seed of the draw, from the seed of the cell.
+
+    Raises:
+        ValueError: if it is not a whole number from 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f'seed {seed} was asked for; a draw needs a whole number from 0')
     return DRAW_SEEDS[seed] if seed < len(DRAW_SEEDS) else seed
 
 

@@ -2,22 +2,31 @@
 
 `interval` and `paired_difference` take shares (correct = 1, wrong = 0) and return percent. For a score that is not a
 share of videos, such as a mean average precision or a mean error, use `bootstrap_interval` and `bootstrap_difference`:
-they take functions that score resamples of the videos, and return the unit of those scores.
+they take functions that score resamples of the videos, and return the unit of those scores. `holm` corrects the p of
+several comparisons. `eval/report/variances.py` says how seeds and videos add up; docs/statistics.md, how often these
+intervals hold the truth (`python -m tools.benchmark statistics`).
 
-Shape letters: N videos, B resamples.
+Shape letters: S seeds, N videos, B resamples.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes ten times as long for one value
 
-NUM_RESAMPLES = 10_000
-# Used when every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
+from eval.report.variances import Strata, Variance, of_difference, of_mean, share_covariance
+
+# Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
 NUM_RESCORED = 1_000
+# Rounds of a test by swapped signs where its exact distribution is too large to compute.
+NUM_SWAPS = 10_000
+# A verdict on fewer common videos would rest on next to nothing.
+MIN_VIDEOS = 10
+ALPHA = 0.05
 
 # weights (N, B): how often each resample contains each video -> (B,) scores
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -45,53 +54,80 @@ class Difference(NamedTuple):
     how: str
 
 
-def interval(per_seed_correct: Sequence[np.ndarray], level: float = 0.95) -> Interval:
+class MeanScorer:
+    """A scorer that takes the weighted mean of (N,) values.
+
+    Raises:
+        ValueError: if there is no value, or one is not finite.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = np.asarray(values, dtype=float)
+        if self.values.ndim != 1 or self.values.size == 0:
+            raise ValueError(f'values have shape {self.values.shape}; need one per video, (N,)')
+        _refuse_infinite(self.values, 'values of videos')
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        return self.values @ weights / weights.sum(axis=0)
+
+
+mean_scorer = MeanScorer
+
+
+# --- intervals -------------------------------------------------------------------------------------------------------
+
+
+def interval(per_seed_correct: Sequence[np.ndarray], level: float = 0.95, strata: Strata | None = None) -> Interval:
     """Confidence interval of the mean score over seeds, for other seeds and other test videos of the same kind.
 
     Two things are random: the seed (initial weights, data order, few-shot draw) and which videos are in the test set.
-    All seeds share the test videos, so an error bar over seeds alone misses the second.
+    All seeds share the test videos, so an error bar over seeds alone misses the second. `eval.report.variances` joins
+    the two in one variance V with d degrees of freedom.
 
-    - seeds: half-width t_(n-1) s / sqrt(n), where s is the standard deviation of n scores; t is 4.3 for three seeds.
-    - videos: Wilson's interval for the mean over videos of the mean over seeds. The number of trials is
-      mean (1 - mean) / se^2, where se is the standard error over videos; for one seed of right and wrong it is N.
-      Unlike mean +- z se, this interval stays between 0 and 100 percent and has a width at both ends; elsewhere, with
-      many videos, the two agree.
-
-    On each side the two half-widths are joined by the root of the sum of squares (MOVER: Zou and Donner, Statistics in
-    Medicine 2008). This is conservative, since part of the noise of the seeds is in se too. With one seed the interval
-    covers the videos only, and `how` says so.
+    The half-widths are those of Wilson's interval with mean (1 - mean) / W trials, joined with z sqrt(V - W) by the
+    root of the sum of squares, times t_d / z; W is V without that by which seeds differ more than by the luck of
+    videos. For one seed of right and wrong that is Wilson's interval of N trials. Unlike mean +- z se, it stays between
+    0 and 100 percent and has a width at both ends; with many videos and seeds that differ it is Student's t. With one
+    seed the interval covers the videos only, and `how` says so.
 
     Args:
-        per_seed_correct: One (N,) array per seed, the same videos in the same order; bool, or shares whose mean is the
-            score (eval.metrics.Metric.per_video).
+        per_seed_correct: One (N,) array per seed, the same videos in the same order; bool, or shares from 0 to 1 whose
+            mean is the score (`eval.metrics.Metric.per_video`).
         level: Confidence, between 0 and 1.
+        strata: For a mean over classes: the class and the weight of each video (`eval.metrics.Metric.weights`).
 
     Raises:
-        ValueError: if there is no seed or no video, or the arrays differ in length.
+        ValueError: if there is no seed or no video, the arrays differ in length, hold something else than shares, do
+            not fit the strata, or the level is not between 0 and 1.
     """
-    values = _stack(per_seed_correct)  # (seeds, N)
-    num_seeds, num_videos = values.shape
-    mean, variance = float(values.mean()), float(values.mean(axis=0).var())
-    if variance > 0 and 0 < mean < 1:
-        # Not more trials than there were answers.
-        trials = min(mean * (1 - mean) * num_videos / variance, num_videos * num_seeds)
-    else:
-        trials = num_videos
-    return _join(values.mean(axis=1), mean, trials, num_videos, level)
+    _check_level(level)
+    values = _stack(per_seed_correct)  # (S, N)
+    strata = _checked_strata(strata, values.shape[1])
+    scores, covariance = share_covariance(values, strata)
+    mean, variance, trials = _side(values, strata, scores, covariance)
+    below, above = _half_widths(mean, trials, variance, level)
+    wider = _t_over_z(variance.freedom, level)
+    return _in_percent(mean, wider * below, wider * above, len(scores), values.shape[1])
 
 
 def interval_from_scores(scores: Sequence[float], num_videos: int, level: float = 0.95) -> Interval:
     """Like `interval`, from the score of each seed in percent, when the result of each video is unknown.
 
-    The error over videos is then that of a single seed, which is never smaller.
+    The error over videos is then that of a single seed, which is never smaller. It is joined with Student's t interval
+    over seeds by the root of the sum of squares, on each side.
 
     Raises:
-        ValueError: if there is no seed or no video.
+        ValueError: if there is no seed or no video, a score is not between 0 and 100, or the level not between 0 and 1.
     """
-    shares = np.asarray(scores, dtype=float) / 100
-    if shares.size == 0 or num_videos < 1:
-        raise ValueError(f'{shares.size} seeds and {num_videos} videos; an interval needs one of each')
-    found = _join(shares, float(shares.mean()), num_videos, num_videos, level)
+    _check_level(level)
+    shares = np.asarray(scores, dtype=float).ravel() / 100
+    _check_numbers(shares.size, num_videos)
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f'scores are {[float(score) for score in scores]}; need percent, from 0 to 100')
+    mean, num = float(shares.mean()), len(shares)
+    seeds = _t_quantile(num - 1, level) * float(shares.std(ddof=1)) / math.sqrt(num) if num > 1 else 0.0
+    low, high = _wilson(mean, num_videos, level)
+    found = _in_percent(mean, math.hypot(mean - low, seeds), math.hypot(high - mean, seeds), num, num_videos)
     return found._replace(how=found.how + ', from scores alone')
 
 
@@ -101,12 +137,21 @@ def interval_over_seeds(
     """Student's t interval over seeds, for a metric that is no mean over videos. With one seed the bounds are NaN.
 
     `limits` is the range of the score.
+
+    Raises:
+        ValueError: if there is no seed, a score is not finite, or the level is not between 0 and 1.
     """
+    _check_level(level)
     values = np.asarray(scores, dtype=float)
-    half = _seeds_half_width(values, level) if len(values) > 1 else np.nan
-    mean, how = float(values.mean()), 'seeds only' if len(values) > 1 else 'none: one seed of this metric'
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f'scores have shape {values.shape}; need one per seed, (S,)')
+    _refuse_infinite(values, 'scores of seeds')
+    num, mean = len(values), float(values.mean())
+    if num == 1:
+        return Interval(mean, math.nan, math.nan, 1, 0, 'none: one seed of this metric')
+    half = _t_quantile(num - 1, level) * float(values.std(ddof=1)) / math.sqrt(num)
     low, high = (float(np.clip(bound, *limits)) for bound in (mean - half, mean + half))
-    return Interval(mean, low, high, len(values), 0, how)
+    return Interval(mean, low, high, num, 0, 'seeds only')
 
 
 def bootstrap_interval(
@@ -118,12 +163,14 @@ def bootstrap_interval(
 ) -> Interval:
     """Like `interval`, for a score that is not a share of right answers; in the unit of the scores.
 
-    Each round draws videos with replacement, the same for all seeds, and scores the draw. The rounds are then shifted
-    so that their mean is the score itself: copies of a video tie with each other, which raises a mean average precision
-    a little and says nothing about the encoder. The interval holds for test sets of this size, since a mean average
-    precision is higher with few videos than with many. Seeds are joined as in `interval`. Unlike Wilson's interval, a
-    bootstrap has no width if all videos agree, as with an error of 0. The random state is fixed. Rounds without a score
-    (NaN, for instance because no drawn video has a true segment) are dropped.
+    Each round draws videos with replacement, the same for all seeds, and scores the draw. The covariance of the seeds
+    over the rounds, times N / (N - 1), is what the videos add to the variance; seeds join as in `interval`. The
+    interval has the skew of the rounds: their quantiles around their mean, scaled to the standard error and to
+    Student's t. The mean of the rounds itself is not used: copies of a video tie with each other, which raises a mean
+    average precision a little and says nothing about the encoder. The interval holds for test sets of this size, since
+    a mean average precision is higher with few videos than with many. Unlike Wilson's interval, it has no width if all
+    videos agree, as with an error of 0; with a single video there is none (NaN). The random state is fixed. Rounds
+    without a score (NaN, for instance because no drawn video has a true segment) are dropped.
 
     Args:
         scorers: One per seed, for the same videos; `mean_scorer` makes one from a value per video.
@@ -133,49 +180,23 @@ def bootstrap_interval(
         num_resamples: Rounds.
 
     Raises:
-        ValueError: if there is no seed or no video.
+        ValueError: if there is no seed, no video or no round, a score is not finite, or the level is not between 0
+            and 1.
     """
+    _check_level(level)
     scores = _scores_of(scorers, num_videos)
-    mean = float(scores.mean())
-    (rounds,) = _rescored([scorers], num_videos, num_resamples, np.random.default_rng(0))
-    low, high = np.quantile(rounds - rounds.mean(), [(1 - level) / 2, (1 + level) / 2])
-    seeds = _seeds_half_width(scores, level)
-    low, high = mean - np.hypot(low, seeds), mean + np.hypot(high, seeds)
+    mean, num = float(scores.mean()), len(scores)
+    how = 'test videos only (one seed)' if num == 1 else f'{num} seeds and test videos'
+    if num_videos == 1:
+        return Interval(mean, math.nan, math.nan, num, 1, 'none: one video of this metric')
+    rounds = _rescored(scorers, num_videos, num_resamples)
+    variance = of_mean(scores, _covariance(rounds, num_videos), num_videos - 1)
+    low, high = _around(mean, rounds.mean(axis=0), variance, level)
     low, high = (float(np.clip(bound, *limits)) for bound in (low, high))
-    how = 'test videos only (one seed)' if len(scores) == 1 else f'{len(scores)} seeds and test videos'
-    return Interval(mean, low, high, len(scores), num_videos, f'{how}, bootstrap')
+    return Interval(mean, low, high, num, num_videos, f'{how}, bootstrap')
 
 
-def mean_scorer(values: np.ndarray) -> Scorer:
-    """A scorer that takes the weighted mean of (N,) values."""
-    values = np.asarray(values, dtype=float)
-    return lambda weights: values @ weights / weights.sum(axis=0)
-
-
-def _join(seed_scores: np.ndarray, mean: float, trials: float, num_videos: int, level: float) -> Interval:
-    """Joins the errors over seeds and over videos; takes shares, returns percent."""
-    low, high = _wilson(mean, trials, level)
-    seeds = _seeds_half_width(seed_scores, level)
-    low = mean - np.hypot(mean - low, seeds)
-    high = mean + np.hypot(high - mean, seeds)
-    num_seeds = len(seed_scores)
-    how = 'test videos only (one seed)' if num_seeds == 1 else f'{num_seeds} seeds and test videos'
-    low, high = (float(np.clip(100 * bound, 0, 100)) for bound in (low, high))
-    return Interval(100 * mean, low, high, num_seeds, num_videos, how)
-
-
-def _wilson(share: float, trials: float, level: float) -> tuple[float, float]:
-    z = stats.norm.ppf((1 + level) / 2)
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    # At 0 and 1, rounding would leave the share just outside.
-    return min(centre - half, share), max(centre + half, share)
-
-
-def _seeds_half_width(scores: np.ndarray, level: float) -> float:
-    if len(scores) == 1:
-        return 0.0
-    return float(stats.t.ppf((1 + level) / 2, len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores)))
+# --- differences -----------------------------------------------------------------------------------------------------
 
 
 def paired_difference(
@@ -183,16 +204,20 @@ def paired_difference(
     b: Sequence[np.ndarray],
     level: float = 0.95,
     paired_seeds: bool | None = None,
-    num_resamples: int = NUM_RESAMPLES,
+    strata: Strata | None = None,
 ) -> Difference:
-    """How much better a is than b on the same videos, by a paired bootstrap.
+    """How much better a is than b on the same videos, for shares of right answers; in points.
 
-    Each round draws N videos with replacement, the same for a and b, so videos that are hard for both cancel out. It
-    then shifts the difference by a random error of the seeds: a Student t draw with their standard error (of the paired
-    differences if seeds pair up, else one draw for a and one for b). Seeds themselves are not resampled, because there
-    are too few: on simulated runs with three seeds, resampling them covered the truth in 77 to 98 of 100 intervals of
-    95 %, this method in 95 to 99. The random state is fixed, so the same input gives the same result. Nothing is
-    corrected for multiple comparisons.
+    Interval: Newcombe's hybrid score interval for paired shares (his method 10). It joins the half-widths of Wilson's
+    intervals of both sides and takes off what they share: l^2 - 2 f l u + u^2, where f is the correlation of the two
+    scores, 1 / (2 N) of an answer less if it is positive. With several seeds each side has its own variance over seeds
+    and videos (`interval`), f follows from the variance of the difference, and the half-widths are multiplied by t / z
+    of its degrees of freedom (MOVER: Zou and Donner, Statistics in Medicine 2008).
+
+    p: with one seed on each side, McNemar's exact test. Otherwise the sum over videos of what a is better, against all
+    ways to swap a and b in each video (one seed of right and wrong: McNemar's test again). With several seeds that
+    says nothing about other seeds, so p is then the larger one of this test and of Student's t with the variance over
+    seeds and videos. Nothing is corrected for several comparisons here (`holm`).
 
     Args:
         a: One (N,) array per seed, as in `interval`.
@@ -200,24 +225,50 @@ def paired_difference(
         level: Confidence, between 0 and 1.
         paired_seeds: Whether the i-th seeds of a and b share something, such as the few-shot draw. None pairs them if
             a and b have equally many.
-        num_resamples: Rounds.
+        strata: As in `interval`.
 
     Raises:
-        ValueError: if a and b have different numbers of videos, or of seeds that should pair up.
+        ValueError: as `interval`, and if a and b have different numbers of videos, or of seeds that should pair up.
+
+    Source: Newcombe, Statistics in Medicine 1998, 17:2635; McNemar, Psychometrika 1947.
     """
-    ours, theirs = _stack(a), _stack(b)  # (seeds, N)
+    _check_level(level)
+    ours, theirs = _stack(a), _stack(b)  # (S, N)
     if ours.shape[1] != theirs.shape[1]:
         raise ValueError(f'{ours.shape[1]} videos against {theirs.shape[1]}; a paired difference needs the same ones')
-    paired_seeds = _whether_paired(len(ours), len(theirs), paired_seeds)
-    rng = np.random.default_rng(0)
-    per_video = ours.mean(axis=0) - theirs.mean(axis=0)  # (N,)
-    sign = -1 if per_video.mean() < 0 else 1  # as in `_difference`: the draws depend on the order of the values
-    rounds = sign * _bootstrap_means(sign * per_video, num_resamples, rng)
-    found = _difference(
-        float(per_video.mean()), rounds, ours.mean(axis=1), theirs.mean(axis=1), paired_seeds, level, (-1, 1), rng
-    )
-    value, low, high = (100 * float(share) for share in found[:3])
-    return Difference(value, low, high, found.p, ours.shape[1], found.how)
+    num_a, num_videos = ours.shape
+    paired_seeds = _whether_paired(num_a, len(theirs), paired_seeds)
+    strata = _checked_strata(strata, num_videos)
+    scores, covariance = share_covariance(np.concatenate([ours, theirs]), strata)
+    variance = of_difference(scores, covariance, num_a, paired_seeds)
+
+    sides = []
+    for values, part in ((ours, slice(None, num_a)), (theirs, slice(num_a, None))):
+        mean, own, trials = _side(values, strata, scores[part], covariance[part, part])
+        sides.append((mean, own.value, *_half_widths(mean, trials, own, level)))
+    (mean_a, own_a, below_a, above_a), (mean_b, own_b, below_b, above_b) = sides
+    shared = (own_a + own_b - variance.value) / 2
+    if shared > 0:
+        shared = max(0.0, shared - _one_video(strata, num_videos) ** 2 / 2)
+    scale = math.sqrt(own_a * own_b)
+    correlation = float(np.clip(shared / scale, -1, 1)) if scale > 0 else 0.0
+    wider = _t_over_z(variance.freedom, level)
+    value = mean_a - mean_b
+    low = value - wider * _hypot(below_a, above_b, correlation)
+    high = value + wider * _hypot(above_a, below_b, correlation)
+    low, high = (float(np.clip(bound, -1, 1)) for bound in (low, high))
+
+    weight = np.full(num_videos, 1 / num_videos) if strata is None else strata.weight
+    p = _p_of_swaps((ours.mean(axis=0) - theirs.mean(axis=0)) * weight)
+    how = 'paired over test videos'
+    if (num_a, len(theirs)) == (1, 1):
+        if strata is None and _is_binary(ours, theirs):
+            p = _mcnemar(ours[0], theirs[0])
+    else:
+        p = max(p, _p_of_t(value, variance))
+    how += _which_seeds(num_a, len(theirs))
+    value, low, high = (round(100 * bound, 10) + 0.0 for bound in (value, low, high))  # no -0.0
+    return Difference(value, low, high, p, num_videos, how)
 
 
 def bootstrap_difference(
@@ -230,61 +281,219 @@ def bootstrap_difference(
 ) -> Difference:
     """Like `paired_difference`, for scores that are not shares; in their unit.
 
-    Each round scores the same draw of videos for a and b. The rounds are shifted so that their mean is the difference
-    itself (`bootstrap_interval` says why).
+    Each round scores the same draw of videos for a and b; videos that are hard for both cancel out. The variance and
+    the interval come from the rounds as in `bootstrap_interval`, and p from Student's t. For a mean over videos
+    (`mean_scorer` on both sides) p is the larger one of that and of the test by swaps of `paired_difference`.
 
     Args:
         a, b: One scorer per seed, all for the same videos in the same order.
-        num_videos: N.
-        level, paired_seeds, num_resamples: As in `paired_difference`.
+        num_videos: N; with one video there is no interval (NaN) and p is 1.
+        level, paired_seeds: As in `paired_difference`.
+        num_resamples: Rounds.
 
     Raises:
-        ValueError: if there is no seed or no video, or a and b have different numbers of seeds that should pair up.
+        ValueError: as `bootstrap_interval`, and if a and b have different numbers of seeds that should pair up.
     """
-    scores_a, scores_b = _scores_of(a, num_videos), _scores_of(b, num_videos)
-    paired_seeds = _whether_paired(len(scores_a), len(scores_b), paired_seeds)
-    rng = np.random.default_rng(0)
-    rounds_a, rounds_b = _rescored([a, b], num_videos, num_resamples, rng)
-    mean = float(scores_a.mean() - scores_b.mean())
-    rounds = rounds_a - rounds_b
-    rounds += mean - rounds.mean()
-    found = _difference(mean, rounds, scores_a, scores_b, paired_seeds, level, (-np.inf, np.inf), rng)
-    return found._replace(num_videos=num_videos)
+    _check_level(level)
+    scores = np.concatenate([_scores_of(a, num_videos), _scores_of(b, num_videos)])
+    num_a, num_b = len(a), len(b)
+    paired_seeds = _whether_paired(num_a, num_b, paired_seeds)
+    value = float(scores[:num_a].mean() - scores[num_a:].mean())
+    how = 'paired bootstrap over test videos' + _which_seeds(num_a, num_b)
+    if num_videos == 1:
+        return Difference(value, math.nan, math.nan, 1.0, 1, 'none: one video')
+    rounds = _rescored([*a, *b], num_videos, num_resamples)
+    variance = of_difference(scores, _covariance(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
+    low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
+    p = _p_of_t(value, variance)
+    means = [[scorer.values for scorer in side if isinstance(scorer, MeanScorer)] for side in (a, b)]
+    if len(means[0]) == num_a and len(means[1]) == num_b:
+        p = max(p, _p_of_swaps(np.mean(means[0], axis=0) - np.mean(means[1], axis=0)))
+    low, high = (round(bound, 12) + 0.0 for bound in (low, high))  # rounding error never counts as a win; no -0.0
+    return Difference(value, low, high, p, num_videos, how)
 
 
-def _difference(
-    mean: float,
-    rounds: np.ndarray,
-    scores_a: np.ndarray,
-    scores_b: np.ndarray,
-    paired_seeds: bool,
-    level: float,
-    limits: tuple[float, float],
-    rng: np.random.Generator,
-) -> Difference:
-    """Adds the random error of the seeds to the rounds over videos; the caller sets num_videos.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p of several comparisons, corrected for their number in the way of Holm.
 
-    The better side draws first, with its sign, so b against a is exactly minus a against b.
+    If verdicts are given where the corrected p is below 0.05, the chance of a single false one among them is at most
+    5 %, whatever their dependence.
+
+    Raises:
+        ValueError: if a p is not between 0 and 1.
+
+    Source: Holm, Scandinavian Journal of Statistics 1979, as in statsmodels.
     """
-    sign = -1 if mean < 0 else 1
-    for scores in [scores_a - scores_b] if paired_seeds else [scores_a, scores_b][::sign]:
-        if len(scores) > 1:
-            error = scores.std(ddof=1) / np.sqrt(len(scores))
-            rounds = rounds + sign * error * rng.standard_t(len(scores) - 1, len(rounds))
-    low, high = np.clip(np.quantile(rounds, [(1 - level) / 2, (1 + level) / 2]), *limits)
-    low, high = (
-        round(float(bound), 12) + 0.0 for bound in (low, high)
-    )  # rounding error never counts as a win; no -0.0
-    # Adding one keeps p above 0: the data themselves count as one of the draws.
-    beyond = min((rounds <= 0).sum(), (rounds >= 0).sum())
-    p = min(1.0, 2 * (beyond + 1) / (len(rounds) + 1))
-    how = 'paired bootstrap over test videos'
-    counts = (len(scores_a), len(scores_b))
-    if counts == (1, 1):
-        how += ' only (one seed each)'
+    values = np.asarray(p_values, dtype=float)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f'p values are {values.tolist()}; need numbers from 0 to 1')
+    if len(values) == 0:
+        return []
+    from statsmodels.stats.multitest import multipletests  # here: its import takes a second
+
+    return multipletests(values, method='holm')[1].tolist()
+
+
+def is_clear(found: Difference, p_corrected: float) -> bool:
+    """Whether a verdict may be given: the corrected p is below 0.05, and the interval excludes 0."""
+    return p_corrected < ALPHA and not found.low <= 0 <= found.high
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _side(
+    values: np.ndarray, strata: Strata | None, scores: np.ndarray, covariance: np.ndarray
+) -> tuple[float, Variance, float]:
+    """Mean share of one side, its variance, and the number of trials for Wilson's interval."""
+    mean, variance = float(np.clip(scores.mean(), 0, 1)), of_mean(scores, covariance)
+    one = _one_video(strata, values.shape[1])
+    if not 1e-9 < mean < 1 - 1e-9:
+        return mean, Variance(0.0, np.inf, np.inf), 1 / one  # seeds that are all right agree
+    if strata is None:
+        # Not more trials than there were answers.
+        least = mean * (1 - mean) * one / len(scores)
+        variance = variance._replace(value=max(variance.value, least + variance.apart))
+    of_videos = variance.value - variance.apart
+    return mean, variance, mean * (1 - mean) / of_videos if of_videos > 0 else len(scores) / one
+
+
+def _one_video(strata: Strata | None, num_videos: int) -> float:
+    """Variance of the score in units of that of one video: 1 / N, more if some videos weigh more than others."""
+    return 1 / num_videos if strata is None else float((strata.weight**2).sum())
+
+
+def _in_percent(mean: float, below: float, above: float, num_seeds: int, num_videos: int) -> Interval:
+    """The interval of a share with these half-widths."""
+    how = 'test videos only (one seed)' if num_seeds == 1 else f'{num_seeds} seeds and test videos'
+    low, high = (float(np.clip(100 * bound, 0, 100)) for bound in (mean - below, mean + above))
+    return Interval(100 * mean, low, high, num_seeds, num_videos, how)
+
+
+def _half_widths(mean: float, trials: float, variance: Variance, level: float) -> tuple[float, float]:
+    """Wilson's half-widths, joined with what seeds differ by; without the factor t / z."""
+    low, high = _wilson(mean, trials, level)
+    apart = _t_quantile(math.inf, level) * math.sqrt(variance.apart)
+    return math.hypot(mean - low, apart), math.hypot(high - mean, apart)
+
+
+def _wilson(share: float, trials: float, level: float) -> tuple[float, float]:
+    z = _t_quantile(math.inf, level)
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    # At 0 and 1, rounding would leave the share just outside.
+    return min(centre - half, share), max(centre + half, share)
+
+
+def _t_over_z(freedom: float, level: float) -> float:
+    """Student's t as a multiple of the normal quantile."""
+    return _t_quantile(freedom, level) / _t_quantile(math.inf, level)
+
+
+def _t_quantile(freedom: float, level: float) -> float:
+    """Half-width of Student's t in standard errors; of a normal variate for infinite degrees of freedom."""
+    upper = (1 + level) / 2
+    return float(special.stdtrit(freedom, upper) if math.isfinite(freedom) else special.ndtri(upper))
+
+
+def _hypot(first: float, second: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, first**2 - 2 * correlation * first * second + second**2))
+
+
+def _around(value: float, rounds: np.ndarray, variance: Variance, level: float) -> tuple[float, float]:
+    """Bounds with the skew of the rounds (R,), scaled to the standard error and to Student's t."""
+    spread = float(rounds.std())
+    error = math.sqrt(variance.value)
+    if spread <= 1e-12 * max(1.0, abs(value)):  # only the seeds differ
+        half = _t_quantile(variance.freedom, level) * error
+        return value - half, value + half
+    low, high = np.quantile(rounds - rounds.mean(), [(1 - level) / 2, (1 + level) / 2])
+    wider = _t_over_z(variance.freedom, level) * error / spread
+    return value + wider * float(low), value + wider * float(high)
+
+
+def _p_of_t(value: float, variance: Variance) -> float:
+    """Two-sided p of Student's t; 1 if there is no difference."""
+    if abs(value) < 1e-12:
+        return 1.0
+    if variance.value <= 0:
+        return 0.0
+    ratio = -abs(value) / math.sqrt(variance.value)
+    below = special.stdtr(variance.for_p, ratio) if math.isfinite(variance.for_p) else special.ndtr(ratio)
+    return float(2 * below)
+
+
+def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p of McNemar's exact test of (N,) right and wrong."""
+    from statsmodels.stats.contingency_tables import mcnemar  # here: its import takes a second
+
+    table = [[int(((a == x) & (b == y)).sum()) for y in (1, 0)] for x in (1, 0)]
+    return float(mcnemar(table, exact=True).pvalue)
+
+
+def _p_of_swaps(differences: np.ndarray) -> float:
+    """Two-sided p of the sum of (N,) differences against all ways to change their signs.
+
+    Exact where the differences are few whole multiples of one number, as those of right and wrong over a few seeds.
+    Otherwise by `NUM_SWAPS` random ways; one is added, since the data themselves are one of the ways.
+    """
+    sizes = np.abs(differences)
+    unit = sizes.max(initial=0)
+    if unit < 1e-12:
+        return 1.0
+    total = abs(float(differences.sum()))
+    smallest = sizes[sizes > 1e-9 * unit].min()
+    for multiple in range(1, 31):
+        steps = sizes / smallest * multiple
+        if np.abs(steps - steps.round()).max() < 1e-6:
+            break
     else:
-        how += ', with the spread of seeds' + (' of one side (one seed on the other)' if 1 in counts else '')
-    return Difference(mean, float(low), float(high), float(p), 0, how)
+        return _p_of_random_swaps(sizes, total)
+    steps = steps.round().astype(int)
+    if steps.sum() > 50_000:
+        return _p_of_random_swaps(sizes, total)
+    sums = np.ones(1)  # distribution of the sum of those with a plus, in units of one step
+    for step, count in zip(*np.unique(steps[steps > 0], return_counts=True)):
+        own = np.zeros(step * count + 1)
+        plus = np.arange(count + 1)
+        ways = special.gammaln(count + 1) - special.gammaln(plus + 1) - special.gammaln(count - plus + 1)
+        own[::step] = np.exp(ways - count * math.log(2))  # binomial
+        sums = np.convolve(sums, own) if len(own) * len(sums) < 1e7 else _long_convolution(sums, own)
+    deviation = np.abs(2 * np.arange(len(sums)) - steps.sum())  # 2 plus - all
+    observed = round(total / smallest * multiple)
+    return float(np.clip(sums[deviation >= observed].sum(), 0, 1))
+
+
+def _long_convolution(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Convolution of two long distributions, without the small negative values of an FFT."""
+    from scipy.signal import fftconvolve
+
+    return np.maximum(fftconvolve(first, second), 0)
+
+
+def _p_of_random_swaps(sizes: np.ndarray, total: float) -> float:
+    rng = np.random.default_rng(0)
+    sizes, counts = np.unique(sizes[sizes > 0].round(15), return_counts=True)
+    sums = np.full(NUM_SWAPS, -float(counts @ sizes))
+    often = counts > 1
+    for size, count in zip(sizes[often], counts[often]):
+        sums += 2 * size * rng.binomial(count, 0.5, NUM_SWAPS)
+    for start in range(0, int((~often).sum()), 400):
+        size = 2 * sizes[~often][start : start + 400]
+        bits = np.frombuffer(rng.bytes(NUM_SWAPS * -(-len(size) // 8)), dtype=np.uint8)
+        sums += np.unpackbits(bits.reshape(NUM_SWAPS, -1), axis=1, count=len(size)).astype(np.float64) @ size
+    beyond = int((np.abs(sums) >= total * (1 - 1e-9)).sum())
+    return (beyond + 1) / (NUM_SWAPS + 1)
+
+
+def _is_binary(*arrays: np.ndarray) -> bool:
+    return all(((array == 0) | (array == 1)).all() for array in arrays)
+
+
+def _which_seeds(num_a: int, num_b: int) -> str:
+    if (num_a, num_b) == (1, 1):
+        return ' only (one seed each)'
+    return ', with the spread of seeds' + (' of one side (one seed on the other)' if 1 in (num_a, num_b) else '')
 
 
 def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
@@ -296,52 +505,69 @@ def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
 
 
 def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
-    """(seeds,) scores on the videos themselves."""
-    if len(scorers) == 0 or num_videos < 1:
-        raise ValueError(f'{len(scorers)} seeds and {num_videos} videos; an interval needs one of each')
+    """(S,) scores on the videos themselves."""
+    _check_numbers(len(scorers), num_videos)
     once = np.ones((num_videos, 1))
-    return np.array([float(scorer(once)[0]) for scorer in scorers])
+    scores = np.array([float(scorer(once)[0]) for scorer in scorers])
+    _refuse_infinite(scores, 'scores of seeds')
+    return scores
 
 
-def _rescored(
-    sides: Sequence[Sequence[Scorer]], num_videos: int, num_resamples: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """For each side, the mean over its seeds in each round; all sides score the same draws of videos.
-
-    Returns `num_resamples` rounds, without those that have no score.
+def _rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int) -> np.ndarray:
+    """(S, R) scores of every seed in every round; all score the same draws of videos, none has no score.
 
     Raises:
-        ValueError: if no round has a score.
+        ValueError: if fewer than two rounds have a score.
     """
+    if num_resamples < 2:
+        raise ValueError(f'{num_resamples} resamples were asked for; a bootstrap needs 2 or more')
+    rng = np.random.default_rng(0)
     step = max(1, 120_000 // num_videos)  # pieces fit in a cache, since each is gathered once per class
-    rounds: list[list[np.ndarray]] = [[] for _ in sides]
+    rounds: list[np.ndarray] = []
     for start in range(0, num_resamples, step):
         size = min(step, num_resamples - start)
         drawn = rng.integers(0, num_videos, (num_videos, size)) * size + np.arange(size)
         counts = np.bincount(drawn.ravel(), minlength=num_videos * size)
         weights = counts.reshape(num_videos, size).astype(np.float32)
-        for side, found in zip(sides, rounds):
-            found.append(np.mean([scorer(weights) for scorer in side], axis=0))
-    scores = np.stack([np.concatenate(found) for found in rounds])  # (sides, rounds)
+        rounds.append(np.stack([np.asarray(scorer(weights), dtype=float) for scorer in scorers]))
+    scores = np.concatenate(rounds, axis=1)
     defined = np.isfinite(scores).all(axis=0)
     if not defined.any():
         raise ValueError(f'none of {num_resamples} draws of {num_videos} videos has a score, so there is no interval')
-    return list(scores[:, defined])
+    return scores[:, defined]
 
 
-def _bootstrap_means(values: np.ndarray, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Means of `num_resamples` draws with replacement.
+def _covariance(rounds: np.ndarray, num_videos: int) -> np.ndarray:
+    """(S, S) covariance of the seeds over the rounds, of N - 1 free videos."""
+    around = rounds - rounds.mean(axis=1, keepdims=True)
+    return around @ around.T / rounds.shape[1] * num_videos / (num_videos - 1)
 
-    Right and wrong over a few seeds take few distinct values, so it is enough and far cheaper to draw how often each
-    value occurs (a multinomial). Otherwise all N values are drawn, in pieces that fit in memory.
-    """
-    distinct, counts = np.unique(values, return_counts=True)
-    num = len(values)
-    if len(distinct) <= 100:
-        return rng.multinomial(num, counts / num, size=num_resamples) @ distinct / num
-    step = max(1, 4_000_000 // num)
-    sizes = [min(step, num_resamples - start) for start in range(0, num_resamples, step)]
-    return np.concatenate([values[rng.integers(0, num, (size, num))].mean(axis=1) for size in sizes])
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f'a level of {level} was asked for; it is a share between 0 and 1, such as 0.95')
+
+
+def _check_numbers(num_seeds: int, num_videos: int) -> None:
+    if num_seeds == 0 or num_videos < 1 or num_videos % 1:
+        raise ValueError(f'{num_seeds} seeds and {num_videos} videos; an interval needs a whole number of each, from 1')
+
+
+def _refuse_infinite(values: np.ndarray, name: str) -> None:
+    broken = ~np.isfinite(values)
+    if broken.any():
+        raise ValueError(f'{int(broken.sum())} of {len(values)} {name} are not finite, first {int(broken.argmax())}')
+
+
+def _checked_strata(strata: Strata | None, num_videos: int) -> Strata | None:
+    if strata is None:
+        return None
+    label, weight = np.asarray(strata.label), np.asarray(strata.weight, dtype=float)
+    if label.shape != (num_videos,) or weight.shape != (num_videos,):
+        raise ValueError(f'strata of shapes {label.shape} and {weight.shape} for {num_videos} videos; need one each')
+    if not np.isfinite(weight).all() or (weight < 0).any() or abs(float(weight.sum()) - 1) > 1e-6:
+        raise ValueError(f'weights of videos sum to {float(weight.sum()):g}; need shares that sum to 1')
+    return Strata(label, weight)
 
 
 def _stack(per_seed: Sequence[np.ndarray]) -> np.ndarray:
@@ -350,4 +576,12 @@ def _stack(per_seed: Sequence[np.ndarray]) -> np.ndarray:
     if len(sizes) != 1 or len(size := sizes.pop()) != 1 or size[0] == 0:
         found = ', '.join(str(array.shape) for array in arrays) or 'no seed'
         raise ValueError(f'each seed needs one array of the same videos, found {found}')
-    return np.stack(arrays)
+    values = np.stack(arrays)
+    outside = ~((values >= -1e-9) & (values <= 1 + 1e-9))  # NaN too
+    if outside.any():
+        seed, video = np.argwhere(outside)[0]
+        raise ValueError(
+            f'{int(outside.sum())} of {values.size} values are no shares from 0 to 1, first {values[seed, video]} of '
+            f'video {video}; percents must be divided by 100, and other scores bootstrapped'
+        )
+    return values

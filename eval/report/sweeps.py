@@ -14,8 +14,9 @@ import numpy as np
 from eval.metrics import Predictions
 from eval.metrics.corrupted import ranks
 from eval.records import TRAINED_WITH, Record, RecordError
-from eval.report.statistics import Difference, paired_difference
+from eval.report.statistics import MIN_VIDEOS, Difference, holm, paired_difference
 from eval.report.table import BASELINE, Column, Table, TableCell
+from eval.report.verdicts import p_text
 from sigma.text import align
 
 
@@ -37,6 +38,7 @@ class Sweep:
     partial: bool  # a corruption of the suite could not run, so the mean gets another name
     notes: list[str]
     score_name: str = 'top-1'
+    drawn: bool = False  # seeds of one number share a few-shot draw
     # row -> (S, N, K) shares right, of the videos that all rows scored; None if the score is no mean over videos
     correct: dict[str, np.ndarray] | None = None
 
@@ -95,11 +97,11 @@ class Sweep:
         return dict(zip(self.scores, found.tolist()))
 
     def difference(self, row: str, other: str, corruption: str | None = None) -> Difference:
-        """Points by which a row is better than another, by a paired bootstrap over the videos that both scored."""
+        """Points by which a row is better than another, over the videos that both scored (`paired_difference`)."""
         return paired_difference(
             self.per_video(row, corruption),
             self.per_video(other, corruption),
-            paired_seeds=self.seeds[row] == self.seeds[other],
+            paired_seeds=self.drawn and self.seeds[row] == self.seeds[other],
         )
 
 
@@ -149,6 +151,7 @@ def _sweep(table: Table, column: Column) -> Sweep:
         seeds={row: [record.seed or 0 for record in cell.records] for row, cell in cells.items()},
         partial=bool(config['unavailable']),
         notes=notes,
+        drawn=column.subset is not None,
         **found,
     )
 
@@ -239,15 +242,17 @@ def _comparisons(sweep: Sweep, baseline: str) -> list[str]:
     """Each row against the baseline, over all cells and by corruption."""
     if baseline not in sweep.scores or sweep.correct is None:
         return []
-    lines = []
-    for row in (row for row in sweep.scores if row != baseline):
-        for corruption in (None, *sweep.corruptions):
-            found = sweep.difference(row, baseline, corruption)
-            lines.append(
-                f'{row} - {baseline}, {corruption or "mPC" + _of_part(sweep)}: {found.difference:+.1f} '
-                f'[{found.low:.1f}, {found.high:.1f}]'
-            )
+    if sweep.num_videos < MIN_VIDEOS:
+        return [f'nothing is compared: {sweep.num_videos} videos were scored by all rows, and that needs {MIN_VIDEOS}']
+    pairs = [(row, name) for row in sweep.scores if row != baseline for name in (None, *sweep.corruptions)]
+    found = [sweep.difference(row, baseline, corruption) for row, corruption in pairs]
+    lines = [
+        f'{row} - {baseline}, {corruption or "mPC" + _of_part(sweep)}: {each.difference:+.1f} '
+        f'[{each.low:.1f}, {each.high:.1f}], {p_text(each.p, p)}'
+        for (row, corruption), each, p in zip(pairs, found, holm([each.p for each in found]))
+    ]
     return [
         *lines,
-        'differences: in points, 95 % intervals by a paired bootstrap over videos, not corrected for multiple tests',
+        f"differences: in points, 95 % intervals over videos and seeds; p by Holm's correction over these {len(pairs)} "
+        'comparisons (in brackets: not corrected)',
     ]

@@ -33,6 +33,7 @@ from eval.report.statistics import (
     mean_scorer,
 )
 from eval.report.summaries import Summary
+from eval.report.variances import Strata
 from sigma.errors import did_you_mean
 
 BASELINE = 'random'
@@ -365,7 +366,7 @@ def _interval(seeds: list[Record], predictions: Sequence[Predictions | None]) ->
     found = [p for p in predictions if p is not None]
     if len(found) == len(seeds) and all(np.array_equal(p.video, found[0].video) for p in found):
         if gives_shares(metric):
-            return interval(shares(found, metric))
+            return interval(shares(found, metric), strata=strata(found, metric))
         return bootstrap_interval(scorers(found, metric), len(found[0].video), limits=limits)
     if gives_shares(metric):
         return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
@@ -378,9 +379,15 @@ def gives_shares(metric: Metric) -> bool:
 
 
 def shares(predictions: Sequence[Predictions], metric: Metric) -> list[np.ndarray]:
-    """What each video adds to the score: one (N,) array per seed. Only for a metric with `per_video`."""
+    """What was right in each video: one (N,) array per seed. Only for a metric with `per_video`."""
     assert metric.per_video is not None
     return [metric.per_video(p.scores, p.label) for p in predictions]
+
+
+def strata(predictions: Sequence[Predictions], metric: Metric) -> Strata | None:
+    """Class and weight of each video for a mean over classes; None for a plain mean. All seeds have the same videos."""
+    label = predictions[0].label
+    return None if metric.weights is None else Strata(label, metric.weights(label))
 
 
 def scorers(predictions: Sequence[Predictions], metric: Metric) -> list[Scorer]:

@@ -1,4 +1,8 @@
-"""Which encoder beat the baseline, by paired differences over the videos that both scored. No torch."""
+"""Which encoder beat the baseline, by paired differences over the videos that both scored. No torch.
+
+A verdict needs two things: p < 0.05 after Holm's correction over all comparisons of the table, and a 95 % interval of
+the difference that excludes 0 (docs/statistics.md).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,16 @@ import numpy as np
 
 from eval.metrics import METRICS, Predictions
 from eval.records import RecordError
-from eval.report.statistics import Difference, bootstrap_difference, paired_difference
-from eval.report.table import BASELINE, Column, Table, TableCell, gives_shares, scorers, shares
+from eval.report.statistics import (
+    ALPHA,
+    MIN_VIDEOS,
+    Difference,
+    bootstrap_difference,
+    holm,
+    is_clear,
+    paired_difference,
+)
+from eval.report.table import BASELINE, Column, Table, TableCell, gives_shares, scorers, shares, strata
 from sigma.errors import did_you_mean
 
 
@@ -19,6 +31,7 @@ class Verdict(NamedTuple):
     column: str
     row: str
     difference: Difference | None  # positive: better than the baseline, whatever the metric's direction; None: unknown
+    p_corrected: float | None  # Holm's, over all comparisons of the table; None without a difference
     sentence: str
 
 
@@ -30,16 +43,27 @@ def verdicts(table: Table, baseline: str = BASELINE) -> list[Verdict]:
     """
     if baseline not in table.rows:
         raise RecordError(did_you_mean('baseline', baseline, table.rows))
-    found = []
-    for column in table.measured:
-        for row in [row for row, cell in column.cells.items() if row != baseline and not cell.published]:
-            difference = _difference(table, column, column.cells[row], column.cells.get(baseline))
-            found.append(Verdict(column.name, row, difference, _sentence(column, row, baseline, difference)))
-    return found
+    places = [
+        (column, row)
+        for column in table.measured
+        for row, cell in column.cells.items()
+        if row != baseline and not cell.published
+    ]
+    found = [_difference(table, column, column.cells[row], column.cells.get(baseline)) for column, row in places]
+    corrected = iter(holm([each.p for each in found if isinstance(each, Difference)]))
+    result = []
+    for (column, row), each in zip(places, found):
+        start = f'{column.name}: '
+        if isinstance(each, Difference):
+            p = next(corrected)
+            result.append(Verdict(column.name, row, each, p, start + _compared(column, row, baseline, each, p)))
+        else:
+            result.append(Verdict(column.name, row, None, None, start + _not_compared(column, row, baseline, each)))
+    return result
 
 
 def comparison(table: Table, baseline: str | None) -> list[str]:
-    """The sentences of all verdicts, or one that says why nothing is compared.
+    """The sentences of all verdicts and what they rest on, or one that says why nothing is compared.
 
     Args:
         table: The table.
@@ -47,13 +71,32 @@ def comparison(table: Table, baseline: str | None) -> list[str]:
     """
     name, rows = baseline or BASELINE, table.rows
     if name in rows:
-        return [found.sentence for found in verdicts(table, name)]
+        found = verdicts(table, name)
+        num = sum(each.difference is not None for each in found)
+        said = [each.sentence for each in found]
+        return said + [rule(num)] * (num > 0)
     if recipes := [row for row in rows if row.startswith(f'{name} [')]:
         return [f'nothing is compared: {name} has one row per recipe; --baseline takes one of: {", ".join(recipes)}']
     return [f'nothing is compared: no row is called {name}; the rows are: {", ".join(rows)}'] if baseline else []
 
 
-def _difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | None:
+def rule(num_comparisons: int) -> str:
+    """What a verdict needs, for a reader of a report."""
+    those = 'the only comparison' if num_comparisons == 1 else f'the {num_comparisons} comparisons'
+    return (
+        f"a verdict needs p < {ALPHA:g} by Holm's correction over {those} here, and a 95 % interval that excludes 0; p "
+        'in brackets is not corrected'
+    )
+
+
+def p_text(p: float, p_corrected: float) -> str:
+    """`p 0.012 (0.003)`: corrected, then not."""
+    corrected, raw = ('< 0.001' if value < 0.0005 else f'{value:.3f}' for value in (p_corrected, p))
+    return f'p {corrected} ({raw})'
+
+
+def _difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | int | None:
+    """The difference; the number of common videos if they are too few; None if it is unknown."""
     metric = METRICS.get(column.metric)
     if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
         return None
@@ -66,34 +109,43 @@ def _difference(table: Table, column: Column, cell: TableCell, base: TableCell |
         if len(sides[-1]) < len(stored):
             return None
     common = sorted(set.intersection(*(set(p.video.tolist()) for side in sides for p in side)))
-    if not common:
-        return None
+    if len(common) < MIN_VIDEOS:
+        return len(common)
     keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
     if not column.higher_is_better:
         keep.reverse()
-    same_seeds = [r.seed for r in cell.records] == [r.seed for r in base.records]
+    # Seeds of one number share the few-shot draw and nothing else that matters.
+    paired = column.subset is not None and [r.seed for r in cell.records] == [r.seed for r in base.records]
     if gives_shares(metric):
-        return paired_difference(shares(keep[0], metric), shares(keep[1], metric), paired_seeds=same_seeds)
-    ours, theirs = (scorers(side, metric) for side in keep)
-    return bootstrap_difference(ours, theirs, len(common), paired_seeds=same_seeds)
+        ours, theirs = (shares(side, metric) for side in keep)
+        return paired_difference(ours, theirs, paired_seeds=paired, strata=strata(keep[0], metric))
+    return bootstrap_difference(*(scorers(side, metric) for side in keep), len(common), paired_seeds=paired)
 
 
-def _sentence(column: Column, row: str, baseline: str, difference: Difference | None) -> str:
-    if difference is None:
-        names = (name for name in (row, baseline) if name in column.cells and column.cells[name].left_out)
-        if left_out := ' and '.join(names):
-            return f'{column.name}: {row} is not compared with {baseline}, because {left_out} scored too few videos'
-        return f'{column.name}: {row} is not compared with {baseline}, for lack of predictions for the same videos'
+def _not_compared(column: Column, row: str, baseline: str, num_common: int | None) -> str:
+    names = (name for name in (row, baseline) if name in column.cells and column.cells[name].left_out)
+    if left_out := ' and '.join(names):
+        return f'{row} is not compared with {baseline}, because {left_out} scored too few videos'
+    if num_common:
+        videos = '1 video was' if num_common == 1 else f'{num_common} videos were'
+        return f'{row} is not compared with {baseline}: only {videos} scored by both, and a verdict needs {MIN_VIDEOS}'
+    return f'{row} is not compared with {baseline}, for lack of predictions for the same videos'
+
+
+def _compared(column: Column, row: str, baseline: str, difference: Difference, p_corrected: float) -> str:
     value, low, high = difference.difference, difference.low, difference.high
-    weights = 'random weights' if baseline == BASELINE else baseline
-    note = ' (one seed only, so the spread over seeds is unknown)' if 'one seed' in difference.how else ''
     points = 'points' if column.unit == 'percent' else f'in {column.metric_label}'
-    if low > 0:
-        said = f'{row} beat {baseline} by {column.text(value)} {points} [{column.text(low)}, {column.text(high)}]'
-    elif high < 0:
-        ends = f'[{column.text(-high)}, {column.text(-low)}]'
-        said = f'{row} is worse than {baseline} by {column.text(-value)} {points} {ends}'
-    else:
+    said = p_text(difference.p, p_corrected)
+    if 'one seed each' in difference.how:
+        said += ' (one seed each: this is about these weights, not about other seeds)'
+    elif 'one seed' in difference.how:
+        said += ' (one seed only on one side, so its spread over seeds is unknown)'
+    if not is_clear(difference, p_corrected):
         ends = f'[{column.text(low)}, {column.text(high)}]'
-        said = f'{row} shows no clear difference from {weights}: {column.text(value, "+")} {points} {ends}'
-    return f'{column.name}: {said}{note}'
+        weights = 'random weights' if baseline == BASELINE else baseline
+        return f'{row} shows no clear difference from {weights}: {column.text(value, "+")} {points} {ends}, {said}'
+    if low > 0:
+        ends = f'[{column.text(low)}, {column.text(high)}]'
+        return f'{row} beat {baseline} by {column.text(value)} {points} {ends}, {said}'
+    ends = f'[{column.text(-high)}, {column.text(-low)}]'
+    return f'{row} is worse than {baseline} by {column.text(-value)} {points} {ends}, {said}'

@@ -1,5 +1,6 @@
 """mAP and AR of actions in time: hand-drawn segments with known answers, and mmaction2's offline evaluation."""
 
+import itertools
 import json
 import time
 
@@ -195,6 +196,54 @@ def test_a_resample_without_truth_has_no_score_and_one_without_a_class_leaves_it
     # class 0: the false one comes first; class 1: found by nobody; then one class alone, or none
     assert score(weights).tolist()[:3] == [25.0, 100.0, 0.0]
     assert np.isnan(score(weights)[3])
+
+
+def test_l3_recall_leaves_out_videos_without_truth():
+    """L3: they counted in the number of videos, which raised how many proposals the others could keep.
+
+    Two videos with a true segment and one without; each has 100 proposals, the true one is number 60 of the first.
+    AR@50 keeps 50 of each video with truth; the third video made it 75, so that number 60 counted.
+    """
+    rows = np.column_stack([np.full(100, 50.0), np.full(100, 51.0), np.zeros(100), np.linspace(1, 0.01, 100)])
+    first, second = rows.copy(), rows.copy()
+    first[59, :2] = second[0, :2] = (0, 10)
+    true = [[[0, 10, 0]], [[0, 10, 0]], []]
+    scores, labels = pack([first, second, rows[:1]], true)
+    alone = average_recall(scores[:2], labels[:2])
+    assert recall_at(scores, labels, 50) == recall_at(scores[:2], labels[:2], 50) == 50
+    assert average_recall(scores, labels) == pytest.approx(alone)
+    weights = np.ones((3, 1))
+    for name in ('recall_at_1', 'recall_at_10', 'recall_at_100', 'recall_area'):
+        assert METRICS[name].resampled(scores, labels)(weights)[0] == pytest.approx(METRICS[name].function(scores, labels))
+
+
+def test_l4_recall_of_equal_scores_does_not_depend_on_the_order_of_rows():
+    """L4: AR@1 was 100 or 0."""
+    true = [[[0, 10, 0]]]
+    hit, miss = [0, 10, 0, 0.5], [50, 60, 0, 0.5]
+    for rows in ([hit, miss], [miss, hit]):
+        assert average_recall(*pack([rows], true))[0] == pytest.approx(50)  # the mean over both orders
+        assert METRICS['recall_at_1'].resampled(*pack([rows], true))(np.ones((1, 1))) == pytest.approx(50)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_l4_recall_is_the_mean_over_all_orders_of_equal_scores(seed):
+    """L4: four proposals of each video in two groups of equal scores, two that stand alone; 24 x 2 orders by hand."""
+    rng = np.random.default_rng(seed)
+    predicted, true = draw(1, num_classes=1, num_proposals=7, seed=seed + 5)
+    rows = predicted[0]
+    rows[:, 3] = [0.9, 0.7, 0.7, 0.7, 0.7, 0.5, 0.5]
+    orders = [
+        [0, *middle, *last]
+        for middle in itertools.permutations([1, 2, 3, 4])
+        for last in itertools.permutations([5, 6])
+    ]
+    apart = np.linspace(0.9, 0.1, 7)
+    wanted = np.mean(
+        [average_recall(*pack([np.column_stack([rows[o][:, :3], apart])], true)) for o in orders], axis=0
+    )
+    shuffled = rows[rng.permutation(7)]
+    assert average_recall(*pack([shuffled], true)) == pytest.approx(wanted, abs=1e-9)
 
 
 @pytest.mark.parametrize('name', ['recall_at_1', 'recall_at_10', 'recall_at_100', 'recall_area'])

@@ -7,14 +7,20 @@ import pytest
 
 from eval.metrics import (
     METRICS,
+    corrupted,
+    corrupted_localization,
     get_metric,
+    localization,
+    multi_label,
     other_metrics,
     read_predictions,
+    repetition,
     score_predictions,
     top_k_correct,
     write_predictions,
 )
 from eval.metrics.classification import mean_class_accuracy, mean_class_prefix, top_k_accuracy
+from eval.protocols.subsets import draw_seed, few_a_class
 
 COMMITTED = Path(__file__).parents[2] / 'data' / 'records'
 OF_CLASSES = [name for name, metric in METRICS.items() if metric.task == 'action_recognition']
@@ -107,19 +113,87 @@ def test_shares_of_the_videos_average_to_the_score(metric):
     rng = np.random.default_rng(1)
     scores, labels = rng.random((300, 12)), rng.integers(0, 12, 300)
     entry = METRICS[metric]
-    assert 100 * np.mean(entry.per_video(scores, labels)) == pytest.approx(entry.function(scores, labels))
+    weights = np.ones(300) / 300 if entry.weights is None else entry.weights(labels)
+    assert weights.sum() == pytest.approx(1)
+    assert 100 * entry.per_video(scores, labels) @ weights == pytest.approx(entry.function(scores, labels))
     assert (entry.unit, entry.higher_is_better) == ('percent', True)
 
 
-def test_spread_of_mean_class_shares_is_its_sampling_error():
-    # Sum over classes of p (1 - p) / n_c, over C^2: class 0 is 2 of 4, class 1 is 1 of 2.
-    scores = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1], [1, 0]], float)
+def test_weights_of_mean_class_by_hand():
+    # Classes of 4 and 2 videos; prefixes of 4 and 6.
     labels = np.array([0, 0, 0, 0, 1, 1])
-    shares = METRICS['mean_class'].per_video(scores, labels)
-    assert shares.var() / 6 == pytest.approx((0.25 / 4 + 0.25 / 2) / 2**2)
-    # Prefixes of 4 and 6 videos: a video of class 0 weighs (1/4 + 1/6) / 2, one of class 1 weighs 1/6 / 2.
-    shares = METRICS['mean_class_prefix'].per_video(scores, labels)
-    assert shares.var() / 6 == pytest.approx(4 * 0.25 * (5 / 24) ** 2 + 2 * 0.25 * (1 / 12) ** 2)
+    assert METRICS['mean_class'].weights(labels) == pytest.approx([1 / 8] * 4 + [1 / 4] * 2)
+    assert METRICS['mean_class_prefix'].weights(labels) == pytest.approx([5 / 24] * 4 + [1 / 12] * 2)
+
+
+CORRECT, COUNTED = np.array([[1.0, 0.5], [0.0, 1.0]]), np.array([[False, True]] * 2)
+TRUE, FOUND = np.array([[[0.0, 10, 0]]]), np.array([[[0.0, 10, 0, 0.9]]])
+
+
+@pytest.mark.parametrize(
+    'call, words',
+    [
+        (lambda: top_k_accuracy(SCORES, LABELS, k=2.5), 'top-2.5 accuracy was asked for, but k starts at 1 and is a whole'),
+        (lambda: top_k_accuracy(SCORES, LABELS, k=True), 'k starts at 1'),
+        (lambda: top_k_accuracy(SCORES.astype(np.uint8), LABELS), 'scores are uint8; need floats'),
+        (lambda: top_k_accuracy(SCORES.astype(complex), LABELS), 'scores are complex128'),
+        (lambda: METRICS['mean_class'].weights(np.array([])), 'need whole numbers, one per video'),
+        (lambda: multi_label.mean_average_precision(np.array([[0], [1], [2]], np.uint8), np.eye(3, dtype=bool)[:, 2:]), 'uint8'),
+        (lambda: multi_label.average_precision(np.array([0.1, 0.2]), np.array([False, False])), 'none of 2 videos is positive'),
+        (lambda: multi_label.average_precision(np.array([0.1, np.nan]), np.array([True, False])), 'not finite'),
+        (lambda: multi_label.average_precision(np.array([0.1, 0.2]), np.array([True])), 'shape'),
+        (lambda: multi_label.average_precision(np.array([0, 1], np.uint8), np.array([False, True])), 'uint8'),
+        (lambda: multi_label.mean_prevalence(np.zeros((3, 2), bool)), 'no class has a positive'),
+        (lambda: multi_label.mean_prevalence(np.ones((3, 2))), 'need bool'),
+        (lambda: repetition.rounded_counts(np.array([1.0, np.nan])), '1 of 2 counts are not finite'),
+        (lambda: repetition.best_constant_error(np.array([], int)), 'no video was counted'),
+        (lambda: repetition.best_constant_error(np.array([2, 0])), 'true count of row 1 is 0'),
+        (lambda: repetition.absolute_errors(np.array([[np.inf]]), np.array([1])), 'not finite'),
+        (lambda: corrupted.mean_corrupted(100 * CORRECT, COUNTED), 'are no shares from 0 to 1, first 100.0 in row 0'),
+        (lambda: corrupted.clean_accuracy(CORRECT * np.nan, COUNTED), '4 of 4 values of `correct` are no shares'),
+        (lambda: corrupted.ranks(np.array([1.0, np.nan])), 'a rank needs finite numbers'),
+        (lambda: localization.recall_at(FOUND, TRUE, 0), 'AR@0 was asked for'),
+        (lambda: localization.recall_at(FOUND, TRUE, 101), 'the curve ends at 100'),
+        (lambda: localization.recall_at(FOUND, TRUE, 1.5), 'AR@1.5 was asked for'),
+        (lambda: localization.resampled_recall_at(FOUND, TRUE, 0), 'AR@0 was asked for'),
+        (lambda: localization.mean_average_precision(FOUND, TRUE, ()), 'need at least one, each in'),
+        (lambda: localization.mean_average_precision(FOUND, TRUE, (0.5, 50)), r'\[0.5, 50.0\]; need at least one'),
+        (lambda: localization.average_precisions(FOUND, TRUE, (np.nan,)), 'need at least one'),
+        (lambda: localization.resampled_mean_average_precision(FOUND, TRUE, (0,)), 'need at least one'),
+        (lambda: localization.mean_average_precision(FOUND.astype(np.uint8), TRUE), 'predicted segments are uint8'),
+        (lambda: localization.mean_average_precision(FOUND, TRUE + 0.5), 'classes that are no whole numbers, first 0.5'),
+        (lambda: localization.temporal_iou(np.array([0, np.nan]), np.array([0, 1])), '1 segments are not finite'),
+        (lambda: localization.temporal_iou(np.array([5, 1]), np.array([0, 1])), 'end before they start'),
+        (lambda: localization.pack_segments([np.ones((2, 1))], 4), 'segments of video 0 have shape'),
+        (lambda: corrupted_localization.clean(np.append(FOUND, [[[0]]], 2), TRUE, (0.5,)), 'no column but the clean'),
+        (lambda: corrupted_localization.worst(np.append(FOUND, [[[1]]], 2), TRUE, ()), 'need at least one'),
+    ],
+)
+def test_s3_nonsense_ends_in_a_sentence(call, words):
+    """S3: these gave a number, NaN, or an error of NumPy."""
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_s3_unsigned_segments_do_not_wrap():
+    """S3: with uint8 the overlap of two segments apart was not 0."""
+    assert localization.temporal_iou(np.array([0, 10], np.uint8), np.array([20, 30], np.uint8)) == 0
+
+
+def test_s3_the_lowest_integer_stays_the_lowest():
+    """S3: -(-128) is -128 in int8, so the worst score came first."""
+    scores = np.array([-128, 5], np.int8)
+    assert multi_label.average_precision(scores, np.array([False, True])) == 1
+
+
+def test_s3_seeds_of_draws_are_not_negative():
+    """S3: -1 took the last of the published seeds, 19."""
+    assert [draw_seed(seed) for seed in (0, 1, 2, 3)] == [99999, 12345, 19, 3]
+    for seed in (-1, 1.0, True):
+        with pytest.raises(ValueError, match='a draw needs a whole number from 0'):
+            draw_seed(seed)
+    with pytest.raises(ValueError, match='0 clips per class'):
+        few_a_class([0, 1], 0, 0)
 
 
 def test_chance():

@@ -100,7 +100,7 @@ def test_a_table_and_a_figure_read_each_prediction_once(work_dir, opened, capsys
     assert_each_once(opened, 8)
 
 
-HEAVY = ('numpy', 'scipy', 'pandas', 'matplotlib', 'jinja2', 'rich', 'torch')
+HEAVY = ('numpy', 'scipy', 'statsmodels', 'pandas', 'matplotlib', 'jinja2', 'rich', 'torch')
 
 
 def loaded(code: str) -> list[str]:

@@ -17,7 +17,7 @@ from eval.report import formats
 from eval.report.papers import read_paper
 from eval.report.summaries import Summary
 from eval.report.table import Table, select
-from eval.report.verdicts import verdicts
+from eval.report.verdicts import comparison, verdicts
 from sigma.files import sha256_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'data' / 'records'))
@@ -40,10 +40,11 @@ def test_a_cell_by_hand(tmp_path):
         add_exact(tmp_path, num_right, seed=seed)
     (line,) = formats.frame(Table(read_records(tmp_path))).to_dict('records')
     assert (line['encoder'], line['mean'], line['n'], line['coverage']) == ('random', 52, 3, 100)
-    of_seeds = stats.t.ppf(0.975, 2) * np.std([40, 50, 66], ddof=1) / np.sqrt(3)
-    share = np.repeat([1, 2 / 3, 1 / 3, 0], [40, 10, 16, 34])  # right by all, two, one and none of the seeds
-    of_videos = 196 * share.std() / 10
-    assert (line['high'] - line['low']) / 2 == pytest.approx(np.hypot(of_seeds, of_videos), rel=0.02)
+    of_seeds = np.var([40, 50, 66], ddof=1) / 3
+    of_videos = (40 * 50 + 40 * 34 + 50 * 34) / 3 / 100  # covariance of each pair of seeds, in points squared
+    freedom = 2 * (of_seeds + of_videos) ** 2 / of_seeds**2
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(of_seeds + of_videos)
+    assert (line['high'] - line['low']) / 2 == pytest.approx(half, rel=0.02)
 
 
 def test_text_markdown_and_csv(tmp_path):
@@ -471,14 +472,47 @@ def test_verdicts(tmp_path):
     assert list(found) == ['better', 'level', 'worse']
     assert found['better'].sentence.startswith('finetune / toy: better beat random by 20.0 points [1')
     assert found['level'].sentence == (
-        'finetune / toy: level shows no clear difference from random weights: +1.0 points [0.0, 3.0]'
+        'finetune / toy: level shows no clear difference from random weights: +1.0 points [-2.0, 4.1], p 1.000 (1.000)'
     )
     assert found['worse'].sentence.startswith('finetune / toy: worse is worse than random by 20.0 points [1')
     assert found['better'].difference.difference == pytest.approx(20)
     over = {v.row: v.sentence for v in verdicts(Table(read_records(tmp_path)), 'level')}
-    assert over['random'].endswith('random shows no clear difference from level: -1.0 points [-3.0, 0.0]')
+    assert over['random'].endswith('random shows no clear difference from level: -1.0 points [-4.1, 2.0], p 1.000 (1.000)')
     with pytest.raises(RecordError, match="Unknown baseline 'randm'. Did you mean 'random'"):
         verdicts(Table(read_records(tmp_path)), 'randm')
+
+
+def test_s1_a_verdict_needs_ten_videos(tmp_path):
+    """S1: one common video gave "beat random by 100.0 points [100.0, 100.0]"."""
+    for num, dataset in ((1, 'toy'), (9, 'toy_shift'), (10, 'toy_speeds')):
+        add_exact(tmp_path, 0, num, dataset=dataset)
+        add_exact(tmp_path, num, num, encoder='a', dataset=dataset)
+    said = {found.column: found for found in verdicts(Table(read_records(tmp_path)))}
+    assert said['finetune / toy'].sentence == (
+        'finetune / toy: a is not compared with random: only 1 video was scored by both, and a verdict needs 10'
+    )
+    assert 'only 9 videos were scored by both' in said['finetune / toy_shift'].sentence
+    assert said['finetune / toy_shift'].difference is None
+    assert said['finetune / toy_speeds'].sentence.startswith('finetune / toy_speeds: a beat random by 100.0 points [')
+
+
+def test_s1_all_verdicts_of_a_table_are_corrected_together(tmp_path):
+    """S1: 8 against 0 of 100 has p 0.008; as one of nine comparisons it is no verdict."""
+    add_exact(tmp_path, 50)
+    add_exact(tmp_path, 58, encoder='better')
+    (alone,) = verdicts(Table(read_records(tmp_path)))
+    assert alone.p_corrected == alone.difference.p == pytest.approx(2 / 2**8)
+    assert alone.sentence.endswith(
+        'p 0.008 (0.008) (one seed each: this is about these weights, not about other seeds)'
+    )
+    assert 'better beat random' in alone.sentence
+    for number in range(8):
+        add_exact(tmp_path, 50, encoder=f'level{number}')
+    found = {v.row: v for v in verdicts(Table(read_records(tmp_path)))}
+    assert found['better'].p_corrected == pytest.approx(9 * 2 / 2**8)
+    assert 'better shows no clear difference' in found['better'].sentence
+    assert 'p 0.070 (0.008)' in found['better'].sentence
+    assert comparison(Table(read_records(tmp_path)), None)[-1].startswith("a verdict needs p < 0.05 by Holm's correction over the 9")
 
 
 def test_verdicts_say_what_they_lack(tmp_path):
