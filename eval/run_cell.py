@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             return claims.ELSEWHERE
         resolved = resolve(args)
         if args.id and resolved.id != args.id:
-            return tell_change(resolved, args.id)
+            return report_change(resolved, args.id)
         if held is None:
             held = stack.enter_context(claim_by_hand(resolved, args.work_dir))
         if is_done(resolved, args.work_dir):
@@ -93,7 +93,7 @@ def resolve(args: argparse.Namespace) -> ResolvedCell:
     return ResolvedCell(cell, get_protocol(cell.protocol))
 
 
-def tell_change(resolved: ResolvedCell, planned_id: str) -> int:
+def report_change(resolved: ResolvedCell, planned_id: str) -> int:
     """Report that the cell has changed since the plan was made; return the exit status."""
     from eval.cells.claims import CHANGED
 

@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     import_protocols(imports)
     check_work_dir(args.work_dir)
     found = make_plan(args)
-    jobs = num_at_once(args, found.num_side_by_side())
+    jobs = num_at_once(args, found.max_parallel())
     print(headline(found, jobs))
     print_plan(found, every_cell=args.dry_run)
     if found.problems:

@@ -33,7 +33,7 @@ def main() -> int:
     preload(modules)
     order = serve(int(answers))
     if order is not None:
-        leave(be_a_cell(order))
+        leave(run_as_cell(order))
     return 0
 
 
@@ -64,7 +64,7 @@ def serve(answers: int) -> dict | None:
         ready, _, _ = select.select([0, wake], [], [])
         if wake in ready:
             os.read(wake, 4096)
-            tell_ended(running, answers)
+            report_ended(running, answers)
         if 0 not in ready:
             continue
         said = os.read(0, 65536)
@@ -85,24 +85,24 @@ def serve(answers: int) -> dict | None:
                     os.close(end)
                 return order | {'parent': parent}
             running[order['number']] = pid
-            tell(answers, order['number'], pid, None)
+            send_answer(answers, order['number'], pid, None)
 
 
-def tell_ended(running: dict[int, int], answers: int) -> None:
+def report_ended(running: dict[int, int], answers: int) -> None:
     """Send the exit status of every fork that has ended."""
     for number, pid in list(running.items()):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             del running[number]
-            tell(answers, number, pid, os.waitstatus_to_exitcode(status))
+            send_answer(answers, number, pid, os.waitstatus_to_exitcode(status))
 
 
-def tell(answers: int, *what: int | None) -> None:
+def send_answer(answers: int, *what: int | None) -> None:
     """Send one answer as a whole line."""
     os.write(answers, json.dumps(what).encode() + b'\n')
 
 
-def be_a_cell(order: dict) -> int:
+def run_as_cell(order: dict) -> int:
     """In a fork: set log, device and arguments, then run `eval/run_cell.py`. Returns its exit status."""
     from eval import run_cell
 

@@ -161,7 +161,7 @@ def extract_dense(
     if absent:
         encode = encoder_of(resolved)
         if view.pooling == 'all':
-            _tell_disk(encode, view, absent, folder)
+            _warn_of_disk_use(encode, view, absent, folder)
         with progress_bar(f'features of {resolved.dataset.name} ({split})', len(absent), progress) as advance:
             for entry, found in _share(folder, absent, key, lambda e: encode_video(e, view, encode, batch_size)):
                 if isinstance(found, DenseFeatures):
@@ -285,7 +285,7 @@ def encoder_of(resolved: ResolvedCell) -> Callable[[np.ndarray], np.ndarray]:
     return encode
 
 
-def _tell_disk(encode: Callable, view: DenseView, entries: Sequence[dict], folder: Path) -> None:
+def _warn_of_disk_use(encode: Callable, view: DenseView, entries: Sequence[dict], folder: Path) -> None:
     """Log how much disk space all tokens will take, before extraction starts.
 
     Raises:

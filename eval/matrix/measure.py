@@ -171,7 +171,7 @@ def _run(found: Plan, work_dir: Path, imports: list[str], jobs: int, is_module: 
     tasks = found.jobs(work_dir, imports)
     if not tasks:
         return
-    jobs = min(jobs, found.num_side_by_side())
+    jobs = min(jobs, found.max_parallel())
     backend = _backend([_resolved(item) for item in found.in_state(*OPEN)], jobs, is_module)
     if progress:
         # This very stream: while a cell runs in this process, `sys.stderr` is its log.

@@ -109,7 +109,7 @@ class Plan:
 
         return [job(item) for item in self.in_state(*OPEN)]
 
-    def num_side_by_side(self) -> int:
+    def max_parallel(self) -> int:
         """How many open cells can usefully run at the same time: the largest number at one depth of needs."""
         counts: dict[int, int] = {}
         for item in self.in_state(*OPEN):

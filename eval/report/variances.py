@@ -78,8 +78,7 @@ def share_covariance(values: np.ndarray, strata: Strata | None = None) -> tuple[
 
 
 def of_mean(scores: np.ndarray, covariance: np.ndarray, freedom: float = np.inf) -> Variance:
-    """Variance of the mean of (S,) scores with their (S, S) covariance over videos, known to `freedom` degrees.
-    """
+    """Variance of the mean of (S,) scores with their (S, S) covariance over videos, known to `freedom` degrees."""
     found = _side(scores, covariance)
     return _sum([found], found.videos, freedom)
 

@@ -124,7 +124,7 @@ class CollapseHook(Hook):
         self._seen: dict[str, Tensor] = {}
         self._counts: Tensor | None = None
         self._prototypes: Tensor | None = None
-        self._looks: deque = deque(maxlen=patience)
+        self._checks: deque = deque(maxlen=patience)
         self._handle = None
         self._compares_lengths = False
         self._widest: Tensor | None = None
@@ -132,7 +132,7 @@ class CollapseHook(Hook):
     def before_train(self, runner) -> None:
         """Watch the tensors of the model's loss or decoder."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._looks.clear()
+        self._checks.clear()
         self._counts = self._prototypes = self._widest = None
         loss = getattr(model, 'sinkhorn_loss', None)
         if isinstance(loss, SinkhornLoss):
@@ -212,13 +212,13 @@ class CollapseHook(Hook):
             lower = min(figures['effective_rank'], figures['target_rank'])
             figures = figures | {'effective_rank': lower}
         # NaN counts as bad, and as not risen
-        self._looks.append(
+        self._checks.append(
             {n: figures[n] for n, least in self.thresholds.items() if n in figures and not figures[n] >= least}
         )
-        if len(self._looks) < self.patience or self.alarm is not None:
+        if len(self._checks) < self.patience or self.alarm is not None:
             return
-        lasting = set.intersection(*(set(look) for look in self._looks))
-        first = self._looks[0]  # may be 0; then any rise counts
+        lasting = set.intersection(*(set(check) for check in self._checks))
+        first = self._checks[0]  # may be 0; then any rise counts
         lasting = {name for name in lasting if self.patience == 1 or not figures[name] > RECOVERY * first[name]}
         if not lasting:
             return

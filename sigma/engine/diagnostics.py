@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
-from sigma.engine.scalars import steps_between_looks
+from sigma.engine.scalars import steps_between_checks
 from sigma.errors import DataError
 from sigma.registry import HOOKS
 
@@ -78,14 +78,14 @@ class DiagnosticsHook(Hook):
         step = runner.iter + 1
         first = ~torch.isfinite(loss) & (self._bad[0] == 0)
         self._bad = torch.where(first, torch.stack([torch.full_like(loss, step), loss]), self._bad)
-        if step % steps_between_looks(self.interval, loss.device) == 0 or step == runner.max_iters:
-            self.look()
+        if step % steps_between_checks(self.interval, loss.device) == 0 or step == runner.max_iters:
+            self.check()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse to save a state after a bad loss."""
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Stop if a loss was NaN or inf on any process.
 
         Raises:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_reduce, get_world_size
 
-from sigma.engine.scalars import steps_between_looks
+from sigma.engine.scalars import steps_between_checks
 
 _received: signal.Signals | None = None
 
@@ -66,7 +66,7 @@ def signal_to_end(runner) -> signal.Signals | None:
     if get_world_size() == 1:
         return _received
     device = next(runner.model.parameters()).device
-    if (runner.iter + 1) % steps_between_looks(None, device):
+    if (runner.iter + 1) % steps_between_checks(None, device):
         return None
     number = torch.tensor(_received or 0, device=device)
     all_reduce(number, 'max')

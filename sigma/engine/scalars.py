@@ -13,12 +13,12 @@ from sigma.registry import HOOKS
 ACCELERATOR_INTERVAL = 10  # steps between two reads on devices where a read has to wait
 
 
-def steps_between_looks(asked: int | None, device: torch.device) -> int:
+def steps_between_checks(asked: int | None, device: torch.device) -> int:
     """`asked`, or by default 1 on a CPU, where reading a value costs nothing, and 10 on an accelerator."""
     return asked or (1 if device.type == 'cpu' else ACCELERATOR_INTERVAL)
 
 
-def is_look(runner, batch_idx: int) -> bool:
+def is_check_step(runner, batch_idx: int) -> bool:
     """Whether the run's `LoggerHook` writes after this step of the epoch, or the epoch ends here."""
     interval = next((hook.interval for hook in runner.hooks if isinstance(hook, MMEngineLoggerHook)), 1)
     return (batch_idx + 1) % interval == 0 or batch_idx + 1 == len(runner.train_dataloader)
@@ -39,7 +39,7 @@ class LoggerHook(MMEngineLoggerHook):
 
     def before_train(self, runner) -> None:
         """Set the interval now that the model is on its device."""
-        self.interval = steps_between_looks(self.asked, next(runner.model.parameters()).device)
+        self.interval = steps_between_checks(self.asked, next(runner.model.parameters()).device)
         # On an accelerator, the step that waits takes the time of all steps since the last line; the mean is right.
         processor = runner.log_processor
         taken = {settings['data_src'] for settings in processor.custom_cfg}
@@ -69,7 +69,7 @@ class ScalarsHook(RuntimeInfoHook):
             step |= of_optimizer
             of_optimizer.clear()
         self._kept.append({k: v.detach() if isinstance(v, Tensor) else v for k, v in step.items()})
-        if is_look(runner, batch_idx):
+        if is_check_step(runner, batch_idx):
             self.hand_over(runner.message_hub)
 
     def hand_over(self, message_hub) -> None:

@@ -5,7 +5,7 @@ import time
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
-from sigma.engine.scalars import is_look
+from sigma.engine.scalars import is_check_step
 from sigma.registry import HOOKS
 
 
@@ -27,7 +27,7 @@ class ThroughputHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Count clips; update both values when the log is written. `sigma.ScalarsHook` has already waited by then."""
         self._clips += len(data_batch['inputs']) * get_world_size()
-        if not is_look(runner, batch_idx):
+        if not is_check_step(runner, batch_idx):
             return
         seconds = max(time.perf_counter() - self._begun, 1e-9)
         runner.message_hub.update_scalar('train/clips_per_second', self._clips / seconds)

@@ -150,7 +150,7 @@ class Forks:
             *lines, self._rest = (self._rest + said).split(b'\n')
             for line in lines:
                 number, pid, returncode = json.loads(line)
-                self._forks[number].told(pid, returncode)
+                self._forks[number].on_answer(pid, returncode)
 
     def close(self) -> None:
         """End the server and the forks that still run."""
@@ -172,7 +172,7 @@ class Fork:
         self._forks = forks
         self._start_time: str | None = None
 
-    def told(self, pid: int, returncode: int | None) -> None:
+    def on_answer(self, pid: int, returncode: int | None) -> None:
         """Record an answer of the server."""
         if self.pid is None:
             self._start_time = claims.start_time(pid)

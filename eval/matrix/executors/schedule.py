@@ -9,7 +9,7 @@ from typing import Protocol
 from eval.cells import claims
 from eval.matrix.executors.job import Finished, Job, prepare_retry, settled
 
-LOOK_SECONDS = 0.5  # between looks at cells that other matrices run
+POLL_SECONDS = 0.5  # between looks at cells that other matrices run
 HOW = {'failed': 'failed', 'stopped': 'was stopped', 'changed': 'has changed', 'blocked': 'did not run'}
 
 
@@ -70,7 +70,7 @@ class _Run:
     Attributes:
         waiting: Jobs to look at, in the order of the plan.
         elsewhere: Jobs that another process holds.
-        held_back: Jobs that need a cell without a record.
+        blocked_by_needs: Jobs that need a cell without a record.
         ends: Identity -> how the cell ended.
         results: The same in the order in which they ended.
     """
@@ -80,7 +80,7 @@ class _Run:
         self.ours = {job.id for job in jobs}
         self.waiting: deque[Job] = deque(jobs)
         self.elsewhere: list[Job] = []
-        self.held_back: list[Job] = []
+        self.blocked_by_needs: list[Job] = []
         self.num_running, self.looked = 0, 0.0
         self.ends: dict[str, Finished] = {}
         self.results: list[Finished] = []
@@ -88,8 +88,8 @@ class _Run:
     def to_the_end(self) -> list[Finished]:
         """How every job ended."""
         try:
-            while self.waiting or self.elsewhere or self.held_back or self.num_running:
-                if self.elsewhere and time.monotonic() - self.looked >= LOOK_SECONDS:
+            while self.waiting or self.elsewhere or self.blocked_by_needs or self.num_running:
+                if self.elsewhere and time.monotonic() - self.looked >= POLL_SECONDS:
                     self.waiting.extend(self.elsewhere)  # after the others, which are certainly free
                     self.elsewhere, self.looked = [], time.monotonic()
                 if starting := self._choose():
@@ -120,7 +120,7 @@ class _Run:
                 self.watcher.waits(job, claim)
                 self.elsewhere.append(job)
             elif not all(self._end_of(needed) for needed in job.needs):
-                self.held_back.append(job)
+                self.blocked_by_needs.append(job)
             else:
                 prepare_retry(job)
                 self.watcher.started(job)
@@ -131,8 +131,8 @@ class _Run:
         self.ends[finished.job.id] = finished
         self.results.append(finished)
         self.watcher.ended(finished)
-        self.waiting.extendleft(reversed(self.held_back))  # look again: it may be what they need
-        self.held_back = []
+        self.waiting.extendleft(reversed(self.blocked_by_needs))  # look again: it may be what they need
+        self.blocked_by_needs = []
 
     def _end_of(self, needed: Job) -> Finished | None:
         """How a needed cell ended; None if it has not ended."""

@@ -159,7 +159,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(make_job):
 
 
 def test_cells_held_by_another_matrix_are_waited_for(make_job, with_records, monkeypatch):
-    monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
+    monkeypatch.setattr(schedule, 'POLL_SECONDS', 0.01)
     done, failed, left, own = (make_job(name=name) for name in ('done', 'failed', 'left', 'own'))
     held = {job.name: claims.acquire(job.folder) for job in (done, failed, left)}
 
@@ -193,7 +193,7 @@ def test_cells_held_by_another_matrix_are_waited_for(make_job, with_records, mon
 
 
 def test_a_cell_that_another_matrix_took_first_is_tried_again_later(make_job, monkeypatch):
-    monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
+    monkeypatch.setattr(schedule, 'POLL_SECONDS', 0.01)
     backend = Instant({'a': ['elsewhere', 'done']})
     results = run([make_job(name='a'), make_job(name='b')], backend)
     assert sorted((r.job.name, r.state) for r in results) == [('a', 'done'), ('b', 'done')]

@@ -88,8 +88,8 @@ def test_needed_cells_come_first_each_once_and_the_suites_own_are_listed(home):
 
 def test_jobs_carry_what_they_need_and_chains_are_not_side_by_side(home):
     found = plan_of(home, 'grand', encoders='ab')
-    assert found.num_side_by_side() == 2
-    assert plan_of(home, 'grand').num_side_by_side() == 1
+    assert found.max_parallel() == 2
+    assert plan_of(home, 'grand').max_parallel() == 1
     jobs = {job.name: job for job in found.jobs(home / 'work', ['tests.eval.tiny_needs'])}
     assert len(jobs) == 6
     (user,) = jobs[GRAND].needs
@@ -260,7 +260,7 @@ class Making(Instant):
 def test_a_cell_of_another_matrix_is_waited_for_before_its_users_start(home, monkeypatch):
     from eval.matrix.executors import schedule
 
-    monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
+    monkeypatch.setattr(schedule, 'POLL_SECONDS', 0.01)
     held = claims.acquire(resolve(home, 'low').folder(home / 'work'))
 
     class Other(Watcher):
@@ -285,7 +285,7 @@ def test_a_cell_of_another_matrix_is_waited_for_before_its_users_start(home, mon
 def test_a_failure_in_another_matrix_blocks_the_users(home, monkeypatch):
     from eval.matrix.executors import schedule
 
-    monkeypatch.setattr(schedule, 'LOOK_SECONDS', 0.01)
+    monkeypatch.setattr(schedule, 'POLL_SECONDS', 0.01)
     held = claims.acquire(resolve(home, 'low').folder(home / 'work'))
     jobs = jobs_of(home, 'grand')
 

@@ -11,7 +11,7 @@ from mmengine.runner import LogProcessor
 
 from sigma.engine import scalars as scalars_module
 from sigma.engine.runner import Runner
-from sigma.engine.scalars import LoggerHook, ScalarsHook, is_look, steps_between_looks
+from sigma.engine.scalars import LoggerHook, ScalarsHook, is_check_step, steps_between_checks
 from sigma.engine.throughput import ThroughputHook
 from tests.conftest import DEMO
 from tests.forked import Run, tiny_config
@@ -63,11 +63,11 @@ def test_scalars_come_over_together_and_stand_in_the_order_of_their_steps(monkey
 
 
 def test_a_look_is_where_the_log_is_written_and_at_the_end_of_an_epoch():
-    assert [step for step in range(7) if is_look(fake(3), step)] == [2, 5, 6]
-    assert all(is_look(SimpleNamespace(hooks=[], train_dataloader=[None] * 7), step) for step in range(7))
+    assert [step for step in range(7) if is_check_step(fake(3), step)] == [2, 5, 6]
+    assert all(is_check_step(SimpleNamespace(hooks=[], train_dataloader=[None] * 7), step) for step in range(7))
     accelerator = torch.device('meta')
-    assert (steps_between_looks(None, torch.device('cpu')), steps_between_looks(None, accelerator)) == (1, 10)
-    assert (steps_between_looks(4, torch.device('cpu')), steps_between_looks(4, accelerator)) == (4, 4)
+    assert (steps_between_checks(None, torch.device('cpu')), steps_between_checks(None, accelerator)) == (1, 10)
+    assert (steps_between_checks(4, torch.device('cpu')), steps_between_checks(4, accelerator)) == (4, 4)
     hook = LoggerHook()
     processor = LogProcessor(window_size=1)
     hook.before_train(SimpleNamespace(model=torch.nn.Linear(1, 1, device='meta'), log_processor=processor))
