@@ -55,6 +55,7 @@ def test_recipes_keep_their_values():
     found = {}
     for name in card_names('recipes'):
         recipe = read_card(CONFIG_ROOT / 'recipes' / f'{name}.py', 'recipe')
+        recipe.pop('departures', None)  # words for the reader, which no cell holds
         found[name] = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     assert {name: found[name] for name in golden} == golden
 
