@@ -19,7 +19,8 @@ missing is left out.
     model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
     test          `views`, `test_batch_size`, `decoder`
 
-Versions: 1 (2026-11-21).
+Versions: 1 (2026-11-21). What moved on 2026-11-30 (mixing, resizing, schedules, values of recipes) is in the configs of
+the cells that it touches, so those are new cells, and all others keep theirs.
 """
 
 import copy

@@ -158,3 +158,66 @@ def test_reading_suites_and_summaries_needs_neither_torch_nor_mmengine():
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
+
+
+# --- a dataset's own recipe -----
+
+
+def card_recipes(dataset: str) -> dict:
+    return read_plain(CONFIG_ROOT / 'datasets' / f'{dataset}.py').get('recipes', {})
+
+
+def test_P9_a_published_dataset_is_trained_by_its_own_recipe():
+    """`--suite own --datasets ssv2` trained by K400's recipe: a number that looks like SSv2's and is not."""
+    fine, frozen = suite_entries('own', ['ssv2'])
+    assert fine == Entry('finetune', 'ssv2', 'finetune_{family}_ssv2')
+    assert frozen == Entry('frozen_linear', 'ssv2', 'frozen_default')
+    assert suite_entries('own', ['gym_vault'])[0].recipe == 'finetune_{family}_gym_parts'
+    on_ssv2 = {(entry.recipe, entry.examples) for entry in suite_entries('severe', ['ssv2'])}
+    assert ('finetune_{family}_ucf101', None) not in on_ssv2
+    assert ('finetune_{family}_ssv2', 1000) in on_ssv2
+
+
+def test_P9_your_own_data_and_recipes_without_a_family_stay_as_they_are(toy, tmp_path):
+    assert [entry.recipe for entry in suite_entries('own', [str(toy)])] == ['finetune_{family}', 'frozen_default']
+    assert {entry.recipe for entry in suite_entries('demo', ['ssv2'])} == {e.recipe for e in suite_entries('demo')}
+    assert suite_entries('own', ['not_there'])[0].recipe == 'finetune_{family}'  # the plan says that it is not there
+    found = plan(suite_entries('own', [str(toy)]), ['random'], [0], tmp_path / 'work')
+    assert [item.name for item in found.cells][0] == 'random_finetune_toy_finetune_vit_s0'
+
+
+def test_P9_your_card_may_name_recipes_too(tmp_path):
+    (tmp_path / 'dataset.py').write_text("recipes = dict(finetune='finetune_small')\n")
+    assert suite_entries('own', [str(tmp_path)])[0].recipe == 'finetune_small'
+    (tmp_path / 'dataset.py').write_text("recipes = 'finetune_small'\n")
+    with pytest.raises(DataError, match=r"`recipes` is 'finetune_small'; write dict\(PROTOCOL=RECIPE\)"):
+        suite_entries('own', [str(tmp_path)])
+
+
+def test_P9_suites_and_cards_name_the_same_recipe():
+    for name in SUITES:
+        for entry in suite_entries(name):
+            if '{family}' in entry.recipe and entry.dataset in card_names('datasets'):
+                assert card_recipes(entry.dataset).get(entry.protocol, entry.recipe) == entry.recipe, (name, entry)
+
+
+@pytest.mark.parametrize('dataset', [name for name in card_names('datasets') if card_recipes(name)])
+@pytest.mark.parametrize('family', ['vit', 'r2plus1d'])
+def test_P9_recipes_that_cards_name_are_there(dataset, family):
+    for protocol, recipe in card_recipes(dataset).items():
+        path = CONFIG_ROOT / 'recipes' / f'{recipe.replace("{family}", family)}.py'
+        assert read_card(path, 'recipe')['protocol'] == protocol
+
+
+def test_P9_sigmas_full_fine_tuning_is_a_suite_whose_published_rows_join_its_columns():
+    from eval.report.papers import read_paper
+
+    entries = suite_entries('sigma_finetune')
+    assert [(e.protocol, e.dataset, e.recipe) for e in entries] == [
+        ('finetune', 'ssv2', 'finetune_{family}_ssv2'),
+        ('finetune', 'k400', 'finetune_{family}_k400'),
+    ]
+    rows = read_paper('sigma_finetune')
+    assert {(row.protocol['name'], row.dataset['name'], row.subset) for row in rows} == {
+        (entry.protocol, entry.dataset, None) for entry in entries
+    }
