@@ -84,7 +84,7 @@ class MixClips(nn.Module):
         alpha = self.cutmix if cut else self.mixup
         share = rng.beta(alpha, alpha)
         if cut:
-            rows, columns = rectangle(*clips.shape[-2:], share, rng)
+            rows, columns = rectangle(clips.shape[-2], clips.shape[-1], share, rng)
             share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (clips.shape[-2] * clips.shape[-1])
             mirrored = clips.flip(0)[..., rows, columns]
             clips = clips.clone()

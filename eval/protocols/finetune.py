@@ -25,7 +25,7 @@ the cells that it touches, so those are new cells, and all others keep theirs.
 
 import copy
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -85,6 +85,17 @@ _CONVOLUTIONAL = (
         ours='none: every encoder is trained alike',
     ),
     Departure(
+        what='R(2+1)D-18: starts of training clips',
+        published='any time (SEVERE)',
+        ours='multiples of 1/16 s, the step from frame to frame',
+        effect='at most half a step',
+    ),
+    Departure(
+        what='R(2+1)D-18: order of an epoch',
+        published='all clips of all videos shuffled together, so that a batch may hold a video twice (SEVERE)',
+        ours='one pass over the videos after the other, each shuffled',
+    ),
+    Departure(
         what='R(2+1)D-18: batch statistics of BatchNorm',
         published='over the part of the 32 clips that each GPU gets (SEVERE)',
         ours='over the 32 clips of a process',
@@ -112,7 +123,7 @@ class Finetune(Protocol):
     source = 'SIGMA and VideoMAE fine-tuning; SEVERE (ECCV 2022) for R(2+1)D-18 and for few clips'
     task = 'action_recognition'
     head = 'eval.TokenHead'
-    departures = (
+    departures: tuple[Departure, ...] = (
         Departure(
             what='Test videos that cannot be read',
             published='replaced by another video (SIGMA, VideoMAE, SEVERE)',
@@ -364,9 +375,11 @@ def optimisation(recipe: dict, length: Length) -> dict:
     if precision not in precisions:
         raise DataError(f'A recipe asks for the precision {precision!r}; known: {", ".join(precisions)}.')
     kind = recipe.get('optimizer', 'AdamW')
-    settings = {'momentum': recipe['momentum']} if kind == 'SGD' else {'betas': tuple(recipe['betas'])}
-    if recipe.get('nesterov'):
-        settings['nesterov'] = True
+    settings: dict[str, Any] = {}
+    if kind == 'SGD':
+        settings = {'momentum': recipe['momentum']} | ({'nesterov': True} if recipe.get('nesterov') else {})
+    else:
+        settings = {'betas': tuple(recipe['betas'])}
     decays = {'decays': recipe['decays']} if 'decays' in recipe else {}
     return {
         'type': precisions[precision],

@@ -53,6 +53,18 @@ recipe = dict(
             ours='the video itself at the same times',
         ),
         dict(
+            what='starts of clips',
+            published='any frame of 24 a second; at test ten, evenly spaced and rounded to a frame',
+            ours='multiples of 1/3 s, the step from frame to frame',
+            effect='at most half a step in training, less than one at test',
+        ),
+        dict(
+            what='place of a training crop',
+            published='the last possible row and column are never drawn',
+            ours='every place is',
+            effect='one place of 145 or more',
+        ),
+        dict(
             what='clips longer than their video',
             published='the first frame repeats before it, the last after it, at a random place in training',
             ours='the last frame repeats',

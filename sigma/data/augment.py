@@ -118,7 +118,8 @@ class RandomAreaCrop(BaseTransform):
     def __init__(
         self, size: int, area: tuple[float, float], resampling: str = 'antialias', aspect: float = 3 / 4
     ) -> None:
-        self.size, self.area, self.aspect = size, tuple(area), aspect
+        self.size, self.aspect = size, aspect
+        self.least, self.most = area
         self.resampling = known_resampling(resampling)
 
     def transform(self, results: dict) -> dict:
@@ -133,7 +134,7 @@ class RandomAreaCrop(BaseTransform):
     def place(self, rng: np.random.Generator, rows: int, columns: int) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a crop of a frame with so many rows and columns."""
         for _ in range(10):
-            pixels = rng.uniform(*self.area) * rows * columns
+            pixels = rng.uniform(self.least, self.most) * rows * columns
             aspect = math.exp(rng.uniform(math.log(self.aspect), -math.log(self.aspect)))
             width, height = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
             if 0 < width <= columns and 0 < height <= rows:

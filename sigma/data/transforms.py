@@ -1,6 +1,8 @@
 """Transforms of a pipeline. They mix with mmaction2's: `imgs` is a list of uint8 RGB frames (H, W, 3)."""
 
 import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -371,7 +373,7 @@ class FixedCrops(BaseTransform):
     mmaction2's three crops end up to one pixel before the end of the longer side.
     """
 
-    ROUNDING = {'down': math.floor, 'up': math.ceil, 'even': round}
+    ROUNDING: ClassVar[dict[str, Callable[[float], int]]] = {'down': math.floor, 'up': math.ceil, 'even': round}
 
     def __init__(self, size: int, num_crops: int = 1, middle: str = 'down') -> None:
         if num_crops not in (1, 3):

@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 import eval.registry  # noqa: F401 - opens the scopes that configs name
 from eval.cells.cell import Cell, ResolvedCell
 from eval.features.views import describe_sampling, sampler, spatial_views
-from eval.models import TokenHead, VideoPreprocessor
+from eval.models import MixClips, TokenHead, VideoPreprocessor
 from eval.models.evaluator import KeepPredictions
 from eval.protocols import get_protocol
 from eval.protocols.finetune import Length, augmentation, describe_learning_rate, mixing, optimisation, schedule
@@ -390,7 +390,15 @@ def test_predictions_keep_counts_and_classes_as_whole_numbers():
 SMALL = {'decoder': 'pyav', 'views': {'num_clips': 1, 'crops': 1, 'resize': 'square'}, 'checkpoint_epochs': 1000}
 
 
-def test_the_whole_transformer_recipe_runs(toy, tmp_path):
+def test_the_whole_transformer_recipe_runs(toy, tmp_path, monkeypatch):
+    seen, forward = [], MixClips.forward
+
+    def spied(self, clips, samples):
+        seen.append(MessageHub.get_current_instance().get_info('iter'))
+        assert len(clips) == 8  # 4 videos, each twice
+        return forward(self, clips, samples)
+
+    monkeypatch.setattr(MixClips, 'forward', spied)
     recipe = written(tmp_path, 'finetune_vit_ucf101', batch_size=4, accumulate=3, epochs=1, warmup_epochs=0, **SMALL)
     resolved = resolve(toy, recipe, shots=2)
     assert resolved.config['optim_wrapper']['accumulative_counts'] == 3
@@ -399,6 +407,8 @@ def test_the_whole_transformer_recipe_runs(toy, tmp_path):
     assert outcome.scores.shape == (20, 10)
     assert np.isfinite(outcome.scores).all()
     assert outcome.sampling == {'name': 'published', 'num_frames': 16, 'stride_frames': 4, 'views': '1x1'}
+    assert seen == list(range(len(seen)))  # P2: every pass has draws of its own
+    assert len(seen) == 3
     said = 'learning rate 2.34375e-05 = 0.0005 x 12 / 256; total batch 12 = 1 processes x 4 clips x 3 accumulations'
     assert said in outcome.notes
     logs = list((resolved.folder(tmp_path / 'work')).rglob('*.log'))
