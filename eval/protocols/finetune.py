@@ -85,12 +85,6 @@ _CONVOLUTIONAL = (
         ours='none: every encoder is trained alike',
     ),
     Departure(
-        what='R(2+1)D-18: starts of training clips',
-        published='any time (SEVERE)',
-        ours='multiples of 1/16 s, the step from frame to frame',
-        effect='at most half a step',
-    ),
-    Departure(
         what='R(2+1)D-18: order of an epoch',
         published='all clips of all videos shuffled together, so that a batch may hold a video twice (SEVERE)',
         ours='one pass over the videos after the other, each shuffled',
