@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sigma.configs import card_names, find_card, read_plain
+from sigma.configs import card_names, find_card, own_recipe, read_plain
 from sigma.errors import DataError, did_you_mean
 
 
@@ -139,11 +139,4 @@ def _on(dataset: str, entry: Entry) -> Entry:
     moved = replace(entry, dataset=dataset)
     if '{family}' not in entry.recipe:
         return moved
-    try:
-        path = find_card('datasets', dataset)
-    except DataError:
-        return moved  # the plan says what is missing
-    recipes = read_plain(path).get('recipes', {})
-    if not isinstance(recipes, dict) or not all(isinstance(recipe, str) for recipe in recipes.values()):
-        raise DataError(f'{path}: `recipes` is {recipes!r}; write dict(PROTOCOL=RECIPE), such as dict(finetune=...).')
-    return replace(moved, recipe=recipes.get(entry.protocol, entry.recipe))
+    return replace(moved, recipe=own_recipe(dataset, entry.protocol) or entry.recipe)

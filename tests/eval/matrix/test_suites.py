@@ -194,6 +194,29 @@ def test_P9_your_card_may_name_recipes_too(tmp_path):
         suite_entries('own', [str(tmp_path)])
 
 
+def test_P9_weights_that_are_measured_are_trained_by_the_datasets_own_recipe():
+    from types import SimpleNamespace
+
+    from eval.cells.cell import Cell
+    from eval.protocols.applied import trained_cell
+
+    def trained(dataset, wanted):
+        return trained_cell(
+            SimpleNamespace(
+                cell=Cell('robustness_imagenet-c', dataset, 'robustness_imagenet_c', 'random', 0),
+                recipe={'trained': wanted},
+                encoder=SimpleNamespace(family='r2plus1d'),
+                cards=SimpleNamespace(cell=lambda found, protocol: found),
+            ),
+            'finetune',
+        ).recipe
+
+    assert trained('ssv2', 'finetune_{family}_ucf101') == 'finetune_r2plus1d_ssv2'
+    assert trained('hmdb51', 'finetune_{family}_ucf101') == 'finetune_r2plus1d_ucf101'
+    assert trained('toy', 'finetune_{family}_ucf101') == 'finetune_r2plus1d_ucf101'
+    assert trained('k400', {'r2plus1d': 'finetune_demo'}) == 'finetune_demo'
+
+
 def test_P9_suites_and_cards_name_the_same_recipe():
     for name in SUITES:
         for entry in suite_entries(name):
