@@ -61,6 +61,25 @@ def find_card(kind: str, name: str) -> Path:
     raise DataError(f'{did_you_mean(one, str(name), known)}; or give the path of a card.')
 
 
+def own_recipe(dataset: str, protocol: str) -> str | None:
+    """The recipe that a dataset's card names for a protocol under `recipes`; None if it names none, or is not there.
+
+    Args:
+        dataset: Name, path or folder, as in `find_card`.
+
+    Raises:
+        DataError: if `recipes` is no dict of names.
+    """
+    try:
+        path = find_card('datasets', dataset)
+    except DataError:
+        return None  # whoever reads the card says what is missing
+    recipes = read_plain(path).get('recipes', {})
+    if not isinstance(recipes, dict) or not all(isinstance(recipe, str) for recipe in recipes.values()):
+        raise DataError(f'{path}: `recipes` is {recipes!r}; write dict(PROTOCOL=RECIPE), such as dict(finetune=...).')
+    return recipes.get(protocol)
+
+
 def sentence_of(path: str | Path) -> str:
     """First sentence of a file's docstring on one line; empty if it has none. Nothing is run.
 

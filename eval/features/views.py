@@ -36,7 +36,8 @@ def evaluation_pipeline(
 
     Args:
         clip: `num_frames` and `size` (pixels) of the encoder.
-        views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops).
+        views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops); further keys in
+            `spatial_views`.
         stride_frames: Video frames from one sampled frame to the next.
         decoder: `decord` or `pyav`.
         frames: See `control`.
@@ -65,17 +66,25 @@ def evaluation_pipeline(
 def spatial_views(size: int, views: dict) -> list[dict]:
     """Resize to a square; or resize the short side (`short_side` pixels, default `size`), then take one crop or three.
 
+    With `resampling` in the views, size and places of the crops are those of the published loaders, to the pixel
+    (`sigma.ResizeShortSide`; `middle` is for `sigma.FixedCrops`); without it, those of mmaction2, by OpenCV.
+
     Raises:
         DataError: if three crops are asked for with a short side other than `size`.
     """
     if views['resize'] == 'square':
         return [{'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False}]
-    short_side = views.get('short_side', size)
-    resize = {'type': 'mmaction.Resize', 'scale': (-1, short_side)}
-    if views['crops'] == 1:
-        return [resize, {'type': 'mmaction.CenterCrop', 'crop_size': size}]
-    if short_side != size:
+    short_side, crops = views.get('short_side', size), views['crops']
+    if crops != 1 and short_side != size:
         raise DataError(f'Three crops of {size} pixels cover a short side of {size}; the recipe asks for {short_side}.')
+    if 'resampling' in views:
+        return [
+            {'type': 'sigma.ResizeShortSide', 'side': short_side, 'resampling': views['resampling']},
+            {'type': 'sigma.FixedCrops', 'size': size, 'num_crops': crops, 'middle': views.get('middle', 'down')},
+        ]
+    resize = {'type': 'mmaction.Resize', 'scale': (-1, short_side)}
+    if crops == 1:
+        return [resize, {'type': 'mmaction.CenterCrop', 'crop_size': size}]
     return [resize, {'type': 'mmaction.ThreeCrop', 'crop_size': size}]
 
 

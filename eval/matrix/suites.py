@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sigma.configs import card_names, find_card, read_plain
+from sigma.configs import card_names, find_card, own_recipe, read_plain
 from sigma.errors import DataError, did_you_mean
 
 
@@ -17,7 +17,8 @@ class Entry:
 
     Attributes:
         recipe: Name or path of a recipe. `{family}` in it stands for the family on the encoder's card (`vit`,
-            `r2plus1d`).
+            `r2plus1d`). Such a recipe is that of its dataset: on another dataset, that one's own takes its place
+            (`suite_entries`).
         shots: Training clips per class.
         examples: Training clips in total. Each class gets its share, rounded up (`eval.protocols.subsets`), as SEVERE
             draws its 1000 clips.
@@ -104,12 +105,14 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
 
     Args:
         name: Name of a suite, or path of a suite card.
-        datasets: Use these instead of the suite's own.
+        datasets: Use these instead of the suite's own. Where an entry's recipe has `{family}`, the one that the
+            dataset's card names under `recipes` for the protocol takes its place, if it names one: SSv2 is then trained
+            as the suites of SEVERE train it, not by the recipe of another dataset.
         shots: Clips per class, instead of those of the suite's few-shot entries.
 
     Raises:
-        DataError: if there is no such suite (with the nearest name), its card does not fit, or `shots` is given and
-            the suite has no few-shot entry.
+        DataError: if there is no such suite (with the nearest name), its card does not fit, `shots` is given and the
+            suite has no few-shot entry, or `recipes` of a dataset's card is no dict of names.
     """
     if name not in SUITES:
         if Path(name).suffix == '.py' or len(Path(name).parts) > 1:
@@ -121,7 +124,7 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
         raise DataError(f'--shots: the suite {name} has no entry with clips per class; these do: {having}.')
     if datasets:
         shapes = dict.fromkeys(replace(entry, dataset='') for entry in entries)
-        entries = [replace(shape, dataset=dataset) for dataset in datasets for shape in shapes]
+        entries = [_on(dataset, shape) for dataset in datasets for shape in shapes]
     if shots:
         entries = [
             replace(entry, shots=number) if entry.shots else entry
@@ -129,3 +132,11 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
             for number in (shots if entry.shots else [None])
         ]
     return list(dict.fromkeys(entries))
+
+
+def _on(dataset: str, entry: Entry) -> Entry:
+    """The entry on this dataset, by the dataset's own recipe if the entry's belongs to a dataset."""
+    moved = replace(entry, dataset=dataset)
+    if '{family}' not in entry.recipe:
+        return moved
+    return replace(moved, recipe=own_recipe(dataset, entry.protocol) or entry.recipe)

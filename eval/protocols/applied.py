@@ -18,6 +18,7 @@ from eval.corruptions.shown import as_batch
 from eval.features.clips import build_encoder
 from eval.protocols.frozen import FrozenLinear
 from sigma.checkpoints.files import load_strictly, read_weights
+from sigma.configs import own_recipe
 from sigma.errors import DataError
 from sigma.registry import MODELS
 
@@ -42,7 +43,8 @@ def trained_cell(resolved: ResolvedCell, protocol: str, dataset: str | None = No
 
     Args:
         resolved: The cell that measures. Its recipe names the other's under `trained`: one recipe, in which `{family}`
-            is the encoder's, or a dict family -> recipe.
+            is the encoder's, or a dict family -> recipe. One with `{family}` gives way to the recipe that the card of
+            the dataset names (`sigma.configs.own_recipe`).
         protocol: Of the trained cell.
         dataset: Of the trained cell; by default the same.
 
@@ -56,8 +58,11 @@ def trained_cell(resolved: ResolvedCell, protocol: str, dataset: str | None = No
         if family not in wanted:
             raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
         wanted = wanted[family]
+    trained_on = dataset or cell.dataset
+    if '{family}' in wanted:
+        wanted = own_recipe(trained_on, protocol) or wanted
     recipe = wanted.replace('{family}', family)
-    found = Cell(protocol, dataset or cell.dataset, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
+    found = Cell(protocol, trained_on, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
     return resolved.cards.cell(found, get_protocol(protocol))
 
 

@@ -4,6 +4,7 @@ Versions: 1 (2026-11-22).
 """
 
 from eval.cells.cell import ResolvedCell
+from eval.protocols.base import Departure
 from eval.protocols.finetune import Finetune
 
 
@@ -18,6 +19,15 @@ class ArrowOfTime(Finetune):
     name = 'arrow_of_time'
     version = 1
     source = 'the arrow-of-time column of SEVERE++ (arXiv:2504.05706), whose settings were not found'
+    departures = (
+        Departure(
+            what='The protocol as a whole',
+            published='a column of SEVERE++ whose code, videos and settings were not found',
+            ours='every test video in both directions, clips reversed with probability 1/2 in training: a choice',
+            effect='the published column is not reproduced',
+        ),
+        *Finetune.departures,
+    )
     metric = 'top1'
     task = ''
 

@@ -4,22 +4,28 @@ A recipe (`mmaction_configs/recipes/finetune_*.py`, such as `finetune_vit.py`) s
 missing is left out.
 
     optimizer     `optimizer` (AdamW, Adam, SGD), `base_lr` per 256 clips of the total batch, or `lr` as it is,
-                  `betas` or `momentum`, `weight_decay`, `layer_decay`, `precision` (fp32, bf16)
+                  `betas` or `momentum` and `nesterov`, `weight_decay`, which parameters have it (`decays`,
+                  sigma/engine/optim.py), `layer_decay`, `precision` (fp32, bf16)
     schedule      `epochs` of `repeats` passes, or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
-                  a cosine to `min_lr`, or `milestones` (epochs), each a factor of `milestone_factor`
+                  a cosine to `min_lr`, or to `base_min_lr` per 256 clips of the total batch, or `milestones` (epochs),
+                  each a factor of `milestone_factor`
     batch         `batch_size` per process, `accumulate` passes per optimizer step, `num_sample` augmentations per clip
-    frames        `sampling` (eval/features/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls)
+    frames        `sampling` (eval/features/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls),
+                  `normalise` (`mean` and `std` of uint8 values instead of the encoder's)
     augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (not if the dataset's card says that flips
-                  change the label, unless `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`
+                  change the label, unless `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`,
+                  `mix_together` (videos per draw, those of one device in the published code), `resampling` of the crop
+                  (`opencv`, `antialias`; without it, mmaction2's crop)
     model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
     test          `views`, `test_batch_size`, `decoder`
 
-Versions: 1 (2026-11-21).
+Versions: 1 (2026-11-21). What moved on 2026-11-30 (mixing, resizing, schedules, values of recipes) is in the configs of
+the cells that it touches, so those are new cells, and all others keep theirs.
 """
 
 import copy
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -28,12 +34,79 @@ from eval.cells.cell import ResolvedCell
 from eval.cells.encoders import EncoderCard
 from eval.cells.machine import machine_settings
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
-from eval.protocols.base import Outcome, Protocol
+from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from sigma.data.cards import DatasetCard
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
 from sigma.registry import RUNNERS
+
+# Of every recipe of the family; a recipe's own are in its `departures`.
+_TRANSFORMERS = (
+    Departure(
+        what='Transformers: precision',
+        published='fp16 with a loss scaler (SIGMA, VideoMAE)',
+        ours='bf16, which needs none and runs on a CPU too',
+    ),
+    Departure(
+        what='Transformers: random erasing',
+        published='standard normal noise, after normalisation',
+        ours='the same noise before it, rounded to pixels and clipped to 0 to 255',
+        effect='clips 3 % of the noise',
+    ),
+    Departure(
+        what='Transformers: crop and resize in training',
+        published='on normalised floats (torch, bilinear, no antialiasing)',
+        ours='on pixels, rounded (OpenCV, the same filter)',
+        effect='rounding, by less than 1 of 255',
+    ),
+    Departure(
+        what='Transformers: draws of mixup and cutmix',
+        published='once per device and forward pass, each device from its own seed',
+        ours='once per group of as many clips, whatever the number of devices and accumulated passes',
+        effect='none on average: the same pairs and distributions, other random numbers',
+    ),
+    Departure(
+        what='Transformers: learning rate while passes are accumulated',
+        published='one rate per optimizer step; the launch scripts accumulate nothing',
+        ours='the rate moves with every pass, and the last pass decides',
+        effect='less than one step of the schedule',
+    ),
+)
+_CONVOLUTIONAL = (
+    Departure(
+        what='R(2+1)D-18: epoch that is scored',
+        published='the best of all epochs on the test set (SEVERE: test.py restores the best)',
+        ours='the last, because choosing on the test set flatters',
+    ),
+    Departure(
+        what='R(2+1)D-18: exceptions for single methods',
+        published='1e-3 for AVID-CMA; no normalisation and reversed channels for TCLR (SEVERE)',
+        ours='none: every encoder is trained alike',
+    ),
+    Departure(
+        what='R(2+1)D-18: order of an epoch',
+        published='all clips of all videos shuffled together, so that a batch may hold a video twice (SEVERE)',
+        ours='one pass over the videos after the other, each shuffled',
+    ),
+    Departure(
+        what='R(2+1)D-18: batch statistics of BatchNorm',
+        published='over the part of the 32 clips that each GPU gets (SEVERE)',
+        ours='over the 32 clips of a process',
+    ),
+    Departure(
+        what='R(2+1)D-18: the averaging filter of resizing',
+        published='PIL, bilinear (SEVERE)',
+        ours="torch's antialiased bilinear filter, which takes a ninth of the time or less",
+        effect='single pixels by 1 of 255 when shrinking (2 when enlarging), 0.01 of 255 on average',
+    ),
+    Departure(
+        what='R(2+1)D-18: colour jitter',
+        published="torchvision's functions on PIL images (SEVERE)",
+        ours="torchvision's functions on tensors",
+        effect='rounding',
+    ),
+)
 
 
 class Finetune(Protocol):
@@ -44,6 +117,16 @@ class Finetune(Protocol):
     source = 'SIGMA and VideoMAE fine-tuning; SEVERE (ECCV 2022) for R(2+1)D-18 and for few clips'
     task = 'action_recognition'
     head = 'eval.TokenHead'
+    departures: tuple[Departure, ...] = (
+        Departure(
+            what='Test videos that cannot be read',
+            published='replaced by another video (SIGMA, VideoMAE, SEVERE)',
+            ours='counted as not scored, and named in the record',
+            effect='none where all videos can be read',
+        ),
+        *_TRANSFORMERS,
+        *_CONVOLUTIONAL,
+    )
 
     # --- what a protocol based on this one may change -----
 
@@ -103,7 +186,7 @@ class Finetune(Protocol):
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train, test with the weights of the last epoch, and return its predictions."""
-        # A copy: mmaction2's blending changes the settings that it is built from.
+        # A copy: what is built from the settings may change them.
         config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
         runner = RUNNERS.build(config)
         length = Length(resolved.recipe, self._num_readable(resolved, self._subset(resolved)))
@@ -164,7 +247,8 @@ class Finetune(Protocol):
     def _model(self, resolved: ResolvedCell) -> dict:
         recipe, encoder = resolved.recipe, resolved.encoder
         settings = {'drop_path_rate': recipe['drop_path']} if recipe.get('drop_path') else {}
-        blending = mixing(recipe, self.num_classes(resolved))
+        blending = mixing(recipe, self.num_classes(resolved), resolved.cell.seed)
+        normalise = recipe.get('normalise', {'mean': encoder.mean, 'std': encoder.std})
         return {
             'type': 'mmaction.Recognizer3D',
             'backbone': encoder.backbone(finetune=True, **settings),
@@ -180,8 +264,8 @@ class Finetune(Protocol):
             | ({'norm': False} if not recipe.get('head_norm', True) else {}),
             'data_preprocessor': {
                 'type': 'eval.VideoPreprocessor',
-                'mean': list(encoder.mean),
-                'std': list(encoder.std),
+                'mean': list(normalise['mean']),
+                'std': list(normalise['std']),
                 'format_shape': 'NCTHW',
             }
             | ({'blending': blending} if blending else {}),
@@ -285,11 +369,16 @@ def optimisation(recipe: dict, length: Length) -> dict:
     if precision not in precisions:
         raise DataError(f'A recipe asks for the precision {precision!r}; known: {", ".join(precisions)}.')
     kind = recipe.get('optimizer', 'AdamW')
-    settings = {'momentum': recipe['momentum']} if kind == 'SGD' else {'betas': tuple(recipe['betas'])}
+    settings: dict[str, Any] = {}
+    if kind == 'SGD':
+        settings = {'momentum': recipe['momentum']} | ({'nesterov': True} if recipe.get('nesterov') else {})
+    else:
+        settings = {'betas': tuple(recipe['betas'])}
+    decays = {'decays': recipe['decays']} if 'decays' in recipe else {}
     return {
         'type': precisions[precision],
         'constructor': 'sigma.ParamGroups',
-        'paramwise_cfg': {'layer_decay': recipe.get('layer_decay', 1.0)},
+        'paramwise_cfg': {'layer_decay': recipe.get('layer_decay', 1.0)} | decays,
         'optimizer': {
             'type': kind,
             'lr': learning_rate(recipe, length),
@@ -309,7 +398,8 @@ def schedule(recipe: dict, length: Length) -> list[dict]:
         warmup = max(1, int(total * recipe['warmup_share']))
     parts = []
     if warmup:
-        start = min(1.0, recipe['warmup_lr'] / peak) if 'warmup_lr' in recipe else 1e-3
+        # Not quite 0: MMEngine multiplies the rate of the step before.
+        start = min(1.0, max(recipe['warmup_lr'] / peak, 1e-9)) if 'warmup_lr' in recipe else 1e-3
         parts.append({'type': 'mmengine.LinearLR', 'start_factor': start, 'by_epoch': False, 'begin': 0, 'end': warmup})
     if 'milestones' in recipe:
         return [
@@ -321,9 +411,14 @@ def schedule(recipe: dict, length: Length) -> list[dict]:
                 'by_epoch': False,
             },
         ]
+    lowest = 1e-3
+    if 'base_min_lr' in recipe:
+        lowest = recipe['base_min_lr'] / recipe['base_lr']
+    elif 'min_lr' in recipe:
+        lowest = min(1.0, recipe['min_lr'] / peak)
     cosine = {
         'type': 'mmengine.CosineAnnealingLR',
-        'eta_min_ratio': min(1.0, recipe['min_lr'] / peak) if 'min_lr' in recipe else 1e-3,
+        'eta_min_ratio': lowest,
         'by_epoch': False,
         'begin': warmup,
         'end': max(total, warmup + 1),
@@ -339,7 +434,10 @@ def augmentation(recipe: dict, dataset: DatasetCard, encoder: EncoderCard) -> li
     size, steps = encoder.info['clip']['size'], []
     if recipe.get('rand_augment'):
         steps.append({'type': 'sigma.RandAugment', 'policy': recipe['rand_augment']})
-    if recipe.get('crop_area'):
+    if recipe.get('crop_area') and 'resampling' in recipe:
+        settings = {'area': tuple(recipe['crop_area']), 'resampling': recipe['resampling']}
+        steps.append({'type': 'sigma.RandomAreaCrop', 'size': size} | settings)
+    elif recipe.get('crop_area'):
         steps.append({'type': 'mmaction.RandomResizedCrop', 'area_range': tuple(recipe['crop_area'])})
         steps.append({'type': 'mmaction.Resize', 'scale': (size, size), 'keep_ratio': False})
     elif recipe.get('short_side_jitter'):
@@ -358,19 +456,19 @@ def augmentation(recipe: dict, dataset: DatasetCard, encoder: EncoderCard) -> li
     return steps
 
 
-def mixing(recipe: dict, num_classes: int) -> dict | None:
-    """Config of mmaction2's mixup and cutmix, one of the two per batch; None if the recipe has neither.
+def mixing(recipe: dict, num_classes: int, seed: int) -> dict | None:
+    """Config of mixup and cutmix, one of the two per group of clips; None if the recipe has neither.
 
-    timm's `Mixup`, which the published code copies, indexes clips like images, so its cutmix would cut along frames;
-    mmaction2's cuts the last two axes. mmaction2 pairs the clips of a batch at random, timm in reverse order.
+    `mix_together` of the recipe counts videos; each gives `num_sample` clips. Default: the batch of a forward pass.
     """
     if not recipe.get('mixup') and not recipe.get('cutmix'):
         return None
-    switch = recipe.get('mix_switch', 0.5)  # share of cutmix
-    parts = {'mmaction.MixupBlending': recipe.get('mixup'), 'mmaction.CutmixBlending': recipe.get('cutmix')}
-    used = {kind: alpha for kind, alpha in parts.items() if alpha}
     return {
-        'type': 'mmaction.RandomBatchAugment',
-        'augments': [{'type': kind, 'num_classes': num_classes, 'alpha': alpha} for kind, alpha in used.items()],
-        'probs': [1 - switch, switch] if len(used) == 2 else [1.0],
+        'type': 'eval.MixClips',
+        'num_classes': num_classes,
+        'mixup': recipe.get('mixup', 0.0),
+        'cutmix': recipe.get('cutmix', 0.0),
+        'switch': recipe.get('mix_switch', 0.5),  # share of cutmix
+        'clips_together': recipe.get('mix_together', recipe['batch_size']) * recipe.get('num_sample', 1),
+        'seed': seed,
     }

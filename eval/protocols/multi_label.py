@@ -4,6 +4,7 @@ Versions: 1 (2026-11-22).
 """
 
 from eval.cells.cell import ResolvedCell
+from eval.protocols.base import Departure
 from eval.protocols.finetune import Finetune
 from sigma.errors import DataError
 
@@ -21,6 +22,20 @@ class MultiLabel(Finetune):
     source = 'Charades as in SEVERE (ECCV 2022), whose code is SlowFast; the head and pooling are those of finetune'
     task = 'multi_label'
     head = 'eval.MultiLabelHead'
+    departures = (
+        Departure(
+            what='Labels of a training clip',
+            published='the labels of its frames in a list of frames, from the first to the last (SlowFast)',
+            ours='the actions whose annotated seconds overlap the time from its first to its last frame',
+            effect='a frame at either end of an action',
+        ),
+        Departure(
+            what='Test videos that cannot be read',
+            published='the run stops (SlowFast)',
+            ours='counted as not scored, and named in the record',
+            effect='none where all videos can be read',
+        ),
+    )
 
     def check(self, resolved: ResolvedCell) -> None:
         """Raise DataError for another task, or for few-shot cells: clips with several labels belong to no one class."""

@@ -26,4 +26,5 @@ dataset_info = dict(
     obtain='https://prior.allenai.org/projects/charades (videos, and charades.zip with the csv files)',
     prepare='python tools/prepare.py charades --root VIDEOS --annotations LABELS',
 )
+recipes = dict(multi_label='multi_label_{family}')
 prepare_from = dict(reader='charades', needs='Charades_v1_train.csv and Charades_v1_test.csv')

@@ -30,6 +30,7 @@ dataset_info = dict(
     obtain='http://www.svcl.ucsd.edu/projects/resound/dataset.html (videos and the V2 json files)',
     prepare='python tools/prepare.py diving48 --root VIDEOS --annotations LABELS',
 )
+recipes = dict(finetune='finetune_{family}_ucf101')
 prepare_from = dict(
     needs='Diving48_V2_train.json and Diving48_V2_test.json',
     train=dict(files=['Diving48_V2_train.json'], video='{vid_name}.mp4', number='label'),

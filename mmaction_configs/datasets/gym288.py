@@ -22,4 +22,5 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py gym288 --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_ucf101')
 prepare_from = dict(train='gym288/train.txt.gz', test='gym288/test.txt.gz')

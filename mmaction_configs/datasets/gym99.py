@@ -25,4 +25,5 @@ dataset_info = dict(
     metric='top1',
     prepare='python tools/prepare.py gym99 --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_ucf101')
 prepare_from = dict(train='gym99/train.txt.gz', test='gym99/test.txt.gz')

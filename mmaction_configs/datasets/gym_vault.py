@@ -20,4 +20,5 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py gym_vault --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_gym_parts')
 prepare_from = dict(train='gym99/train.txt.gz', test='gym99/test.txt.gz', only_classes=(0, 5))

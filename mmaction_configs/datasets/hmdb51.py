@@ -29,4 +29,5 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py hmdb51 --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_ucf101')
 prepare_from = dict(train='hmdb51/split1_train.txt.gz', test='hmdb51/split1_test.txt.gz')

@@ -26,6 +26,7 @@ dataset_info = dict(
     obtain='https://github.com/cvdfoundation/kinetics-dataset (videos <YouTube id>_<start>_<end>.mp4, and train.csv)',
     prepare='python tools/prepare.py k400 --root VIDEOS --annotations LABELS',
 )
+recipes = dict(finetune='finetune_{family}_k400')
 prepare_from = dict(
     needs='train.csv',
     train=dict(

@@ -30,6 +30,7 @@ dataset_info = dict(
     obtain='https://rose1.ntu.edu.sg/dataset/actionRecognition/ (the RGB videos, nturgbd_rgb_s001.zip to s017)',
     prepare='python tools/prepare.py ntu60 --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_ntu60')
 prepare_from = dict(
     reader='ntu60',
     needs='all videos, or trainlist01.txt and testlist01.txt',

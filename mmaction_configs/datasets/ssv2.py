@@ -29,6 +29,7 @@ dataset_info = dict(
     ),
     prepare='python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS',
 )
+recipes = dict(finetune='finetune_{family}_ssv2')
 prepare_from = dict(
     needs='something-something-v2-train.json and -validation.json',
     train=dict(

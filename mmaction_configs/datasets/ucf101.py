@@ -26,4 +26,5 @@ dataset_info = dict(
     obtain='https://www.crcv.ucf.edu/data/UCF101.php (UCF101.rar)',
     prepare='python tools/prepare.py ucf101 --root VIDEOS',
 )
+recipes = dict(finetune='finetune_{family}_ucf101')
 prepare_from = dict(train='ucf101/train.txt.gz', test='ucf101/test.txt.gz')

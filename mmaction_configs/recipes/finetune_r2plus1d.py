@@ -7,9 +7,7 @@ The epochs are those for UCF101, HMDB51, Gym99, Gym288, Diving48 and the 1000-cl
     augmentation  crops of 0.08-1 of the area, flip, colour jitter 0.4 / 0.4 / 0.4 / 0.2
     model         pooled features, new linear layer, no norm; BatchNorm keeps training
     test          10 clips, short side 128, centre crop 112, mean of softmax
-Ours: we report the last epoch (SEVERE takes the best on the test set), and we count an unreadable test video instead
-of replacing it. SEVERE's exceptions for single methods are left out: 1e-3 for AVID-CMA; no normalisation and reversed
-channels for TCLR.
+Frames are resized with a filter that averages, as PIL does there, in training and test.
 """
 
 recipe = dict(
@@ -18,6 +16,7 @@ recipe = dict(
     lr=1e-4,
     betas=(0.9, 0.999),
     weight_decay=0.0,
+    decays='all',
     epochs=16,
     repeats=10,
     milestones=(6, 10, 14),
@@ -28,6 +27,7 @@ recipe = dict(
     clip_fps=16,
     short_clips='loop',
     crop_area=(0.08, 1.0),
+    resampling='antialias',
     flip=0.5,
     colour_jitter=(0.4, 0.4, 0.4, 0.2),
     label_smoothing=0.0,
@@ -35,7 +35,7 @@ recipe = dict(
     head_dropout=0.0,
     head_init_scale=None,
     head_norm=False,
-    views=dict(num_clips=10, crops=1, resize='short_side', short_side=128),
+    views=dict(num_clips=10, crops=1, resize='short_side', short_side=128, resampling='antialias', middle='even'),
     test_batch_size=4,
     decoder='decord',
     checkpoint_epochs=1,

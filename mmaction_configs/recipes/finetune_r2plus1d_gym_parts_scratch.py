@@ -1,8 +1,8 @@
-"""`finetune_r2plus1d_scratch` on FX-S1 and UB-S1: learning rate 1e-5 (SEVERE).
+"""`finetune_r2plus1d_gym_parts` for random weights on FX-S1 and UB-S1: weight decay 1e-5 (SEVERE).
 
-SEVERE does not state the epochs for these; they are those of the other small datasets.
+On Vault and Floor SEVERE has no decay from scratch either: that is `finetune_r2plus1d_gym_parts` itself.
 """
 
-_base_ = 'finetune_r2plus1d_scratch.py'
+_base_ = 'finetune_r2plus1d_gym_parts.py'
 
-recipe = dict(lr=1e-5)
+recipe = dict(weight_decay=1e-5)

@@ -2,4 +2,4 @@
 
 _base_ = 'finetune_r2plus1d_ssv2.py'
 
-recipe = dict(flip_anyway=True)
+recipe = dict(flip_anyway=True, departures=[])

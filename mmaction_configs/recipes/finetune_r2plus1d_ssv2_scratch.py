@@ -1,5 +1,5 @@
-"""`finetune_r2plus1d_ssv2` for random weights: 25 epochs, x0.3 at 12, 19, 22 (SEVERE)."""
+"""`finetune_r2plus1d_ssv2` for random weights: weight decay 1e-4, 25 epochs, x0.3 at 12, 19, 22 (SEVERE)."""
 
 _base_ = 'finetune_r2plus1d_ssv2.py'
 
-recipe = dict(epochs=25, milestones=(12, 19, 22))
+recipe = dict(weight_decay=1e-4, epochs=25, milestones=(12, 19, 22))

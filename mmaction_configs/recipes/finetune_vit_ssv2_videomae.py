@@ -5,4 +5,4 @@ Total batch 512, 5e-4 per 256 clips, 50 epochs, crops of 0.08-1 of the area (SIG
 
 _base_ = 'finetune_vit_ssv2.py'
 
-recipe = dict(base_lr=5e-4, epochs=50, batch_size=8, accumulate=64, crop_area=(0.08, 1.0))
+recipe = dict(base_lr=5e-4, epochs=50, batch_size=8, accumulate=64, mix_together=8, crop_area=(0.08, 1.0))

@@ -12,6 +12,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
+from sigma.data.transforms import known_resampling, resize_frames
 from sigma.registry import TRANSFORMS  # patches what timm and torchvision need, so it comes first
 
 
@@ -97,6 +98,50 @@ class FlipClip(BaseTransform):
             return results
         frames = [np.ascontiguousarray(frame[:, ::-1]) for frame in results['imgs']]
         return results | {'imgs': frames, 'flipped': not results.get('flipped', False)}
+
+
+@TRANSFORMS.register_module()
+class RandomAreaCrop(BaseTransform):
+    """Crop of random area, shape and place, the same in all frames, resized to a square.
+
+    Args:
+        size: Side of the square in pixels.
+        area: Smallest and largest share of the frame. Published: 0.08 or 0.25 to 1.
+        resampling: See `sigma.data.transforms.resize_frames`. Published: `antialias` for R(2+1)D-18 (PIL), `opencv` for
+            transformers (torch without antialiasing).
+        aspect: Smallest width / height; the largest is its inverse.
+
+    Source: torchvision's RandomResizedCrop as in SEVERE, VideoMAE and SIGMA: ten draws, each of an area and of the
+    logarithm of an aspect ratio; if none fits the frame, the largest crop in the middle whose aspect ratio is allowed.
+    """
+
+    def __init__(
+        self, size: int, area: tuple[float, float], resampling: str = 'antialias', aspect: float = 3 / 4
+    ) -> None:
+        self.size, self.aspect = size, aspect
+        self.least, self.most = area
+        self.resampling = known_resampling(resampling)
+
+    def transform(self, results: dict) -> dict:
+        """Replaces `imgs` and `img_shape`."""
+        top, left, height, width = self.place(results['rng'], *results['img_shape'])
+        crops = [frame[top : top + height, left : left + width] for frame in results['imgs']]
+        return results | {
+            'imgs': list(resize_frames(crops, self.size, resampling=self.resampling)),
+            'img_shape': (self.size, self.size),
+        }
+
+    def place(self, rng: np.random.Generator, rows: int, columns: int) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of a crop of a frame with so many rows and columns."""
+        for _ in range(10):
+            pixels = rng.uniform(self.least, self.most) * rows * columns
+            aspect = math.exp(rng.uniform(math.log(self.aspect), -math.log(self.aspect)))
+            width, height = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+            if 0 < width <= columns and 0 < height <= rows:
+                return int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1)), height, width
+        height = min(rows, round(columns / self.aspect))
+        width = min(columns, round(rows / self.aspect))
+        return (rows - height) // 2, (columns - width) // 2, height, width
 
 
 @TRANSFORMS.register_module()

@@ -59,18 +59,23 @@ class ParamGroups:
     Args:
         optim_wrapper_cfg: As in MMEngine.
         paramwise_cfg: `layer_decay` in (0, 1], default 1.0 (none). The learning rate of block i (of n, from 0) is
-            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), and that of everything
-            after the blocks by 1.
+            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), and that of
+            everything after the blocks by 1. `decays` says which parameters have weight decay: `matrices` (default: not biases, norms, mask
+            token, class token and positions), `all`, or `all_but_norms` (BatchNorm has none, biases do).
 
     Raises:
-        ValueError: if layer decay is set for a model without `blocks`, or `accumulative_counts` is below 1.
+        ValueError: if layer decay is set for a model without `blocks`, `accumulative_counts` is below 1, or `decays` is
+            another word.
 
-    Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA: biases, norms and the mask token have no weight decay.
+    Source: BEiT (arXiv:2106.08254), as in VideoMAE and SIGMA; `all` in SEVERE, `all_but_norms` in SlowFast.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.layer_decay = (paramwise_cfg or {}).get('layer_decay', 1.0)
+        self.decays = (paramwise_cfg or {}).get('decays', 'matrices')
+        if self.decays not in ('matrices', 'all', 'all_but_norms'):
+            raise ValueError(f"ParamGroups has decays={self.decays!r}; known: 'matrices', 'all', 'all_but_norms'.")
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer and its wrapper."""
@@ -96,10 +101,19 @@ class ParamGroups:
                 'use a recipe without layer decay for this encoder.'
             )
         depth = 1 + max(blocks, default=-1)
+        norms = {
+            f'{prefix}.{name}'
+            for prefix, module in model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._NormBase)
+            for name, _ in module.named_parameters(recurse=False)
+        }
         groups: dict[tuple, dict] = {}
         for name, parameter in named:
             layer = _layer_of(name, depth)
-            decays = parameter.dim() > 1 and not name.endswith(('mask_token', 'cls_token', 'pos_embed'))
+            if self.decays == 'matrices':
+                decays = parameter.dim() > 1 and not name.endswith(('mask_token', 'cls_token', 'pos_embed'))
+            else:
+                decays = self.decays == 'all' or name not in norms
             scale = self.layer_decay ** (depth + 1 - layer)
             new = {'params': [], 'lr': lr * scale, 'weight_decay': weight_decay if decays else 0.0}
             groups.setdefault((layer if self.layer_decay != 1.0 else 0, decays), new)['params'].append(parameter)

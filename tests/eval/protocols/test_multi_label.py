@@ -118,7 +118,7 @@ def test_recipes_hold_the_published_values(several):
     resolved = resolve(several, 'multi_label_r2plus1d', 'r2plus1d_18')
     length = Length(resolved.recipe, 1000)
     assert optimisation(resolved.recipe, length)['optimizer'] == {
-        'type': 'SGD', 'lr': 0.0375, 'momentum': 0.9, 'weight_decay': 1e-4,
+        'type': 'SGD', 'lr': 0.0375, 'momentum': 0.9, 'nesterov': True, 'weight_decay': 1e-4,
     }  # fmt: skip
     assert (length.epochs, length.total_batch) == (57, 16)
     # 32 frames at stride 8 of 24 a second, whatever the file's rate
