@@ -1,4 +1,4 @@
-"""Draws a figure from result records, or prints their table.
+"""Draw a figure from result records, or print their table.
 
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
@@ -44,17 +44,20 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = Parser(prog='plot', description=__doc__.splitlines()[0])
+    parser = Parser(prog='plot', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(
         '--published',
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'numbers from papers to show beside them: {", ".join(paper_tables())}',
+        help=f'published numbers to show as well: {", ".join(paper_tables())}',
     )
     parser.add_argument(
-        '--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])} (default: bars)'
+        '--figure',
+        default='bars',
+        help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}; or the path of a figure of your own (.py) '
+        '(default: bars)',
     )
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='for pretraining: work directories of trainings')
     parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')
