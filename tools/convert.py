@@ -72,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--image-size', type=int, default=224, help='pixels, for config.json (default: 224)')
     parser.add_argument('--num-frames', type=int, default=16, help='for config.json (default: 16)')
-    parser.add_argument('--heads', type=int, help='for config.json, needed if the width is not a published one')
+    parser.add_argument(
+        '--heads', type=int, help='attention heads, for config.json; needed if the width is not a published one'
+    )
     parser.add_argument('--decoder-heads', type=int, help='the same for the decoder')
     args = parser.parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""Writes one HTML page that stands alone: results, figures, comparisons, and where every number comes from.
+"""Write a self-contained HTML page: results, figures, comparisons, and where every number comes from.
 
     python tools/report.py --records work_dirs/demo --out report.html
     python tools/report.py --records work_dirs/severe --published sigma_severe --summary severe --runs work_dirs/mine \\
@@ -53,7 +53,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TABLE',
-        help=f'numbers from papers to show beside them: {", ".join(paper_tables())}',
+        help=f'published numbers to show as well: {", ".join(paper_tables())}',
     )
     parser.add_argument(
         '--runs', nargs='+', default=[], metavar='DIR', help='work directories of trainings whose curves to show'

@@ -1,4 +1,4 @@
-"""Recomputes every record's metrics from the predictions beside it, and compares. No GPU, no torch, no data.
+"""Recompute every record's metrics from the predictions beside it, and compare. No GPU, no torch, no data.
 
     python tools/rescore.py work_dirs/severe
     python tools/rescore.py work_dirs/severe --metric mean_class_prefix --write
