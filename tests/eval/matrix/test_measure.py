@@ -268,6 +268,7 @@ def test_an_output_that_does_not_fit_is_one_sentence_and_nothing_runs(module, wo
     ('settings', 'words'),
     [
         ({'clip': None}, 'Conv is a torch module, so say what clips it takes: clip=eval.Clip'),
+        ({'clip': (16, 4, 224)}, 'clip is a tuple'),
         ({'jobs': 2}, 'one at a time'),
         ({'jobs': 0}, 'jobs is 0'),
         ({'seeds': [0, -1]}, 'seeds has -1'),
