@@ -39,8 +39,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'probes or figures',
     )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
-    parser.add_argument('--encoders', nargs='+', metavar='NAME[@CHECKPOINT]')
-    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='seeds; one cell per seed (default: 0)')
+    parser.add_argument(
+        '--encoders', nargs='+', metavar='NAME[@CHECKPOINT]', help='encoder cards (see --list encoders)'
+    )
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='each is a cell of its own (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')
     parser.add_argument('--datasets', nargs='+', help="dataset cards or prepared folders to use instead of the suite's")
     parser.add_argument(
@@ -58,7 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='MODULE',
-        help='modules or .py files that define protocols (classes) or suites (entries of SUITES) of your own',
+        help='modules or .py files with your own protocols, corruptions or suites (entries of SUITES)',
     )
     parser.add_argument('--baseline', help='encoder to compare the others with (default: random, if it is there)')
     parser.add_argument(
@@ -276,16 +278,17 @@ def make_backend(args: argparse.Namespace, jobs: int, protocols: list[CellProtoc
 
 
 def headline(found: Plan, jobs: int) -> str:
-    """How many cells there are, how many have their record, and what the rest will take."""
+    """How many cells there are, how many are done, and what the rest will take."""
     from eval.matrix.plan import cost
 
     def number(state: str, words: str) -> str:
         count = len(found.in_state(state))
         return f', {count} {words}' if count else ''
 
-    text = f'{len(found.cells)} cells, {len(found.in_state("done"))} have their record'
+    num_cells = len(found.cells)
+    text = f'{num_cells} cell{"s" if num_cells != 1 else ""}, {len(found.in_state("done"))} done'
     text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere')
-    text += number('blocked', 'blocked by a failed cell') + number('missing', 'without their data')
+    text += number('blocked', 'blocked by a failed cell') + number('missing', 'that cannot run')
     left = cost(found, jobs)
     text += f', {left.num_known + left.num_unknown} to run, {jobs} in parallel'
     if left.num_known:
@@ -293,9 +296,8 @@ def headline(found: Plan, jobs: int) -> str:
         text += f' for {left.num_known} of them, ? for {left.num_unknown}' if left.num_unknown else ' for the rest'
     elif left.num_unknown:
         text += '; their cost is unknown until one of their kind has run in this work directory'
-    extra = [item for item in found.cells if not item.listed]
-    if extra:
-        text += f'; {len(extra)} of these cells are not in the suite, but its cells need them'
+    if extra := sum(not item.listed for item in found.cells):
+        text += f'; {extra} {"is" if extra == 1 else "are"} not in the suite, but needed by cells of it'
     return text
 
 

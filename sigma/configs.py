@@ -54,7 +54,7 @@ def find_card(kind: str, name: str) -> Path:
     known = card_names(kind)
     if str(name) in known:
         return CONFIG_ROOT / kind / f'{name}.py'
-    if len(path.parts) > 1 or path.suffix == '.py':
+    if len(path.parts) > 1 or path.suffix == '.py' or kind == 'datasets' and path.is_dir():
         found = 'holds no dataset.py' if path.is_dir() else 'does not exist'
         advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
         raise DataError(f'The {one} {str(name)!r} {found}{advice}.')

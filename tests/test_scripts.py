@@ -47,12 +47,12 @@ def test_quickstart_does_the_whole_line_and_then_nothing(tmp_path):
     command = ['bash', 'tools/quickstart.sh']
     first = subprocess.run(command, cwd=ROOT, env=os.environ | runs, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
-    assert '12 cells, 0 have their record' in first.stdout
+    assert '12 cells, 0 done' in first.stdout
     for ending in ('png', 'svg'):
         assert (tmp_path / 'runs' / f'comparison.{ending}').stat().st_size > 5000
     second = subprocess.run(command, cwd=ROOT, env=os.environ | runs, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
-    assert '12 cells, 12 have their record, 0 to run' in second.stdout
+    assert '12 cells, 12 done, 0 to run' in second.stdout
 
 
 @pytest.mark.integration

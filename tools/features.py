@@ -47,8 +47,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')
-    add('--recipe', required=True, help='recipe that defines the view, such as localization_thumos14')
-    add('--encoder', required=True, metavar='CARD[@FILE]')
+    add('--recipe', required=True, help='recipe whose view is used, such as localization_thumos14')
+    add('--encoder', required=True, metavar='CARD[@FILE]', help='encoder card, with the weights in FILE if given')
     add('--work-dir', required=True, metavar='DIR', help='features are stored in DIR/features')
     add('--seed', type=int, default=0, help='seed of random weights (default: 0)')
     add(

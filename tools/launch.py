@@ -20,6 +20,9 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Check the arguments, run, and return the exit status of the first process that failed."""
+    if '--help' in argv[:1] or '-h' in argv[:1]:
+        print(__doc__)
+        return 0
     if len(argv) < 2 or not argv[1].isdigit() or int(argv[1]) < 1:
         found = ' '.join(argv[1:2]) or 'nothing'
         print(f'launch: the number of processes must be a positive number, found {found!r}.', file=sys.stderr)

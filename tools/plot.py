@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = Parser(prog='plot', description=__doc__.splitlines()[0])
+    parser = Parser(prog='plot', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(
         '--published',
@@ -54,7 +54,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f'numbers from papers to show next to them: {", ".join(paper_tables())}',
     )
     parser.add_argument(
-        '--figure', default='bars', help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])} (default: bars)'
+        '--figure',
+        default='bars',
+        help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}; or the path of a figure of your own (.py) '
+        '(default: bars)',
     )
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='for pretraining: work directories of trainings')
     parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')

@@ -215,7 +215,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     reading = argparse.ArgumentParser(add_help=False)
-    reading.add_argument('--workers', type=positive_number, help='processes (default: one per CPU)')
+    reading.add_argument('--workers', type=positive_number, help='processes (default: one per core)')
     reading.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
     shared = argparse.ArgumentParser(add_help=False, parents=[reading])
     shared.add_argument('--out', required=True, help='folder to write to')
@@ -290,13 +290,13 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
     toy.add_argument(
         '--size', type=positive_number, default=64, help='pixels per side, 64 or 112 (any even number from 32)'
     )
-    toy.add_argument('--seed', type=int, default=0)
+    toy.add_argument('--seed', type=int, default=0, help='another seed draws other clips (default: 0)')
     toy.add_argument(
         '--clips-per-class',
         type=positive_number,
         nargs=2,
         metavar=('TRAIN', 'TEST'),
-        help="for repetition, two_movers and localization: clips per split (default: each form's own)",
+        help='clips per class, or clips in all for repetition, two_movers and localization (default: by --form)',
     )
     toy.set_defaults(run=prepare_toy)
 

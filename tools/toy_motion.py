@@ -39,7 +39,7 @@ class Row(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Print one line per encoder; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('work_dir')
+    parser.add_argument('work_dir', help='work directory of eval/run_severe.py')
     try:
         rows = list(motion_table(Path(parser.parse_args(arguments).work_dir)))
     except DataError as error:

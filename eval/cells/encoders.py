@@ -56,7 +56,7 @@ class EncoderCard:
             what = 'no file' if Path(self.checkpoint).exists() else 'not there'
             raise DataError(
                 f'Encoder {self.name}: its checkpoint {self.checkpoint} is {what}.{how} '
-                f'Or name another: {self.reference.partition("@")[0]}@FILE.'
+                f'Or give other weights: {self.reference.partition("@")[0]}@FILE.'
             )
         found = sha256_file(self.checkpoint)
         wanted = self.info.get('sha256')

@@ -307,6 +307,8 @@ def _card_of(
         raise DataError(
             f'{kind} is a torch module, so say what clips it takes: clip=eval.Clip(frames=16, stride=4, size=224).'
         )
+    if not isinstance(clip, Clip):
+        raise DataError(f'clip is a {type(clip).__name__}; give eval.Clip(frames, stride, size, mean, std).')
     if channels not in (None, 'first', 'last'):
         raise DataError(f"channels is {channels!r}; it must be 'first' or 'last'.")
     if name is not None and not re.fullmatch(r'\w[\w.+-]*', name):

@@ -147,12 +147,25 @@ class DatasetCard:
         """(video, label) of every line of a split's list; its hash must equal the card's, if the card states one.
 
         Raises:
-            DataError: if the list is missing or differs from the card's.
+            DataError: if the list is missing, differs from the card's, or has a label outside the card's classes.
         """
         if split not in self._pairs:
-            several = self.task in ('multi_label', 'localization')
-            self._pairs[split] = read_list(self._checked_list(split), self.info.get('delimiter'), several)
+            path, several = self._checked_list(split), self.task in ('multi_label', 'localization')
+            pairs = read_list(path, self.info.get('delimiter'), several)
+            if self.task != 'repetition' and 'classes' in self.info:
+                self._check_labels(pairs, path)
+            self._pairs[split] = pairs
         return list(self._pairs[split])
+
+    def _check_labels(self, pairs: list[tuple[str, Label]], path: Path) -> None:
+        """Raise a DataError if a list has a label that is none of the card's classes."""
+        known = self.num_classes
+        for video, label in pairs:
+            if (largest := max(label, default=0) if isinstance(label, tuple) else label) >= known:
+                raise DataError(
+                    f'{path} gives {video} the label {largest}, but {self.path} has {known} classes, numbered from 0; '
+                    f'complete `classes` in the card.'
+                )
 
     def _checked_list(self, split: str) -> Path:
         entry = self.split(split)

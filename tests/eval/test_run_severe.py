@@ -122,7 +122,7 @@ def test_failed_cells_stay_until_asked_and_stopped_ones_go_on(home, capsys):
     tiny.order(home)
     assert run_severe.main(command(home)) == 1  # the stopped one runs, the failed one does not
     said = capsys.readouterr()
-    assert '2 cells, 0 have their record, 1 failed before, 1 to run' in said.out
+    assert '2 cells, 0 done, 1 failed before, 1 to run' in said.out
     assert f'failed before: {LOW}: cell: no luck' in said.err
     assert sorted(tiny.ran(home)) == [HIGH, HIGH, LOW]
 
@@ -167,7 +167,7 @@ def test_the_jobs_of_slurm_run_here(home, capsys):
 def test_a_dry_run_tells_states_and_costs_and_writes_nothing(home, capsys):
     assert run_severe.main(command(home, '--dry-run')) == 0
     out = capsys.readouterr().out
-    assert '2 cells, 0 have their record, 2 to run' in out
+    assert '2 cells, 0 done, 2 to run' in out
     assert 'unknown until one of their kind has run' in out
     assert out.count('  ?   ?  to run') == 2
     assert not (home / 'work').exists()
@@ -188,7 +188,7 @@ def test_costs_come_from_cells_of_the_same_kind(home, capsys):
     assert costs['b_tiny_tiny_low_s0'][1] == costs[LOW][1] > 5_000_000 > costs['b_tiny_tiny_high_s0'][1]
     assert run_severe.main(command(home, '--dry-run', '--jobs', 3, encoders='ab', seeds=(0, 1))) == 0
     out = capsys.readouterr().out
-    assert '8 cells, 2 have their record, 6 to run, 3 in parallel, about 2.00 h and 0.02 GB for the rest' in out
+    assert '8 cells, 2 done, 6 to run, 3 in parallel, about 2.00 h and 0.02 GB for the rest' in out
     (line,) = [line for line in out.splitlines() if 'b_tiny_tiny_low_s0' in line]
     assert line.split()[2:] == ['120.0', '5.0', 'to', 'run']
 
@@ -201,7 +201,7 @@ def test_failed_and_running_cells_stand_in_the_plan(home, capsys):
     with claims.acquire(resolved.folder(home / 'work')):
         run_severe.main(command(home, '--dry-run', seeds=(0, 1)))
     out = capsys.readouterr().out
-    assert '4 cells, 1 have their record, 1 failed before, 1 running elsewhere, 1 to run' in out
+    assert '4 cells, 1 done, 1 failed before, 1 running elsewhere, 1 to run' in out
     assert 'failed: cell: no luck (log:' in out
     assert f'running elsewhere: {os.uname().nodename}, process {os.getpid()}' in out
     assert [i.state for i in plan_of(home, retry_failed=True).cells] == ['to run', 'done']
@@ -226,7 +226,7 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_runs(home, capsys, monk
         assert 'v9.mp4. Prepare it with' in lines[2]
         assert 'b.safetensors is not there' in lines[3]
         assert len(lines) == 4
-        assert '8 without their data' in done.stdout
+        assert '8 that cannot run' in done.stdout
     assert done.stdout.count('cannot run, see below') == 8
     assert not (home / 'work').exists()
 

@@ -25,6 +25,11 @@ def test_a_launcher_that_is_told_to_end_says_so(monkeypatch, capsys):
     assert_one_sentence(done, 'launch: ended by SIGTERM', status=143)
 
 
+def test_help_tells_how_to_call_it(capsys):
+    assert launch.main(['--help']) == 0
+    assert 'tools/launch.py SCRIPT N' in capsys.readouterr().out
+
+
 def test_a_signal_is_handed_on_in_the_way_that_a_script_heeds(tmp_path):
     code = """
 import signal, sys, time

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import runpy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -48,14 +49,29 @@ def figure_names() -> list[str]:
 
 
 def load_figure(name: str) -> Callable[..., Figure]:
-    """The `draw` of a figure.
+    """The `draw` of a figure, by the name of a file in this folder or by the path of one elsewhere.
 
     Raises:
-        FigureError: if no figure has that name (with the nearest one).
+        FigureError: if no figure has that name (with the nearest one), or the file is missing or has no `draw`.
     """
+    if name.endswith('.py'):
+        return _draw_of_file(Path(name))
     if name not in figure_names():
         raise FigureError(did_you_mean('figure', name, figure_names()))
     return importlib.import_module(f'{__name__}.{name}').draw
+
+
+def _draw_of_file(path: Path) -> Callable[..., Figure]:
+    """`draw` of a file that is not in this folder. Raises FigureError if there is none."""
+    if not path.is_file():
+        raise FigureError(f'Figure {path} does not exist')
+    try:
+        draw = runpy.run_path(str(path)).get('draw')
+    except Exception as error:
+        raise FigureError(f'Figure {path} cannot be loaded: {type(error).__name__}: {error}') from None
+    if not callable(draw):
+        raise FigureError(f'Figure {path} has no draw(table); see CONTRIBUTING.md.')
+    return draw
 
 
 def style() -> AbstractContextManager:

@@ -115,7 +115,7 @@ def test_overhead_of_a_cell_is_told(few, capsys):
     begun = time.perf_counter()
     out = say(tiny.popen(home, work, **FEW))
     seconds = time.perf_counter() - begun
-    assert '4 cells, 4 have their record, 0 to run' in out
+    assert '4 cells, 4 done, 0 to run' in out
     runs = [json.loads(path.read_text())['run']['seconds'] for path in (work / 'records').rglob('*.json')]
     with capsys.disabled():
         print(

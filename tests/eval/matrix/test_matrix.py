@@ -136,7 +136,7 @@ def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp
 
 def test_a_checkpoint_on_the_command_line_that_cannot_be_is_told_in_words_that_work(tmp_path):
     for path, what in ((tmp_path / 'none.pth', 'not there'), (tmp_path, 'no file')):
-        with pytest.raises(DataError, match=f'its checkpoint {path} is {what}. Or name another: vit_b@FILE.'):
+        with pytest.raises(DataError, match=f'its checkpoint {path} is {what}. Or give other weights: vit_b@FILE.'):
             load_encoder_card(f'vit_b@{path}').sha256()
     with pytest.raises(DataError, match='vit_b@: no checkpoint .* vit_b alone'):
         load_encoder_card('vit_b@')
@@ -201,7 +201,7 @@ def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suit
     arguments = ['--suite', 'tiny', '--datasets', str(toy), '--work-dir', str(work), '--jobs', '2']
     arguments += ['--encoders', 'random', f'sigma_mlp_toy@{checkpoint}']
     assert run_severe.main([*arguments, '--dry-run']) == 0
-    assert '4 cells, 0 have their record, 4 to run' in capsys.readouterr().out
+    assert '4 cells, 0 done, 4 to run' in capsys.readouterr().out
     assert not work.exists()
 
     assert run_severe.main(arguments) == 0
@@ -224,7 +224,7 @@ def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suit
     tuned.path.unlink()  # as if that cell had been killed
     assert run_severe.main(arguments) == 0
     out = capsys.readouterr().out
-    assert '4 cells, 3 have their record, 1 to run' in out
+    assert '4 cells, 3 done, 1 to run' in out
     again = read_record(tuned.path)
     assert again.score == tuned.score
     assert {p: p.stat().st_mtime_ns for p in stamps if p != tuned.path} == {

@@ -136,7 +136,7 @@ def test_cells_of_a_card_run_side_by_side_once_and_failures_are_named(tmp_path, 
     call()
     words = ['--suite', str(suite), '--encoders', str(home / 'a.py'), '--seeds', '0', '1']
     assert run_severe.main([*words, '--work-dir', str(home / 'work'), '--import', 'tests.eval.tiny_matrix']) == 0
-    assert '4 cells, 4 have their record' in capsys.readouterr().out
+    assert '4 cells, 4 done' in capsys.readouterr().out
     assert len(tiny.ran(home)) == 5
 
 
@@ -268,6 +268,7 @@ def test_an_output_that_does_not_fit_is_one_sentence_and_nothing_runs(module, wo
     ('settings', 'words'),
     [
         ({'clip': None}, 'Conv is a torch module, so say what clips it takes: clip=eval.Clip'),
+        ({'clip': (16, 4, 224)}, 'clip is a tuple'),
         ({'jobs': 2}, 'one at a time'),
         ({'jobs': 0}, 'jobs is 0'),
         ({'seeds': [0, -1]}, 'seeds has -1'),

@@ -111,9 +111,9 @@ def test_a_needed_cell_has_a_price(home, capsys):
     assert (left.seconds, left.num_known, left.num_unknown) == (3600.0, 1, 1)
     assert run_severe.main([*command(home, 'users', '--dry-run'), '--encoders', str(home / 'b.py')]) == 0
     out = capsys.readouterr().out
-    assert '3 cells, 0 have their record, 3 to run' in out
+    assert '3 cells, 0 done, 3 to run' in out
     assert 'about 1.00 h' in out
-    assert '; 1 of these cells are not in the suite' in out
+    assert '; 1 is not in the suite' in out
     assert f'(not in the suite, needed by b{USER[1:]})' in out
     assert f'to run after b{LOW[1:]}' in out
 
@@ -170,7 +170,7 @@ def test_a_chain_runs_in_order_and_only_the_suites_own_is_in_the_table(home, cap
     assert run_severe.main(command(home, 'chain', '--jobs', 2)) == 0
     assert tiny.ran(home) == [LOW, USER, GRAND]
     captured = capsys.readouterr()
-    assert '3 cells, 0 have their record, 3 to run, 1 in parallel' in captured.out
+    assert '3 cells, 0 done, 3 to run, 1 in parallel' in captured.out
     assert '[3/3]' in captured.err
     table = (home / 'work' / 'table.csv').read_text()
     assert 'tiny_grand' in table
@@ -178,7 +178,7 @@ def test_a_chain_runs_in_order_and_only_the_suites_own_is_in_the_table(home, cap
     value = read_record(resolve(home, 'low').record_path(home / 'work')).score['value']
     assert read_record(resolve(home, 'user').record_path(home / 'work')).notes == [f'{LOW}: {value:.4f}']
     assert run_severe.main(command(home, 'chain')) == 0
-    assert '3 cells, 3 have their record, 0 to run' in capsys.readouterr().out
+    assert '3 cells, 3 done, 0 to run' in capsys.readouterr().out
     assert len(tiny.ran(home)) == 3
 
 
@@ -196,7 +196,7 @@ def test_users_of_a_cell_that_fails_are_blocked_and_a_retry_runs_all(home, capsy
     tiny.order(home)
     assert run_severe.main(command(home, 'chain', '--dry-run')) == 0
     out = capsys.readouterr().out
-    assert '3 cells, 0 have their record, 1 failed before, 2 blocked by a failed cell, 0 to run' in out
+    assert '3 cells, 0 done, 1 failed before, 2 blocked by a failed cell, 0 to run' in out
     assert out.count(f'blocked: it needs {LOW}, which failed') == 2
     assert run_severe.main(command(home, 'chain')) == 1
     assert f'blocked: {GRAND}: it needs {LOW}, which failed before' in capsys.readouterr().err

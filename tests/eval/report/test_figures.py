@@ -42,6 +42,21 @@ def test_unknown_figure():
         load_figure('bar')
 
 
+def test_a_figure_by_its_path(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text('def draw(table):\n    return len(table.rows)\n')
+    table = Table(select(read_records(COMMITTED)))
+    assert load_figure(str(path))(table) == len(table.rows)
+    path.write_text('drawing = 1\n')
+    with pytest.raises(FigureError, match=r'mine.py has no draw\(table\)'):
+        load_figure(str(path))
+    path.write_text('import absent_package\n')
+    with pytest.raises(FigureError, match='mine.py cannot be loaded: ModuleNotFoundError.*absent_package'):
+        load_figure(str(path))
+    with pytest.raises(FigureError, match='absent.py does not exist'):
+        load_figure(str(tmp_path / 'absent.py'))
+
+
 def test_endings(tmp_path):
     figure = draw(Table(select(read_records(COMMITTED))))
     assert [path.name for path in save_figure(figure, tmp_path / 'new' / 'bars')] == ['bars.png', 'bars.svg']

@@ -132,11 +132,26 @@ def test_a_card_whose_classes_are_not_there_is_named(tmp_path):
         read_card(tmp_path / 'mine.py', 'dataset_info')
 
 
-def test_an_unknown_dataset_is_answered_with_the_nearest(tmp_path):
+@pytest.mark.parametrize(('task', 'label'), [('action_recognition', '2'), ('multi_label', '0 2')])
+def test_a_label_without_a_class_is_named(tmp_path, task, label):
+    (tmp_path / 'mine.py').write_text(
+        f"data_root = '{tmp_path}'\ndataset_info = dict(name='mine', task='{task}', classes=['left', 'right'],"
+        " delimiter=' ', splits=dict(train=dict(list='train.txt', sha256=None, num_videos=None)))\n"
+    )
+    (tmp_path / 'train.txt').write_text(f'a.mp4 1\nb.mp4 {label}\n')
+    with pytest.raises(DataError, match=r'train.txt gives b.mp4 the label 2, but .*mine.py has 2 classes'):
+        load_dataset_card(str(tmp_path / 'mine.py')).pairs('train')
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"The dataset '.*/mine' does not exist; tools/prepare.py folder VIDEOS --out"):
         find_card('datasets', str(tmp_path / 'mine'))
     with pytest.raises(DataError, match=r"The dataset '.*' holds no dataset.py; tools/prepare.py folder"):
         find_card('datasets', str(tmp_path))
+    (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"The dataset 'empty' holds no dataset.py; tools/prepare.py folder"):
+        find_card('datasets', 'empty')
     with pytest.raises(DataError, match=r"The encoder '.*/mine.py' does not exist.$"):
         find_card('encoders', str(tmp_path / 'mine.py'))
     with pytest.raises(DataError, match="Unknown dataset 'gym98'. Did you mean 'gym99'?"):
