@@ -40,7 +40,7 @@ class Conv(nn.Module):
 class Norm(nn.LayerNorm):
     """LayerNorm over the channels of (B, W, S); steps outside the mask (B, 1, S) become 0, whatever the bias."""
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # a mask goes with every step here
         return super().forward(x.transpose(1, 2)).transpose(1, 2) * mask
 
 
@@ -109,8 +109,11 @@ class Block(nn.Module):
         for conv, norm, project in zip(self.mix, self.mix_norm, self.project):
             mixed, small = conv(normed, mask)
             heads.append(project(norm(mixed, small)).unflatten(1, (self.num_heads, -1)).transpose(2, 3))
-        there = small[:, 0].bool()
-        out = global_attention(*heads, there) if self.window == -1 else local_attention(*heads, there, self.window)
+        (query, key, value), there = heads, small[:, 0].bool()
+        if self.window == -1:
+            out = global_attention(query, key, value, there)
+        else:
+            out = local_attention(query, key, value, there, self.window)  # (B, H, S', w)
         out = self.project[3](out.transpose(2, 3).flatten(1, 2)) * small
         skip = x if self.stride == 1 else F.max_pool1d(x, self.stride + 1, self.stride, (self.stride + 1) // 2) * small
         x = skip + self._dropped(self.scales[0] * out)

@@ -108,7 +108,7 @@ class Localization(Protocol):
     external = False
     from_recipe: tuple[str, ...] = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'targets')
     named_by = 'by the head itself'
-    departures = (
+    departures: tuple[Departure, ...] = (
         *FEATURES,
         Departure(
             'Padding',
