@@ -115,7 +115,8 @@ class Localization(Protocol):
             'Biases of norms leak from the padding into the last steps of a video, and how far depends on the length '
             'to which it is padded (ActionFormer, blocks.py; OpenTAD, bricks/transformer.py, necks/fpn.py)',
             'Every norm is masked, so outputs of real steps are the same to 1e-5 whatever the padding',
-            'None before training, when these biases are 0; with biases of 0.5, up to 0.12 logits at the last steps',
+            'None before training, when these biases are 0. In our head before it was masked, with random biases, 320 '
+            'steps padded to 576 moved 18 of 630 points by more than 0.01 logits, 0.12 at most',
         ),
         Departure(
             'Bias of the last convolution of the regressor',

@@ -1,7 +1,7 @@
 """The published recipes against OpenTAD's settings one by one, and what training and detection do with them.
 
-tests/data/peers/opentad_settings.json has the value of each setting in OpenTAD with file and line; SOURCES.md says how it
-was read. The case numbers (L2, L5) are those of the comparison of which each is a sample.
+tests/data/peers/opentad_settings.json has the value of each setting in OpenTAD with file and line; SOURCES.md says how
+it was read. The case numbers (L2, L5) are those of the comparison of which each is a sample.
 """
 
 import json
