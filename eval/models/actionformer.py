@@ -1,7 +1,11 @@
 """Actions in time from features of a video: a pyramid of local-attention blocks, one classifier and one regressor.
 
 Source: Zhang et al., ActionFormer (ECCV 2022, arXiv:2202.07925), written from the paper's description and its settings.
-Departure: a batch is padded to its longest video, not to a fixed length. Masks keep that from changing the result.
+Departure: a batch is padded to its longest video, not to a fixed length. Masks after every norm keep that from changing
+the result; in the original and in OpenTAD the biases of norms leak from the padding into the last steps of a video.
+
+Parts and initial values are the original's, one for one (tests/eval/models/test_peers_localization.py). OpenTAD's
+differ in the epsilon of some norms (`norm_epsilon`).
 
 Shape letters: B videos, S feature steps, D feature width, W model width, H heads, L levels, P points of all levels,
 G true segments of a video, C classes. Times are in feature steps unless a name says seconds.
@@ -34,10 +38,18 @@ class Conv(nn.Module):
 
 
 class Norm(nn.LayerNorm):
-    """LayerNorm over the channels of (B, W, S)."""
+    """LayerNorm over the channels of (B, W, S); steps outside the mask (B, 1, S) become 0, whatever the bias."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # a mask goes with every step here
+        return super().forward(x.transpose(1, 2)).transpose(1, 2) * mask
+
+
+def pointwise(width_in: int, width: int) -> nn.Conv1d:
+    """A convolution of one step whose bias starts at 0."""
+    conv = nn.Conv1d(width_in, width, 1)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, window: int) -> Tensor:
@@ -71,8 +83,16 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, win
     return out.reshape(num_videos, num_heads, num_chunks * CHUNK, width)[:, :, :num_steps]
 
 
+def global_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Softmax attention of each step to all real steps: (B, H, S, W / H) each, mask (B, S) bool with a True in each."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+
+
 class Block(nn.Module):
-    """Local attention and MLP, (B, W, S) -> (B, W, S / stride); convolutions make queries, keys and values."""
+    """Attention and MLP, (B, W, S) -> (B, W, S / stride); convolutions make queries, keys and values.
+
+    `window` is that of `local_attention`, or -1 for attention to all steps.
+    """
 
     def __init__(self, width: int, num_heads: int, window: int, stride: int = 1, drop_path: float = 0.1) -> None:
         super().__init__()
@@ -80,21 +100,24 @@ class Block(nn.Module):
         self.norm1, self.norm2 = Norm(width), Norm(width)
         self.mix = nn.ModuleList([Conv(width, width, 3, stride, groups=width, bias=False) for _ in range(3)])
         self.mix_norm = nn.ModuleList([Norm(width) for _ in range(3)])
-        self.project = nn.ModuleList([nn.Conv1d(width, width, 1) for _ in range(4)])  # query, key, value, out
-        self.mlp = nn.Sequential(nn.Conv1d(width, 4 * width, 1), nn.GELU(), nn.Conv1d(4 * width, width, 1))
+        self.project = nn.ModuleList([pointwise(width, width) for _ in range(4)])  # query, key, value, out
+        self.mlp = nn.Sequential(pointwise(width, 4 * width), nn.GELU(), pointwise(4 * width, width))
         self.scales = nn.ParameterList([nn.Parameter(torch.full((width, 1), 1e-4)) for _ in range(2)])
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        normed, heads = self.norm1(x), []
+        normed, heads = self.norm1(x, mask), []
         for conv, norm, project in zip(self.mix, self.mix_norm, self.project):
             mixed, small = conv(normed, mask)
-            heads.append(project(norm(mixed)).unflatten(1, (self.num_heads, -1)).transpose(2, 3))
-        query, key, value = heads
-        out = local_attention(query, key, value, small[:, 0].bool(), self.window)  # (B, H, S', w)
+            heads.append(project(norm(mixed, small)).unflatten(1, (self.num_heads, -1)).transpose(2, 3))
+        (query, key, value), there = heads, small[:, 0].bool()
+        if self.window == -1:
+            out = global_attention(query, key, value, there)
+        else:
+            out = local_attention(query, key, value, there, self.window)  # (B, H, S', w)
         out = self.project[3](out.transpose(2, 3).flatten(1, 2)) * small
         skip = x if self.stride == 1 else F.max_pool1d(x, self.stride + 1, self.stride, (self.stride + 1) // 2) * small
         x = skip + self._dropped(self.scales[0] * out)
-        return x + self._dropped(self.scales[1] * self.mlp(self.norm2(x)) * small), small
+        return x + self._dropped(self.scales[1] * self.mlp(self.norm2(x, small)) * small), small
 
     def _dropped(self, x: Tensor) -> Tensor:
         """Stochastic depth: in training, the branch is dropped for some videos of a batch."""
@@ -107,15 +130,15 @@ class Block(nn.Module):
 class Tower(nn.Module):
     """Convolutions that all levels share; the last one gives the output, (B, W, S) -> (B, num_out, S)."""
 
-    def __init__(self, width: int, num_layers: int, num_out: int) -> None:
+    def __init__(self, width: int, num_layers: int, num_out: int, epsilon: float) -> None:
         super().__init__()
-        self.convs = nn.ModuleList([Conv(width, width) for _ in range(num_layers - 1)])
-        self.norms = nn.ModuleList([Norm(width) for _ in range(num_layers - 1)])
+        self.convs = nn.ModuleList([Conv(width, width, bias=False) for _ in range(num_layers - 1)])
+        self.norms = nn.ModuleList([Norm(width, epsilon) for _ in range(num_layers - 1)])
         self.out = Conv(width, num_out)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms):
-            x = F.relu(norm(conv(x, mask)[0])) * mask
+            x = F.relu(norm(conv(x, mask)[0], mask))
         return self.out(x, mask)[0]
 
 
@@ -129,16 +152,20 @@ class ActionFormer(nn.Module):
         num_heads: H, attention heads of each block.
         num_levels: L; level l has a point every 2^l steps.
         num_stem: Blocks before the pyramid.
-        window: Steps that attention sees; odd.
+        window: Steps that attention sees, odd, or -1 for all of them; one for each level, or the same for all. The stem
+            has that of level 0.
         num_head_layers: Convolutions in each tower.
         centre_radius: A point learns a segment only if it is within this many of its level's strides of the middle.
         first_range: Level 0 regresses ends up to this many steps away; each level doubles it, the last has no limit.
         label_smoothing, drop_path, feature_dropout: Regularisation in training, each from 0 to 1.
+        regression_weight: Factor of the distance-IoU loss.
         num_positives: Initial divisor of the loss; later a moving mean of the number of positive points.
         absolute_positions: Add a sine embedding of the position.
+        norm_epsilon: Epsilon of the norms of embedding, pyramid and towers: 1e-5 in ActionFormer, 1e-6 in OpenTAD.
+            Those within a block have 1e-5 in both.
 
     Raises:
-        ValueError: if `window` is even.
+        ValueError: if a window is neither odd nor -1, or their number is not that of the levels.
     """
 
     num_positives: Tensor
@@ -151,19 +178,26 @@ class ActionFormer(nn.Module):
         num_heads: int = 4,
         num_levels: int = 6,
         num_stem: int = 2,
-        window: int = 19,
+        window: int | Sequence[int] = 19,
         num_head_layers: int = 3,
         centre_radius: float = 1.5,
         first_range: float = 4.0,
         label_smoothing: float = 0.0,
         drop_path: float = 0.1,
         feature_dropout: float = 0.0,
+        regression_weight: float = 1.0,
         num_positives: float = 100.0,
         absolute_positions: bool = False,
+        norm_epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
-        if window % 2 == 0:
-            raise ValueError(f'window is {window}; local attention needs an odd number of steps.')
+        windows = [window] * num_levels if isinstance(window, int) else list(window)
+        for steps in windows:
+            if steps != -1 and (steps < 1 or steps % 2 == 0):
+                raise ValueError(f'window is {steps}; local attention needs an odd number of steps, or -1 for all.')
+        if len(windows) != num_levels:
+            raise ValueError(f'{len(windows)} windows for {num_levels} levels; give one number, or one for each level.')
+        self.regression_weight = regression_weight
         self.num_classes, self.num_levels, self.centre_radius = num_classes, num_levels, centre_radius
         self.label_smoothing, self.first_range, self.absolute_positions = (
             label_smoothing,
@@ -171,13 +205,13 @@ class ActionFormer(nn.Module):
             absolute_positions,
         )
         self.dropout = nn.Dropout1d(feature_dropout)
-        self.embed = nn.ModuleList([Conv(feature_width, width), Conv(width, width)])
-        self.embed_norm = nn.ModuleList([Norm(width), Norm(width)])
-        self.stem = nn.ModuleList([Block(width, num_heads, window, 1, drop_path) for _ in range(num_stem)])
-        self.branch = nn.ModuleList([Block(width, num_heads, window, 2, drop_path) for _ in range(num_levels - 1)])
-        self.norms = nn.ModuleList([Norm(width) for _ in range(num_levels)])
-        self.classifier = Tower(width, num_head_layers, num_classes)
-        self.regressor = Tower(width, num_head_layers, 2)
+        self.embed = nn.ModuleList([Conv(n, width, bias=False) for n in (feature_width, width)])
+        self.embed_norm = nn.ModuleList([Norm(width, norm_epsilon) for _ in range(2)])
+        self.stem = nn.ModuleList([Block(width, num_heads, windows[0], 1, drop_path) for _ in range(num_stem)])
+        self.branch = nn.ModuleList([Block(width, num_heads, steps, 2, drop_path) for steps in windows[1:]])
+        self.norms = nn.ModuleList([Norm(width, norm_epsilon) for _ in range(num_levels)])
+        self.classifier = Tower(width, num_head_layers, num_classes, norm_epsilon)
+        self.regressor = Tower(width, num_head_layers, 2, norm_epsilon)
         self.level_scales = nn.Parameter(torch.ones(num_levels))
         bias = self.classifier.out.conv.bias
         assert bias is not None
@@ -203,7 +237,7 @@ class ActionFormer(nn.Module):
         small = mask[:, None].to(features.dtype)
         x = self.dropout(features)
         for conv, norm in zip(self.embed, self.embed_norm):
-            x = F.relu(norm(conv(x, small)[0])) * small
+            x = F.relu(norm(conv(x, small)[0], small))
         if self.absolute_positions:
             x = x + _sines(x.shape[2], x.shape[1]).to(x) * small
         for block in self.stem:
@@ -214,7 +248,7 @@ class ActionFormer(nn.Module):
             levels.append((x, small))
         logits, distances, masks = [], [], []
         for (x, small), norm, scale in zip(levels, self.norms, self.level_scales):
-            x = norm(x)
+            x = norm(x, small)
             logits.append(self.classifier(x, small).transpose(1, 2))
             distances.append(F.relu(self.regressor(x, small) * scale).transpose(1, 2))
             masks.append(small[:, 0].bool())
@@ -231,7 +265,7 @@ class ActionFormer(nn.Module):
         return torch.cat(rows)
 
     def loss(self, features: Tensor, mask: Tensor, segments: Sequence[Tensor]) -> Tensor:
-        """Focal loss of the classes plus distance-IoU loss of the ends, divided by `num_positives`.
+        """Focal loss of the classes plus weighted distance-IoU loss of the ends, divided by `num_positives`.
 
         In training this also updates `num_positives`.
 
@@ -252,11 +286,11 @@ class ActionFormer(nn.Module):
         smooth = classes * (1 - self.label_smoothing) + self.label_smoothing / (self.num_classes + 1)
         of_class = focal_loss(logits[known], smooth[known]).sum()
         of_ends = distance_iou_loss(distances[positive], ends[positive]).sum()
-        return (of_class + of_ends) / self.num_positives
+        return (of_class + self.regression_weight * of_ends) / self.num_positives
 
     @torch.no_grad()
     def detect(self, features: Tensor, mask: Tensor, most: int = 2000, least_score: float = 1e-3) -> list[Tensor]:
-        """The best segments of each video, before suppression.
+        """The best segments of each video over all levels, before suppression.
 
         Args:
             features, mask: See `forward`.
@@ -264,7 +298,8 @@ class ActionFormer(nn.Module):
             least_score: Segments at or below it are dropped.
 
         Returns:
-            B tensors (n, 4) [start, end, class, score], n <= `most`; times in steps, highest score first.
+            B tensors (n, 4) [start, end, class, score], n <= `most`; times in steps, which may lie outside the video,
+            highest score first. A segment may have no length.
         """
         logits, distances, known = self(features, mask)
         points = self.points(features.shape[2]).to(features)
@@ -276,8 +311,7 @@ class ActionFormer(nn.Module):
             point, label = places // self.num_classes, places % self.num_classes
             place, stride = points[point, 0], points[point, 3]
             start, end = place - left[point] * stride, place + right[point] * stride
-            rows = torch.stack([start, end, label.to(flat), flat[places]], 1)
-            found.append(rows[rows[:, 1] > rows[:, 0]])
+            found.append(torch.stack([start, end, label.to(flat), flat[places]], 1))
         return found
 
 
@@ -345,6 +379,6 @@ def distance_iou_loss(found: Tensor, true: Tensor, epsilon: float = 1e-8) -> Ten
 
 def _sines(num_steps: int, width: int) -> Tensor:
     """(W, S) sine and cosine position embedding of the original Transformer, divided by sqrt(W)."""
-    rate = 10000 ** (-(torch.arange(width) // 2 * 2) / width)
+    rate = 10000 ** (-(torch.arange(width) // 2 * 2).double() / width)
     angle = rate[:, None] * torch.arange(num_steps)
     return torch.where(torch.arange(width)[:, None] % 2 == 0, angle.sin(), angle.cos()) / width**0.5

@@ -36,13 +36,19 @@ def check_rules(rules: Mapping) -> dict:
     """Complete a card's rules with the defaults in `RULES`.
 
     Raises:
-        DataError: if a rule is unknown, or `duplicates` is neither `keep` nor `drop`.
+        DataError: if a rule is unknown, `duplicates` is neither `keep` nor `drop`, `shortest_seconds` is not a number
+            of at least 0, or `blocked` is no list.
     """
     unknown = set(rules) - set(RULES)
     if unknown:
         raise DataError(f'Unknown rule of the evaluator {sorted(unknown)[0]!r}. Known: {", ".join(RULES)}.')
     if rules.get('duplicates', 'keep') not in ('keep', 'drop'):
         raise DataError(f'The rule duplicates is {rules["duplicates"]!r}; it must be keep or drop.')
+    shortest = rules.get('shortest_seconds', 0.0)
+    if isinstance(shortest, bool) or not isinstance(shortest, int | float) or not 0 <= shortest < float('inf'):
+        raise DataError(f'The rule shortest_seconds is {shortest!r}; it must be a number of seconds, 0 or more.')
+    if isinstance(rules.get('blocked', ()), str):
+        raise DataError(f'The rule blocked is {rules["blocked"]!r}; it must be a list of videos.')
     return RULES | dict(rules) | {'blocked': sorted(rules.get('blocked', ()))}
 
 

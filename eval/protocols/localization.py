@@ -3,12 +3,15 @@
 Shape letters: S steps of a video, D feature width, G true segments of a video, n predicted segments, C classes, B
 videos.
 
-Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends.
+Versions: 1 (2026-11-22); 2 (2026-11-22): features of a fixed length lie at their exact times, also near both ends;
+3 (2026-11-30): head, loss, schedule and suppression as published. Biases start at 0, padding has no effect, the
+learning rate follows OpenTAD's schedule, and segments are clipped to their video after suppression.
 Evaluator versions: 2 (2026-11-30): average recall leaves out test videos without a true segment, and does not depend on
 the order of proposals of equal score.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +28,31 @@ from eval.metrics.localization import pack_segments
 from eval.models.actionformer import ActionFormer
 from eval.models.segments import fuse, suppress
 from eval.models.truth import Truth, check_rules, read_truth
-from eval.protocols.base import Outcome, Protocol
-from eval.protocols.training import (
-    discard,
-    epoch_seeds,
-    epochs_done,
-    save_head,
-    state_path,
-    train_network,
-    warmup_cosine,
-)
+from eval.protocols.base import Departure, Outcome, Protocol
+from eval.protocols.training import discard, epoch_seeds, save_head, state_path, train_network
 from sigma.errors import DataError
 from sigma.files import sha256_file
 
 HEAD = 'head.safetensors'  # the trained head, in a cell's folder
+LEAST_RATE = 1e-8  # learning rate at the end of the schedule
+TRIALS = 200  # crops drawn until one holds a segment
+FEATURES = (
+    Departure(
+        'Features of a clip',
+        'Features of the network that the config names, in single precision (OpenTAD: I3D on THUMOS-14, TSP on '
+        'ActivityNet-1.3)',
+        'The mean over all tokens of the encoder that is measured, stored in half precision',
+        'It is what is measured; half precision was not measured apart',
+    ),
+    Departure(
+        'Resizing to a fixed length',
+        'roi_align over the whole sequence, and step n lies at n / length of the video (OpenTAD, '
+        'datasets/transforms/formatting.py: ResizeFeat; post_processing/utils.py: convert_to_seconds)',
+        'Linear interpolation at exact times: step n lies at (n + 0.5) / length, and clips lie at their middles',
+        'At both ends features are shifted by up to half the difference between clip and step there: a third of an '
+        'action on toy_localization, hardly anything in videos of minutes',
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -79,28 +93,52 @@ class Localization(Protocol):
 
     Features are the mean over all tokens of each clip (`eval.features.dense`), stored as float16. Datasets like THUMOS
     keep their length and are cropped at random in training; datasets like ActivityNet are resized to a fixed length.
-    The moving average of the weights after the last epoch is scored. Detections go through soft-NMS per class, then
-    voting.
+    The moving average of the weights after the last epoch is scored. Detections go through soft-NMS, and what lies
+    outside the video is cut off after it. Whether segments vote is the recipe's `suppression`
+    (`eval.models.segments.suppress`); what the head learns from is its `targets`:
+
+        whole_frames    round ends down to whole frames
+        least_share     leave out segments of at most this share of their video
+        empty_videos    learn from videos without a segment too
 
     The notes of the record state the evaluator's rules and count the flaws of the ground truth.
     """
 
     name = 'localization'
-    version = 2
+    version = 3
     evaluator_version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
     external = False
-    from_recipe: tuple[str, ...] = (
-        'length',
-        'longest',
-        'standardise',
-        'head',
-        'training',
-        'suppression',
-        'shortest_seconds',
-    )
+    from_recipe: tuple[str, ...] = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'targets')
     named_by = 'by the head itself'
-    learns_from_empty = True  # whether the head trains on videos without an action
+    departures: tuple[Departure, ...] = (
+        *FEATURES,
+        Departure(
+            'Padding',
+            'Biases of norms leak from the padding into the last steps of a video, and how far depends on the length '
+            'to which it is padded (ActionFormer, blocks.py; OpenTAD, bricks/transformer.py, necks/fpn.py)',
+            'Every norm is masked, so outputs of real steps are the same to 1e-5 whatever the padding',
+            'None before training, when these biases are 0. In our head before it was masked, with random biases, 320 '
+            'steps padded to 576 moved 18 of 630 points by more than 0.01 logits, 0.12 at most',
+        ),
+        Departure(
+            'Bias of the last convolution of the regressor',
+            "Random in OpenTAD (torch's default), 0 in ActionFormer",
+            '0',
+        ),
+        Departure(
+            'Rounding of detections',
+            'Times are rounded to 0.01 s and scores to 0.0001 before they are scored (OpenTAD, '
+            'detectors/single_stage.py: post_processing)',
+            'Single precision',
+        ),
+        Departure(
+            'Epoch that is scored',
+            'Every epoch from workflow.val_start_epoch on is scored on the test videos (OpenTAD, tools/train.py); '
+            'which of them a published number is, is not said',
+            'The last',
+        ),
+    )
 
     def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, view, head, training, suppression and rules.
@@ -153,7 +191,8 @@ class Localization(Protocol):
         if not train or not test:
             raise DataError(f'{resolved.dataset.name}: no readable video in {"test" if train else "train"}.')
         state = state_path(resolved, work_dir)
-        head = self._fit(resolved, train, truths['train'].segments, state)
+        lessons = [(one, rows) for one in train if (rows := self._lesson(one, truths['train'], config)) is not None]
+        head = self._fit(resolved, lessons, state)
         classify = self._external(resolved)
         videos, found = [], []
         for one in test:
@@ -165,8 +204,7 @@ class Localization(Protocol):
             sequence = sequence_of(one, view, config['length'], config['standardise'])
             found.append(self._detect(head, sequence, config, scores))
         discard(state)
-        num_empty = sum(len(truths['train'].segments[one.video]) == 0 for one in train)
-        num_left_out = 0 if self.learns_from_empty else num_empty
+        num_left_out = len(train) - len(lessons)
         num_short = sum(len(view.starts(one.num_frames)) == 1 and one.num_frames < view.span for one in train + test)
         return Outcome(
             videos=videos,
@@ -203,15 +241,26 @@ class Localization(Protocol):
         scores = read_video_scores(resolved.recipe['external']['scores'], resolved.dataset.info['classes'])
         return lambda video: scores.get(Path(video).stem.removeprefix('v_'))
 
-    def _fit(self, resolved: ResolvedCell, features: list[DenseFeatures], truth: dict, state: Path) -> Any:
+    def _lesson(self, one: DenseFeatures, truth: Truth, config: dict) -> np.ndarray | None:
+        """(G, 3) rows in seconds that the head learns from a training video; None to leave the video out.
+
+        As in OpenTAD, segments are not cut at the ends of the video.
+        """
+        rows, settings, duration = truth.segments[one.video].copy(), config['targets'], one.num_frames / one.fps
+        if settings['whole_frames']:
+            rows[:, :2] = np.trunc(rows[:, :2] / duration * one.num_frames) / one.fps
+        if settings['least_share']:
+            rows = rows[(rows[:, 1] - rows[:, 0]) / duration > settings['least_share']]
+        return rows if len(rows) or settings['empty_videos'] else None
+
+    def _fit(self, resolved: ResolvedCell, lessons: list[tuple[DenseFeatures, np.ndarray]], state: Path) -> Any:
         """The trained head. Segments become steps of the features, and class 0 if external scores name the classes."""
         config, view = resolved.config, view_of(resolved)
         sequences, targets = [], []
-        for one in features:
+        for one, rows in lessons:
             sequence = sequence_of(one, view, config['length'], config['standardise'])
-            rows = truth[one.video].copy()
-            rows[:, :2] = sequence.grid.to_steps(np.clip(rows[:, :2], 0, sequence.duration))
-            rows = rows[rows[:, 1] > rows[:, 0]]  # segments beyond the end cannot be learnt; `read_truth` counts them
+            rows = rows.copy()
+            rows[:, :2] = sequence.grid.to_steps(rows[:, :2])
             if self.external:
                 rows[:, 2] = 0
             sequences.append(sequence)
@@ -242,7 +291,7 @@ class LocalizationExternal(Localization):
     """
 
     name = 'localization_external'
-    version = 2
+    version = 3
     source = 'ActionFormer (ECCV 2022) on frozen features, times external video-level scores'
     external = True
 
@@ -342,14 +391,15 @@ def fit_actionformer(
     seed: int,
     state: Path | None = None,
 ) -> ActionFormer:
-    """Train a head with AdamW, linear warm-up and cosine decay.
+    """Train a head with AdamW and OpenTAD's schedule.
 
     Args:
         head: Untrained; it is moved to the GPU if there is one.
         sequences: Features of the training videos.
         targets: (G, 3) rows for each video: start and end in steps, class.
         config: `longest` (steps of a crop; None for all) and `training`, a dict of `epochs`, `warmup_epochs`,
-            `batch_size`, `lr`, `weight_decay`, `ema_decay`, `clip_norm` and `crop` (least and most share of a video).
+            `batch_size`, `lr`, `weight_decay`, `ema_decay`, `clip_norm`, `crop` (least and most share of a video) and
+            `drop_last` (leave out the last batch of an epoch if it is not full; default: False).
         seed: Seed of the order, the crops and dropout.
         state: File of the training state. None keeps nothing, so a killed training starts again.
 
@@ -362,10 +412,11 @@ def fit_actionformer(
     settings = config['training']
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     head = head.to(device)
-    num_batches = -(-len(sequences) // settings['batch_size'])
+    full = settings.get('drop_last', False) and len(sequences) >= settings['batch_size']
+    num_batches = len(sequences) // settings['batch_size'] if full else -(-len(sequences) // settings['batch_size'])
 
     def losses(epoch: int) -> Iterator[Tensor]:
-        for batch in torch.randperm(len(sequences)).split(settings['batch_size']):
+        for batch in torch.randperm(len(sequences)).split(settings['batch_size'])[:num_batches]:
             cut = [
                 cut_out(sequences[i].values, targets[i], config['longest'], settings['crop']) for i in batch.tolist()
             ]
@@ -373,8 +424,8 @@ def fit_actionformer(
             yield head.loss(features.to(device), mask.to(device), [rows.to(device) for _, rows in cut])
 
     def rate(step: int) -> float:
-        done = epochs_done(step, num_batches)
-        return warmup_cosine(done, settings['warmup_epochs'], settings['epochs'], 0.01)
+        warmup, total = settings['warmup_epochs'] * num_batches, settings['epochs'] * num_batches
+        return published_rate(step, warmup, total, LEAST_RATE / settings['lr'])
 
     average, _ = train_network(
         head,
@@ -392,16 +443,35 @@ def fit_actionformer(
     return cast(ActionFormer, average)
 
 
+def published_rate(step: int, warmup: int, total: int, least: float) -> float:
+    """Factor of the learning rate at a step, counted from 0: linear from 0 to 1, then half a cosine.
+
+    Args:
+        step: Steps taken so far.
+        warmup: Steps of the linear part; its last one has the peak rate.
+        total: All steps.
+        least: Factor that the cosine ends at.
+
+    Source: LinearWarmupCosineAnnealingLR of ActionFormer and OpenTAD. The very first step has rate 0.
+    """
+    if step < warmup:
+        return step / max(warmup - 1, 1)
+    share = (step - warmup) / max(total - warmup, 1)
+    return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
+
+
 def detect(
     head: ActionFormer, sequence: FeatureSequence, config: dict, external: Sequence[float] | np.ndarray = ()
 ) -> np.ndarray:
-    """Detect actions in a video, with suppression.
+    """Detect actions in a video: suppression, and only then clipping to the video, as published.
 
     Args:
         head: Trained.
         sequence: Features of the video.
-        config: `suppression` (`eval.models.segments.suppress`), `shortest_seconds`, and with external scores
-            `external.top`.
+        config: `suppression`, and with external scores `external.top`. Suppression has the settings of
+            `eval.models.segments.suppress`, and of the segments that enter it: `before` (best segments over all
+            levels), `least_before` (least score; default: 0.001) and `shortest_steps` (segments of at most so many
+            steps of the features are left out; default: None, none is).
         external: (C,) scores of the video's classes from another model; empty if the head names the classes.
 
     Returns:
@@ -410,9 +480,11 @@ def detect(
     features, mask = pad([sequence.values], head.divisor)
     device = next(head.parameters()).device
     settings = config['suppression']
-    found = head.detect(features.to(device), mask.to(device), settings['before'])[0].cpu().double().numpy()
-    found[:, :2] = np.clip(sequence.grid.to_seconds(found[:, :2]), 0, sequence.duration)
-    found = found[found[:, 1] - found[:, 0] > config['shortest_seconds']]
+    entering = settings['before'], settings.get('least_before', 1e-3)
+    found = head.detect(features.to(device), mask.to(device), *entering)[0].cpu().double().numpy()
+    if (shortest := settings.get('shortest_steps')) is not None:
+        found = found[found[:, 1] - found[:, 0] > shortest]
+    found[:, :2] = sequence.grid.to_seconds(found[:, :2])
     found = suppress(found, settings)
     found[:, :2] = np.clip(found[:, :2], 0, sequence.duration)
     return fuse(found, np.asarray(external), config['external']['top']) if len(external) else found
@@ -423,8 +495,8 @@ def cut_out(
 ) -> tuple[Tensor, Tensor]:
     """Crop a video at random.
 
-    A segment stays if at least half of it lies in the crop, and is cut to the crop. Up to 50 crops are drawn until one
-    holds a segment.
+    A segment stays if at least half of it lies in the crop, and is cut to the crop. Up to 200 crops are drawn until one
+    holds a segment. A video that keeps its whole length keeps its segments as they are.
 
     Args:
         values: (D, S) features.
@@ -442,7 +514,9 @@ def cut_out(
             return values, rows
         low, high = max(1, round(crop[0] * num_steps)), min(num_steps, round(crop[1] * num_steps))
         length = int(torch.randint(low, high + 1, ()))
-    for _ in range(50):
+        if length == num_steps:
+            return values, rows
+    for _ in range(TRIALS):
         start = int(torch.randint(0, num_steps - length + 1, ()))
         begin, end = rows[:, 0].clamp(min=start), rows[:, 1].clamp(max=start + length)
         inside = (end - begin) >= 0.5 * (rows[:, 1] - rows[:, 0])

@@ -15,7 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from eval.cells.cell import ResolvedCell
+from eval.features.dense import DenseFeatures
 from eval.models.segments import fuse
+from eval.models.truth import Truth
+from eval.protocols.base import Departure
 from eval.protocols.localization import FeatureSequence, Localization
 from eval.protocols.training import epoch_seeds, train_network
 from sigma.errors import DataError
@@ -35,7 +38,23 @@ class LocalizationBMN(Localization):
     source = 'BMN (ICCV 2019) in mmaction2 1.2.0; classes by a linear classifier on each proposal, ours'
     from_recipe = ('length', 'standardise', 'head', 'training', 'naming')
     named_by = 'a linear classifier on the mean features of each proposal'
-    learns_from_empty = False
+    departures = (
+        Departure(
+            'Features of a video',
+            "TSN features of two streams, resized to 100 steps by BSN's code (mmaction2, "
+            'configs/localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py)',
+            'The mean over all tokens of clips of the encoder that is measured, in half precision, interpolated '
+            'linearly at exact times',
+            'It is what is measured',
+        ),
+        Departure(
+            'Names of proposals',
+            "The two best classes of CUHK's video-level scores of 2017 (mmaction2, tools/analysis_tools/report_map.py: "
+            'the best one)',
+            "`localization_bmn`: a linear classifier on the mean features of each proposal, which names the encoder's "
+            'own knowledge; `localization_bmn_external`: the published scores',
+        ),
+    )
 
     def config(self, resolved: ResolvedCell) -> dict:
         """See `localization`.
@@ -51,12 +70,17 @@ class LocalizationBMN(Localization):
             )
         return super().config(resolved)
 
+    def _lesson(self, one: DenseFeatures, truth: Truth, config: dict) -> np.ndarray | None:
+        """Segments of a training video in seconds, cut to the video; None if nothing is left of them."""
+        rows = truth.segments[one.video].copy()
+        rows[:, :2] = np.clip(rows[:, :2], 0, one.num_frames / one.fps)
+        rows = rows[rows[:, 1] > rows[:, 0]]
+        return rows if len(rows) else None
+
     def _train(
         self, resolved: ResolvedCell, sequences: list[FeatureSequence], targets: list[Tensor], state: Path
     ) -> 'Proposer':
         config = resolved.config
-        full = [(s, t) for s, t in zip(sequences, targets) if len(t)]
-        sequences, targets = [s for s, _ in full], [t for _, t in full]
         network = MODELS.build(
             config['head'] | {'feat_dim': len(sequences[0].values), 'feature_extraction_interval': 1}
         )

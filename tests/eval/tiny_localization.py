@@ -17,11 +17,11 @@ ENCODER = """encoder = dict(
 """
 RECIPE = """recipe = dict(
     protocol='localization', view=dict(step_frames=4, resize='square'), batch_size=8, length=None, longest=None,
-    standardise=False, shortest_seconds=0.05,
+    standardise=False, targets=dict(whole_frames=False, least_share=0.0, empty_videos=True),
     head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
     training=dict(epochs=2, warmup_epochs=1, batch_size=2, lr=1e-3, weight_decay=0.05, ema_decay=0.9, clip_norm=1.0,
                   crop=(0.8, 1.0)),
-    suppression=dict(sigma=0.5, voting=0.7, most=20, before=200))
+    suppression=dict(sigma=0.5, class_wise_voting=0.7, most=20, before=200, shortest_steps=0.3))
 """
 # mmaction2's BMN instead of the head
 HEAD = {

@@ -21,8 +21,8 @@ TRAINING = {
     'clip_norm': 1.0,
     'crop': (0.8, 1.0),
 }
-SUPPRESSION = {'sigma': 0.5, 'voting': 0.7, 'most': 50, 'before': 500}
-CONFIG = {'longest': None, 'training': TRAINING, 'suppression': SUPPRESSION, 'shortest_seconds': 0.0}
+SUPPRESSION = {'sigma': 0.5, 'class_wise_voting': 0.7, 'most': 50, 'before': 500, 'shortest_steps': 0.0}
+CONFIG = {'longest': None, 'training': TRAINING, 'suppression': SUPPRESSION}
 
 
 def small(**changes):
@@ -101,7 +101,7 @@ def test_soft_nms_and_voting_by_hand():
     assert places.tolist() == [0, 2, 1]
     assert scores.tolist() == pytest.approx([0.9, 0.7, 0.8 * math.exp(-(0.8**2) / 0.5)])
     assert soft_nms(segments, np.array([0.9, 0.8, 0.7]), 0.5, most=1)[0].tolist() == [0]
-    assert soft_nms(segments, np.zeros(3), 0.5, 3)[0].tolist() == []
+    assert soft_nms(segments, np.zeros(3), 0.5, 3)[0].tolist() == [0]  # as published, the best one stays
     voted = vote(segments[:1], segments, np.array([0.9, 0.8, 0.7]), 0.7)
     assert voted[0].tolist() == pytest.approx([0, (0.9 * 10 + 0.64 * 8) / (0.9 + 0.64)])
     assert vote(segments[:1], segments, np.ones(3), 1.0)[0].tolist() == [0, 10]

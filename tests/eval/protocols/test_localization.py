@@ -279,6 +279,11 @@ def test_bad_input_ends_in_a_sentence(long, tmp_path):
         check_rules({'shortest': 1})
     with pytest.raises(DataError, match="duplicates is 'drp'"):
         check_rules({'duplicates': 'drp'})
+    for shortest in (float('nan'), -1, float('inf'), '0.1', True):  # S3
+        with pytest.raises(DataError, match='it must be a number of seconds'):
+            check_rules({'shortest_seconds': shortest})
+    with pytest.raises(DataError, match="blocked is 'v_1'; it must be a list"):
+        check_rules({'blocked': 'v_1'})
     with pytest.raises(DataError, match='takes all training videos'):
         resolve(long, tmp_path, shots=5)
     with pytest.raises(DataError, match='lacks `external` video-level scores'):
