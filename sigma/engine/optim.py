@@ -59,9 +59,9 @@ class ParamGroups:
     Args:
         optim_wrapper_cfg: As in MMEngine.
         paramwise_cfg: `layer_decay` in (0, 1], default 1.0 (none). The learning rate of block i (of n, from 0) is
-            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), and that of
-            everything after the blocks by 1. `decays` says which parameters have weight decay: `matrices` (default: not biases, norms, mask
-            token, class token and positions), `all`, or `all_but_norms` (BatchNorm has none, biases do).
+            scaled by layer_decay ** (n - i), that of the embedding by layer_decay ** (n + 1), and that of everything
+            after the blocks by 1. `decays` says which parameters have weight decay: `matrices` (default: not biases,
+            norms, mask token, class token and positions), `all`, or `all_but_norms` (BatchNorm has none, biases do).
 
     Raises:
         ValueError: if layer decay is set for a model without `blocks`, `accumulative_counts` is below 1, or `decays` is
