@@ -107,7 +107,51 @@ def num_steps_of(num_frames: int, frames_per_step: float) -> int:
     return max(1, int(np.ceil(num_frames / frames_per_step - 1e-6)))
 
 
+def annotated_section(entry: dict) -> tuple[int, int]:
+    """First and last frame of the annotated section of an entry of a card, within the file's frames.
+
+    Raises:
+        DataError: if the section begins after the end of the file.
+    """
+    first, last = entry['annotation']['section']
+    if entry['total_frames'] and first >= entry['total_frames']:
+        raise DataError(
+            f'{entry["video"]} has {entry["total_frames"]} frames, but its annotated section begins at frame {first}: '
+            'the file is another cut of this video; get the original.'
+        )
+    return first, min(last, entry['total_frames'] - 1) if entry['total_frames'] else last
+
+
 # --- transforms ----------------------------------------------------------------------------------------------------
+
+
+class _Shifted:
+    """Reads a video as if it began at a later frame."""
+
+    def __init__(self, reader, first: int) -> None:
+        self.reader, self.first = reader, first
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        return self.reader.frames(np.asarray(indices) + self.first)
+
+
+@TRANSFORMS.register_module()
+class AnnotatedSection(BaseTransform):
+    """The video becomes its annotated section: what follows sees that many frames, counted from its first.
+
+    It belongs after `OpenVideo`. A video that cannot be decoded stays as it is.
+
+    Raises:
+        DataError: as `annotated_section`.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Replaces `total_frames` and `open_reader`."""
+        if results['decode_error'] is not None:
+            return results
+        first, last = annotated_section(results)
+        open_reader = results['open_reader']
+        return results | {'total_frames': last - first + 1, 'open_reader': lambda: _Shifted(open_reader(), first)}
 
 
 def sampled(results: dict, clips: list[np.ndarray]) -> dict:
