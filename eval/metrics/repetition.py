@@ -40,12 +40,15 @@ def absolute_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def over_counts(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) errors of videos whose count is too high, 0 for the others; with `under_counts` they add up to the error."""
+    """(N,) errors of videos whose count is too high, 0 for the others; with `under_counts` they add up to the error.
+
+    SEVERE logs another number (MAEP): the mean over only those videos whose count is too high.
+    """
     return np.maximum(count_errors(scores, labels), 0)
 
 
 def under_counts(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) absolute errors of videos whose count is too low; 0 for the others."""
+    """(N,) absolute errors of videos whose count is too low; 0 for the others. SEVERE's MAEN leaves the others out."""
     return np.maximum(-count_errors(scores, labels), 0)
 
 
