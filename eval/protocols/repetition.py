@@ -87,7 +87,7 @@ class Repetition(Protocol):
             'clip_step_frames': step,
         }
         steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
-        if resolved.dataset.info.get('sections'):
+        if has_sections(resolved):
             steps = [steps[0], {'type': 'sigma.AnnotatedSection'}, *steps[1:]]  # after OpenVideo
         pipelines = {'pipeline': _changed(steps, {'sigma.SampleDense': spread | {'test_mode': True}})}
         if recipe['finetune']:  # in training, a video that cannot be decoded is replaced, not shown black
@@ -376,7 +376,7 @@ def check_counting(resolved: ResolvedCell) -> None:
                 f'{dataset.name} ({split}): {len(empty)} videos have count 0, first {empty[0]}; an error relative to '
                 'the count needs at least one cycle.'
             )
-        if dataset.info.get('sections'):
+        if has_sections(resolved):
             entries = dataset.entries(split)
             whole = [entry['video'] for entry in entries if 'section' not in (entry['annotation'] or {})]
             if whole:
@@ -387,9 +387,16 @@ def check_counting(resolved: ResolvedCell) -> None:
                 )
 
 
-def section_of(resolved: ResolvedCell, entry: dict) -> tuple[int, int]:
-    """First and last frame of the annotated section of a video; all of it if the dataset has no sections."""
-    if not resolved.dataset.info.get('sections'):
+def has_sections(resolved: ResolvedCell) -> bool:
+    """Whether the dataset's videos are counted in a section: its card says so, or an annotation has one."""
+    dataset = resolved.dataset
+    entries = [entry for split in ('train', 'test') for entry in dataset.entries(split)]
+    return bool(dataset.info.get('sections')) or any('section' in (entry['annotation'] or {}) for entry in entries)
+
+
+def section_of(entry: dict) -> tuple[int, int]:
+    """First and last frame of the annotated section of a video; all of it if none is annotated."""
+    if 'section' not in (entry['annotation'] or {}):
         return 0, entry['total_frames'] - 1
     return annotated_section(entry)
 
@@ -422,7 +429,7 @@ def boundaries_of(resolved: ResolvedCell, videos: list[str], split: str = 'train
 
 def cycle_times(resolved: ResolvedCell, videos: list[str]) -> Tensor:
     """(N, K + 1) boundaries of training videos, in time from 0 to 1 of a section. NaN pads rows with fewer cycles."""
-    sections = {entry['video']: section_of(resolved, entry) for entry in resolved.dataset.entries('train')}
+    sections = {entry['video']: section_of(entry) for entry in resolved.dataset.entries('train')}
     rows = []
     for video, cycles in zip(videos, boundaries_of(resolved, videos)):
         first, last = sections[video]

@@ -149,7 +149,7 @@ class RepetitionCycles(Protocol):
         failures, num_walked = self._train(resolved, network, train, state, device)
 
         videos, labels, counts, unscored = [], [], [], []
-        wholes = [(entry, *section_of(resolved, entry), False) for entry in test]
+        wholes = [(entry, *section_of(entry), False) for entry in test]
         parts = VideoParts(wholes, clip['size'], resolved.config['decoder'])
         for entry, (frames, error) in zip(test, loader(parts)):
             if frames is None:
@@ -202,7 +202,7 @@ class RepetitionCycles(Protocol):
         def draw_parts(rng: np.random.Generator) -> Iterator[tuple]:
             for number in np.repeat(np.arange(len(known)), settings['parts_per_video']):
                 entry, marks = known[number]
-                begin, end, count = draw_part(rng, marks, section_of(resolved, entry), settings['longest_part'])
+                begin, end, count = draw_part(rng, marks, section_of(entry), settings['longest_part'])
                 mean_cycle = (end - begin + 1) / count if form is severe else float(np.mean(np.diff(marks)))
                 flipped = form is fractional and config['flip'] and rng.random() < 0.5
                 yield (entry, begin, end, flipped), marks, mean_cycle

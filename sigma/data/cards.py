@@ -96,7 +96,8 @@ class DatasetCard:
     `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`, `localization`),
     or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot say: `actions`
     [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`, `cycles` for `repetition` (the
-    frame numbers at which one cycle ends and the next begins, one more than there are cycles).
+    frame numbers at which one cycle ends and the next begins, one more than there are cycles) and, in cards with
+    `sections=True`, `section` (the first and the last frame that are counted in).
 
     Attributes:
         path: The card.

@@ -20,7 +20,14 @@ from eval.models.repetition import (
     step_times,
 )
 from eval.protocols import get_protocol, training
-from eval.protocols.repetition import constant_answers, count_with, cycle_times, fit_density_head, whole_counts
+from eval.protocols.repetition import (
+    constant_answers,
+    count_with,
+    cycle_times,
+    fit_density_head,
+    section_of,
+    whole_counts,
+)
 from sigma.data.clips import VideoClips
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
@@ -392,6 +399,16 @@ def test_a_folder_prepared_before_sections_were_kept_is_refused(protocol, tmp_pa
     (folder / 'annotations.json').write_text(json.dumps(annotations))
     with pytest.raises(DataError, match=r'1 of 1 videos have no annotated section, first train_0.*Prepare it again'):
         resolve(folder, tmp_path, finetune=protocol == 'repetition')
+
+
+def test_sections_count_also_where_a_copied_card_forgot_to_say_so(tmp_path):
+    """C1: a card written anew, as for a re-encoded copy."""
+    cut = write_counting(tmp_path / 'cut', train=((2, 40),), test=((2, 40),), lead=40, sections=True)
+    said = resolve(cut, tmp_path)
+    (cut / 'dataset.py').write_text((cut / 'dataset.py').read_text().replace("'sections': True", "'sections': False"))
+    unsaid = resolve(cut, tmp_path)
+    assert unsaid.config['pipeline'] == said.config['pipeline']
+    assert section_of(unsaid.dataset.entries('test')[0]) == (40, 79)
 
 
 def test_a_section_after_the_end_of_a_file_is_told():
