@@ -15,7 +15,9 @@ SAMPLINGS = {
     'segments': {'type': 'sigma.SampleSegments'},
     'published_segments': {'type': 'sigma.SampleSegments', 'offsets': 'published'},
     'seconds': {'type': 'sigma.SampleSeconds'},
+    'published_seconds': {'type': 'sigma.SamplePublishedSeconds'},
 }
+BY_TIME = ('seconds', 'published_seconds')
 
 
 def control(frames: str | None) -> list[dict]:
@@ -91,18 +93,21 @@ def spatial_views(size: int, views: dict) -> list[dict]:
 def sampler(resolved: ResolvedCell, test_mode: bool) -> dict:
     """The transform that chooses a cell's frames, from its recipe's `sampling` (default `dense`).
 
-    `num_frames` and `stride_frames` of the recipe override those of the cards. `seconds` uses `clip_fps`, or else the
-    card's `sampling.fps` divided by the stride, and `short_clips` (`loop`, the default, or `repeat_last`).
+    `num_frames` and `stride_frames` of the recipe override those of the cards. `seconds` and `published_seconds` use
+    `clip_fps`, or else the card's `sampling.fps` divided by the stride; `seconds` also `short_clips` (`loop`, the
+    default, or `repeat_last`).
 
     Raises:
-        DataError: if the sampling is unknown, or `seconds` has no rate.
+        DataError: if the sampling is unknown, or sampling by time has no rate.
     """
     recipe, name = resolved.recipe, resolved.recipe.get('sampling', 'dense')
     if name not in SAMPLINGS:
         raise DataError(did_you_mean('sampling', name, SAMPLINGS))
     settings: dict[str, Any] = SAMPLINGS[name] | {'num_frames': num_frames_of(resolved)}
-    if name == 'seconds':
-        settings |= {'clip_fps': clip_fps(resolved), 'short': recipe.get('short_clips', 'loop')}
+    if name in BY_TIME:
+        settings['clip_fps'] = clip_fps(resolved)
+        if name == 'seconds':
+            settings['short'] = recipe.get('short_clips', 'loop')
     elif 'segments' not in name:
         settings['stride_frames'] = stride_of(resolved)
     return settings | ({'num_clips': recipe['views']['num_clips'], 'test_mode': True} if test_mode else {})
@@ -117,11 +122,11 @@ def describe_sampling(resolved: ResolvedCell) -> dict:
     recipe = resolved.recipe
     name, views = recipe.get('sampling', 'dense'), recipe['views']
     crops = 1 if views['resize'] == 'square' else views['crops']
-    by_time: dict[str, Any] = {'clip_fps': clip_fps(resolved)} if name == 'seconds' else {}
+    by_time: dict[str, Any] = {'clip_fps': clip_fps(resolved)} if name in BY_TIME else {}
     return {
         'name': name,
         'num_frames': num_frames_of(resolved),
-        'stride_frames': None if name == 'seconds' or 'segments' in name else stride_of(resolved),
+        'stride_frames': None if name in BY_TIME or 'segments' in name else stride_of(resolved),
         'views': f'{views["num_clips"]}x{crops}',
         **by_time,
     }

@@ -1,7 +1,7 @@
 """Errors of repetition counts. Shape letters: N videos.
 
-Predicted counts are stored as floats, without rounding. SEVERE rounds its counts, so every metric here rounds the
-prediction first, halves up; only `count_error_transrac` does not.
+Predicted counts are stored as floats, without rounding. SEVERE and TransRAC round their counts, so every metric here
+rounds the prediction first, exact halves to the even number as both of them do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from eval.metrics.classification import refuse_infinite
 
 
 def rounded_counts(scores: np.ndarray) -> np.ndarray:
-    """Counts as whole numbers, halves up; NumPy would round 2.5 to 2 and 3.5 to 4. ValueError if one is not finite."""
+    """Counts as whole numbers; exact halves go to the even one, as Python, NumPy and torch round.
+
+    Raises:
+        ValueError: if a count is not finite.
+    """
     scores = np.asarray(scores, dtype=float)
     if not np.isfinite(scores).all():
         raise ValueError(f'{int((~np.isfinite(scores)).sum())} of {scores.size} counts are not finite')
-    return np.floor(scores + 0.5)
+    return np.rint(scores)
 
 
 def count_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -43,12 +47,15 @@ def absolute_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def over_counts(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) errors of videos whose count is too high, 0 for the others; with `under_counts` they add up to the error."""
+    """(N,) errors of videos whose count is too high, 0 for the others; with `under_counts` they add up to the error.
+
+    SEVERE logs another number (MAEP): the mean over only those videos whose count is too high.
+    """
     return np.maximum(count_errors(scores, labels), 0)
 
 
 def under_counts(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) absolute errors of videos whose count is too low; 0 for the others."""
+    """(N,) absolute errors of videos whose count is too low; 0 for the others. SEVERE's MAEN leaves the others out."""
     return np.maximum(-count_errors(scores, labels), 0)
 
 
@@ -59,9 +66,13 @@ def off_by_one(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def transrac_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) abs(predicted - true) / (true + 0.1), without rounding: the error used for density-map methods."""
+    """(N,) abs(rounded predicted - true) / (true + 0.1): the error used for density-map methods.
+
+    Source: the test script of TransRAC (CVPR 2022), which rounds the sum of the density before it compares. Its
+    training script does not; that error chooses an epoch and is not the published number.
+    """
     predicted, true = _checked(scores, labels)
-    return np.abs(predicted - true) / (true + 0.1)
+    return np.abs(rounded_counts(predicted) - true) / (true + 0.1)
 
 
 def best_constant_error(labels: np.ndarray) -> float:

@@ -5,9 +5,12 @@ next one middle+1..right. A network sees both cycles with their context. For sev
 current guess) it says whether the anchor is right and how to correct it. The corrections are applied until the lengths
 settle.
 
-Source: Zhang et al., Context-aware and scale-insensitive temporal repetition counting, CVPR 2020, as SEVERE
-(ECCV 2022) uses it with other backbones. Written from the paper's description. Docstrings say where the paper is silent
-or where we depart from the published code.
+Positions and lengths are whole frames at every step, truncated or rounded where SEVERE's code does it. Ours, in
+fractions of frames, is eval/models/cycles_fractional.py.
+
+Source: Zhang et al., Context-aware and scale-insensitive temporal repetition counting, CVPR 2020, in the code of SEVERE
+(ECCV 2022), which exchanges the backbone. Counts are held against that code in tests/eval/models/test_cycles.py; what
+is otherwise is among the departures of eval/protocols/repetition_cycles.py.
 
 Shape letters: N states, A anchors, B videos, K cycles, T frames of a window, T' time steps, D feature width. Lengths
 are in frames.
@@ -26,6 +29,8 @@ LEAST_IOU = 0.5  # between a positive anchor and the true cycle
 BOX_WEIGHT = 50.0  # of the corrections in the loss
 LEAST_FRAMES = 4  # shortest cycle
 WINDOW_FRAMES = 16  # frames sampled from each window
+PADDING = (0.485, 0.456, 0.406)  # normalised value of frames outside the video: the mean of ImageNet, for any encoder
+EXTRA_FRAMES = 1  # a label is one frame longer than the cycle
 CONTEXT_BEFORE = 1.0  # cycle lengths that the previous window adds before its cycle
 CONTEXT_AFTER = 2.0  # cycle lengths that the next window spans in all
 
@@ -59,7 +64,7 @@ def neighbour_lengths(boundaries: np.ndarray, num_frames: int, first_frame: int 
         cycles whose lengths differ by more than 2 frames and by more than a factor of 1.3. With a single cycle, all is
         NaN but the ends.
 
-    Source: UCFRep's published annotations hold these lengths, rounded; a test compares.
+    Source: UCFRep's published annotations hold these lengths, rounded (`true_lengths`); a test compares.
     """
     boundaries = np.asarray(boundaries, dtype=np.float64)
     phases, lengths = np.arange(len(boundaries), dtype=np.float64), np.diff(boundaries)
@@ -77,6 +82,13 @@ def neighbour_lengths(boundaries: np.ndarray, num_frames: int, first_frame: int 
     whole = inside & (frames >= boundaries[1])
     previous[~whole | _at(mixed, number - 1)] = np.nan
     return following, previous
+
+
+def true_lengths(boundaries: np.ndarray, num_frames: int, first_frame: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """`neighbour_lengths` in whole frames, halves up, as they stand in the published annotations."""
+    # An exact half may be computed a little too small.
+    following, previous = neighbour_lengths(boundaries, num_frames, first_frame)
+    return np.floor(following + 0.5 + 1e-9), np.floor(previous + 0.5 + 1e-9)
 
 
 def _unlike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -129,18 +141,24 @@ def window_frames(states: np.ndarray, per_window: int = WINDOW_FRAMES) -> np.nda
         (N, 2, per_window) int64.
     """
     left, middle, right = np.asarray(states, dtype=np.float64).T
-    begin = np.stack([left - (middle - left + 1) * CONTEXT_BEFORE, middle + 1], axis=1).round()
-    end = np.stack([middle, right + (right - middle) * (CONTEXT_AFTER - 1)], axis=1).round()
-    spacing = (end - begin + 1) / (per_window - 1)
-    places = np.rint(begin[..., None] - 0.5 + spacing[..., None] * np.arange(per_window))
+    after = np.trunc(middle + 1)
+    begin = np.stack([np.trunc(left - (middle - left + 1) * CONTEXT_BEFORE), after], axis=1)
+    end = np.stack([np.trunc(middle), np.trunc(right + (right - after + 1) * (CONTEXT_AFTER - 1))], axis=1)
+    return spaced(begin, end, per_window)
+
+
+def spaced(begin: np.ndarray, end: np.ndarray, number: int) -> np.ndarray:
+    """(..., number) frame numbers spread from `begin` to `end`, whole numbers of shape (...)."""
+    spacing = (end - begin + 1) / (number - 1)
+    places = np.rint(begin[..., None] - 0.5 + spacing[..., None] * np.arange(number))
     return np.clip(places, begin[..., None], end[..., None]).astype(np.int64)
 
 
 class CycleHead(nn.Module):
-    """For each of the two windows: whether each anchor is right, and its correction.
+    """For each of the two cycles: whether each anchor is right, and its correction.
 
     Args:
-        in_channels: Feature width of one window: time steps x D, flattened.
+        in_channels: Feature width.
     """
 
     def __init__(self, in_channels: int) -> None:
@@ -149,7 +167,8 @@ class CycleHead(nn.Module):
         self.correct = nn.ModuleList([nn.Linear(in_channels, len(ANCHORS)) for _ in range(2)])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 2, in_channels) -> logits (N, 2, 2, A) of wrong and right, and log corrections (N, 2, A)."""
+        """(N, 2, in_channels), what each cycle's layers read -> logits (N, 2, 2, A) of wrong and right, and log
+        corrections (N, 2, A)."""
         sides = features.unbind(dim=1)
         logits = [layer(side).unflatten(-1, (2, -1)) for layer, side in zip(self.classify, sides)]
         return torch.stack(logits, dim=1), torch.stack([layer(side) for layer, side in zip(self.correct, sides)], dim=1)
@@ -158,30 +177,45 @@ class CycleHead(nn.Module):
 class CycleNetwork(nn.Module):
     """An encoder on both windows of a state, followed by `CycleHead`.
 
-    An encoder that takes 32 frames sees both windows as one clip, as published; each half of its time steps goes to one
-    head. Any other encoder sees each window as a clip of its own, with as many frames as it takes. That is our choice;
-    for an encoder of 16 frames it is the published number. Tokens are averaged over space.
+    Published (`halves=False`): the encoder sees both windows as one clip, half of its frames from each. Features are
+    averaged over time and space, and all four layers read the same D values. SEVERE's encoders take 32 frames; with
+    another number, the windows have half of that.
+
+    Ours (`halves=True`): time stays, and each half of the time steps goes to the layers of its window. An encoder of 32
+    frames sees one clip, any other one clip per window.
 
     Args:
         encoder: (B, 3, T, H, W) -> (B, T', H', W', D).
         num_frames: T of the encoder.
         size: H = W in pixels.
-        mean, std: Normalisation of its input, 3 values each. Frames outside the video get the mean.
+        mean, std: Normalisation of its input, 3 values each. Frames outside the video get `PADDING` after it; with
+            `halves`, the mean.
+        halves: See above.
 
     Raises:
-        ValueError: if an encoder of 32 frames gives a single time step.
+        ValueError: if the encoder takes an odd number of frames, or, with `halves`, an encoder of 32 frames gives a
+            single time step.
     """
 
     mean: Tensor
     std: Tensor
+    padding: Tensor
 
-    def __init__(self, encoder: nn.Module, num_frames: int, size: int, mean: tuple, std: tuple) -> None:
+    def __init__(
+        self, encoder: nn.Module, num_frames: int, size: int, mean: tuple, std: tuple, halves: bool = False
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.joint = num_frames == 2 * WINDOW_FRAMES
-        self.per_window = WINDOW_FRAMES if self.joint else num_frames
-        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(3, 1, 1, 1), persistent=False)
+        if num_frames % 2 and not halves:
+            raise ValueError(
+                f'The encoder takes {num_frames} frames, which two windows cannot share equally; cycle localisation '
+                "needs an even number, or a recipe with form='fractional'."
+            )
+        self.encoder, self.halves = encoder, halves
+        self.joint = not halves or num_frames == 2 * WINDOW_FRAMES
+        self.per_window = num_frames // 2 if self.joint else num_frames
+        padding = (0.0,) * 3 if halves else PADDING
+        for name, values in (('mean', mean), ('std', std), ('padding', padding)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1, 1), persistent=False)
         with torch.no_grad():
             width = self._features(torch.zeros(1, 2, 3, self.per_window, size, size)).shape[-1]
         self.head = CycleHead(width)
@@ -194,42 +228,44 @@ class CycleNetwork(nn.Module):
             inside: (N, 2, T) bool, True for frames that lie in the video.
         """
         clips = (windows.float() - self.mean) / self.std
-        return self.head(self._features(clips * inside[:, :, None, :, None, None]))
+        return self.head(self._features(torch.where(inside[:, :, None, :, None, None], clips, self.padding)))
 
     def _features(self, clips: Tensor) -> Tensor:
-        """(N, 2, 3, T, H, W) normalised -> (N, 2, time steps * D)."""
-        if self.joint:
-            tokens = self.encoder(clips.transpose(1, 2).flatten(2, 3)).float().mean(dim=(2, 3))  # (N, T', D)
-            half = tokens.shape[1] // 2
-            if half < 1:
-                raise ValueError(
-                    'An encoder of 32 frames with one time step has no halves for two heads; give it 16 frames.'
-                )
-            return torch.stack([tokens[:, :half].flatten(1), tokens[:, -half:].flatten(1)], dim=1)
-        tokens = self.encoder(clips.flatten(0, 1)).float().mean(dim=(2, 3)).flatten(1)  # (N * 2, T' * D)
-        return tokens.unflatten(0, (-1, 2))
+        """(N, 2, 3, T, H, W) normalised -> (N, 2, D), twice the same; with `halves`, (N, 2, time steps * D)."""
+        if not self.joint:
+            tokens = self.encoder(clips.flatten(0, 1)).float().mean(dim=(2, 3)).flatten(1)  # (N * 2, T' * D)
+            return tokens.unflatten(0, (-1, 2))
+        tokens = self.encoder(clips.transpose(1, 2).flatten(2, 3)).float()  # (N, T', H', W', D)
+        if not self.halves:
+            return tokens.mean(dim=(1, 2, 3))[:, None].expand(-1, 2, -1)
+        tokens = tokens.mean(dim=(2, 3))
+        half = tokens.shape[1] // 2
+        if half < 1:
+            raise ValueError(
+                'An encoder of 32 frames with one time step has no halves for two heads; give it 16 frames.'
+            )
+        return torch.stack([tokens[:, :half].flatten(1), tokens[:, -half:].flatten(1)], dim=1)
 
 
-def cut_windows(frames: Tensor, states: np.ndarray, per_window: int) -> tuple[Tensor, Tensor]:
-    """Cut the windows of some states out of one video.
+def cut_windows(frames: Tensor, places: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Cut windows out of one video.
 
     Args:
         frames: (n, H, W, 3) uint8.
-        states: (N, 3).
-        per_window: T, frames per window.
+        places: (N, 2, T) frame numbers, from `window_frames`.
 
     Returns:
         (N, 2, 3, T, H, W) windows and (N, 2, T) bool, True for frames that lie in the video.
     """
-    places = torch.from_numpy(window_frames(states, per_window)).to(frames.device)
-    inside = (places >= 0) & (places < len(frames))
-    return frames[places.clamp(0, len(frames) - 1)].permute(0, 1, 5, 2, 3, 4), inside
+    wanted = torch.from_numpy(places).to(frames.device)
+    inside = (wanted >= 0) & (wanted < len(frames))
+    return frames[wanted.clamp(0, len(frames) - 1)].permute(0, 1, 5, 2, 3, 4), inside
 
 
 def cycle_loss(logits: Tensor, corrections: Tensor, classes: Tensor, offsets: Tensor) -> Tensor:
     """Cross-entropy of the anchors plus 50 times smooth L1 of the corrections, each summed over both directions.
 
-    A batch without a known anchor has cross-entropy 0; the published code would give NaN.
+    A batch without a known anchor has cross-entropy 0 (the published code gives NaN).
 
     Args:
         logits: (N, 2, 2, A).
@@ -257,18 +293,13 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
     """Count the cycles in a video.
 
     1. At the middle of the video, try 30 initial lengths between 3 % and 35 % of it. Take the one that the network most
-       trusts, correct it, then correct it 4 times more with weight 0.5.
+       trusts, correct it, then correct it 4 times more with weight 0.5. If none is allowed, the length is 0.
     2. At 32 positions along the video, refine that length from coarse to fine (`_refine`).
     3. The count is `num_frames` times the mean of 1 / length, over previous and next cycles and over the positions
-    whose
-       windows lie inside the video, rounded.
-
-    Our choices: if no initial length is allowed, the length is `num_frames / min_cycles`, at least 4 frames. Lengths
-    and positions stay fractional; the published code truncates them to whole frames at every step, so that even a
-    perfect network miscounts short cycles.
+       whose windows lie inside the video, rounded.
 
     Args:
-        regress: The network. Its states are fractional and may reach beyond the video.
+        regress: The network. Its first states are fractional; states may reach beyond the video.
         num_frames: Frames of the video.
         min_cycles: No length exceeds `num_frames / min_cycles`. Published: 2 (UCFRep), 4 (QUVA).
 
@@ -277,10 +308,9 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
     """
     length = _first_length(regress, num_frames, min_cycles)
     middles = np.floor(num_frames / (NUM_POSITIONS + 1) * (np.arange(NUM_POSITIONS) + 0.5))
-    before, after = _refine(regress, middles, length, num_frames, min_cycles)
-    left, right = middles + before, middles + after
+    left, right = _refine(regress, middles, length, num_frames, min_cycles)
     previous, following = middles - left + 1, right - middles
-    begin, end = np.trunc(left - previous * CONTEXT_BEFORE), np.trunc(right + following * (CONTEXT_AFTER - 1))
+    begin, end = left - previous * CONTEXT_BEFORE, right + following * (CONTEXT_AFTER - 1)
     seen = (begin >= 0) & (end < num_frames) & (previous > 0) & (following > 0)
     if not seen.any():
         return float(np.rint(num_frames / (length + 1)))
@@ -288,7 +318,7 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
 
 
 def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float:
-    """Step 1 of `count_cycles`: a length at the middle of the video."""
+    """Step 1 of `count_cycles`: a whole length at the middle of the video, or 0."""
     middle, longest = num_frames / 2, num_frames / min_cycles
 
     def corrected(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -297,22 +327,22 @@ def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float
         new = lengths * np.exp(np.clip(corrections[:, 0, SAME], -CLAMP_TEST, CLAMP_TEST))
         return right[:, 0, SAME], np.where((new >= LEAST_FRAMES) & (new < longest), new, np.nan)
 
-    shares = SHORTEST * (LONGEST / SHORTEST) ** (np.arange(NUM_INITIAL) / (NUM_INITIAL - 1))
-    right, lengths = corrected(num_frames * shares)
-    if np.isnan(lengths).all():
-        return max(LEAST_FRAMES, longest)
-    length = float(lengths[np.argmax(np.where(np.isnan(lengths), -np.inf, right))])
+    growth = (LONGEST / SHORTEST) ** (np.arange(NUM_INITIAL) / (NUM_INITIAL - 1))
+    right, lengths = corrected(num_frames * SHORTEST * growth)
+    length = 0.0
+    if np.isfinite(lengths).any():
+        length = float(np.trunc(lengths[np.argmax(np.where(np.isnan(lengths), -np.inf, right))]))
     for _ in range(NUM_REFINEMENTS):
         new = corrected(np.array([length]))[1][0]
         if np.isfinite(new):
-            length = float((1 - MERGE_WEIGHT) * length + MERGE_WEIGHT * new)
+            length = float(np.rint((1 - MERGE_WEIGHT) * length + MERGE_WEIGHT * new))
     return length
 
 
 def _refine(
     regress: Regressor, middles: np.ndarray, length: float, num_frames: int, min_cycles: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Step 2 of `count_cycles`: where the cycles around each position start and end, relative to it, coarse to fine.
+    """Step 2 of `count_cycles`: where the cycles around each position start and end, coarse to fine.
 
     Level l (1 to 4) corrects 2^l positions (4, 2, 1, 1 times), each time averaging old and new. Each corrected position
     passes its result to the positions around it. A position holds one estimate from its left and one from its right,
@@ -320,39 +350,47 @@ def _refine(
     ones takes half of each. On the other levels both sides are replaced.
 
     Returns:
-        before, after: (32,) frames; negative before, positive after.
+        left, right: (32,) whole frame numbers.
     """
-    before, after = np.full((2, len(middles)), -length), np.full((2, len(middles)), length + 1)  # (left, right) halves
+    lefts, rights = np.stack([middles - length] * 2), np.stack([middles + length + 1] * 2)  # from the left, the right
     for level in range(1, NUM_LEVELS):
         reach = 2 ** (NUM_LEVELS - level - 1)
         chosen = np.arange(reach, len(middles), 2 * reach)
         places = middles[chosen]
-        left, right = places + before[:, chosen].mean(0), places + after[:, chosen].mean(0)
+        left, right = np.rint(lefts[:, chosen].mean(0)), np.rint(rights[:, chosen].mean(0))
+        new_left, new_right = left, right
         for _ in range(LEVEL_ITERATIONS[level]):
+            left, right = np.rint(_merged(new_left, left)), np.rint(_merged(new_right, right))
             new_left, new_right = _step(regress, left, places, right, num_frames / min_cycles)
-            left = MERGE_WEIGHT * new_left + (1 - MERGE_WEIGHT) * left
-            right = MERGE_WEIGHT * new_right + (1 - MERGE_WEIGHT) * right
-        left, right = left - places, right - places
+        before, after = _merged(new_left, left) - places, _merged(new_right, right) - places
         both = level <= 2 or level == NUM_LEVELS - 1
         for number, place in enumerate(chosen):
             earlier, later = slice(place - reach, place), slice(place, place + reach)
-            before[1, earlier], after[1, earlier] = left[number], right[number]
-            before[0, later], after[0, later] = left[number], right[number]
-            if both or number == 0:
-                before[0, earlier], after[0, earlier] = left[number], right[number]
-            if both or number == len(chosen) - 1:
-                before[1, later], after[1, later] = left[number], right[number]
-    return before.mean(0), after.mean(0)
+            for values, length_there in ((lefts, before[number]), (rights, after[number])):
+                values[1, earlier] = np.trunc(middles[earlier] + length_there)
+                values[0, later] = np.trunc(middles[later] + length_there)
+                if both or number == 0:
+                    values[0, earlier] = values[1, earlier]
+                if both or number == len(chosen) - 1:
+                    values[1, later] = values[0, later]
+    return np.rint(lefts.mean(0)), np.rint(rights.mean(0))
+
+
+def _merged(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """The mean of a corrected value and the one before."""
+    return new * MERGE_WEIGHT + old * (1 - MERGE_WEIGHT)
 
 
 def _step(
     regress: Regressor, left: np.ndarray, middle: np.ndarray, right: np.ndarray, longest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right after one correction, with cycles between 4 and `longest` frames."""
+    """Left and right after one correction; as they were where a cycle would be shorter than 4 frames."""
     factors = best_factors(*regress(np.stack([left, middle, right], axis=1)), CLAMP_TEST)
-    previous = np.clip((middle - left + 1) * factors[:, 0], LEAST_FRAMES, max(LEAST_FRAMES, longest))
-    following = np.clip((right - middle) * factors[:, 1], LEAST_FRAMES, max(LEAST_FRAMES, longest))
-    return middle - previous + 1, middle + following
+    previous = np.minimum(np.maximum((middle - left + 1) * factors[:, 0], LEAST_FRAMES), longest)
+    following = np.minimum(np.maximum((right - middle) * factors[:, 1], LEAST_FRAMES), longest)
+    new_left, new_right = np.trunc(middle - previous + 1), np.trunc(middle + following)
+    short = (middle - new_left + 1 < LEAST_FRAMES) | (new_right - middle < LEAST_FRAMES)
+    return np.where(short, left, new_left), np.where(short, right, new_right)
 
 
 def best_factors(right: np.ndarray, corrections: np.ndarray, clamp: float) -> np.ndarray:
@@ -374,58 +412,63 @@ def best_factors(right: np.ndarray, corrections: np.ndarray, clamp: float) -> np
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def draw_part(rng: np.random.Generator, boundaries: np.ndarray, num_frames: int, longest: int) -> tuple[int, int]:
+def draw_part(
+    rng: np.random.Generator, boundaries: np.ndarray, section: tuple[int, int], longest: int
+) -> tuple[int, int, int]:
     """Draw a random part of a video for training.
 
-    It starts with the video or inside a cycle, and ends with the video or inside a later cycle. It holds at least one
-    whole cycle, unless `longest` cuts it.
+    It starts with the section or inside a cycle, and ends with the section or inside a later cycle. It holds at least
+    one whole cycle, unless `longest` cuts it.
 
     Args:
         boundaries: (K + 1,) increasing frame numbers, K >= 2.
-        num_frames: Frames of the video.
+        section: First and last frame of what is used of the video.
         longest: Most frames of the part.
 
     Returns:
-        First and last frame.
+        First and last frame, and the number of boundaries from the one that it starts before to the one that it ends
+        before, which stands for its count.
     """
     number = len(boundaries)  # boundaries, not cycles
     first = rng.integers(0, number - 2)
     last = rng.integers(first + 2, number + 1)
-    begin = 0 if first == 0 else int(rng.integers(int(boundaries[first - 1]), int(boundaries[first]) + 1))
-    end = num_frames - 1
+    begin, end = section
+    if first > 0:
+        begin = int(rng.integers(int(boundaries[first - 1]), int(boundaries[first]) + 1))
     if last < number:
         end = int(rng.integers(int(boundaries[last - 1]), int(boundaries[last]) + 1))
-    return begin, min(end, begin + longest - 1, num_frames - 1)
+    return begin, min(end, begin + longest - 1, section[1]), int(last - first)
 
 
-def draw_state(rng: np.random.Generator, cycle: float, num_frames: int) -> np.ndarray:
+def draw_state(rng: np.random.Generator, cycle: float, num_frames: int, mean_cycle: float) -> np.ndarray:
     """Draw a state near the start of a part, with the errors in length that counting meets.
 
     A quarter of the lengths are off by up to a factor of 2. A quarter are 0.5, 1 or 2 times the cycle, within 5 % of
-    it. The rest are drawn like the initial lengths of `count_cycles`. If the state does not fit, it becomes the first
-    cycle from frame 0; if that does not fit either, its cycles are half the part each.
+    it. The rest are drawn like the initial lengths of `count_cycles`, and one step beyond. If the previous cycle does
+    not fit, it becomes an average one from frame 0; if the next one does not, both are half the part.
 
     Args:
         cycle: Length of the first cycle.
         num_frames: Frames of the part.
+        mean_cycle: Frames per cycle of the part.
 
     Returns:
-        (3,) left, middle, right.
+        (3,) left, middle, right: whole numbers.
     """
-    start, kind = np.floor(rng.random() * cycle), rng.random()
+    left, kind = np.floor(rng.random() * cycle), rng.random()
     if kind < 0.25:
         length = cycle * 2 ** rng.uniform(-1, 1)
     elif kind > 0.75:
         length = cycle * (2.0 ** rng.integers(-1, 2) + rng.uniform(-0.05, 0.05))
     else:
-        length = num_frames * SHORTEST * (LONGEST / SHORTEST) ** (rng.integers(NUM_INITIAL) / (NUM_INITIAL - 1))
-    length = max(length, LEAST_FRAMES)
-    if start + 2 * length > num_frames:
-        start, length = 0.0, max(cycle, LEAST_FRAMES)
-    if 2 * length > num_frames:
-        length = num_frames / 2
-    middle = start + length - 1
-    return np.array([start, middle, middle + length])
+        length = num_frames * SHORTEST * (LONGEST / SHORTEST) ** (rng.integers(NUM_INITIAL + 1) / (NUM_INITIAL - 1))
+    middle = max(left + np.trunc(length - 1), left)
+    if middle >= num_frames:
+        left, middle = 0.0, mean_cycle - 1
+    if middle * 2 + 1 >= num_frames:
+        left, middle = 0.0, num_frames / 2 - 1
+    middle = np.trunc(middle)
+    return np.array([left, middle, middle + (middle - left + 1)])
 
 
 def next_state(
@@ -443,20 +486,24 @@ def next_state(
     """
     left, middle, right = state
     previous, following = (middle - left + 1) * factors[0], (right - middle) * factors[1]
-    middle = middle + max(num_frames / rng.uniform(5, 20), 1)
+    middle = middle + np.trunc(max(num_frames / rng.uniform(5, 20), 1))
+    left, right = np.trunc(middle - previous + 1), np.trunc(middle + following)
     if middle >= num_frames:
         return None, True
-    if min(previous, following) < LEAST_FRAMES:
+    if min(middle - left + 1, right - middle) < LEAST_FRAMES:
         return None, False
-    return np.array([middle - previous + 1, middle, middle + following]), False
+    return np.array([left, middle, right]), False
 
 
-def labels_at(states: np.ndarray, lengths: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def labels_at(
+    states: np.ndarray, lengths: Sequence[tuple[np.ndarray, np.ndarray]], extra_frames: int = EXTRA_FRAMES
+) -> tuple[np.ndarray, np.ndarray]:
     """Targets of states, one from each of N parts.
 
     Args:
         states: (N, 3).
-        lengths: (next, previous) of each part, from `neighbour_lengths`.
+        lengths: (next, previous) of each part, from `true_lengths`.
+        extra_frames: What a label is longer than its cycle.
 
     Returns:
         Classes and offsets (N, 2, A), as `match_anchors`.
@@ -466,6 +513,6 @@ def labels_at(states: np.ndarray, lengths: Sequence[tuple[np.ndarray, np.ndarray
     for number, (middle, (following, previous)) in enumerate(zip(middles, lengths)):
         for side, (values, place) in enumerate(((previous, middle), (following, middle + 1))):
             if 0 <= place < len(values):
-                true[number, side] = values[place]
+                true[number, side] = values[place] + extra_frames
     present = np.stack([states[:, 1] - states[:, 0] + 1, states[:, 2] - states[:, 1]], axis=1)
     return match_anchors(true, present)

@@ -3,7 +3,8 @@
 Shape letters: N videos, B videos of a batch, V clips of a video, T frames of a clip, T' time steps of a clip, S time
 steps of a video, D feature width, K cycles.
 
-Versions: 1 (2026-11-22).
+Versions: 1 (2026-11-22). Since 2026-11-30 only the annotated section of a video counts. The version stands, as no
+number of data without sections moves, and cells of UCFRep have a new identity by their annotations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ from eval.models.repetition import (
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.training import discard, epoch_seeds, epochs_done, state_path, train_network, warmup_cosine
 from sigma.data.clips import VideoClips
+from sigma.data.sampling import annotated_section
 from sigma.errors import DataError
 
 NOT_SEVERE = 'head: self-similarity and density, ours; not the cycle localisation of SEVERE'
@@ -42,10 +44,11 @@ BLOCK = 100  # steps between two kept states, for a head on features
 class Repetition(Protocol):
     """The count is the sum of a density over time, predicted from the self-similarity of the encoder's time steps.
 
-    `num_frames` frames are spread over the whole video, cut into clips of the encoder's length, encoded, averaged over
-    space, and joined to one row of time steps. `eval.models.repetition.DensityHead` learns the density of the annotated
-    cycles (`cycle_density`, `density_loss`) on random parts of the videos, stretched to full length. The predicted
-    count is the sum, rounded to a whole number as in SEVERE.
+    `num_frames` frames are spread over the annotated section (the whole video, where none is annotated), cut into clips
+    of the encoder's length, encoded, averaged over space, and joined to one row of time steps.
+    `eval.models.repetition.DensityHead` learns the density of the annotated cycles (`cycle_density`, `density_loss`) on
+    random parts of the videos, stretched to full length. The predicted count is the sum, rounded to a whole number as
+    in SEVERE.
 
     The encoder is trained together with the head; `repetition_frozen` keeps it fixed and reads cached features. The
     notes give two baselines on the same test videos: always predicting the mean or the median training count.
@@ -84,6 +87,8 @@ class Repetition(Protocol):
             'clip_step_frames': step,
         }
         steps = evaluation_pipeline(clip, recipe['views'], 1, recipe['decoder'], recipe.get('frames'))
+        if has_sections(resolved):
+            steps = [steps[0], {'type': 'sigma.AnnotatedSection'}, *steps[1:]]  # after OpenVideo
         pipelines = {'pipeline': _changed(steps, {'sigma.SampleDense': spread | {'test_mode': True}})}
         if recipe['finetune']:  # in training, a video that cannot be decoded is replaced, not shown black
             opened = {'type': 'sigma.OpenVideo', 'decoder': recipe['decoder']}
@@ -352,7 +357,8 @@ def check_counting(resolved: ResolvedCell) -> None:
     """Check that a cell can be counted.
 
     Raises:
-        DataError: if the dataset is for another task, a count is 0, or the cell asks for shots or examples.
+        DataError: if the dataset is for another task, a count is 0, the cell asks for shots or examples, or a section
+            is missing that the card promises.
     """
     dataset, cell = resolved.dataset, resolved.cell
     if dataset.task != 'repetition':
@@ -370,6 +376,29 @@ def check_counting(resolved: ResolvedCell) -> None:
                 f'{dataset.name} ({split}): {len(empty)} videos have count 0, first {empty[0]}; an error relative to '
                 'the count needs at least one cycle.'
             )
+        if has_sections(resolved):
+            entries = dataset.entries(split)
+            whole = [entry['video'] for entry in entries if 'section' not in (entry['annotation'] or {})]
+            if whole:
+                raise DataError(
+                    f'{dataset.name} ({split}): {len(whole)} of {len(entries)} videos have no annotated section, first '
+                    f'{whole[0]}; the folder was prepared before sections were kept. Prepare it again: '
+                    f'{dataset.info["prepare"]}'
+                )
+
+
+def has_sections(resolved: ResolvedCell) -> bool:
+    """Whether the dataset's videos are counted in a section: its card says so, or an annotation has one."""
+    dataset = resolved.dataset
+    entries = [entry for split in ('train', 'test') for entry in dataset.entries(split)]
+    return bool(dataset.info.get('sections')) or any('section' in (entry['annotation'] or {}) for entry in entries)
+
+
+def section_of(entry: dict) -> tuple[int, int]:
+    """First and last frame of the annotated section of a video; all of it if none is annotated."""
+    if 'section' not in (entry['annotation'] or {}):
+        return 0, entry['total_frames'] - 1
+    return annotated_section(entry)
 
 
 def some_readable(resolved: ResolvedCell, train: Sequence, test: Sequence) -> None:
@@ -399,9 +428,12 @@ def boundaries_of(resolved: ResolvedCell, videos: list[str], split: str = 'train
 
 
 def cycle_times(resolved: ResolvedCell, videos: list[str]) -> Tensor:
-    """(N, K + 1) boundaries of training videos, in time from 0 to 1. NaN pads rows with fewer cycles."""
-    frames = {entry['video']: entry['total_frames'] for entry in resolved.dataset.entries('train')}
-    rows = [cycles / frames[video] for video, cycles in zip(videos, boundaries_of(resolved, videos))]
+    """(N, K + 1) boundaries of training videos, in time from 0 to 1 of a section. NaN pads rows with fewer cycles."""
+    sections = {entry['video']: section_of(entry) for entry in resolved.dataset.entries('train')}
+    rows = []
+    for video, cycles in zip(videos, boundaries_of(resolved, videos)):
+        first, last = sections[video]
+        rows.append((cycles - first) / (last - first + 1))
     times = np.full((len(rows), max(map(len, rows))), np.nan, dtype=np.float32)
     for number, row in enumerate(rows):
         times[number, : len(row)] = row

@@ -14,7 +14,7 @@ train_dataloader = dict(
         split='train',
         pipeline=[
             dict(type='sigma.OpenVideo', decoder='decord'),
-            dict(type='sigma.SampleDense', num_frames=16, stride_frames=2),
+            dict(type='sigma.SampleDense', num_frames=16, stride_frames=2, short='published'),
             dict(type='sigma.DecodeFrames', cache_megabytes=1000),  # the same frames every time
             dict(type='sigma.ResizeSquare', size=64),
             dict(type='sigma.TubeMask', grid=(4, 4), mask_ratio=0.75),

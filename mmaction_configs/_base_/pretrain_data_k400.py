@@ -7,7 +7,7 @@ For a folder that tools/prepare.py made: --cfg-options train_dataloader.dataset.
 
 _open = [
     dict(type='sigma.OpenVideo', decoder='decord'),
-    dict(type='sigma.SampleDense', num_frames=16, stride_frames=4),
+    dict(type='sigma.SampleDense', num_frames=16, stride_frames=4, short='published'),
 ]
 _read = [*_open, dict(type='sigma.DecodeFrames'), dict(type='sigma.MultiScaleCrop', size=224)]
 _read_vectors = [*_open, dict(type='sigma.DecodeFramesAndVectors'), dict(type='sigma.MultiScaleCrop', size=224)]

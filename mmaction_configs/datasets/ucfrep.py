@@ -1,8 +1,8 @@
 """UCFRep (UCF526): repetition counting in 526 videos of UCF101, 421 train and 105 test.
 
-A label is the number of cycles. annotations.json has the frames at which they begin and end, counted from 0 (the
-published ones count from 1). SEVERE uses only the frames from the first of these to the last. LABELS holds
-ucf526_annotations.zip, or its unpacked folders train and val:
+A label is the number of cycles. annotations.json has the frames at which they begin and end, and the first and last
+frame of the section that is counted in, as published. All count from 0 (the published ones count from 1). LABELS
+holds ucf526_annotations.zip, or its unpacked folders train and val:
     python tools/prepare.py ucfrep --root UCF-101 --annotations LABELS
 """
 
@@ -19,6 +19,7 @@ dataset_info = dict(
         ),
     ),
     annotations='annotations.json',
+    sections=True,  # annotations have the `section` of each video; a folder prepared before that is refused
     delimiter=' ',
     index='index.jsonl',
     metric='count_error',

@@ -1,11 +1,12 @@
 """Repetition counting as published by SEVERE (severe.md, section 1.5): cycle localisation, the encoder fine-tuned.
 
 Adam 5e-5, weight decay 1e-3, batch 32, 100 epochs at a constant learning rate; 10 parts of at most 300 frames per
-video and epoch; up to 11 steps along a batch. SEVERE reports the best epoch on the test videos, we report the last.
+video, drawn once; up to 11 steps along a batch. SEVERE reports the best epoch on the test videos, we report the last.
 """
 
 recipe = dict(
     protocol='repetition_cycles',
+    form='severe',  # or 'fractional', ours
     decoder='decord',
     finetune=True,
     min_cycles=2,  # 4 for QUVA in the original

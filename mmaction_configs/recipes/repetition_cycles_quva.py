@@ -7,6 +7,7 @@ fit the time available; they were not tuned on the test videos. At least 4 cycle
 _base_ = 'repetition_cycles.py'
 
 recipe = dict(
+    form='fractional',  # ours
     min_cycles=4,
     training=dict(epochs=5, batch_size=8, parts_per_video=1, lr=3e-4),
 )

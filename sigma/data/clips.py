@@ -25,13 +25,21 @@ MOST_FAILURES = 20  # in a row, before a sample gives up
 # --- sampling ------------------------------------------------------------------------------------------------------
 
 
-def dense_indices(num_frames: int, clip_frames: int, stride_frames: int, start: int) -> np.ndarray:
+def dense_indices(
+    num_frames: int, clip_frames: int, stride_frames: int, start: int, short: str = 'repeat_last'
+) -> np.ndarray:
     """(clip_frames,) frame numbers from `start` by `stride_frames`; past the end, the last reachable one repeats.
 
-    Source: the loaders of VideoMAE and SIGMA ("repeat last"); mmaction2's default loops instead.
+    Args:
+        num_frames: Frames of the video.
+        clip_frames, stride_frames, start: As above.
+        short: `repeat_last`: every frame can be reached; ours, and mmaction2's if it is to repeat. `published`: no
+            step reaches the last frame of the video, as in the pretraining loader of VideoMAE and SIGMA
+            (kinetics.py), which compares a number counted from 1 with the number of frames.
     """
     indices = start + stride_frames * np.arange(clip_frames)
-    reachable = indices[indices < num_frames]
+    end = num_frames - 1 if short == 'published' else num_frames
+    reachable = indices[:1] if end <= start else indices[indices < end]
     return np.minimum(indices, reachable[-1])
 
 

@@ -7,8 +7,11 @@
     segments     SampleSegments   one frame from each of T segments; frames repeat
     published_segments            the same, placed as by the published SSv2 loader
     seconds      SampleSeconds    at a rate in frames per second, whatever the file's; loops, or repeats the last frame
+    published_seconds  SamplePublishedSeconds  the same, placed as by SEVERE's loader; loops
 
-The names are values of a recipe's `sampling`. T: frames of a clip; n: frames of a video.
+`dense`, `dense_short`, `segments` and `seconds` are ours. The others take the frames of the published loaders, and are
+held against them for every video of 1 to 499 frames (tests/sigma/data/test_samplers.py). The names are values of a
+recipe's `sampling`. T: frames of a clip; n: frames of a video.
 """
 
 import numpy as np
@@ -102,12 +105,80 @@ def rate_indices(num_frames: int, steps: np.ndarray, frames_per_step: float, sho
     return np.minimum(np.floor(steps * frames_per_step + 1e-6), num_frames - 1).astype(np.int64)
 
 
+def published_seconds_indices(
+    num_frames: int, fps: float, clip_frames: int, clip_fps: float, start_seconds: float | None
+) -> np.ndarray:
+    """Frame numbers of a clip, or of the whole video, as SEVERE's loader takes them.
+
+    Args:
+        num_frames, fps: n of the video and its rate.
+        clip_frames, clip_fps: T and the rate of the clip.
+        start_seconds: Start of the clip, any time in [0, n / fps - T / clip_fps]. None for the whole video.
+
+    Returns:
+        (T,), or for the whole video one number per 1 / clip_fps seconds that lies in it, rounded down; at least one.
+
+    Source: `av_load_video` of SEVERE (ECCV 2022). It counts floor(seconds * clip_fps) frames, none of them in the last
+    half frame of the file. For a video without any it takes another video; here its first frame stands.
+    """
+    start, seconds = start_seconds or 0.0, num_frames / fps
+    span = seconds if start_seconds is None else clip_frames / clip_fps
+    most = np.floor(span * clip_fps + 1e-9)
+    within = np.ceil((min(span - 0.5 / fps, seconds - start)) * clip_fps - 1e-9)
+    times = start + np.arange(max(int(min(most, within)), 1)) / clip_fps
+    return np.minimum(np.floor(times * fps + 1e-9), num_frames - 1).astype(np.int64)
+
+
 def num_steps_of(num_frames: int, frames_per_step: float) -> int:
     """Steps that start within the video; at least one."""
     return max(1, int(np.ceil(num_frames / frames_per_step - 1e-6)))
 
 
+def annotated_section(entry: dict) -> tuple[int, int]:
+    """First and last frame of the annotated section of an entry of a card, within the file's frames.
+
+    Raises:
+        DataError: if the section begins after the end of the file.
+    """
+    first, last = entry['annotation']['section']
+    if entry['total_frames'] and first >= entry['total_frames']:
+        raise DataError(
+            f'{entry["video"]} has {entry["total_frames"]} frames, but its annotated section begins at frame {first}: '
+            'the file is another cut of this video; get the original.'
+        )
+    return first, min(last, entry['total_frames'] - 1) if entry['total_frames'] else last
+
+
 # --- transforms ----------------------------------------------------------------------------------------------------
+
+
+class _Shifted:
+    """Reads a video as if it began at a later frame."""
+
+    def __init__(self, reader, first: int) -> None:
+        self.reader, self.first = reader, first
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        return self.reader.frames(np.asarray(indices) + self.first)
+
+
+@TRANSFORMS.register_module()
+class AnnotatedSection(BaseTransform):
+    """The video becomes its annotated section: what follows sees that many frames, counted from its first.
+
+    It belongs after `OpenVideo`. A video that cannot be decoded stays as it is.
+
+    Raises:
+        DataError: as `annotated_section`.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Replaces `total_frames` and `open_reader`."""
+        if results['decode_error'] is not None:
+            return results
+        first, last = annotated_section(results)
+        open_reader = results['open_reader']
+        return results | {'total_frames': last - first + 1, 'open_reader': lambda: _Shifted(open_reader(), first)}
 
 
 def sampled(results: dict, clips: list[np.ndarray]) -> dict:
@@ -175,19 +246,17 @@ class SampleStretched(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleSeconds(BaseTransform):
-    """Clips at a rate in frames per second, whatever the file's own rate.
+    """Clips at a rate in frames per second, whatever the file's own rate. `SamplePublishedSeconds` is SEVERE's.
 
     Args:
         num_frames: T.
-        clip_fps: Sampled frames per second. SEVERE: 16, so that 32 frames are 2 s; Charades: 24 / 8.
+        clip_fps: Sampled frames per second. Charades: 24 / 8.
         num_clips, test_mode: As `SamplePublished`; starts are on the time line of `clip_fps`.
-        short: `loop` (SEVERE) or `repeat_last` (SlowFast's Charades loader).
+        short: `loop` or `repeat_last` (as SlowFast's Charades loader, whose clips start at any frame, though).
 
     Raises:
         ValueError: for another `short`, or a rate that is not positive.
         DataError: if the index does not know the file's rate.
-
-    Source: SEVERE (ECCV 2022), its R(2+1)D loader.
     """
 
     def __init__(
@@ -202,16 +271,69 @@ class SampleSeconds(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds `frame_inds`, `clip_len`, `num_clips`."""
-        total, fps = results['total_frames'], results.get('fps')
-        if not fps and results.get('decode_error') is not None:
-            fps = self.clip_fps  # black frames replace it, whatever their rate
-        if not fps:
-            raise DataError(
-                f'{results["filename"]} has no frame rate in its index, but sampling by seconds needs it; '
-                'run tools/prepare.py again.'
-            )
+        total, fps = results['total_frames'], fps_of(results, self.clip_fps)
         frames_per_step = fps / self.clip_fps
         last_start = max(num_steps_of(total, frames_per_step) - self.num_frames, 0)
         starts = clip_starts(last_start, self.num_clips, self.test_mode, results['rng'])
         steps = np.arange(self.num_frames)
         return sampled(results, [rate_indices(total, start + steps, frames_per_step, self.short) for start in starts])
+
+
+@TRANSFORMS.register_module()
+class SamplePublishedSeconds(BaseTransform):
+    """Clips at a rate in frames per second as in SEVERE's R(2+1)D loader (`published_seconds_indices`).
+
+    In training, clips start at any time. In testing, the whole video is sampled, and windows of T of its frames lie
+    from its start to its end, rounded down; a single one is at the start. A video of fewer frames than T loops.
+
+    Args:
+        num_frames: T. Published: 32.
+        clip_fps: Sampled frames per second. Published: 16.
+        num_clips, test_mode: As `SamplePublished`.
+
+    Raises:
+        ValueError: for a rate that is not positive.
+        DataError: if the index does not know the file's rate.
+
+    Source: SEVERE (ECCV 2022), action_recognition/datasets/video_db.py.
+    """
+
+    def __init__(self, num_frames: int, clip_fps: float, num_clips: int = 1, test_mode: bool = False) -> None:
+        if not clip_fps > 0:
+            raise ValueError(f'SamplePublishedSeconds has clip_fps={clip_fps}; it must be positive.')
+        self.num_frames, self.clip_fps = num_frames, clip_fps
+        self.num_clips, self.test_mode = num_clips, test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Adds `frame_inds`, `clip_len`, `num_clips`."""
+        total, fps = results['total_frames'], fps_of(results, self.clip_fps)
+        spare = total / fps - self.num_frames / self.clip_fps  # seconds
+        whole = published_seconds_indices(total, fps, self.num_frames, self.clip_fps, None)
+        if self.test_mode or spare < 0:
+            places = self._windows(len(whole)) if self.test_mode else [0] * self.num_clips
+            clips = [np.resize(whole[place:], self.num_frames) for place in places]
+            return sampled(results, clips)
+        starts = results['rng'].uniform(0, spare, self.num_clips)
+        clips = [published_seconds_indices(total, fps, self.num_frames, self.clip_fps, start) for start in starts]
+        return sampled(results, [np.resize(clip, self.num_frames) for clip in clips])
+
+    def _windows(self, num_sampled: int) -> list[int]:
+        free = max(num_sampled - self.num_frames, 0)
+        return np.linspace(0, free, self.num_clips).astype(np.int64).tolist()
+
+
+def fps_of(results: dict, blank_fps: float) -> float:
+    """The file's rate; `blank_fps` for a video that cannot be decoded, whose black frames have none.
+
+    Raises:
+        DataError: if the index does not know it.
+    """
+    fps = results.get('fps')
+    if not fps and results.get('decode_error') is not None:
+        return blank_fps
+    if not fps:
+        raise DataError(
+            f'{results["filename"]} has no frame rate in its index, but sampling by seconds needs it; '
+            'run tools/prepare.py again.'
+        )
+    return fps

@@ -62,10 +62,24 @@ class SampleDense(BaseTransform):
         stride_frames: From one sampled frame to the next. Published: 2 (SSv2), 4 (Kinetics).
         num_clips: Clips per video: random starts in training, evenly spaced ones in testing (a single one: the middle).
         test_mode: Whether this is testing.
+        short: `repeat_last`, or `published` as in the pretraining of VideoMAE and SIGMA (`dense_indices`). They differ
+            by a frame if the last sampled one would be the last of a video no longer than the clip.
+
+    Raises:
+        ValueError: for another `short`.
     """
 
-    def __init__(self, num_frames: int, stride_frames: int, num_clips: int = 1, test_mode: bool = False) -> None:
-        self.num_frames, self.stride_frames = num_frames, stride_frames
+    def __init__(
+        self,
+        num_frames: int,
+        stride_frames: int,
+        num_clips: int = 1,
+        test_mode: bool = False,
+        short: str = 'repeat_last',
+    ) -> None:
+        if short not in ('repeat_last', 'published'):
+            raise ValueError(f"SampleDense has short={short!r}; it must be 'repeat_last' or 'published'.")
+        self.num_frames, self.stride_frames, self.short = num_frames, stride_frames, short
         self.num_clips, self.test_mode = num_clips, test_mode
 
     def transform(self, results: dict) -> dict:
@@ -78,7 +92,7 @@ class SampleDense(BaseTransform):
             starts = np.array([last_start // 2])
         else:
             starts = np.linspace(0, last_start, self.num_clips).astype(np.int64)
-        clips = [dense_indices(total, self.num_frames, self.stride_frames, int(start)) for start in starts]
+        clips = [dense_indices(total, self.num_frames, self.stride_frames, int(start), self.short) for start in starts]
         return results | {
             'frame_inds': np.concatenate(clips),
             'clip_len': self.num_frames,

@@ -77,7 +77,8 @@ def small(monkeypatch, tmp_path):
 def mat(*bounds: int) -> bytes:
     """A struct as UCFRep has one a video."""
     file = io.BytesIO()
-    scipy.io.savemat(file, {'label': {'temporal_bound': np.array(bounds)[:, None]}})
+    label = {'temporal_bound': np.array(bounds)[:, None], 'start_frame': bounds[0], 'end_frame': bounds[-1]}
+    scipy.io.savemat(file, {'label': label})
     return file.getvalue()
 
 
@@ -286,7 +287,10 @@ def test_times_and_cycles_stand_beside_the_lists(small, lay, tmp_path, capsys):
     times = json.loads((tmp_path / 'data' / 'charades' / 'annotations.json').read_text())
     assert times == {'AB12X.mp4': {'actions': [[11.9, 21.2, 92], [0.0, 12.6, 1]]}, 'CD34Y.mp4': {'actions': []}}
     cycles = json.loads((tmp_path / 'data' / 'ucfrep' / 'annotations.json').read_text())
-    assert cycles == {'v_Biking_g01_c01.avi': {'cycles': [0, 2, 3, 4]}, 'v_HulaHoop_g02_c01.avi': {'cycles': [0, 1, 3]}}
+    assert cycles == {  # C1: with the section that is counted in
+        'v_Biking_g01_c01.avi': {'cycles': [0, 2, 3, 4], 'section': [0, 4]},
+        'v_HulaHoop_g02_c01.avi': {'cycles': [0, 1, 3], 'section': [0, 3]},
+    }
 
 
 def test_cycles_behind_the_last_frame_are_told(small, lay, tmp_path, capsys):

@@ -40,7 +40,7 @@ class Lists:
 
     Attributes:
         splits: `train` and `test` -> (video, label) in published order.
-        annotations: video -> `actions` or `cycles` (see `DatasetCard`); None if the lists say everything.
+        annotations: video -> `actions`, or `cycles` and `section` (see `DatasetCard`); None if lists say everything.
     """
 
     splits: dict[str, list[tuple[str, Label]]]

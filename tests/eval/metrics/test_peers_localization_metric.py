@@ -40,8 +40,6 @@ def test_average_precisions_are_those_of_activitynets_evaluator(number):
         assert mean_average_precision(scores, labels, tiou) == pytest.approx(100 * theirs.mean(), abs=1e-6)
 
 
-
-
 @pytest.mark.parametrize('number', range(50))
 def test_average_recall_is_that_of_activitynets_evaluator(number):
     """From 40 on: videos without a true segment do not count in the number of videos (L3)."""

@@ -7,7 +7,7 @@ from eval.metrics import METRICS
 from eval.metrics.repetition import best_constant_error, count_errors, rounded_counts
 
 # Rounded: 4, 3, 10, 1, 7 for 4, 5, 8, 2, 7: errors 0, -2/5, +2/8, -1/2, 0.
-PREDICTED = np.array([[4.4], [2.5], [9.6], [1.2], [7.0]])
+PREDICTED = np.array([[4.4], [2.6], [9.6], [1.2], [7.0]])
 TRUE = np.array([4, 5, 8, 2, 7])
 
 
@@ -23,13 +23,23 @@ def test_by_hand():
     assert score('under_count') == pytest.approx(0.9 / 5)
     assert score('over_count') + score('under_count') == pytest.approx(score('count_error'))
     assert score('off_by_one') == pytest.approx(100 * 3 / 5)  # 4, 1 and 7
-    # TransRAC's: not rounded, and a tenth more below the line.
-    wanted = np.mean([0.4 / 4.1, 2.5 / 5.1, 1.6 / 8.1, 0.8 / 2.1, 0])
+    # TransRAC's: a tenth more below the line.
+    wanted = np.mean([0, 2 / 5.1, 2 / 8.1, 1 / 2.1, 0])
     assert score('count_error_transrac') == pytest.approx(wanted)
 
 
-def test_halves_go_up():
-    assert rounded_counts(np.array([0.5, 1.5, 2.5, 2.49, -0.6])).tolist() == [1, 2, 3, 2, -1]
+def test_every_error_of_counts_rounds_the_prediction():
+    """C3: TransRAC's test script rounds the predicted sum, so 2.4 for 2 is no error."""
+    predicted, true = np.array([[2.4]]), np.array([2])
+    errors = {name: m.function(predicted, true) for name, m in METRICS.items() if m.task == 'repetition'}
+    assert errors.pop('off_by_one') == 100
+    assert set(errors.values()) == {0.0}
+    assert METRICS['count_error_transrac'].function(np.array([[2.6]]), true) == pytest.approx(1 / 2.1)
+
+
+def test_halves_go_to_the_even_number():
+    """C3: as Python's round in SEVERE and torch's in TransRAC."""
+    assert rounded_counts(np.array([0.5, 1.5, 2.5, 2.51, -0.6])).tolist() == [0, 2, 2, 3, -1]
 
 
 def test_units_and_directions():

@@ -350,9 +350,11 @@ def test_samplings_are_named_apart_and_recorded(toy):
     assert (segments['type'], segments['offsets'], segments['num_clips']) == ('sigma.SampleSegments', 'published', 2)
     assert description == {'name': 'published_segments', 'num_frames': 16, 'stride_frames': None, 'views': '2x3'}
     seconds, description = of('finetune_r2plus1d')
-    assert (seconds['clip_fps'], seconds['num_frames'], seconds['short']) == (16, 32, 'loop')
+    assert seconds == {  # P7
+        'type': 'sigma.SamplePublishedSeconds', 'num_frames': 32, 'clip_fps': 16, 'num_clips': 10, 'test_mode': True,
+    }  # fmt: skip
     assert description == {
-        'name': 'seconds', 'num_frames': 32, 'stride_frames': None, 'views': '10x1', 'clip_fps': 16,
+        'name': 'published_seconds', 'num_frames': 32, 'stride_frames': None, 'views': '10x1', 'clip_fps': 16,
     }  # fmt: skip
     # toy's own stride, whole frames
     assert of('finetune_demo')[1] == {'name': 'dense', 'num_frames': 16, 'stride_frames': 2, 'views': '1x1'}
@@ -432,7 +434,7 @@ def test_the_whole_convolutional_recipe_runs_from_a_file(toy, tmp_path, monkeypa
     outcome = resolved.protocol.run(resolved, tmp_path / 'work')
     assert outcome.scores.shape == (20, 10)
     assert outcome.subset['name'] == '10_examples'
-    assert outcome.sampling['name'] == 'seconds'
+    assert outcome.sampling['name'] == 'published_seconds'
 
 
 def test_arrow_of_time_scores_every_video_in_both_directions(toy, tmp_path):

@@ -20,12 +20,22 @@ from eval.models.repetition import (
     step_times,
 )
 from eval.protocols import get_protocol, training
-from eval.protocols.repetition import constant_answers, count_with, fit_density_head, whole_counts
+from eval.protocols.repetition import (
+    constant_answers,
+    count_with,
+    cycle_times,
+    fit_density_head,
+    section_of,
+    whole_counts,
+)
+from sigma.data.clips import VideoClips
 from sigma.data.index import build_index
 from sigma.data.lists import write_list
+from sigma.data.sampling import annotated_section
 from sigma.data.transforms import SampleSpread
 from sigma.datasets.toy.render import encode
 from sigma.errors import DataError
+from sigma.video import PyAVReader
 
 # (count, frames) of a video; the last of each is shorter than a clip of the encoder, and has one cycle
 TRAIN = ((2, 40), (3, 48), (4, 48), (5, 60), (6, 48), (1, 5))
@@ -53,13 +63,17 @@ def small_encoder(folder: Path) -> str:
     return str(path)
 
 
-def write_counting(folder: Path, train=TRAIN, test=TEST, **changes) -> Path:
-    """A prepared data set: a bright square that swings to and fro, `count` times between two resting frames."""
+def write_counting(folder: Path, train=TRAIN, test=TEST, lead=0, sections=False, **changes) -> Path:
+    """A prepared data set: a bright square that swings to and fro, `count` times between two resting frames.
+
+    With `lead`, it rests for so many frames more before that. With `sections`, these are annotated as not counted in.
+    """
     lists, annotations = {'train': [], 'test': []}, {}
     for split, shapes in (('train', train), ('test', test)):
         for number, (count, num_frames) in enumerate(shapes):
             name = f'{split}_{number}.mp4'
-            marks = np.linspace(1, num_frames - 1, count + 1)
+            section, num_frames = [lead, lead + num_frames - 1], lead + num_frames
+            marks = lead + np.linspace(1, num_frames - lead - 1, count + 1)
             phase = np.interp(np.arange(num_frames), marks, np.arange(count + 1))
             frames = np.full((num_frames, 64, 64, 3), 60, np.uint8)
             for frame, place in zip(frames, 24 + 20 * np.sin(2 * np.pi * phase)):
@@ -67,7 +81,7 @@ def write_counting(folder: Path, train=TRAIN, test=TEST, **changes) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(encode(frames, 25, 8))
             lists[split].append((name, count))
-            annotations[name] = {'cycles': marks.tolist()}
+            annotations[name] = {'cycles': marks.tolist()} | ({'section': section} if sections else {})
         write_list(folder / f'{split}.txt', lists[split])
     build_index(folder, sorted(annotations), folder / 'index.jsonl', workers=1, progress=False)
     (folder / 'annotations.json').write_text(json.dumps(annotations))
@@ -77,6 +91,8 @@ def write_counting(folder: Path, train=TRAIN, test=TEST, **changes) -> Path:
         'annotations': 'annotations.json',
         'index': 'index.jsonl',
         'metric': 'count_error',
+        'sections': sections,
+        'prepare': 'python tools/prepare.py counting',
         'splits': {split: {'list': f'{split}.txt', 'sha256': None, 'num_videos': len(lists[split])} for split in lists},
     } | changes
     (folder / 'dataset.py').write_text(f'data_root = {str(folder)!r}\ndataset_info = {info!r}\n')
@@ -183,7 +199,7 @@ def test_spread_frames_and_their_clips():
     drawn = SampleSpread(8, 8, 8).transform({'total_frames': 80, 'rng': rng})['frame_inds']
     assert (drawn // 10).tolist() == list(range(8))
     for wrong in ((8, 16, 16), (24, 16, 16), (16, 16, 0)):
-        with pytest.raises(ValueError, match='multiple of the step'):
+        with pytest.raises(ValueError, match='cannot be covered by clips'):
             SampleSpread(*wrong)
 
 
@@ -344,3 +360,59 @@ def test_data_that_cannot_be_counted_ends_in_a_sentence(tmp_path, counting):
     (folder / 'test.txt').write_text('test_0.mp4 0\n')
     with pytest.raises(DataError, match=r'\(test\): 1 videos have count 0, first test_0.mp4'):
         resolve(folder, tmp_path)
+
+
+# --- annotated sections ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('finetune', [False, True])
+def test_frames_are_spread_over_the_annotated_section(finetune, tmp_path):
+    """C1: frames and cycle times of a video with 40 leading frames are those of the section alone."""
+    shapes = ((2, 40), (3, 48))
+    cut = write_counting(tmp_path / 'cut', train=shapes, test=shapes[:1], lead=40, sections=True)
+    alone = write_counting(tmp_path / 'alone', train=shapes, test=shapes[:1])
+    how = 'epochs=1' if finetune else 'num_steps=5'
+    with_lead, without = (resolve(folder, tmp_path, finetune, how) for folder in (cut, alone))
+    assert torch.equal(cycle_times(with_lead, ['train_0.mp4']), cycle_times(without, ['train_0.mp4']))
+    names = ['sigma.OpenVideo', 'sigma.AnnotatedSection', 'sigma.SampleSpread']
+    for name in ('pipeline', *(['train_pipeline'] if finetune else [])):
+        steps = with_lead.config[name]
+        assert [step['type'] for step in steps[:3]] == names
+        assert [step for step in steps if step['type'] != 'sigma.AnnotatedSection'] == without.config[name]
+    outcome = with_lead.protocol.run(with_lead, tmp_path / 'work')
+    assert outcome.videos == ['test_0.mp4']
+
+    clips = VideoClips(str(cut), with_lead.config['pipeline'][:3], split='test', test_mode=True)
+    sample = clips[0]
+    assert (sample['total_frames'], sample['frame_inds'].min(), sample['frame_inds'].max()) == (40, 0, 39)
+    frames = sample['open_reader']().frames(np.array([0, 20]))
+    whole = PyAVReader(str(cut / 'test_0.mp4')).frames(np.array([40, 60]))
+    assert np.array_equal(frames, whole)
+
+
+@pytest.mark.parametrize('protocol', ['repetition', 'repetition_frozen'])
+def test_a_folder_prepared_before_sections_were_kept_is_refused(protocol, tmp_path):
+    """C1."""
+    folder = write_counting(tmp_path / 'data', train=((2, 40),), test=((2, 40),), sections=True)
+    annotations = json.loads((folder / 'annotations.json').read_text())
+    annotations['train_0.mp4'].pop('section')
+    (folder / 'annotations.json').write_text(json.dumps(annotations))
+    with pytest.raises(DataError, match=r'1 of 1 videos have no annotated section, first train_0.*Prepare it again'):
+        resolve(folder, tmp_path, finetune=protocol == 'repetition')
+
+
+def test_sections_count_also_where_a_copied_card_forgot_to_say_so(tmp_path):
+    """C1: a card written anew, as for a re-encoded copy."""
+    cut = write_counting(tmp_path / 'cut', train=((2, 40),), test=((2, 40),), lead=40, sections=True)
+    said = resolve(cut, tmp_path)
+    (cut / 'dataset.py').write_text((cut / 'dataset.py').read_text().replace("'sections': True", "'sections': False"))
+    unsaid = resolve(cut, tmp_path)
+    assert unsaid.config['pipeline'] == said.config['pipeline']
+    assert section_of(unsaid.dataset.entries('test')[0]) == (40, 79)
+
+
+def test_a_section_after_the_end_of_a_file_is_told():
+    entry = {'video': 'a.avi', 'total_frames': 50, 'annotation': {'section': [40, 80]}}
+    assert annotated_section(entry) == (40, 49)
+    with pytest.raises(DataError, match='has 50 frames, but its annotated section begins at frame 60'):
+        annotated_section(entry | {'annotation': {'section': [60, 80]}})

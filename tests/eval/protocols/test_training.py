@@ -211,9 +211,13 @@ def train_counting(folder: Path) -> list:
     return of_cell(resolved, folder)
 
 
-def train_cycles(folder: Path) -> list:
+def train_cycles(folder: Path, form: str = 'severe') -> list:
     dataset = with_a_damaged_video(folder.parent / 'videos')
-    return of_cell(cycles.resolve(dataset, folder.parent, epochs=EPOCHS), folder)
+    return of_cell(cycles.resolve(dataset, folder.parent, epochs=EPOCHS, form=form), folder)
+
+
+def train_cycles_fractional(folder: Path) -> list:
+    return train_cycles(folder, 'fractional')
 
 
 def with_a_damaged_video(folder: Path) -> Path:
@@ -237,6 +241,7 @@ USERS: dict[str, Callable[[Path], list]] = {
     'density': train_density,
     'counting': train_counting,
     'cycles': train_cycles,
+    'cycles_fractional': train_cycles_fractional,
 }
 
 

@@ -103,6 +103,7 @@ def test_counts_and_cycles_of_ucfrep_equal_the_oracle(tmp_path):
             cycles = lists.annotations[f'{video}.avi']['cycles']
             assert cycles == [bound - 1 for bound in entry['bounds']]
             assert len(cycles) == entry['count'] + 1
+            assert lists.annotations[f'{video}.avi']['section'] == [cycles[0], cycles[-1]]  # C1: so are all of them
 
 
 @needs_annotations
