@@ -20,7 +20,7 @@ so a sweep that was killed goes on.
 The record: predicted segments, each with the number of its column; the names of the columns are under `columns` in the
 config (`eval/metrics/corrupted_localization.py`). `score` is the mean mAP over corruptions and severities.
 
-Versions: 1 (2026-11-22).
+Versions: 1 (2026-11-22); 2 (2026-11-30): over-exposure stretches a frame first, as published.
 """
 
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ class LocalizationRobustness(Protocol):
     """Mean mAP over corruptions and lengths, with the clean one and that of every column beside it."""
 
     name = 'localization_robustness'
-    version = 1
+    version = 2
     source = 'THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024)'
     trained_protocol = 'localization'
 

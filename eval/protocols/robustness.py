@@ -134,10 +134,13 @@ class Robustness(Protocol):
         if not isinstance(blocks := recipe.get('block_videos', 200), int) or blocks < 1:
             raise DataError(f'{resolved.cell.recipe}: block_videos is {blocks!r}; it must be a whole number from 1.')
         coded = any(get_corruption(name).family == 'codec' for name in ran)
+        # Only those above 1, so that a cell whose corruptions did not change keeps its identity.
+        versions = versions_of(ran)
         return {
             'trained': {'name': trained.name, 'id': trained.id},
             'suite': self.suite,
             'corruptions': {name: levels[name] for name in ran},
+            **({'versions': versions} if versions else {}),
             'severities': severities,
             'unavailable': {name: reason for name, reason in reasons.items() if reason is not None},
             'diagnostics': beside_levels,
@@ -230,6 +233,11 @@ class Robustness(Protocol):
         if uneven:
             notes.append(f'severities do not rise strictly in damage, as published or by the draw: {", ".join(uneven)}')
         return notes
+
+
+def versions_of(corruptions: Sequence[str]) -> dict[str, int]:
+    """Versions above 1 of these corruptions."""
+    return {name: version for name in corruptions if (version := get_corruption(name).version) > 1}
 
 
 def working_size(resolved: ResolvedCell) -> int | None:
