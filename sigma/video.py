@@ -317,9 +317,9 @@ READERS: dict[str, Callable[[str], Reader]] = {'decord': DecordReader, 'pyav': P
 
 
 # The x264 of PyAV's wheel has AVX-512 code for macroblock trees (rate control by quality or bit rate) that reads memory
-# it has not written: equal frames gave 5 streams in 16 calls. This takes the plain C code of that part; the rest is equal
-# to the bit on all processors. So the stream does not depend on the processor either: of the same frames, the code for
-# AVX made 17,093 bytes, that for SSE2 and plain C 17,205.
+# it has not written: equal frames gave 5 streams in 16 calls. This takes the plain C code of that part; the rest is
+# equal to the bit on all processors. So the stream does not depend on the processor either: of the same frames, the
+# code for AVX made 17,093 bytes, that for SSE2 and plain C 17,205.
 X264_REPEATABLE = 'cpu-independent=1'
 
 

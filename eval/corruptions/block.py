@@ -118,7 +118,7 @@ def black_frame(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     return np.zeros_like(frames[t])
 
 
-@_on_block('tal_motion_blur', 'blur', '', shared=False)
+@_on_block('tal_motion_blur', 'blur', '; there a frame passes through a JPEG of quality 95 first', shared=False)
 def block_motion_blur(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     """Motion blur in the block, as at severity 5 of ImageNet-C: radius 20, sigma 15 pixels."""
     return motion_blurred(frames[t], 20, 15, draws.frame(t).uniform(-45, 45))

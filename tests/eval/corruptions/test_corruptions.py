@@ -636,9 +636,7 @@ def test_p10_overexposure_is_that_of_the_published_code():
         ours = block.DAMAGES['tal_overexposure'].function(frame[None], 0, draws())
         assert np.array_equal(ours, to_bytes(published))  # float there; bytes here
     frame = np.zeros((1, 32, 32, 3), np.uint8)
-    assert not CORRUPTIONS['tal_overexposure'](
-        frame, 1, 'v'
-    ).any()  # black stays black; published: 0 / 0
+    assert not CORRUPTIONS['tal_overexposure'](frame, 1, 'v').any()  # black stays black; published: 0 / 0
     frame[0, 0, 0] = 128
     out = CORRUPTIONS['tal_overexposure'](frame, 1, 'v')
     assert (out[0, 0, 0].tolist(), out[0, 5, 5].tolist()) == ([128, 128, 128], [50, 50, 50])
