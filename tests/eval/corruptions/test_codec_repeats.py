@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from eval.corruptions import CORRUPTIONS, codec, get_corruption, reencode
+from eval.corruptions.shown import Store, Variant
+from eval.protocols.robustness import versions_of
 from sigma.datasets.reencode import Encoding
 from sigma.datasets.toy import ToySpec, clip_frames, encode_clip
 from sigma.video import H264, Jpeg, write_frames
@@ -119,5 +121,12 @@ def test_r1_forty_encodings_in_four_processes_give_one_stream(name):
 
 def test_every_codec_corruption_has_the_version_of_the_settings():
     assert {name: CORRUPTIONS[name].version for name in CODED} == dict.fromkeys(CODED, codec.VERSION)
+    assert versions_of(['fog', 'h264_crf']) == {'h264_crf': codec.VERSION}  # others keep their identity
+    places = [Store('x').path(variant, 0).parent.name for variant in (Variant('h264_crf', 1), Variant('fog', 1))]
+    old = hashlib.sha256(json.dumps(23).encode()).hexdigest()[:8]
+    assert places[0] != f'h264_crf-1-{old}'  # scores of other streams are not taken for these
+    fog = hashlib.sha256(json.dumps(CORRUPTIONS['fog'].level(1)).encode()).hexdigest()[:8]
+    assert places[1] == f'fog-1-{fog}'
+    assert Variant('reencoded').version == codec.VERSION
     assert 'info=0' in codec.X265_REPEATABLE  # its note in the stream names the processor
     assert 'X264_REPEATABLE' in inspect.getsource(codec.encode)
