@@ -17,8 +17,6 @@ import numpy as np
 import pytest
 
 from eval.corruptions import CORRUPTIONS, codec, get_corruption, reencode
-from eval.corruptions.shown import Store, Variant
-from eval.protocols.robustness import versions_of
 from sigma.datasets.reencode import Encoding
 from sigma.datasets.toy import ToySpec, clip_frames, encode_clip
 from sigma.video import H264, Jpeg, write_frames
@@ -120,6 +118,9 @@ def test_r1_forty_encodings_in_four_processes_give_one_stream(name):
 
 
 def test_every_codec_corruption_has_the_version_of_the_settings():
+    from eval.corruptions.shown import Store, Variant  # torch, which the processes above do without
+    from eval.protocols.robustness import versions_of
+
     assert {name: CORRUPTIONS[name].version for name in CODED} == dict.fromkeys(CODED, codec.VERSION)
     assert versions_of(['fog', 'h264_crf']) == {'h264_crf': codec.VERSION}  # others keep their identity
     places = [Store('x').path(variant, 0).parent.name for variant in (Variant('h264_crf', 1), Variant('fog', 1))]
