@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from eval.corruptions.blur import motion_blurred
-from eval.corruptions.corruption import Draws, register
+from eval.corruptions.corruption import Draws, register, to_bytes
 from sigma.errors import DataError
 
 TAL_C = 'THUMOS14-C, Alvin-Zeng/temporal-robustness-benchmark, extract_corrupted_feature_code'
@@ -84,7 +84,7 @@ def damage_frame(
     return DAMAGES[name].function(frames, t, Draws(name, severity, video, numbers))
 
 
-def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int = 0) -> Callable:
+def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int = 0, version: int = 1) -> Callable:
     """Decorator that registers a function `(frames, t, draws) -> frame`, which damages one frame."""
 
     def enter(damage: Callable) -> Callable:
@@ -98,9 +98,16 @@ def _on_block(name: str, family: str, note: str, shared: bool | None, reach: int
             return out
 
         del on_block.__wrapped__  # so that its signature shows the parameter `actions`
-        return register(family, LENGTHS, TAL_C + note, shared=shared, suites=('tal-c',), acts_on='video', name=name)(
-            on_block
-        )
+        return register(
+            family,
+            LENGTHS,
+            TAL_C + note,
+            shared=shared,
+            suites=('tal-c',),
+            acts_on='video',
+            name=name,
+            version=version,
+        )(on_block)
 
     return enter
 
@@ -111,16 +118,26 @@ def black_frame(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     return np.zeros_like(frames[t])
 
 
-@_on_block('tal_motion_blur', 'blur', '', shared=False)
+@_on_block('tal_motion_blur', 'blur', '; there a frame passes through a JPEG of quality 95 first', shared=False)
 def block_motion_blur(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
     """Motion blur in the block, as at severity 5 of ImageNet-C: radius 20, sigma 15 pixels."""
     return motion_blurred(frames[t], 20, 15, draws.frame(t).uniform(-45, 45))
 
 
-@_on_block('tal_overexposure', 'camera', '; +100 as for I3D features, the code for VideoMAE v2 adds 180', shared=None)
+@_on_block(
+    'tal_overexposure',
+    'camera',
+    '; as for I3D features; the code for VideoMAE v2 adds 180 without stretching',
+    shared=None,
+    version=2,  # 2026-11-30: a frame is stretched first, as published
+)
 def overexposure(frames: np.ndarray, t: int, draws: Draws) -> np.ndarray:
-    """Adds 100 of 255 to every value in the block."""
-    return cv2.add(frames[t], (100, 100, 100, 0))  # type: ignore[call-overload]  # the stubs lack scalars
+    """Adds 100 of 255 in the block, after stretching a frame so that its brightest value is 255; then back.
+
+    So a frame with the maximum m gains 100 m / 255, and nothing gets brighter than m: 50 if m is 128.
+    """
+    brightest = int(frames[t].max())
+    return to_bytes(np.minimum(frames[t] + np.float32(100 * brightest / 255), brightest))
 
 
 @_on_block(

@@ -1,8 +1,13 @@
 """Damage by coding and transmission. Frames are really encoded and decoded, with PyAV (FFmpeg).
 
 These corruptions need the whole video in source order. They encode at 25 frames per second, in one thread so that bytes
-repeat, as 4:2:0. Odd sides are padded by one pixel and cut again; for H.265, sides below 64 are padded to 64. The
+repeat, as 4:2:0. Odd sides are padded by one pixel and cut again; for H.265, sides below 66 are padded to 66. The
 undamaged baseline is `reencode`, as H.264 alone changes pixels.
+
+Equal frames give one stream: in every process, at any load, and on every processor with SSE 4.2 or more. Two settings
+make it so, beside the single thread: `sigma.video.X264_REPEATABLE`, and `X265_LEAST_SIDE` here. Without them the
+encoders of PyAV's wheel read memory that they have not written, and the stream depends on what a process did before.
+`tests/eval/corruptions/test_codec_repeats.py` fills new memory with other bytes in every process, which shows it.
 
 A frame that the decoder does not return is replaced by the last one before it, at the start by the first one, and by
 black if there is none. If the first frame is hit, the picture stays gray until the next key frame, which FFmpeg puts
@@ -25,6 +30,12 @@ from eval.corruptions.weather import KINETICS_C
 CODING_FPS = 25
 DEFAULT_CRF = 23  # FFmpeg's default
 NETWORK_PACKET_BYTES = 1400
+VERSION = 2  # of all of them; 2026-11-30: one stream for one key, at other rates
+# x265 codes blocks of 64x64. In a picture of one column or one row of them it reads memory that it has not written, and
+# in a narrower one (seen with 48 pixels) writes past its own. 66 is the least even side with two blocks.
+X265_LEAST_SIDE = 66
+# No pool and one frame at a time, so that no thread decides; no note of the encoder, since it names the processor.
+X265_REPEATABLE = 'log-level=error:pools=none:frame-threads=1:info=0'
 
 
 @dataclass
@@ -62,8 +73,9 @@ def encode(frames: np.ndarray, encoder: str = 'libx264', **options: str) -> Stre
     """Encode (T, H, W, 3) uint8 frames with FFmpeg's defaults and the given options."""
     import av
 
-    # x265 writes past its memory if a picture is narrower than its blocks of 64 pixels (seen with 48).
-    least = 64 if encoder == 'libx265' else 0
+    from sigma.video import X264_REPEATABLE
+
+    least = X265_LEAST_SIDE if encoder == 'libx265' else 0
     more = [(0, max(side % 2, least - side)) for side in frames.shape[1:3]]
     frames = np.pad(frames, ((0, 0), *more, (0, 0)), mode='edge')
     context: Any = av.CodecContext.create(encoder, 'w')  # typed as codec of any medium
@@ -73,9 +85,8 @@ def encode(frames: np.ndarray, encoder: str = 'libx264', **options: str) -> Stre
     context.thread_count = 1
     # Keep parameter sets outside the stream, as in a file, so that damage to packets does not hit them.
     context.flags |= av.codec.context.Flags.global_header
-    if encoder == 'libx265':
-        options['x265-params'] = 'log-level=error:pools=none:frame-threads=1'
-    context.options = options
+    repeatable = {'libx264': {'x264-params': X264_REPEATABLE}, 'libx265': {'x265-params': X265_REPEATABLE}}
+    context.options = options | repeatable[encoder]
     packets = []
     for t, frame in enumerate([*frames, None]):
         if frame is not None:
@@ -151,6 +162,7 @@ def reencode(frames: np.ndarray) -> np.ndarray:
     suites=('kinetics-c', 'ssv2-c'),
     acts_on='video',
     needs=missing_x264,
+    version=VERSION,
 )
 def h264_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
     """H.264 compression; level: constant rate factor (CRF)."""
@@ -165,6 +177,7 @@ def h264_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
     suites=('kinetics-c', 'ssv2-c'),
     acts_on='video',
     needs=missing_x265,
+    version=VERSION,
 )
 def h265_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
     """H.265 compression; level: constant rate factor (CRF)."""
@@ -178,6 +191,7 @@ def h265_crf(frames: np.ndarray, crf: int, draws: Draws) -> np.ndarray:
     shared=None,
     acts_on='video',
     needs=missing_x264,
+    version=VERSION,
 )
 def h264_bitrate(frames: np.ndarray, divisor: int, draws: Draws) -> np.ndarray:
     """H.264 at a fraction of the bit rate; level: divisor of the bit rate at CRF 23."""
@@ -194,6 +208,7 @@ def h264_bitrate(frames: np.ndarray, divisor: int, draws: Draws) -> np.ndarray:
     suites=('kinetics-c', 'ssv2-c'),
     acts_on='video',
     needs=missing_x264,
+    version=VERSION,
 )
 def bit_error(frames: np.ndarray, bytes_an_error: int, draws: Draws) -> np.ndarray:
     """Replaces random bytes of an H.264 stream; level: mean number of bytes per error.
@@ -221,6 +236,7 @@ def _with_errors(data: bytes, bytes_an_error: int, rng: np.random.Generator) -> 
     suites=('kinetics-c', 'ssv2-c'),
     acts_on='video',
     needs=missing_x264,
+    version=VERSION,
 )
 def packet_loss(frames: np.ndarray, percent: float, draws: Draws) -> np.ndarray:
     """Loses random network packets of an H.264 stream; level: percent of packets.

@@ -94,6 +94,7 @@ class Corruption:
     source: str  # where the constants come from, and where this code departs from that
     function: Callable = field(repr=False, compare=False)
     needs: Callable[[], str | None] = field(default=lambda: None, repr=False, compare=False)
+    version: int = 1  # raised when the same frames and level give other pixels; above 1 it is part of a cell's identity
 
     @property
     def summary(self) -> str:
@@ -213,6 +214,7 @@ def register(
     monotone: bool = True,
     needs: Callable[[], str | None] = lambda: None,
     name: str | None = None,
+    version: int = 1,
 ) -> Callable:
     """Decorator that adds a corruption to the table.
 
@@ -222,7 +224,7 @@ def register(
     Args:
         family: One of FAMILIES.
         levels: One constant per severity, as JSON can store it. Results depend on it, so it is part of a cell's
-            identity. The code is not: give a corruption another name if its code changes.
+            identity. The code is not: raise `version` if its code changes.
         source: Where the constants come from.
         shared: Whether all frames share the draws; None if nothing is drawn.
         suites: Published suites it belongs to; a mapping gives each its own levels.
@@ -230,6 +232,7 @@ def register(
         monotone: Whether mean damage grows with every severity.
         needs: Returns the reason why it cannot run here, or None.
         name: Name in recipes (default: that of the function).
+        version: Raise it, with a dated comment, when the same frames and level give other pixels.
 
     Raises:
         DataError: if there are no levels, family or suite is unknown, or the name is taken.
@@ -257,6 +260,7 @@ def register(
             source=source,
             function=function,
             needs=needs,
+            version=version,
         )
         return function
 

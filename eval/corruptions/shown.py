@@ -24,6 +24,7 @@ from mmengine.dataset import Compose
 from torch.utils.data import IterableDataset, get_worker_info
 
 from eval.corruptions import check_frames, get_corruption, reencode, to_working_size
+from eval.corruptions.codec import VERSION as CODEC_VERSION
 from eval.corruptions.corruption import CLEAN, REENCODED  # noqa: F401 - names of variants
 from sigma.data.clips import seeded
 from sigma.errors import DataError, DecodeError
@@ -51,6 +52,13 @@ class Variant:
     def level(self):
         """The constant of the severity; None without a corruption."""
         return get_corruption(self.corruption).level(self.severity, self.suite) if self.severity else None
+
+    @property
+    def version(self) -> int:
+        """Version of the corruption's code; clean videos have 1, re-encoded ones that of the codecs."""
+        if not self.severity:
+            return CODEC_VERSION if self.corruption == REENCODED else 1
+        return get_corruption(self.corruption).version
 
     @property
     def acts_on(self) -> str:
@@ -218,15 +226,16 @@ class _Shown:
 class Store:
     """Stored scores of a sweep: one file per variant and block of the list, written whole or not at all.
 
-    <folder>/<variant>-<hash of its level>/<first position>.npz
+    <folder>/<variant>-<hash of its level and, above 1, its version>/<first position>.npz
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def path(self, variant: Variant, start: int) -> Path:
-        level = hashlib.sha256(json.dumps(variant.level).encode()).hexdigest()[:8]
-        return self.folder / f'{variant.name}-{level}' / f'{start:07d}.npz'
+        made = variant.level if variant.version == 1 else [variant.level, variant.version]
+        key = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:8]
+        return self.folder / f'{variant.name}-{key}' / f'{start:07d}.npz'
 
     def has(self, variant: Variant, start: int) -> bool:
         """Whether the file is there and whole. A damaged file is logged and counts as missing."""

@@ -49,9 +49,8 @@ class Outcome:
 class Departure:
     """A place where a number of ours is made otherwise than the published one.
 
-    A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys. The page
-    `docs/departures.md`
-    is made from both.
+    A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys.
+    `tools/departures.py` makes `docs/departures.md` from both.
 
     Attributes:
         what: The setting or step, in a few words.

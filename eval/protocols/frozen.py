@@ -13,7 +13,7 @@ from eval.cells.cell import ResolvedCell
 from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.probes.linear import LinearProbe
-from eval.protocols.base import Outcome, Protocol
+from eval.protocols.base import Departure, Outcome, Protocol
 from sigma.errors import DataError
 
 
@@ -38,6 +38,19 @@ class FrozenLinear(Protocol):
     name = 'frozen_linear'
     version = 1
     source = 'ours; SIGMA (arXiv:2407.15447) reports linear probes trained with augmentation'
+    departures = (
+        Departure(
+            'Linear probe',
+            'a linear layer trained by gradient steps on augmented clips (SIGMA)',
+            'logistic regression on cached features without augmentation, time steps concatenated',
+            'another number: published ones stand in columns of the protocol `linear`',
+        ),
+        Departure(
+            'Choice of the regularisation',
+            'not published',
+            "a fifth of the training clips, drawn with the cell's seed",
+        ),
+    )
 
     def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, view, and the strengths to choose from."""

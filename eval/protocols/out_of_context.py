@@ -35,7 +35,7 @@ from eval.corruptions.shown import CLEAN, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
-from eval.protocols.base import Outcome, Protocol
+from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.showing import Showing
 from sigma.data.cards import DatasetCard
 from sigma.errors import DataError
@@ -53,6 +53,28 @@ class OutOfContext(Protocol):
     version = 1
     source = 'Mimetics (IJCV 2021), SCUBA and SCUFO of StillMix (ICCV 2023), HAT (NeurIPS D&B 2022)'
     settings = tuple((protocol,) for protocol in APPLY)
+    departures = (
+        Departure(
+            'The one frame of SCUFO',
+            'drawn again from each sampled clip (StillMix)',
+            'drawn once per video, by its name',
+        ),
+        Departure(
+            'Pictures of SCUBA and HAT',
+            'read as pictures',
+            'made into H.264 videos with quantiser 10, at 25 frames per second unless `--fps` says otherwise',
+        ),
+        Departure(
+            "HAT's human-only videos",
+            'everything but the human is painted after the resize, in the data loader',
+            'before the resize',
+        ),
+        Departure(
+            "HAT's swapped videos",
+            'the human is moved by the first sampled frame',
+            'by the first frame of the video',
+        ),
+    )
 
     def __init__(self, trained_protocol: str = 'finetune') -> None:
         self.trained_protocol = trained_protocol

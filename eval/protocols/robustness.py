@@ -25,7 +25,8 @@ The record: predictions are (N, K), 1 where right and 0 where wrong, with a colu
 severity (`eval/metrics/corrupted.py`); their names are under `columns` in the config. `score` is mPC. The clean
 baseline of codecs, coded and decoded without damage, is a column (`reencoded`) outside the mean.
 
-Versions: 1 (2026-11-22).
+Versions: 1 (2026-11-22); 2 (2026-11-30) of `robustness_kinetics-c` and `robustness_ssv2-c`: one stream for one key from
+the codecs, at other rates. In the others a codec has its own version, which is part of the config.
 """
 
 import logging
@@ -43,7 +44,7 @@ from eval.corruptions.shown import CLEAN, REENCODED, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
 from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
-from eval.protocols.base import Outcome, Protocol
+from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.showing import Showing
 from eval.records import TRAINED_WITH
 from sigma.errors import DataError
@@ -69,6 +70,123 @@ RESEMBLES = {
     ),
 }
 
+DEPARTURES = (
+    Departure(
+        'Random draws',
+        'the global generator without a seed',
+        'keyed by corruption, severity, video and frame number',
+        'none in the mean; the numbers repeat',
+    ),
+    Departure(
+        'Floats to bytes',
+        'truncated when a picture is stored',
+        'rounded; truncated only in a step inside a corruption that truncates (glass blur, snow, frame average)',
+        'up to half a grey level brighter on average',
+    ),
+    Departure(
+        'What is corrupted',
+        'the crop of 224 or the clip of the model',
+        'whole frames with a short side of 256, before the views of the trained cell',
+    ),
+)
+# Suite -> what is special to it.
+OF_SUITE = {
+    None: (
+        Departure(
+            'Choice of corruptions',
+            'a suite',
+            "the recipe's; what is said of a suite below holds for its corruptions here",
+            'a mean of its own, compared with no published one',
+        ),
+    ),
+    'imagenet-c': (
+        Departure(
+            'Frames of a video',
+            'single pictures',
+            'glass, fog, frost, snow, spatter and elastic are drawn once per video, noise and motion blur per frame',
+        ),
+        Departure(
+            'Frost',
+            'one of five photographs of frost',
+            'a procedural texture, since they may not be shipped; named `frost_procedural`',
+            'not comparable',
+        ),
+        Departure(
+            'Defocus blur',
+            'a filter with the kernel of the disk',
+            'sums of boxes and a soft edge, which cost the same at every radius',
+            'at most 2 grey levels',
+        ),
+        Departure(
+            'Noise',
+            'exact normal and Poisson draws',
+            '65,536 quantiles (Poisson: 16,384), several times faster',
+            'no deviate above 4.2 standard deviations',
+        ),
+    ),
+    'ucf-p': (
+        Departure(
+            'Order of frames',
+            'on the decoded test tensor of 4 clips x 32 frames',
+            'on the source, before clips are sampled',
+        ),
+        Departure(
+            'Translation',
+            'the crop moves, by one offset per clip',
+            'the picture moves, by an offset of its own per frame; black comes in at right and bottom',
+        ),
+        Departure(
+            'Freeze',
+            'frames before the first kept one are left out',
+            'they show the first kept one, so the length stays',
+        ),
+        Departure(
+            'Mixed perturbations',
+            'severity 4 or 5 is drawn per clip',
+            'both are measured in `robustness_ucf_p_mixed`; the member is drawn by the name of the video',
+        ),
+    ),
+}
+_CODED = (
+    Departure(
+        'Frames that are coded',
+        'the file at its own size, odd sides cropped; loaded again afterwards',
+        'decoded frames at the working size, odd sides padded and cut again',
+    ),
+    Departure(
+        'Bit errors',
+        "FFmpeg's `noise` filter on the original file, which picks bytes by a running sum",
+        'each byte of our H.264 at CRF 23 with the same probability',
+    ),
+    Departure(
+        'Lost packets',
+        'packets of the original file (the code was not found)',
+        'slices of at most 1400 bytes of our H.264 at CRF 23',
+    ),
+    Departure(
+        'Bit rate of `h264_bitrate`',
+        'a fraction of the rate of the file',
+        'a fraction of the rate of our H.264 at CRF 23',
+    ),
+    Departure(
+        'Settings of the encoders',
+        "FFmpeg's defaults",
+        'the same, one thread, x264 with `cpu-independent`; x265: narrower than 66 pixels is padded',
+        'other streams, 0.5 % more bytes on one clip at CRF 23; they repeat',
+    ),
+    Departure(
+        'Lower frame rates',
+        'coded again with H.265 at CRF 28, if `-fps` changes the rate at all',
+        'frames are left out, without coding',
+    ),
+    Departure(
+        'Mean of neighbouring frames at the ends',
+        'half a window of frames is dropped',
+        'the window is cut off, so the length stays',
+    ),
+)
+OF_SUITE |= {'kinetics-c': _CODED, 'ssv2-c': _CODED}
+
 
 class Robustness(Protocol):
     """Mean top-1 over corruptions and severities (mPC), with the clean accuracy and every single one beside it.
@@ -85,6 +203,8 @@ class Robustness(Protocol):
 
     def __init__(self, suite: str | None = None, trained_protocol: str = 'finetune') -> None:
         self.suite, self.trained_protocol = suite, trained_protocol
+        self.version = 2 if suite in ('kinetics-c', 'ssv2-c') else 1  # those with codecs
+        self.departures = DEPARTURES + OF_SUITE[suite]
         self.name = self.name or 'robustness' + (f'_{suite}' if suite else '') + ENDING[trained_protocol]
 
     def sentence(self) -> str:
@@ -139,10 +259,13 @@ class Robustness(Protocol):
         if not isinstance(blocks := recipe.get('block_videos', 200), int) or blocks < 1:
             raise DataError(f'{resolved.cell.recipe}: block_videos is {blocks!r}; it must be a whole number from 1.')
         coded = any(get_corruption(name).family == 'codec' for name in ran)
+        # Only those above 1, so that a cell whose corruptions did not change keeps its identity.
+        versions = versions_of(ran)
         return {
             'trained': {'name': trained.name, 'id': trained.id},
             'suite': self.suite,
             'corruptions': {name: levels[name] for name in ran},
+            **({'versions': versions} if versions else {}),
             'severities': severities,
             'unavailable': {name: reason for name, reason in reasons.items() if reason is not None},
             'diagnostics': beside_levels,
@@ -235,6 +358,11 @@ class Robustness(Protocol):
         if uneven:
             notes.append(f'severities do not rise strictly in damage, as published or by the draw: {", ".join(uneven)}')
         return notes
+
+
+def versions_of(corruptions: Sequence[str]) -> dict[str, int]:
+    """Versions above 1 of these corruptions."""
+    return {name: version for name in corruptions if (version := get_corruption(name).version) > 1}
 
 
 def working_size(resolved: ResolvedCell) -> int | None:

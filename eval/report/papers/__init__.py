@@ -3,7 +3,8 @@
 Each JSON file here maps names to tables of papers. A table has its source, its columns, and one row per encoder with
 one value per column (null where the paper has none), as printed: percent from 0 to 100, errors of repetition counts as
 ratios. `others` of a row holds further metrics by column number. `or` of a column says what changes when it is compared
-with another of our protocols. `provenance` says where the transcription comes from.
+with another of our protocols, and `not_measured` why no number of ours can stand in it yet: a note below tables says
+so. `provenance` says where the transcription comes from.
 """
 
 from __future__ import annotations
@@ -101,5 +102,11 @@ def _record(name: str, table: dict, row: dict, number: int) -> Record:
         },
         protocol={'name': column['protocol'], 'version': None},
         published=True,
-        notes=[*table['notes'], *(part['note'] for part in (column, row) if part.get('note'))],
+        notes=[*table['notes'], *(part['note'] for part in (column, row) if part.get('note')), *_not_measured(column)],
     )
+
+
+def _not_measured(column: dict) -> list[str]:
+    """A sentence for a column in which no number of ours can stand."""
+    reason = column.get('not_measured')
+    return [f'{column["protocol"]} on {column["dataset"]}: not measured here yet, {reason}'] if reason else []

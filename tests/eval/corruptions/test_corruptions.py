@@ -19,6 +19,7 @@ from scipy import ndimage, stats
 from eval.corruptions import (
     CORRUPTIONS,
     SUITES,
+    block,
     blur,
     codec,
     digital,
@@ -30,7 +31,7 @@ from eval.corruptions import (
     to_working_size,
     weather,
 )
-from eval.corruptions.corruption import FAMILIES, Draws
+from eval.corruptions.corruption import FAMILIES, Draws, to_bytes
 from eval.corruptions.timing import sample_frames
 from sigma.errors import DataError
 from tests.conftest import PATIENCE, ROOT
@@ -614,10 +615,11 @@ def test_damage_keeps_what_was_not_hit():
 
 def test_blocks_lie_in_the_middle_of_actions():
     frames = np.full((200, 32, 32, 3), 90, np.uint8)
+    frames[:, 0] = 100  # nothing gets brighter than the brightest value
 
     def changed(severity, actions=None, name='tal_black_frame'):
         out = CORRUPTIONS[name](frames, severity, 'v', actions=actions)
-        return np.flatnonzero((out != 90).any(axis=(1, 2, 3))).tolist()
+        return np.flatnonzero((out != frames).any(axis=(1, 2, 3))).tolist()
 
     assert changed(3, [(0, 100)]) == list(range(45, 56))  # 10 %, both ends as published
     assert changed(2, [(0, 100), (150, 160)]) == [*range(48, 54), 155]
@@ -625,8 +627,19 @@ def test_blocks_lie_in_the_middle_of_actions():
     assert changed(1, [(7, 8)]) == [7]
     assert changed(3, [(0, 100)], name='tal_overexposure') == list(range(45, 56))
     assert changed(3, []) == []
-    out = CORRUPTIONS['tal_overexposure'](frames, 1, 'v')
-    assert set(out[100].ravel()) == {190}
+
+
+def test_p10_overexposure_is_that_of_the_published_code():
+    """P10: a frame is stretched to a maximum of 255 first, so one with the maximum 128 gains 50, not 100."""
+    peer = np.load(ROOT / 'tests/data/peers/tal_overexposure.npz')
+    for frame, published in zip(peer['frames'], peer['published'], strict=True):
+        ours = block.DAMAGES['tal_overexposure'].function(frame[None], 0, draws())
+        assert np.array_equal(ours, to_bytes(published))  # float there; bytes here
+    frame = np.zeros((1, 32, 32, 3), np.uint8)
+    assert not CORRUPTIONS['tal_overexposure'](frame, 1, 'v').any()  # black stays black; published: 0 / 0
+    frame[0, 0, 0] = 128
+    out = CORRUPTIONS['tal_overexposure'](frame, 1, 'v')
+    assert (out[0, 0, 0].tolist(), out[0, 5, 5].tolist()) == ([128, 128, 128], [50, 50, 50])
 
 
 def test_motion_blur_of_a_block_is_severity_5():
