@@ -69,7 +69,15 @@ class Result(NamedTuple):
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def shares(counts: tuple[int, ...], by_class: bool, seed_spread: float = 0.08, low: float = -1.0, high: float = 1.5, always: bool = False, draw_spread: float = 0.0):
+def shares(
+    counts: tuple[int, ...],
+    by_class: bool,
+    seed_spread: float = 0.08,
+    low: float = -1.0,
+    high: float = 1.5,
+    always: bool = False,
+    draw_spread: float = 0.0,
+):
     """Right and wrong by a probit model; `counts` are the numbers of videos of each class.
 
     The ability of a table lies between `low` and `high` (16 to 93 percent), classes and videos differ by a normal
@@ -186,7 +194,9 @@ def rows(num_seeds: tuple[int, ...]) -> list[Row]:
             Row('share near 100 %', '100', num, shares((100,), False, low=2.0, high=4.0), 100, True),
         ]
         if num == 1:
-            found.append(Row('share, for other seeds too', '1000', num, shares((1000,), False, always=True), 1000, True))
+            found.append(
+                Row('share, for other seeds too', '1000', num, shares((1000,), False, always=True), 1000, True)
+            )
         else:
             found += [
                 Row('share, equal seeds', '100', num, shares((100,), False, 0.0), 100, True),
@@ -277,7 +287,9 @@ def print_statistics(args: argparse.Namespace) -> None:
     every = rows(tuple(args.seeds))
     chosen = [n for n, row in enumerate(every) if not args.rows or any(word in row.name for word in args.rows)]
     if not chosen:
-        raise BenchmarkError(f'no row holds {args.rows}; the rows are: {", ".join(dict.fromkeys(r.name for r in every))}')
+        raise BenchmarkError(
+            f'no row holds {args.rows}; the rows are: {", ".join(dict.fromkeys(r.name for r in every))}'
+        )
     jobs = [(number, tuple(args.seeds), args.tables) for number in chosen]
     with ProcessPoolExecutor(args.jobs) as pool:
         results = list(_told(chosen, every, pool.map(_simulated, jobs)))

@@ -202,7 +202,7 @@ def test_l3_recall_leaves_out_videos_without_truth():
     """L3: they counted in the number of videos, which raised how many proposals the others could keep.
 
     Two videos with a true segment and one without; each has 100 proposals, the true one is number 60 of the first.
-    AR@50 keeps 50 of each video with truth; the third video made it 75, so that number 60 counted.
+    AR@50 keeps 50 of each video with truth; the third video made it 74, so that number 60 counted.
     """
     rows = np.column_stack([np.full(100, 50.0), np.full(100, 51.0), np.zeros(100), np.linspace(1, 0.01, 100)])
     first, second = rows.copy(), rows.copy()
@@ -214,7 +214,9 @@ def test_l3_recall_leaves_out_videos_without_truth():
     assert average_recall(scores, labels) == pytest.approx(alone)
     weights = np.ones((3, 1))
     for name in ('recall_at_1', 'recall_at_10', 'recall_at_100', 'recall_area'):
-        assert METRICS[name].resampled(scores, labels)(weights)[0] == pytest.approx(METRICS[name].function(scores, labels))
+        assert METRICS[name].resampled(scores, labels)(weights)[0] == pytest.approx(
+            METRICS[name].function(scores, labels)
+        )
 
 
 def test_l4_recall_of_equal_scores_does_not_depend_on_the_order_of_rows():
@@ -239,9 +241,7 @@ def test_l4_recall_is_the_mean_over_all_orders_of_equal_scores(seed):
         for last in itertools.permutations([5, 6])
     ]
     apart = np.linspace(0.9, 0.1, 7)
-    wanted = np.mean(
-        [average_recall(*pack([np.column_stack([rows[o][:, :3], apart])], true)) for o in orders], axis=0
-    )
+    wanted = np.mean([average_recall(*pack([np.column_stack([rows[o][:, :3], apart])], true)) for o in orders], axis=0)
     shuffled = rows[rng.permutation(7)]
     assert average_recall(*pack([shuffled], true)) == pytest.approx(wanted, abs=1e-9)
 

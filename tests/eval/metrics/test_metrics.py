@@ -133,13 +133,24 @@ TRUE, FOUND = np.array([[[0.0, 10, 0]]]), np.array([[[0.0, 10, 0, 0.9]]])
 @pytest.mark.parametrize(
     'call, words',
     [
-        (lambda: top_k_accuracy(SCORES, LABELS, k=2.5), 'top-2.5 accuracy was asked for, but k starts at 1 and is a whole'),
+        (
+            lambda: top_k_accuracy(SCORES, LABELS, k=2.5),
+            'top-2.5 accuracy was asked for, but k starts at 1 and is a whole',
+        ),
         (lambda: top_k_accuracy(SCORES, LABELS, k=True), 'k starts at 1'),
         (lambda: top_k_accuracy(SCORES.astype(np.uint8), LABELS), 'scores are uint8; need floats'),
         (lambda: top_k_accuracy(SCORES.astype(complex), LABELS), 'scores are complex128'),
         (lambda: METRICS['mean_class'].weights(np.array([])), 'need whole numbers, one per video'),
-        (lambda: multi_label.mean_average_precision(np.array([[0], [1], [2]], np.uint8), np.eye(3, dtype=bool)[:, 2:]), 'uint8'),
-        (lambda: multi_label.average_precision(np.array([0.1, 0.2]), np.array([False, False])), 'none of 2 videos is positive'),
+        (
+            lambda: multi_label.mean_average_precision(
+                np.array([[0], [1], [2]], np.uint8), np.eye(3, dtype=bool)[:, 2:]
+            ),
+            'uint8',
+        ),
+        (
+            lambda: multi_label.average_precision(np.array([0.1, 0.2]), np.array([False, False])),
+            'none of 2 videos is positive',
+        ),
         (lambda: multi_label.average_precision(np.array([0.1, np.nan]), np.array([True, False])), 'not finite'),
         (lambda: multi_label.average_precision(np.array([0.1, 0.2]), np.array([True])), 'shape'),
         (lambda: multi_label.average_precision(np.array([0, 1], np.uint8), np.array([False, True])), 'uint8'),
@@ -161,7 +172,10 @@ TRUE, FOUND = np.array([[[0.0, 10, 0]]]), np.array([[[0.0, 10, 0, 0.9]]])
         (lambda: localization.average_precisions(FOUND, TRUE, (np.nan,)), 'need at least one'),
         (lambda: localization.resampled_mean_average_precision(FOUND, TRUE, (0,)), 'need at least one'),
         (lambda: localization.mean_average_precision(FOUND.astype(np.uint8), TRUE), 'predicted segments are uint8'),
-        (lambda: localization.mean_average_precision(FOUND, TRUE + 0.5), 'classes that are no whole numbers, first 0.5'),
+        (
+            lambda: localization.mean_average_precision(FOUND, TRUE + 0.5),
+            'classes that are no whole numbers, first 0.5',
+        ),
         (lambda: localization.temporal_iou(np.array([0, np.nan]), np.array([0, 1])), '1 segments are not finite'),
         (lambda: localization.temporal_iou(np.array([5, 1]), np.array([0, 1])), 'end before they start'),
         (lambda: localization.pack_segments([np.ones((2, 1))], 4), 'segments of video 0 have shape'),

@@ -159,7 +159,9 @@ def newcombe(both, only_a, only_b, neither):
     return 100 * max(low, -1), 100 * min(high, 1)
 
 
-@pytest.mark.parametrize('counts', [(36, 12, 2, 0), (1, 1, 7, 5), (54, 0, 0, 0), (0, 30, 0, 0), (43, 0, 8, 3), (20, 12, 2, 16)])
+@pytest.mark.parametrize(
+    'counts', [(36, 12, 2, 0), (1, 1, 7, 5), (54, 0, 0, 0), (0, 30, 0, 0), (43, 0, 8, 3), (20, 12, 2, 16)]
+)
 def test_one_seed_each_is_newcombes_interval(counts):
     """S1: his interval of paired shares, over all kinds of empty cells of the table."""
     a, b = (np.repeat(column, counts) for column in ([1, 1, 0, 0], [1, 0, 1, 0]))

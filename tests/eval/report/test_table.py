@@ -477,7 +477,9 @@ def test_verdicts(tmp_path):
     assert found['worse'].sentence.startswith('finetune / toy: worse is worse than random by 20.0 points [1')
     assert found['better'].difference.difference == pytest.approx(20)
     over = {v.row: v.sentence for v in verdicts(Table(read_records(tmp_path)), 'level')}
-    assert over['random'].endswith('random shows no clear difference from level: -1.0 points [-4.1, 2.0], p 1.000 (1.000)')
+    assert over['random'].endswith(
+        'random shows no clear difference from level: -1.0 points [-4.1, 2.0], p 1.000 (1.000)'
+    )
     with pytest.raises(RecordError, match="Unknown baseline 'randm'. Did you mean 'random'"):
         verdicts(Table(read_records(tmp_path)), 'randm')
 
@@ -512,7 +514,9 @@ def test_s1_all_verdicts_of_a_table_are_corrected_together(tmp_path):
     assert found['better'].p_corrected == pytest.approx(9 * 2 / 2**8)
     assert 'better shows no clear difference' in found['better'].sentence
     assert 'p 0.070 (0.008)' in found['better'].sentence
-    assert comparison(Table(read_records(tmp_path)), None)[-1].startswith("a verdict needs p < 0.05 by Holm's correction over the 9")
+    assert comparison(Table(read_records(tmp_path)), None)[-1].startswith(
+        "a verdict needs p < 0.05 by Holm's correction over the 9"
+    )
 
 
 def test_verdicts_say_what_they_lack(tmp_path):
