@@ -244,7 +244,7 @@ def _hits(scores: np.ndarray, labels: np.ndarray) -> _Hits:
 
 
 def _hit_by_best(hit: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(P,) number of (threshold, true segment) that the best 1 to P proposals hit, mean over the orders of equal scores.
+    """(P,) how many (threshold, true segment) the best 1 to P proposals hit, mean over the orders of equal scores.
 
     Args:
         hit: (T, P, G) bool, proposals best first.

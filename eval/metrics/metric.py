@@ -34,8 +34,8 @@ def _unknown(num_classes: int, labels: np.ndarray | None = None) -> float | None
 class Metric:
     """A metric of one kind of predictions, and how its interval over test videos is computed.
 
-    If the score is a mean over videos, the interval comes from `per_video` (and `weights`), else from a bootstrap with `resampled`. A
-    metric with neither has no interval over videos.
+    If the score is a mean over videos, the interval comes from `per_video` (and `weights`), else from a bootstrap with
+    `resampled`. A metric with neither has no interval over videos.
     """
 
     name: str

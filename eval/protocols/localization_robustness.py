@@ -20,8 +20,8 @@ so a sweep that was killed goes on.
 The record: predicted segments, each with the number of its column; the names of the columns are under `columns` in the
 config (`eval/metrics/corrupted_localization.py`). `score` is the mean mAP over corruptions and severities.
 
-Versions: 1 (2026-11-22); 2 (2026-11-30): the head is that of `localization` 3, which trains and suppresses as published,
-and over-exposure stretches a frame first, as published.
+Versions: 1 (2026-11-22); 2 (2026-11-30): the head is that of `localization` 3, which trains and suppresses as
+published, and over-exposure stretches a frame first, as published.
 """
 
 from collections.abc import Iterator

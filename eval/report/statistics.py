@@ -452,7 +452,7 @@ def _p_of_swaps(differences: np.ndarray) -> float:
     steps = steps.round().astype(int)
     if steps.sum() > 50_000:
         return _p_of_random_swaps(sizes, total)
-    sums = np.ones(1)  # distribution of the sum of those with a plus, in units of one step
+    sums: np.ndarray = np.ones(1)  # distribution of the sum of those with a plus, in units of one step
     for step, count in zip(*np.unique(steps[steps > 0], return_counts=True)):
         own = np.zeros(step * count + 1)
         plus = np.arange(count + 1)

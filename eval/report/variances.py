@@ -1,4 +1,4 @@
-"""Variance of a mean over seeds that all scored the same test videos: what seeds and videos add, and degrees of freedom.
+"""Variance of a mean over seeds that all scored the same test videos, and its degrees of freedom.
 
 Seeds are repeated measures of the same videos, so the score of seed i is
     truth + seed_i + videos + (what this seed does with these videos),
@@ -124,5 +124,5 @@ def _sum(sides: list[_Side], videos: float, freedom: float) -> Variance:
     )
     of_videos = videos**2 / freedom
     lost = (of_videos + of_seeds * apart, of_videos + of_seeds)
-    freedoms = (total**2 / each if each > 0 else np.inf for each in lost)
-    return Variance(total, *freedoms, apart=max(0.0, spread - luck))
+    freedom, for_p = (total**2 / each if each > 0 else np.inf for each in lost)
+    return Variance(total, freedom, for_p, max(0.0, spread - luck))

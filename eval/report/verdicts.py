@@ -119,7 +119,7 @@ def _difference(table: Table, column: Column, cell: TableCell, base: TableCell |
     if gives_shares(metric):
         ours, theirs = (shares(side, metric) for side in keep)
         return paired_difference(ours, theirs, paired_seeds=paired, strata=strata(keep[0], metric))
-    return bootstrap_difference(*(scorers(side, metric) for side in keep), len(common), paired_seeds=paired)
+    return bootstrap_difference(scorers(keep[0], metric), scorers(keep[1], metric), len(common), paired_seeds=paired)
 
 
 def _not_compared(column: Column, row: str, baseline: str, num_common: int | None) -> str:

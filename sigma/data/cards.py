@@ -94,9 +94,9 @@ class DatasetCard:
     """A dataset card and the files that it points to.
 
     `task` decides what a label is: a class (`action_recognition`), a tuple of classes (`multi_label`, `localization`),
-    or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot express: `actions`
-    [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`, `cycles` for `repetition` (the
-    frame numbers at which one cycle ends and the next begins, one more than there are cycles) and, in cards with
+    or a count (`repetition`). `annotations` may name a JSON file {video: {...}} with what a list cannot express:
+    `actions` [[start_seconds, end_seconds, class], ...] for `multi_label` and `localization`; `cycles` for `repetition`
+    (the frame numbers at which one cycle ends and the next begins, one more than there are cycles) and, in cards with
     `sections=True`, `section` (the first and the last frame that are counted in).
 
     Attributes:

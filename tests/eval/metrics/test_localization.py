@@ -202,7 +202,7 @@ def test_l3_recall_leaves_out_videos_without_truth():
     """L3: they counted in the number of videos, which raised how many proposals the others could keep.
 
     Two videos with a true segment and one without; each has 100 proposals, the true one is number 60 of the first.
-    AR@50 keeps 50 of each video with truth; the third video made it 75, so that number 60 counted.
+    AR@50 keeps 50 of each video with truth; the third video made it 74, so that number 60 counted.
     """
     rows = np.column_stack([np.full(100, 50.0), np.full(100, 51.0), np.zeros(100), np.linspace(1, 0.01, 100)])
     first, second = rows.copy(), rows.copy()
