@@ -66,6 +66,9 @@ def run_tool(*arguments, **environment) -> subprocess.CompletedProcess:
 
 def call_main(main, capsys, *arguments) -> subprocess.CompletedProcess:
     """Like `run_tool`, but calls the tool's `main` in this process, which saves the start of Python and torch."""
+    if 'mmengine.logging' in sys.modules:
+        # MMEngine names loggers by the second: a run that follows at once would write to the output of the last test.
+        sys.modules['mmengine.logging'].MMLogger._instance_dict.clear()
     capsys.readouterr()
     status = main([str(a) for a in arguments])
     captured = capsys.readouterr()

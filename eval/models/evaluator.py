@@ -1,14 +1,13 @@
 """Keeps the scores of every video, so that metrics can be recomputed later without a GPU."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
-from eval.metrics import score_predictions
+from eval.metrics import Predictions, score_predictions
 from eval.registry import METRICS
 
 
@@ -54,7 +53,7 @@ class KeepPredictions(BaseMetric):
         self.scores = np.array([result['score'] for result in scored], dtype=np.float32)
         if not scored:
             return {}
-        predictions = SimpleNamespace(scores=self.scores, label=self.labels)
+        predictions = Predictions(np.array(self.videos), self.labels, self.scores)
         return {self.metric: score_predictions(predictions, self.metric)}
 
 

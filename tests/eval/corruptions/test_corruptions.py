@@ -195,7 +195,7 @@ def test_which_draws_all_frames_share():
 
 def test_the_docs_say_which_draws_are_shared_and_which_scales_do_not_grow():
     text = (ROOT / 'docs' / 'robustness.md').read_text()
-    anew = set(re.findall('`([^`]+)`', ' '.join(re.findall(r'^\| Again for every frame.*', text, re.M))))
+    anew = set(re.findall('`([^`]+)`', ' '.join(re.findall(r'^\| For every frame.*', text, re.M))))
     shared = set(re.findall('`([^`]+)`', re.search(r'^\| Once per video.*', text, re.M)[0]))
     uneven = set(re.findall('`([^`]+)`', re.search(r'Damage grows(.*)are the last two', text, re.S)[1]))
     assert anew == {c.name for c in PICTURES if c.shared is False}
