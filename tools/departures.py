@@ -11,7 +11,7 @@ recipes with `_base_` on it take over. Neither enters a cell's config or identit
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +21,7 @@ if __name__ == '__main__':
 from eval.protocols import load_protocols  # noqa: E402
 from eval.protocols.base import Departure, Protocol  # noqa: E402
 from sigma.configs import card_names, find_card  # noqa: E402
+from sigma.data import transforms  # noqa: E402
 from sigma.data.cards import read_card  # noqa: E402
 from sigma.errors import DataError  # noqa: E402
 
@@ -34,18 +35,20 @@ def page() -> str:
     protocols = load_protocols()
     of_recipes = recipe_departures(card_names('recipes'))
     sections = [section(names, protocols[names[0]], of_recipes) for names in grouped(protocols)]
-    sections = [text for text in sections if text]
-    declared = {one for protocol in protocols.values() for one in protocol.departures}
+    of_trainer = trainer_departures()
+    sections = [text for text in [*sections, table('## Pretraining', dict.fromkeys(of_trainer, ()))] if text]
+    declared = {one for protocol in protocols.values() for one in protocol.departures} | set(of_trainer)
     declared |= {one for found in of_recipes.values() for one in found}
     measured = sum(not one.effect.startswith(UNMEASURED) for one in declared)
     head = (
-        f'{len(declared)} departures from published code are declared, in {len(sections)} groups of protocols; the '
+        f'{len(declared)} departures from published code are declared, in {len(sections)} groups; the '
         f'effect of {measured} is stated, that of the others was not measured. What is not on this page is equal to '
         'the published code; if it is not, that is a bug.'
     )
     how = (
         'Made by `python tools/departures.py` from the `departures` of protocols (`eval/protocols`) and recipes '
-        '(`mmaction_configs/recipes`); a test compares the page with them.'
+        '(`mmaction_configs/recipes`), and of transforms for pretraining (`sigma/data/transforms.py`); a test compares '
+        'the page with them.'
     )
     return '\n\n'.join(['# Departures from published code', wrapped(head), wrapped(how), *sections]) + '\n'
 
@@ -75,6 +78,12 @@ def recipe_departures(names: Iterable[str]) -> dict[str, list[Departure]]:
     return {name: declared for name, declared in found.items() if declared}
 
 
+def trainer_departures() -> list[Departure]:
+    """Those of the transforms that pretraining uses."""
+    found = [one for value in vars(transforms).values() for one in getattr(value, 'departures', ())]
+    return [Departure(**one) for one in found]
+
+
 def section(names: list[str], protocol: Protocol, of_recipes: dict[str, list[Departure]]) -> str:
     """The table of some protocols with the same departures, and of their recipes; empty if there is none."""
     rows: dict[Departure, list[str]] = {one: [] for one in protocol.departures}
@@ -82,14 +91,18 @@ def section(names: list[str], protocol: Protocol, of_recipes: dict[str, list[Dep
         if read_card(find_card('recipes', recipe), 'recipe')['protocol'] in names:
             for one in declared:
                 rows.setdefault(one, []).append(recipe)
+    return table('## ' + listed([f'`{name}`' for name in names], len(names)), rows)
+
+
+def table(title: str, rows: Mapping[Departure, Sequence[str]]) -> str:
+    """A titled table of departures with the recipes that each is limited to; empty if there is none."""
     if not rows:
         return ''
     notes: list[str] = []
     lines = ['| what | published | ours | effect | recipes |', '|---|---|---|---|---|']
     for one, recipes in rows.items():
-        cells = (one.what, one.published, one.ours, one.effect, listed(recipes) if recipes else 'all')
+        cells = (one.what, one.published, one.ours, one.effect, listed(list(recipes)) if recipes else 'all')
         lines.append('| ' + ' | '.join(cell(text, notes) for text in cells) + ' |')
-    title = '## ' + listed([f'`{name}`' for name in names], len(names))
     return '\n'.join([title, '', *lines] + ([''] + [item(n, note) for n, note in enumerate(notes, 1)] if notes else []))
 
 

@@ -106,6 +106,12 @@ _CONVOLUTIONAL = (
         ours="torchvision's functions on tensors",
         effect='rounding',
     ),
+    Departure(
+        what='R(2+1)D-18: videos shorter than 1/16 s',
+        published='replaced by another video (SEVERE)',
+        ours='their first frame, repeated',
+        effect='none where every video lasts 1/16 s',
+    ),
 )
 
 

@@ -49,8 +49,7 @@ class LocalizationBMN(Localization):
         ),
         Departure(
             'Names of proposals',
-            "The two best classes of CUHK's video-level scores of 2017 (mmaction2, its report_map.py: "
-            'the best one)',
+            "The two best classes of CUHK's video-level scores of 2017 (mmaction2, its report_map.py: the best one)",
             "`localization_bmn`: a linear classifier on the mean features of each proposal, which names the encoder's "
             'own knowledge; `localization_bmn_external`: the published scores',
         ),
