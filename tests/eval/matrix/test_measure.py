@@ -348,10 +348,8 @@ def test_the_package_stays_light_until_it_is_asked():
 
 
 def blocks_that_measure() -> list[str]:
-    """Python blocks that call `measure`, in the README and at the head of the module."""
-    texts = [(ROOT / 'README.md').read_text(), measure_module.__doc__]
-    found = [block for text in texts for block in re.findall(r'```python\n(.*?)```', text, re.DOTALL)]
-    return [block for block in found if 'measure(' in block]
+    """Python blocks at the head of the module; tests/test_docs.py runs those of the README."""
+    return re.findall(r'```python\n(.*?)```', measure_module.__doc__ or '', re.DOTALL)
 
 
 @pytest.mark.slow
