@@ -312,28 +312,46 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
     previous, following = middles - left + 1, right - middles
     begin, end = left - previous * CONTEXT_BEFORE, right + following * (CONTEXT_AFTER - 1)
     seen = (begin >= 0) & (end < num_frames) & (previous > 0) & (following > 0)
-    if not seen.any():
-        return float(np.rint(num_frames / (length + 1)))
-    return float(np.rint(num_frames * np.mean(0.5 / previous[seen] + 0.5 / following[seen])))
+    return mean_count(previous[seen], following[seen], num_frames, length)
+
+
+def mean_count(previous: np.ndarray, following: np.ndarray, num_frames: int, fallback: float) -> float:
+    """Whole number of cycles in a video, from the lengths of cycles at some positions.
+
+    Args:
+        previous, following: (P,) frames of the cycle before and after each position.
+        num_frames: Frames of the video.
+        fallback: Cycle length to use if there is no position.
+    """
+    if not len(previous):
+        return float(np.rint(num_frames / (fallback + 1)))
+    return float(np.rint(num_frames * np.mean(0.5 / previous + 0.5 / following)))
+
+
+def correct_lengths(
+    regress: Regressor, lengths: np.ndarray, num_frames: int, min_cycles: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correct cycle lengths (L,) once, each at the middle of the video.
+
+    Returns:
+        (L,) probabilities that each length is right, and (L,) corrected lengths; NaN outside the allowed range.
+    """
+    middle = num_frames / 2
+    states = np.stack([middle - lengths, np.full_like(lengths, middle), middle + lengths + 1], axis=1)
+    right, corrections = regress(states)
+    new = lengths * np.exp(np.clip(corrections[:, 0, SAME], -CLAMP_TEST, CLAMP_TEST))
+    return right[:, 0, SAME], np.where((new >= LEAST_FRAMES) & (new < num_frames / min_cycles), new, np.nan)
 
 
 def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float:
     """Step 1 of `count_cycles`: a whole length at the middle of the video, or 0."""
-    middle, longest = num_frames / 2, num_frames / min_cycles
-
-    def corrected(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        states = np.stack([middle - lengths, np.full_like(lengths, middle), middle + lengths + 1], axis=1)
-        right, corrections = regress(states)
-        new = lengths * np.exp(np.clip(corrections[:, 0, SAME], -CLAMP_TEST, CLAMP_TEST))
-        return right[:, 0, SAME], np.where((new >= LEAST_FRAMES) & (new < longest), new, np.nan)
-
     growth = (LONGEST / SHORTEST) ** (np.arange(NUM_INITIAL) / (NUM_INITIAL - 1))
-    right, lengths = corrected(num_frames * SHORTEST * growth)
+    right, lengths = correct_lengths(regress, num_frames * SHORTEST * growth, num_frames, min_cycles)
     length = 0.0
     if np.isfinite(lengths).any():
         length = float(np.trunc(lengths[np.argmax(np.where(np.isnan(lengths), -np.inf, right))]))
     for _ in range(NUM_REFINEMENTS):
-        new = corrected(np.array([length]))[1][0]
+        new = correct_lengths(regress, np.array([length]), num_frames, min_cycles)[1][0]
         if np.isfinite(new):
             length = float(np.rint((1 - MERGE_WEIGHT) * length + MERGE_WEIGHT * new))
     return length

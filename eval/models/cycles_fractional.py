@@ -20,11 +20,12 @@ from eval.models.cycles import (
     NUM_LEVELS,
     NUM_POSITIONS,
     NUM_REFINEMENTS,
-    SAME,
     SHORTEST,
     WINDOW_FRAMES,
     Regressor,
     best_factors,
+    correct_lengths,
+    mean_count,
     neighbour_lengths,
     spaced,
 )
@@ -78,28 +79,18 @@ def count_cycles(regress: Regressor, num_frames: int, min_cycles: int = 2) -> fl
     previous, following = middles - left + 1, right - middles
     begin, end = np.trunc(left - previous * CONTEXT_BEFORE), np.trunc(right + following * (CONTEXT_AFTER - 1))
     seen = (begin >= 0) & (end < num_frames) & (previous > 0) & (following > 0)
-    if not seen.any():
-        return float(np.rint(num_frames / (length + 1)))
-    return float(np.rint(num_frames * np.mean(0.5 / previous[seen] + 0.5 / following[seen])))
+    return mean_count(previous[seen], following[seen], num_frames, length)
 
 
 def _first_length(regress: Regressor, num_frames: int, min_cycles: int) -> float:
     """Step 1 of `count_cycles`: a length at the middle of the video."""
-    middle, longest = num_frames / 2, num_frames / min_cycles
-
-    def corrected(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        states = np.stack([middle - lengths, np.full_like(lengths, middle), middle + lengths + 1], axis=1)
-        right, corrections = regress(states)
-        new = lengths * np.exp(np.clip(corrections[:, 0, SAME], -CLAMP_TEST, CLAMP_TEST))
-        return right[:, 0, SAME], np.where((new >= LEAST_FRAMES) & (new < longest), new, np.nan)
-
     shares = SHORTEST * (LONGEST / SHORTEST) ** (np.arange(NUM_INITIAL) / (NUM_INITIAL - 1))
-    right, lengths = corrected(num_frames * shares)
+    right, lengths = correct_lengths(regress, num_frames * shares, num_frames, min_cycles)
     if np.isnan(lengths).all():
-        return max(LEAST_FRAMES, longest)
+        return max(LEAST_FRAMES, num_frames / min_cycles)
     length = float(lengths[np.argmax(np.where(np.isnan(lengths), -np.inf, right))])
     for _ in range(NUM_REFINEMENTS):
-        new = corrected(np.array([length]))[1][0]
+        new = correct_lengths(regress, np.array([length]), num_frames, min_cycles)[1][0]
         if np.isfinite(new):
             length = float((1 - MERGE_WEIGHT) * length + MERGE_WEIGHT * new)
     return length

@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Departure:
-    """A place where a number of ours is made otherwise than the published one.
+    """One difference between how we compute a number and how the published code computes it.
 
     A protocol declares its own under `departures`; a recipe has a list of dicts with the same keys.
     `tools/departures.py` makes `docs/departures.md` from both.
