@@ -1,0 +1,20 @@
+"""Opens, reads and writes videos. Nothing else in `sigma`, `eval` or `tools` calls PyAV, decord or torchcodec.
+
+opening.py:  `open_video` (one stream, strict by default), `frames_of`.
+whole.py:    `read_whole` (every frame; any damage raises).
+readers.py:  random access, by name in `READERS`.
+writing.py:  `VideoWriter` with the settings `H264` or `Jpeg`.
+
+The one exception is `eval/corruptions/codec.py`: it damages coded packets, so it codes without a file around them.
+"""
+
+from sigma.video.opening import FFmpegError, Frame, OpenVideo, ToRGB, frames_of, open_video, picture_type, reason_of
+from sigma.video.readers import READERS, DecordReader, PyAVReader, Reader
+from sigma.video.whole import UnreadableVideo, WholeVideo, read_whole
+from sigma.video.writing import H264, X264_REPEATABLE, Jpeg, VideoWriter, even, exact_rate, write_frames
+
+__all__ = [
+    'READERS', 'X264_REPEATABLE', 'DecordReader', 'FFmpegError', 'Frame', 'H264', 'Jpeg', 'OpenVideo', 'PyAVReader',
+    'Reader', 'ToRGB', 'UnreadableVideo', 'VideoWriter', 'WholeVideo', 'even', 'exact_rate', 'frames_of', 'open_video',
+    'picture_type', 'read_whole', 'reason_of', 'write_frames',
+]  # fmt: skip
