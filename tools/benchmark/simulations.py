@@ -218,14 +218,14 @@ def rows(num_seeds: tuple[int, ...]) -> list[Row]:
 # --- counting --------------------------------------------------------------------------------------------------------
 
 
-def simulate(row: Row, num_tables: int) -> Result:
-    """Draw the tables of a row and count; the same row gives the same counts."""
+def simulate(row: Row, num_tables: int, random_state: int = 1) -> Result:
+    """Draw the tables of a row and count; the same row and random state give the same counts."""
     from eval.report import statistics
 
     statistics.holm([1.0])
     gc.freeze()  # `holm` collects garbage, which takes 50 ms for each table where much is imported
     begun = time.perf_counter()
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(random_state)
     bounds, scores, truths, no_difference, false = [], [], [], 0, 0
     for _ in range(num_tables):
         sample = row.draw(rng, row.num_seeds)
@@ -253,11 +253,11 @@ def simulate(row: Row, num_tables: int) -> Result:
     return Result(*percent, num_tables, time.perf_counter() - begun)
 
 
-def _simulated(job: tuple[int, tuple[int, ...], int]) -> Result:
+def _simulated(job: tuple[int, tuple[int, ...], int, int]) -> Result:
     """`simulate` of one row by its position, which other processes can be sent."""
-    position, num_seeds, num_tables = job
+    position, num_seeds, num_tables, random_state = job
     row = rows(num_seeds)[position]
-    return simulate(row, max(1, num_tables // row.slow))
+    return simulate(row, max(1, num_tables // row.slow), random_state)
 
 
 def add_statistics(commands) -> None:
@@ -267,6 +267,7 @@ def add_statistics(commands) -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 3, 5], help='numbers of seeds (default 1 3 5)')
     parser.add_argument('--rows', nargs='+', metavar='WORD', help='only rows whose name holds one of these words')
     parser.add_argument('--jobs', type=int, default=1, help='processes (default 1)')
+    parser.add_argument('--random-state', type=int, default=1, help='draws other tables (default 1)')
     parser.set_defaults(run=print_statistics)
 
 
@@ -290,7 +291,7 @@ def print_statistics(args: argparse.Namespace) -> None:
         raise BenchmarkError(
             f'no row holds {args.rows}; the rows are: {", ".join(dict.fromkeys(r.name for r in every))}'
         )
-    jobs = [(number, tuple(args.seeds), args.tables) for number in chosen]
+    jobs = [(number, tuple(args.seeds), args.tables, args.random_state) for number in chosen]
     with ProcessPoolExecutor(args.jobs) as pool:
         results = list(_told(chosen, every, pool.map(_simulated, jobs)))
     lines = [['score', 'videos', 'seeds', 'interval', 'difference', 'false verdict', 'tables', 'seconds']]

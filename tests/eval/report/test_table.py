@@ -472,7 +472,7 @@ def test_verdicts(tmp_path):
     assert list(found) == ['better', 'level', 'worse']
     assert found['better'].sentence.startswith('finetune / toy: better beat random by 20.0 points [1')
     assert found['level'].sentence == (
-        'finetune / toy: level shows no clear difference from random weights: +1.0 points [-2.0, 4.1], p 1.000 (1.000)'
+        'finetune / toy: level shows no clear difference from random weights: +1.0 points [-2.7, 4.7], p 1.000 (1.000)'
     )
     assert found['worse'].sentence.startswith('finetune / toy: worse is worse than random by 20.0 points [1')
     assert found['better'].difference.difference == pytest.approx(20)
