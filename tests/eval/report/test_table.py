@@ -478,7 +478,7 @@ def test_verdicts(tmp_path):
     assert found['better'].difference.difference == pytest.approx(20)
     over = {v.row: v.sentence for v in verdicts(Table(read_records(tmp_path)), 'level')}
     assert over['random'].endswith(
-        'random shows no clear difference from level: -1.0 points [-4.1, 2.0], p 1.000 (1.000)'
+        'random shows no clear difference from level: -1.0 points [-4.7, 2.7], p 1.000 (1.000)'
     )
     with pytest.raises(RecordError, match="Unknown baseline 'randm'. Did you mean 'random'"):
         verdicts(Table(read_records(tmp_path)), 'randm')
