@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,20 @@ def _values(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise DataError(f'{path} cannot be read as a card: {type(error).__name__}: {error}.') from None
     own = {name: value for name, value in namespace.items() if not name.startswith('_')}
     return merged(base, own)
+
+
+def check_top_level(path: str | Path, assigned: Iterable[str], known: Sequence[str] | None) -> None:
+    """Check what a card assigns; names that begin with an underscore are the author's own.
+
+    Raises:
+        DataError: naming the first unknown one, and the nearest known one. `known` None checks nothing.
+    """
+    for name in assigned if known is not None else ():
+        if not name.startswith('_') and name not in known:
+            raise DataError(
+                f'{path} assigns something that nothing reads. {did_you_mean("variable", name, known)}; begin the name '
+                f'with _ if it is a helper of yours.'
+            )
 
 
 def merged(base: dict, changes: dict) -> dict:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sigma.configs import card_names, find_card, own_recipe, read_plain
+from sigma.configs import card_names, check_top_level, find_card, own_recipe, read_plain
 from sigma.errors import DataError, did_you_mean
+from sigma.settings import Setting, Settings
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class Suites(MutableMapping[str, tuple[Entry, ...]]):
 SUITES = Suites()
 _FIELDS = tuple(field.name for field in fields(Entry))
 _COUNTS = ('shots', 'examples')
+SUMMARY = Settings(
+    (
+        Setting('name', str, 'Name of the mean, in tables.'),
+        Setting('columns', [[object]], '(protocol, dataset, subset) of each column; default: all of the suite.', None),
+    )
+)
 
 
 def read_suite(path: str | Path) -> tuple[Entry, ...]:
@@ -78,7 +85,12 @@ def read_suite(path: str | Path) -> tuple[Entry, ...]:
     Raises:
         DataError: one sentence, if the card cannot be read, has no entries, or an entry does not fit.
     """
-    entries = read_plain(path).get('entries')
+    card = read_plain(path)
+    check_top_level(path, card, ('entries', 'summary'))
+    entries, summary = card.get('entries'), card.get('summary', {'name': ''})
+    if not isinstance(summary, dict):
+        raise DataError(f'{path}: `summary` is {summary!r}; write dict(name=...).')
+    SUMMARY.check(f'{path}: `summary`', summary)
     if not isinstance(entries, (list, tuple)) or not entries:
         raise DataError(f'{path} has no `entries`, a list of dict(protocol=..., dataset=..., recipe=...).')
     return tuple(_entry(path, number, entry) for number, entry in enumerate(entries, start=1))
