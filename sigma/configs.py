@@ -62,7 +62,12 @@ def find_card(kind: str, name: str) -> Path:
 
 
 def own_recipe(dataset: str, protocol: str) -> str | None:
-    """The recipe that a dataset's card names for a protocol under `recipes`; None if it names none, or is not there.
+    """The recipe that a dataset's card names for a protocol under `recipes`; None if it names none, or is not there."""
+    return own_recipes(dataset).get(protocol)
+
+
+def own_recipes(dataset: str) -> dict[str, str]:
+    """protocol -> recipe, as a dataset's card says under `recipes`; empty if it says nothing, or is not there.
 
     Args:
         dataset: Name, path or folder, as in `find_card`.
@@ -73,11 +78,11 @@ def own_recipe(dataset: str, protocol: str) -> str | None:
     try:
         path = find_card('datasets', dataset)
     except DataError:
-        return None  # whoever reads the card says what is missing
+        return {}  # whoever reads the card says what is missing
     recipes = read_plain(path).get('recipes', {})
     if not isinstance(recipes, dict) or not all(isinstance(recipe, str) for recipe in recipes.values()):
         raise DataError(f'{path}: `recipes` is {recipes!r}; write dict(PROTOCOL=RECIPE), such as dict(finetune=...).')
-    return recipes.get(protocol)
+    return recipes
 
 
 def sentence_of(path: str | Path) -> str:

@@ -109,7 +109,7 @@ def _arguments(path: Path, name: str) -> Settings | None:
     kwargs = own[0].args.kwarg
     if kwargs is not None and any(isinstance(n, ast.Name) and n.id == kwargs.arg for n in ast.walk(own[0])):
         return None  # it hands them on; where nothing reads them, they are ignored without a word
-    typed = path.is_relative_to(ROOT)  # annotations of others may be wrong: mmaction2 has `use_mean_pooling: int = True`
+    typed = path.is_relative_to(ROOT)  # those of others may be wrong: mmaction2 has `use_mean_pooling: int = True`
     found = tuple(_settings(own[0].args, _sentences(node, own[0]), typed))
     return Settings(found, told=f'dict of arguments of {name}')
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sigma.configs import card_names, check_top_level, find_card, own_recipe, read_plain
+from eval.protocols.declared import settings_of
+from sigma.configs import card_names, check_top_level, find_card, own_recipes, read_plain
 from sigma.errors import DataError, did_you_mean
 from sigma.settings import Setting, Settings
 
@@ -151,4 +152,7 @@ def _on(dataset: str, entry: Entry) -> Entry:
     moved = replace(entry, dataset=dataset)
     if '{family}' not in entry.recipe:
         return moved
-    return replace(moved, recipe=own_recipe(dataset, entry.protocol) or entry.recipe)
+    recipes = own_recipes(dataset)
+    for protocol in recipes:
+        settings_of(protocol)  # raises if there is no such protocol
+    return replace(moved, recipe=recipes.get(entry.protocol) or entry.recipe)

@@ -1,7 +1,7 @@
 """Protocols by what their files say, without running them: names, sentences and the keys of their recipes.
 
-Importing a protocol brings torch and takes seconds; listings, help and a first check of recipes need none of it. A class
-of this folder therefore states `name` or `instances`, `told` and `settings` as literals or imported names.
+Importing a protocol brings torch and takes seconds; listings, help and a first check of recipes need none of it. A
+class of this folder therefore states `name` or `instances`, `told` and `settings` as literals or imported names.
 """
 
 from __future__ import annotations
