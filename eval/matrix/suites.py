@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from eval.protocols.declared import settings_of
+from eval.protocols.declared import check_recipe_file, settings_of
 from sigma.configs import card_names, check_top_level, find_card, own_recipes, read_plain
 from sigma.errors import DataError, did_you_mean
 from sigma.settings import Setting, Settings
@@ -125,7 +125,8 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
 
     Raises:
         DataError: if there is no such suite (with the nearest name), its card does not fit, `shots` is given and the
-            suite has no few-shot entry, or `recipes` of a dataset's card is no dict of names.
+            suite has no few-shot entry, a recipe has an unknown key, or `recipes` of a dataset's card is no dict of
+            protocols to recipes.
     """
     if name not in SUITES:
         if Path(name).suffix == '.py' or len(Path(name).parts) > 1:
@@ -144,6 +145,8 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
             for entry in entries
             for number in (shots if entry.shots else [None])
         ]
+    for protocol, recipe in dict.fromkeys((entry.protocol, entry.recipe) for entry in entries):
+        check_recipe_file(protocol, recipe)
     return list(dict.fromkeys(entries))
 
 

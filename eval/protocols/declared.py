@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sigma.configs import first_sentence
+from sigma.configs import find_card, first_sentence, read_plain
 from sigma.errors import DataError, did_you_mean
 from sigma.settings import Settings
 
@@ -61,6 +61,29 @@ def settings_of(protocol: str) -> Settings | None:
     if protocol not in imported:
         raise DataError(did_you_mean('protocol', protocol, {*declared_protocols(), *imported}))
     return imported[protocol].settings
+
+
+def check_recipe_file(protocol: str, recipe: str) -> None:
+    """A first check of the keys of a recipe, which imports neither torch nor MMEngine.
+
+    What cannot be read without them, or is not there, is left to whoever reads it whole.
+
+    Args:
+        protocol: Its name.
+        recipe: Name or path of a recipe; nothing is checked where it has `{family}`.
+
+    Raises:
+        DataError: as `sigma.settings.Settings.check`.
+    """
+    if protocol not in declared_protocols() or '{' in recipe:
+        return
+    try:
+        found = read_plain(find_card('recipes', recipe))
+    except DataError:
+        return
+    values = found.get('recipe')
+    if isinstance(values, dict) and values.get('protocol', protocol) == protocol:
+        declared_protocols()[protocol].settings.check(f'Recipe {recipe}', values)
 
 
 def _of_file(path: Path) -> Iterator[Declared]:

@@ -1,8 +1,7 @@
 """Fine-tuning of the whole encoder with labels, on all training clips or on a few of each class.
 
-The keys of a recipe (`mmaction_configs/recipes/finetune_*.py`) are declared in `eval/settings/finetune.py`, grouped:
-optimizer, schedule, batch, clips, augmentation, model, test. `docs/settings.md` lists them. With `num_steps`, exactly so
-many optimizer steps are taken: the last epoch is cut.
+The keys of a recipe (`mmaction_configs/recipes/finetune_*.py`) are declared in `eval/settings/finetune.py`;
+`docs/settings.md` lists them. With `num_steps`, exactly so many optimizer steps are taken: the last epoch is cut.
 
 Versions: 1 (2026-11-21). What moved on 2026-11-30 (mixing, resizing, schedules, values of recipes) is in the configs of
 the cells that it touches, so those are new cells, and all others keep theirs.

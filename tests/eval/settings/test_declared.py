@@ -124,6 +124,26 @@ def test_a_key_that_nothing_reads_would_be_found():
     assert 'strength' not in reads.of_recipes
 
 
+def test_defaults_in_the_code_are_the_declared_ones():
+    """`recipe.get(key, default)` serves recipes that no cell has completed; it must not have a default of its own."""
+    found = 0
+    for path in (ROOT / 'eval').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (
+                isinstance(node, ast.Call) and ast.unparse(node.func).endswith('recipe.get') and len(node.args) == 2
+            ):
+                continue
+            if not all(isinstance(argument, ast.Constant) for argument in node.args):
+                continue
+            key, default = (argument.value for argument in node.args)
+            declared = {
+                one.settings[key].default for one in declared_protocols().values() if key in one.settings.names()
+            }
+            assert declared == {default}, (path, key)
+            found += 1
+    assert found > 10
+
+
 def test_names_in_declarations_are_those_of_the_code():
     from eval.corruptions.corruption import LEAST_SIDE
     from eval.settings.applied import ROBUSTNESS
@@ -203,8 +223,8 @@ def test_U7_what_does_not_fit_in_an_encoder_card_is_one_sentence(tmp_path, text,
 def test_a_helper_of_ones_own_begins_with_an_underscore_and_a_base_may_be_deleted(tmp_path):
     card = tmp_path / 'mine.py'
     card.write_text(
-        f'_base_ = {BASE_ENCODER!r}\n_size = 32\nencoder = dict(clip=dict(_delete_=True, num_frames=4, stride_frames=1, '
-        'size=_size))\n'
+        f'_base_ = {BASE_ENCODER!r}\n_size = 32\n'
+        'encoder = dict(clip=dict(_delete_=True, num_frames=4, stride_frames=1, size=_size))\n'
     )
     assert load_encoder_card(str(card)).info['clip'] == {'num_frames': 4, 'stride_frames': 1, 'size': 32}
 
