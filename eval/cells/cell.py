@@ -15,6 +15,7 @@ from eval.cells.encoders import EncoderCard, load_encoder_card
 from eval.records import identity_hash, record_path
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
+from sigma.settings import Settings
 
 T = TypeVar('T')
 
@@ -55,6 +56,7 @@ class CellProtocol(Protocol):
     evaluator_version: int
     source: str
     uses_torch: bool
+    settings: Settings | None
 
     def config(self, resolved: ResolvedCell) -> dict: ...
 
@@ -139,11 +141,7 @@ class ResolvedCell:
         cards = cards or Cards()
         self.cell, self.protocol, self.cards = cell, protocol, cards
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
-        self.recipe = cards.recipe(cell.recipe)
-        if self.recipe['protocol'] != protocol.name:
-            raise DataError(
-                f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
-            )
+        self.recipe = _fitting(cards.recipe(cell.recipe), cell.recipe, protocol)
         self.weights_sha256 = cards.weights_sha256(cell.encoder)
         with cards.joining(cell):
             self.config = protocol.config(self)
@@ -201,6 +199,29 @@ class ResolvedCell:
             'seed': self.cell.seed,
             'config': _without_places(self.config, places),
         }
+
+
+def _fitting(recipe: dict, name: str, protocol: CellProtocol) -> dict:
+    """The recipe with the defaults of the protocol's settings, after a check of its keys, types and ranges."""
+    if 'protocol' in recipe and recipe['protocol'] != protocol.name:
+        raise DataError(f'Recipe {name} is for the protocol {recipe["protocol"]}, asked for {protocol.name}.')
+    return recipe if protocol.settings is None else check_recipe(f'Recipe {name}', recipe, protocol.settings)
+
+
+def check_recipe(where: str, recipe: dict, settings: Settings) -> dict:
+    """A recipe with defaults filled in.
+
+    Args:
+        where: Whose recipe it is, for the error.
+        recipe: As its file or a command line gives it.
+        settings: Of its protocol.
+
+    Raises:
+        DataError: one sentence that names every key that is unknown (with the nearest), missing, of a wrong type or out
+            of range.
+    """
+    settings.check(where, recipe)
+    return settings.completed(recipe)
 
 
 def _without_places(value: Any, places: dict) -> Any:

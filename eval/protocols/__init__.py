@@ -21,7 +21,7 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         DataError: if there is none, with the nearest name.
     """
-    if (found := _defined().get(name) or _in_its_file(name)) is None:
+    if (found := imported_protocols().get(name) or _in_its_file(name)) is None:
         raise DataError(did_you_mean('protocol', name, load_protocols()))
     return found
 
@@ -34,7 +34,7 @@ def load_protocols() -> dict[str, Protocol]:
     """
     for stem in _files():
         importlib.import_module(f'{__name__}.{stem}')
-    found = _defined()
+    found = imported_protocols()
     for name, protocol in found.items():
         home = type(protocol).__module__
         if _is_ours(protocol) and _in_its_file(name) is None:
@@ -97,17 +97,17 @@ def _in_its_file(name: str) -> Protocol | None:
     return None
 
 
-def _defined() -> dict[str, Protocol]:
-    """By name, what was imported so far."""
+def imported_protocols() -> dict[str, Protocol]:
+    """By name, what was imported so far: those of users, and ours where something needed them."""
     return {protocol.name: protocol for protocol in _instances()}
 
 
 def _instances() -> Iterator[Protocol]:
-    """One instance for each class with a name, several for a class with settings."""
+    """One instance for each class with a name, several for a class with instances."""
     for cls in _descendants(Protocol):
         own = vars(cls)
-        if own.get('settings'):
-            yield from (cls(*arguments) for arguments in cls.settings)
+        if own.get('instances'):
+            yield from (cls(*arguments) for arguments in cls.instances.values())
         elif own.get('name'):
             yield cls()
 

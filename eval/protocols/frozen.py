@@ -14,6 +14,7 @@ from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.probes.linear import LinearProbe
 from eval.protocols.base import Departure, Outcome, Protocol
+from eval.settings.frozen import FROZEN_LINEAR
 from sigma.errors import DataError
 
 
@@ -37,6 +38,7 @@ class FrozenLinear(Protocol):
 
     name = 'frozen_linear'
     version = 1
+    settings = FROZEN_LINEAR
     source = 'ours; SIGMA (arXiv:2407.15447) reports linear probes trained with augmentation'
     departures = (
         Departure(

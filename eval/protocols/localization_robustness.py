@@ -4,14 +4,8 @@ THUMOS14-C and ActivityNet-v1.3-C: a contiguous block of 1, 5 or 10 percent of e
 black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained here: encoder and head are those of
 a `localization` cell of the same dataset, encoder and seed. It is needed, so a matrix runs it first.
 
-A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
-
-    trained             recipe of the `localization` cell; or a dict family -> recipe
-    corruptions         names in tal-c; all five by default
-    severities          1 to 3 by default: the lengths of the block
-    working_short_side  pixels to which frames are resized before they are damaged (256 by default); None keeps the
-                        size of the file
-    batch_size          clips per forward pass of the encoder
+The keys of a recipe (`mmaction_configs/recipes/localization_robustness_*.py`) are declared in
+`eval/settings/applied.py`.
 
 Each video is read once, and only clips that see a damaged frame pass the encoder again
 (`eval/corruptions/shown_dense.py`). Features are kept in `<work_dir>/robustness/<encoder>/<hash>/`, one file per video,
@@ -55,6 +49,7 @@ from eval.protocols.localization import HEAD, Localization, detect, rules_told, 
 from eval.protocols.robustness import working_size
 from eval.protocols.training import load_head
 from eval.records import identity_hash
+from eval.settings.applied import LOCALIZATION_ROBUSTNESS
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
 
@@ -68,6 +63,7 @@ class LocalizationRobustness(Protocol):
     name = 'localization_robustness'
     version = 2
     source = 'THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024)'
+    settings = LOCALIZATION_ROBUSTNESS
     trained_protocol = 'localization'
     departures = (
         *Localization.departures,
@@ -104,8 +100,8 @@ class LocalizationRobustness(Protocol):
         if dataset.info['metric'] not in TIOU:
             raise DataError(f'{dataset.name} is scored by {dataset.info["metric"]}; known here: {", ".join(TIOU)}.')
         trained = self.trained(resolved)
-        names = list(recipe.get('corruptions') or [corruption.name for corruption in suite_corruptions(SUITE)])
-        severities = list(recipe.get('severities', (1, 2, 3)))
+        names = list(recipe['corruptions'] or [corruption.name for corruption in suite_corruptions(SUITE)])
+        severities = list(recipe['severities'])
         try:
             levels = {name: [get_corruption(name).level(s, SUITE) for s in severities] for name in names}
         except ValueError as error:

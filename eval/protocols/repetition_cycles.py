@@ -40,7 +40,8 @@ from eval.protocols.repetition import (
     some_readable,
 )
 from eval.protocols.training import discard, state_path, train_network
-from sigma.errors import DataError, DecodeError, did_you_mean
+from eval.settings.repetition import REPETITION_CYCLES
+from sigma.errors import DataError, DecodeError
 from sigma.video import READERS
 
 # What `form` of a recipe chooses: window_frames, count_cycles, draw_state, next_state, true_lengths and EXTRA_FRAMES.
@@ -61,6 +62,7 @@ class RepetitionCycles(Protocol):
 
     name = 'repetition_cycles'
     version = 2
+    settings = REPETITION_CYCLES
     source = 'Zhang et al. (CVPR 2020) as in SEVERE (ECCV 2022); last epoch instead of the best on the test videos'
     departures = (
         Departure(
@@ -117,8 +119,6 @@ class RepetitionCycles(Protocol):
             DataError: if the dataset cannot be counted on.
         """
         check_counting(resolved)
-        if resolved.recipe['form'] not in FORMS:
-            raise DataError(did_you_mean('form of cycle localisation', resolved.recipe['form'], FORMS))
         return {
             'form': resolved.recipe['form'],
             'backbone': resolved.encoder.backbone(),
