@@ -1,9 +1,25 @@
 """Logistic regression on features."""
 
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+_SMALL = 2**25  # values; matrices of fewer are not worth a second thread
+
+
+def few_threads(values: np.ndarray) -> AbstractContextManager:
+    """One BLAS thread for small features inside the block.
+
+    The result is then the same whatever the number of cores, and threads that wait for each other on a busy machine
+    do not make a fit of a second take a minute.
+    """
+    return threadpool_limits(1 if values.size < _SMALL else None, user_api='blas')
 
 
 class LinearProbe:
@@ -18,9 +34,10 @@ class LinearProbe:
         self.strength = strength
         self._model: Pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=max_iterations))
 
-    def fit(self, values: np.ndarray, labels: np.ndarray) -> 'LinearProbe':
+    def fit(self, values: np.ndarray, labels: np.ndarray) -> LinearProbe:
         """Fit on features (N, D) and classes (N,). The same data give the same probe."""
-        self._model.fit(values, labels)
+        with few_threads(values):
+            self._model.fit(values, labels)
         return self
 
     def predict(self, values: np.ndarray) -> np.ndarray:

@@ -19,8 +19,12 @@ FROZEN_LINEAR = RECIPE + Settings(
         Setting(
             'strengths', [float], 'Inverse strengths of the regularisation to choose from.', above=0, length=(1, 1000)
         ),
+        Setting('folds', int, 'Folds of the cross-validation that chooses the strength.', least=2),
         Setting(
-            'held_out_share', float, 'Share of the training clips that the strength is chosen on.', above=0, most=0.9
+            'least_predictions',
+            int,
+            'Held-out predictions per strength; with fewer training clips the folds are drawn again.',
+            least=1,
         ),
         Setting('max_iterations', int, 'Most iterations of the solver.', least=1),
     )

@@ -6,6 +6,7 @@ recipe = dict(
     views=dict(num_clips=2, crops=1, resize='short_side'),
     decoder='decord',
     strengths=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-    held_out_share=0.2,
+    folds=5,
+    least_predictions=500,
     max_iterations=2000,
 )
