@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class Protocol:
     metric: str = ''
     uses_torch: bool = True
     settings: Settings | None = None
-    instances: Mapping[str, tuple] = {}
+    instances: ClassVar[Mapping[str, tuple]] = {}
     told: str = ''
     departures: tuple[Departure, ...] = ()
 
