@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card
-from sigma.data.declared import SECTIONS, TOP_LEVEL
+from sigma.data.declared import DATASET, SECTIONS, TOP_LEVEL
 from sigma.data.lists import Label, list_sha256, read_list
 from sigma.errors import DataError
 
@@ -133,14 +133,25 @@ class DatasetCard:
     @property
     def num_classes(self) -> int:
         """Number of classes; 1 for a count."""
-        return 1 if self.task == 'repetition' else len(self.info['classes'])
+        return 1 if self.task == 'repetition' else len(self.needed('classes'))
 
     @property
     def task(self) -> str:
         return self.info.get('task', 'action_recognition')
 
+    def needed(self, key: str) -> Any:
+        """A field that cards may leave out, where it is needed.
+
+        Raises:
+            DataError: if the card has none.
+        """
+        if self.info.get(key) is None:
+            told = DATASET[key].sentence if key in DATASET.names() else 'Folder of lists, index and videos.'
+            raise DataError(f'{self.path} lacks {key} ({told.rstrip(".")}); add it to the card.')
+        return self.info[key]
+
     def _file(self, name: str) -> Path:
-        return Path(self.info['data_root']) / name
+        return Path(self.needed('data_root')) / name
 
     def split(self, split: str) -> dict:
         """The card's entry for a split: list, sha256, num_videos.
@@ -217,11 +228,11 @@ class DatasetCard:
 
     def _read_entries(self, split: str) -> list[dict]:
         pairs = self.pairs(split)
-        if not self._file(self.info['index']).is_file():
+        if not self._file(self.needed('index')).is_file():
             raise self._not_prepared()
         from sigma.data.index import load_index  # PyAV and NumPy are not needed to read a card
 
-        index = load_index(self._file(self.info['index']))
+        index = load_index(self._file(self.needed('index')))
         absent = [video for video, _ in pairs if video not in index]
         if absent:
             raise DataError(

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from eval import run_severe
+from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.encoders import load_encoder_card
 from eval.matrix.suites import SUITES, read_suite
-from eval.protocols import load_protocols
+from eval.protocols import get_protocol, load_protocols
 from eval.protocols.declared import declared_protocols, settings_of
 from eval.settings.common import MODES, RESAMPLINGS
-from sigma.configs import CONFIG_ROOT, card_names
+from sigma.configs import CONFIG_ROOT, card_names, read_plain
 from sigma.data.cards import load_dataset_card, read_card
 from sigma.errors import DataError
 from sigma.settings import Settings
@@ -245,6 +246,19 @@ def test_what_does_not_fit_in_a_dataset_card_is_one_sentence(tmp_path, text, fac
     with pytest.raises(DataError) as caught:
         load_dataset_card(str(card))
     assert all(fact in str(caught.value) for fact in (*facts, str(card)))
+
+
+@pytest.mark.parametrize('key', ['metric', 'classes', 'index'])
+def test_a_field_that_a_card_lacks_is_named_where_it_is_needed(key, tmp_path, toy):
+    card = tmp_path / 'mine.py'
+    info = read_plain(toy / 'dataset.py')['dataset_info']
+    info.pop(key)
+    card.write_text(f'data_root = {str(toy)!r}\ndataset_info = {info!r}\n')
+    cell = Cell('frozen_linear', str(card), 'frozen_demo', 'random', 0)
+    with pytest.raises(DataError, match=f'mine.py lacks {key}'):
+        resolved = ResolvedCell(cell, get_protocol('frozen_linear'))
+        resolved.protocol.metric_of(resolved)
+        resolved.protocol.num_classes(resolved)
 
 
 @pytest.mark.parametrize(
