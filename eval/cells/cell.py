@@ -78,7 +78,19 @@ class Cards:
         self._joining: list[Cell] = []
 
     def encoder(self, reference: str) -> EncoderCard:
-        return self._once(('encoder', reference), lambda: load_encoder_card(reference))
+        """The card of an encoder.
+
+        Raises:
+            DataError: also if another reference already has its name: their rows and records would be mixed up.
+        """
+        card = self._once(('encoder', reference), lambda: load_encoder_card(reference))
+        other = self._once(('called', card.name), lambda: reference)
+        if other != reference:
+            raise DataError(
+                f'The encoders {other} and {reference} would both be called {card.name}; give one a name of its own: '
+                f'NAME={reference}.'
+            )
+        return card
 
     def weights_sha256(self, reference: str) -> str | None:
         return self._once(('weights', reference), self.encoder(reference).sha256)
