@@ -9,12 +9,10 @@ from pathlib import Path
 
 from sigma.architectures import architecture
 from sigma.checkpoints import described
+from sigma.checkpoints.described import IMAGENET_MEAN, IMAGENET_STD
 from sigma.data.cards import card_names, find_card, read_card
 from sigma.errors import CheckpointError, DataError
 from sigma.files import sha256_file
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 _ROW_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*')  # it becomes part of file names: eval.records.record_path
 # File names that say nothing about what they hold; the row then bears the name of the folder.

@@ -33,10 +33,14 @@ ARCH_SIZES = ('embed_dims', 'depth', 'num_heads')
 SIZES = ('image_size', 'num_frames', 'patch_size', 'tubelet_size')
 UNKNOWN_STRIDE = 2  # video frames between sampled frames, if training had no fixed stride
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
 _HEADER_KEY = 'sigma'  # of the metadata of a safetensors file; also in sigma.checkpoints.files, which needs torch
 _MOST_HEADER_BYTES = 100_000_000  # the limit of safetensors itself
 _PREFIX = r'^(?:state_dict/)?(?:module\.|model\.)*(?:videomae\.)?(?:encoder\.|backbone\.|embeddings\.)*'
 _EMBEDDING = re.compile(_PREFIX + r'(?:patch_embed\.proj(?:ection)?|patch_embeddings\.projection)\.weight$')
+_FINAL_NORM = re.compile(_PREFIX + r'(?:norm|layernorm)\.weight$')
 _BLOCK = re.compile(_PREFIX + r'(?:blocks|layer)\.(\d+)\.')
 
 
@@ -234,7 +238,7 @@ def from_encoder_info(info: dict, arch: dict) -> dict:
     """The card of weights under the `encoder` dict of an encoder card.
 
     Args:
-        info: Its backbone is a `VideoViT`; `clip`, `mean`, `std` in it.
+        info: Its backbone is a `VideoViT`.
         arch: `embed_dims`, `depth`, `num_heads` of the backbone, which the dict may only name.
 
     Raises:
@@ -247,14 +251,25 @@ def from_encoder_info(info: dict, arch: dict) -> dict:
         'version': CARD_VERSION,
         'backbone': {'type': backbone.get('type'), 'arch': {name: arch.get(name) for name in ARCH_SIZES}, **sizes},
         'clip': {name: info['clip'].get(name) for name in ('num_frames', 'stride_frames', 'size')},
-        'mean': list(info['mean']),
-        'std': list(info['std']),
+        'mean': list(info.get('mean', IMAGENET_MEAN)),
+        'std': list(info.get('std', IMAGENET_STD)),
         'pretraining_data': info.get('pretraining_data'),
         'source': info.get('source'),
         'training': info.get('training') or {},
     }
     check_card(card)
     return card
+
+
+def card_for(card: dict, shapes: dict[str, list[int] | tuple[int, ...]]) -> dict:
+    """The card for tensors of these shapes, which may have lost their final norm since it was written.
+
+    Raises:
+        CheckpointError: as `check_sizes`.
+    """
+    check_sizes(card, shapes)
+    final_norm = any(_FINAL_NORM.match(name) for name in shapes)
+    return card | {'backbone': card['backbone'] | {'final_norm': final_norm}}
 
 
 def no_card(path: str | os.PathLike) -> str:
