@@ -46,6 +46,7 @@ from sigma.processes import progress_bar
 FORMAT_VERSION = 1
 POOLS = ('mean', 'time', 'none')
 KINDS = ('.parquet', '.npy')
+DECODER = 'decord'
 _MOST_VIDEOS = 64  # of a part: what a kill may cost
 _MOST_PART_BYTES = 64_000_000  # of a part: what is held in memory
 
@@ -147,7 +148,7 @@ class Request:
         sampling = self.card.info.get('sampling') or {}
         stride = self.stride_frames or sampling.get('stride_frames') or info['stride_frames']
         views = {'num_clips': clips, 'crops': crops, 'resize': 'short_side'}
-        return evaluation_pipeline(info, views, stride, 'decord')
+        return evaluation_pipeline(info, views, stride, DECODER)
 
     @cached_property
     def key(self) -> dict:
@@ -206,7 +207,7 @@ def embed(request: Request, shard: tuple[int, int] = (1, 1), progress: bool = Tr
 
     Raises:
         DataError: if the file exists and was made for another request, parts of another request lie beside it, another
-            process works on this share, features are not finite, or the disk is too small.
+            process works on this share, features are not finite, no video can be read, or the disk is too small.
     """
     own = _id(request)  # reads all cards and lists: nothing is written if one is wrong
     if request.out.exists():
@@ -390,6 +391,10 @@ def _join(request: Request, parts: _Parts) -> Embedded:
             part = parts.read(number)
             said['num_videos'] += len(part.rows)
             said['unreadable'] += _failures(request, [part])
+        if not said['num_videos']:
+            shutil.rmtree(request.folder, ignore_errors=True)
+            why = said['unreadable'][0] if said['unreadable'] else {'path': 'none', 'reason': 'the lists are empty'}
+            raise DataError(f'{request.card.name}: no video could be read, first {why["path"]}: {why["reason"]}')
         write = _write_parquet if request.out.suffix == '.parquet' else _write_npy
         write(request, parts, said)
         shutil.rmtree(request.folder, ignore_errors=True)

@@ -166,7 +166,8 @@ def test_parts_of_another_request_are_kept(toy, tmp_path, capsys):
     assert {path: path.read_bytes() for path in (tmp_path / 'x.npy.parts').glob('*.npz')} == parts
 
 
-def test_unreadable_videos_are_named_and_have_no_row(tmp_path, capsys):
+def test_unreadable_videos_are_named_and_have_no_row(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(embeddings, 'DECODER', 'pyav')
     dataset = write_long(tmp_path / 'data')
     (tmp_path / 'small.py').write_text(ENCODER)
     video = dataset / 'test_1.mp4'
@@ -183,6 +184,11 @@ def test_unreadable_videos_are_named_and_have_no_row(tmp_path, capsys):
     assert (several['label'], several['class']) == ('0;1', 'bright; striped')
     unread = json.loads((tmp_path / 'x.json').read_text())['unreadable']
     assert [(one['path'], one['split']) for one in unread] == [('test_1.mp4', 'test')]
+    for video in dataset.glob('*.mp4'):
+        video.write_bytes(b'nothing')
+    done = run(dataset, capsys, tmp_path / 'y.npy', encoder=tmp_path / 'small.py')
+    assert_one_sentence(done, 'no video could be read', 'train_0.mp4')
+    assert not list(tmp_path.glob('y.*'))
 
 
 def test_parquet_holds_the_same(toy, whole, tmp_path, capsys):
