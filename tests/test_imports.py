@@ -25,6 +25,7 @@ ALLOWED = {
     'sigma.processes': set(),
     'sigma.positions': set(),
     'sigma.revision': set(),
+    'sigma.mending': {'sigma.compat'},
     'sigma.video': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
