@@ -170,7 +170,7 @@ def check_card(card: dict) -> None:
     if stride is not None and (type(stride) is not int or stride < 1):
         raise CheckpointError(f'clip.stride_frames in its card is {stride!r}; it must be a whole number, 1 or more.')
     for name in ('mean', 'std'):
-        values = card.get(name)
+        values: Any = card.get(name)
         numbers = isinstance(values, list) and len(values) == 3 and all(type(v) in (int, float) for v in values)
         if not numbers or (name == 'std' and min(values) <= 0):
             raise CheckpointError(f'{name} in its card is {values!r}; it must be three numbers, for R, G and B.')
