@@ -3,13 +3,11 @@
 import pytest
 import torch
 
-from eval import Clip, measure
+from eval import Clip
 from eval.cells.cell import Cards
 from eval.cells.encoders import Reference, load_encoder_card
-from sigma import load_encoder
 from sigma.checkpoints.files import save_tensors
 from sigma.errors import DataError
-from sigma.files import sha256_file
 from sigma.models import VideoViT
 from tests.sigma.checkpoints.test_described import ARCH, CARD, changed
 
@@ -167,25 +165,3 @@ def test_random_weights_are_called_random():
     assert load_encoder_card('random').sentence() == (
         'random: tiny VideoViT, clips of 16 x 64 x 64, RANDOM weights (no pretraining)'
     )
-
-
-@pytest.mark.integration
-def test_a_file_is_measured_as_it_is(toy, tmp_path):
-    card = changed(backbone__image_size=64, backbone__num_frames=16, clip__size=64, clip__num_frames=16)
-    torch.manual_seed(0)
-    vit = VideoViT(ARCH, image_size=64, num_frames=16)
-    path = write(tmp_path / 'mine', 'encoder.safetensors', vit.state_dict(), card)
-    options = {'datasets': str(toy), 'work_dir': tmp_path / 'work', 'progress': False}
-    suite = tmp_path / 'one.py'
-    suite.write_text("entries = [dict(protocol='frozen_linear', dataset='toy', recipe='frozen_demo')]\n")
-    (record,) = measure(path, suite, name='ours', **options).records
-    assert record.encoder == {
-        'name': 'ours',
-        'checkpoint': path,
-        'sha256': sha256_file(path),
-        'pretraining_data': 'waves, train split, no labels',
-        'source': 'SIGMA pretraining, config waves',
-    }
-    assert record.sampling['stride_frames'] == 3
-    (module,) = measure(load_encoder(path), suite, clip=Clip.of(path), name='module', **options).records
-    assert module.score['value'] == record.score['value']
