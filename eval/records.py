@@ -53,7 +53,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'dataset.num_train': ((int, NoneType), 'training videos used'),
     'dataset.num_train_skipped': ((int, NoneType), 'training videos that could not be read'),
     'subset': ((dict, NoneType), 'which part of the training list; None is all of it'),
-    'subset.name': ((str,), 'kind of subset, such as 5_a_class; must agree in a column'),
+    'subset.name': ((str,), 'kind of subset, such as 5-a-class; must agree in a column'),
     'subset.seed': ((int, NoneType), 'seed of the draw; differs between the seeds of one column'),
     'subset.sha256': ((str, NoneType), 'hash of the drawn list'),
     'sampling': ((dict, NoneType), 'how the frames of a training clip were chosen; None if not recorded'),
@@ -137,6 +137,10 @@ class Record:
     # Path of the file; reading and writing set it. Not part of the record.
     path: Path | None = field(default=None, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.subset, dict) and isinstance(self.subset.get('name'), str):
+            self.subset = self.subset | {'name': spelled(self.subset['name'])}
+
     @property
     def name(self) -> str:
         return self.cell['name']
@@ -149,6 +153,16 @@ class Record:
 
     def to_dict(self) -> dict:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'path'}
+
+
+def subset_name(shots: int | None, examples: int | None) -> str | None:
+    """How a subset is called in cells, records and tables: `5-a-class`, `1000-examples`; None for all clips."""
+    return f'{examples}-examples' if examples else f'{shots}-a-class' if shots else None
+
+
+def spelled(subset: str) -> str:
+    """A subset's name as `subset_name` spells it; older records say `5_a_class`."""
+    return re.sub(r'^(\d+)[ _-](examples|a[ _-]class)$', lambda m: f'{m[1]}-{re.sub("[ _]", "-", m[2])}', subset)
 
 
 def identity_hash(identity: dict) -> str:

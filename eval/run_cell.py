@@ -10,20 +10,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import functools
 import json
 import logging
 import math
 import os
 import platform
 import signal
-import subprocess
 import sys
 import time
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sigma.revision import git_state
 
 if TYPE_CHECKING:
     from eval.cells.cell import ResolvedCell
@@ -293,22 +293,6 @@ def device_name() -> str:
 def processor_name() -> str:
     """Name of the processor."""
     return f'cpu ({platform.processor() or platform.machine()})'
-
-
-@functools.cache
-def git_state() -> dict:
-    """Commit of this project and whether the tree is clean, at the first call; None outside a repository."""
-    root = Path(__file__).resolve().parents[1]
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(['git', '-C', str(root), *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        commit, changes = git('rev-parse', 'HEAD'), git('status', '--porcelain')
-    except FileNotFoundError:  # no git here
-        return {'commit': None, 'clean': None}
-    return {'commit': commit, 'clean': None if commit is None else not changes}
 
 
 def package_versions() -> dict[str, str]:

@@ -2,12 +2,12 @@
 
     python eval/run_severe.py --suite demo --encoders random sigma_mlp_toy --seeds 0 1 2 --work-dir work_dirs/demo
 
-Encoders are names of cards in mmaction_configs/encoders, paths of cards, or NAME@CHECKPOINT for other weights under
-the same card. Cells that have a record do not run again: kill the command at any point, run it again, and it continues.
-Two such commands on one work directory share the cells. If a cell measures the trained weights of another, it runs
-after that one; the plan adds the other cell if the suite does not list it. A failed cell keeps its log and the reason,
-and runs again with `--retry-failed`. `--dry-run` prints the plan: what is done, failed, blocked, running elsewhere or
-to run, what it will cost, and what is missing.
+Encoders are files that describe themselves (the encoder.safetensors of a training), names or paths of cards, or
+CARD@FILE for other weights under the same card; NAME=ENCODER names the row. Cells that have a record do not run again:
+kill the command at any point, run it again, and it continues. Two such commands on one work directory share the cells.
+If a cell measures the trained weights of another, it runs after that one; the plan adds the other cell if the suite
+does not list it. A failed cell keeps its log and the reason, and runs again with `--retry-failed`. `--dry-run` prints
+the plan: what is done, failed, blocked, running elsewhere or to run, what it will cost, and what is missing.
 
 Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
 blocked, 2 for bad input and missing data, before anything ran.
@@ -45,7 +45,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
     parser.add_argument(
-        '--encoders', nargs='+', metavar='NAME[@CHECKPOINT]', help='encoder cards (see --list encoders)'
+        '--encoders',
+        nargs='+',
+        metavar='ENCODER',
+        help='FILE.safetensors, CARD or CARD@FILE (see --list encoders); NAME=ENCODER names its row',
     )
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='each is a cell of its own (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')
@@ -149,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.list is not None:
         return print_list(args)
     from eval.matrix.executors.schedule import run
-    from eval.matrix.live import Progress, print_plan
+    from eval.matrix.live import Progress, print_encoders, print_plan
     from eval.matrix.plan import OPEN
     from eval.protocols import import_protocols
 
@@ -159,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     found = make_plan(args)
     jobs = num_at_once(args, found.max_parallel())
     print(headline(found, jobs))
+    print_encoders(found)
     print_plan(found, every_cell=args.dry_run)
     if found.problems:
         refuse(found.problems)

@@ -39,12 +39,12 @@ def main() -> int:
 
 def preload(modules: list[str]) -> None:
     """Import modules. A failure is ignored: the cell that needs the module imports it again and logs the reason."""
-    from eval import run_cell
+    from sigma.revision import git_state
 
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    run_cell.git_state()  # cached now: the commit of the imported code, even if files change later
+    git_state()  # cached now: the commit of the imported code, even if files change later
     gc.collect()
     gc.freeze()  # the garbage collector of a fork then leaves the shared memory pages alone
 

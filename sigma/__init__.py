@@ -6,10 +6,15 @@ As a library:
 
 Names are imported on first use, so `import sigma` costs nothing. `sinkhorn` and `SinkhornLoss` need only torch; the
 models also need timm, MMEngine and mmaction2.
+
+With a CPU build of torch, `import sigma` first also makes `import torchvision` work, and so timm and transformers
+(`from transformers import VideoMAEModel`): see `sigma.mending`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sigma.mending import watch
 
 __version__ = '0.1.0'
 
@@ -27,6 +32,8 @@ _HOMES = {
     'load_encoder': 'sigma.models',
     'sinkhorn': 'sigma.losses',
 }
+
+watch()
 
 
 def __getattr__(name: str):

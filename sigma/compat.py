@@ -1,7 +1,8 @@
 """Fixes for mmaction2 1.2.0, mmengine 0.10.7 and torchvision's wheel, which are broken with today's torch.
 
 Importing `sigma.registry` or `sigma.models` applies them all; the rest of the code need not know. (`sigma.losses` and
-`sigma.checkpoints` do not apply them.) Each fix names its issue and the condition under which it can be removed.
+`sigma.checkpoints` do not apply them. `import sigma` alone applies `fix_torchvision` once torchvision is imported, see
+`sigma.mending`.) Each fix names its issue and the condition under which it can be removed.
 """
 
 import importlib.util

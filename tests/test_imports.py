@@ -13,19 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
 BASE = {
-    *(
-        'sigma.errors',
-        'sigma.files',
-        'sigma.configs',
-        'sigma.parts',
-        'sigma.registry',
-        'sigma.settings',
-        'sigma.text',
-        'sigma.video',
-    ),
+    *('sigma.architectures', 'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.parts', 'sigma.registry'),
+    *('sigma.settings', 'sigma.text', 'sigma.video'),
 }
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
+    'sigma.architectures': set(),
     'sigma.errors': set(),
     'sigma.files': set(),
     'sigma.configs': set(),
@@ -33,13 +26,17 @@ ALLOWED = {
     'sigma.parts': set(),
     'sigma.processes': set(),
     'sigma.positions': set(),
+    'sigma.revision': set(),
+    'sigma.mending': {'sigma.compat'},
     'sigma.video': set(),
     'sigma.losses': set(),
     'sigma.data': {'sigma.processes'},
     'sigma.datasets': {'sigma.processes', 'sigma.data'},
     'sigma.checkpoints': {'sigma.positions'},
     'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints', 'sigma.positions'},
-    'sigma.engine': {'sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses'},
+    'sigma.engine': {
+        *('sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses', 'sigma.revision'),
+    },
     'eval.records': set(),
     'eval.metrics': {'eval.records'},
     'eval.settings': {'eval.features', 'sigma'},

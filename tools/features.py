@@ -1,4 +1,9 @@
-"""Extract features of sliding clips for temporal localization, and export them to other programs.
+"""Extract features: one embedding per video (`embed`), or sliding clips for temporal localization.
+
+    python tools/features.py embed --dataset data/mine --encoder work_dirs/mine/encoder.safetensors --out mine.parquet
+    python tools/features.py embed --help
+
+Without `embed`, features of sliding clips, which can be exported to other programs:
 
     python tools/features.py --dataset thumos14 --recipe localization_thumos14 --encoder vit_b --work-dir work_dirs/loc
     python tools/features.py ... --devices 4                      # one process per GPU; each takes the next video
@@ -26,13 +31,29 @@ if TYPE_CHECKING:
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 
+EMBED = """One embedding per video of a dataset, in one file for other programs.
+
+    python tools/features.py embed --dataset data/mine --encoder vit_b@FILE --out mine.parquet
+    python tools/features.py embed ... --out mine.npy            # mine.npy, and mine.csv with a line per row of it
+    python tools/features.py embed ... --pool time               # a vector per time step; --pool none keeps all tokens
+    python tools/features.py embed ... --shard 1/4               # and 2/4, 3/4, 4/4 elsewhere: the last one joins
+
+Each row has the path of the video as listed, its label, class and split, and the vector. Videos that cannot be read
+have no row; they are named and counted. If the command is killed, run it again and it continues; the file appears when
+it is whole. Bad input ends in one sentence on stderr and exit status 2.
+"""
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Extract both splits, export if asked, and return the exit status."""
+    """Extract, export if asked, and return the exit status."""
+    argv = sys.argv[1:] if argv is None else [str(word) for word in argv]
+    if argv[:1] == ['embed']:
+        return embed(argv[1:])
     args = parse(argv)
     from eval.run_cell import die_with_parent
 
     die_with_parent()  # the parent is `on_devices`
-    if args.devices > 1 and (failed := on_devices(args, sys.argv[1:] if argv is None else argv)):
+    if args.devices > 1 and (failed := on_devices(args, argv)):
         return failed
     try:
         run(args)
@@ -42,8 +63,90 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def embed(argv: list[str]) -> int:
+    """Run `features.py embed`; return the exit status."""
+    args = parse_embed(argv)
+    try:
+        from eval.features.embeddings import Request
+        from eval.features.embeddings import embed as make
+
+        names = ('dataset', 'encoder', 'pool', 'views', 'stride_frames', 'batch_size', 'seed')
+        given = {name: getattr(args, name) for name in names}
+        request = Request(out=Path(args.out), splits=tuple(args.split) if args.split else None, **given)
+        found = make(request, args.shard, not args.quiet)
+    except KeyboardInterrupt:
+        print('features: interrupted; finished parts are kept: run the same command to continue', file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:  # DataError, CheckpointError
+        print(f'features: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    for one in found.unreadable:
+        print(f'  not read: {one["path"]} ({one["split"]}): {one["reason"]}')
+    unread = f', {len(found.unreadable)} could not be read' if found.unreadable else ''
+    if found.missing_parts:
+        number, shards = args.shard
+        print(
+            f'shard {number}/{shards} is done; {args.out} is written when the others are: {found.missing_parts} of '
+            f'{found.num_parts} parts are missing{unread}'
+        )
+    else:
+        print(f'{args.out}: {found.num_videos} videos{unread}')
+    return 0
+
+
+def parse_embed(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line of `embed`."""
+    parser = argparse.ArgumentParser(
+        prog='features.py embed', description=EMBED, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--dataset', required=True, metavar='CARD', help='dataset card or prepared folder')
+    add('--encoder', required=True, metavar='ENCODER', help='card, CARD@FILE, or FILE.safetensors of a training')
+    add('--out', required=True, metavar='FILE', help='file to write: .parquet, or .npy (with .csv and .json beside it)')
+    add(
+        '--pool',
+        choices=('mean', 'time', 'none'),
+        default='mean',
+        help='mean of all tokens (D, the default), a mean per time step (T x D), or all tokens (T x H x W x D)',
+    )
+    add('--split', nargs='+', metavar='SPLIT', help="splits of the dataset (default: all, in the card's order)")
+    add(
+        '--views',
+        type=views,
+        metavar='CLIPSxCROPS',
+        help='clips per video and crops of each, 1 or 3 (default: 2x1 for mean, 1x1 for time and none)',
+    )
+    add(
+        '--stride-frames',
+        type=int,
+        metavar='N',
+        help="video frames between sampled frames (default: the dataset's, else the encoder's)",
+    )
+    add('--batch-size', type=int, default=8, metavar='VIDEOS', help='videos per encoder pass (default: 8)')
+    add('--shard', type=shard, default=(1, 1), metavar='I/N', help='make the I-th of N shares, from 1/N to N/N')
+    add('--seed', type=int, default=0, help='seed of random weights (default: 0)')
+    add('--quiet', action='store_true', help='show no progress')
+    return parser.parse_args(argv)
+
+
+def views(text: str) -> tuple[int, int]:
+    """(clips, crops) from `2x1`, for argparse."""
+    clips, _, crops = text.partition('x')
+    if not (clips.isdecimal() and crops.isdecimal()):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; CLIPSxCROPS is needed, such as 2x1')
+    return int(clips), int(crops)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """(I, N) from `1/4`, for argparse."""
+    number, _, shards = text.partition('/')
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; I/N is needed, from 1/N to N/N, such as 1/4')
+    return int(number), int(shards)
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line without `embed`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eval.cells.encoders import EncoderCard, load_encoder_card
-from eval.records import identity_hash, record_path
+from eval.records import identity_hash, record_path, subset_name
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
 from sigma.settings import Settings
@@ -40,8 +40,7 @@ class Cell:
     @property
     def subset_name(self) -> list[str]:
         """Parts of the cell's name that say how many clips it trains on; empty for all of them."""
-        shots = [f'{self.shots}-a-class'] if self.shots else []
-        return shots + ([f'{self.examples}-examples'] if self.examples else [])
+        return [name for counts in ((self.shots, None), (None, self.examples)) if (name := subset_name(*counts))]
 
     def to_json(self) -> str:
         """The cell as one line of JSON, which `eval/run_cell.py` takes as its argument."""
@@ -80,7 +79,19 @@ class Cards:
         self._joining: list[Cell] = []
 
     def encoder(self, reference: str) -> EncoderCard:
-        return self._once(('encoder', reference), lambda: load_encoder_card(reference))
+        """The card of an encoder.
+
+        Raises:
+            DataError: also if another reference already has its name: their rows and records would be mixed up.
+        """
+        card = self._once(('encoder', reference), lambda: load_encoder_card(reference))
+        other = self._once(('called', card.name), lambda: reference)
+        if other != reference:
+            raise DataError(
+                f'The encoders {other} and {reference} would both be called {card.name}; give one a name of its own: '
+                f'NAME={reference}.'
+            )
+        return card
 
     def weights_sha256(self, reference: str) -> str | None:
         return self._once(('weights', reference), self.encoder(reference).sha256)

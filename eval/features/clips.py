@@ -6,7 +6,7 @@ Shape letters: N videos, B videos of a batch, V views, T frames of a clip, T' ti
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 import eval.registry  # noqa: F401 - registers the scopes that cards name
 from eval.cells.cell import ResolvedCell
+from eval.cells.encoders import EncoderCard
 from eval.cells.machine import num_workers
 from eval.records import identity_hash
 from sigma.checkpoints.encoder import load_encoder_weights
@@ -88,13 +89,36 @@ def feature_key(resolved: ResolvedCell, split: str) -> dict:
 
 def build_encoder(resolved: ResolvedCell) -> torch.nn.Module:
     """The cell's encoder with its weights, on the CPU in eval mode. Random weights come from the cell's seed."""
-    torch.manual_seed(resolved.cell.seed)
-    backbone = MODELS.build(resolved.config['backbone'])
-    if resolved.encoder.checkpoint is not None:
-        load_encoder_weights(backbone, **resolved.encoder.loading())
+    return build_backbone(resolved.encoder, resolved.config['backbone'], resolved.cell.seed)
+
+
+def build_backbone(encoder: EncoderCard, config: dict, seed: int) -> torch.nn.Module:
+    """An encoder's backbone by `config`, with its weights or random ones of `seed`, on the CPU in eval mode."""
+    torch.manual_seed(seed)
+    backbone = MODELS.build(config)
+    if encoder.checkpoint is not None:
+        load_encoder_weights(backbone, **encoder.loading())
     elif hasattr(backbone, 'init_weights'):
         backbone.init_weights()
     return backbone.eval()
+
+
+@torch.no_grad()
+def encode(
+    backbone: torch.nn.Module, encoder: EncoderCard, batches: Iterable[dict]
+) -> Iterator[tuple[list, torch.Tensor, torch.Size]]:
+    """One encoder pass over the batches of a loader of test clips, on the GPU if there is one.
+
+    Yields:
+        The B data samples of a batch, tokens (B*V, T', H', W', D) float32 on the device, and the shape (B, V).
+    """
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    backbone = backbone.to(device)
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1, 1) for v in (encoder.mean, encoder.std))
+    for batch in batches:
+        inputs = torch.stack(batch['inputs']).to(device)  # (B, V, 3, T, H, W) uint8
+        clips = (inputs.flatten(0, 1).float() - mean) / std
+        yield batch['data_samples'], backbone(clips).float(), inputs.shape[:2]
 
 
 def _encode(resolved: ResolvedCell, split: str) -> Features:
@@ -112,21 +136,13 @@ def _encode(resolved: ResolvedCell, split: str) -> Features:
     return Features(videos, np.array(labels, dtype=np.int64), np.array(values, dtype=np.float32), unscored)
 
 
-@torch.no_grad()
 def _batches(resolved: ResolvedCell, loader: DataLoader, total: int) -> Iterator[tuple[list, np.ndarray]]:
     """Yield the data samples of each batch and their features (B, V, T', D) float32."""
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    encoder = build_encoder(resolved).to(device)
-    mean, std = (
-        torch.tensor(v, device=device).view(1, 3, 1, 1, 1) for v in (resolved.encoder.mean, resolved.encoder.std)
-    )
     done = 0
-    for batch in loader:
-        inputs = torch.stack(batch['inputs']).to(device)  # (B, V, 3, T, H, W) uint8
-        clips = (inputs.flatten(0, 1).float() - mean) / std
-        pooled = encoder(clips).float().mean(dim=(2, 3))  # (B*V, T', D)
-        yield batch['data_samples'], pooled.unflatten(0, inputs.shape[:2]).cpu().numpy()
-        done += len(inputs)
+    for samples, tokens, shape in encode(build_encoder(resolved), resolved.encoder, loader):
+        pooled = tokens.mean(dim=(2, 3))  # (B*V, T', D)
+        yield samples, pooled.unflatten(0, shape).cpu().numpy()
+        done += len(samples)
         LOG.info('features: %d of %d videos', done, total)
 
 

@@ -133,6 +133,13 @@ class Progress(Watcher):
             print(text, file=self.console.file, flush=True)
 
 
+def print_encoders(found: Plan) -> None:
+    """Print what each row of the table will be: architecture, clips, and whether the weights are random."""
+    cards = {item.resolved.encoder.name: item.resolved.encoder for item in found.listed() if item.resolved}
+    for card in cards.values():
+        print(f'encoder {card.sentence()}')
+
+
 def print_plan(found: Plan, every_cell: bool) -> None:
     """Print the cells with their state and expected minutes and megabytes.
 

@@ -19,7 +19,8 @@ table = measure(Encoder(), suite='frozen_toy', datasets='data/toy', seeds=[0, 1]
 print(table)
 print([record.score['value'] for record in table.records])
 
-# Or a card: a name from `--list encoders`, NAME@CHECKPOINT, or the path of a card.
+# Or a card: a name from `--list encoders`, NAME@CHECKPOINT, or the path of a card. Or a file that describes itself,
+# such as the encoder.safetensors of a training; `name` names its row.
 print(measure('random', suite='frozen_toy', datasets='data/toy'))
 ```
 """
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from eval.cells.cell import Cards
-from eval.cells.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderCard
+from eval.cells.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderCard, load_encoder_card
 from eval.matrix.executors.job import Finished
 from eval.matrix.executors.schedule import Backend, run
 from eval.matrix.live import Progress
@@ -74,6 +75,19 @@ class Clip:
     size: int
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+
+    @classmethod
+    def of(cls, encoder: str | Path) -> Clip:
+        """The clips of a card or of a file that describes itself, for a module with these weights.
+
+            measure(sigma.load_encoder('encoder.safetensors'), suite='frozen_toy', clip=Clip.of('encoder.safetensors'))
+
+        Raises:
+            DataError: as `eval.cells.encoders.load_encoder_card`.
+        """
+        card = load_encoder_card(str(encoder))
+        clip = card.info['clip']
+        return cls(clip['num_frames'], clip['stride_frames'], clip['size'], card.mean, card.std)
 
     def __post_init__(self) -> None:
         for name in ('frames', 'stride', 'size'):
@@ -114,12 +128,12 @@ def measure(
     Cells that have a record in `work_dir` are not run again. Cells that failed before are.
 
     Args:
-        encoder: Name of a card, NAME@FILE, path of a card, or a torch module that takes (B, 3, T, H, W) normalised
-            clips and gives tokens (B, T', H', W', D) or (B, N, D), a feature map (B, D, T', H', W'), or pooled
-            features (B, D). (B, N, D) counts as one time step. A clip of zeros is used to find out which of these it
-            returns. A copy is measured, so the module itself does not change. Fine-tuning trains all parameters, and
-            ignores a recipe's drop path, since the module sets its own. Cells of a module run in this process, one
-            after another.
+        encoder: Name of a card, NAME@FILE, path of a card, a .safetensors file that describes itself, or a torch
+            module that takes (B, 3, T, H, W) normalised clips and gives tokens (B, T', H', W', D) or (B, N, D), a
+            feature map (B, D, T', H', W'), or pooled features (B, D). (B, N, D) counts as one time step. A clip of
+            zeros is used to find out which of these it returns. A copy is measured, so the module itself does not
+            change. Fine-tuning trains all parameters, and ignores a recipe's drop path, since the module sets its own.
+            Cells of a module run in this process, one after another.
         suite: Name of a suite (`run_severe.py --list suites`), or path of a suite card.
         clip: The clips that the module takes; only for a module.
         datasets: Dataset cards or prepared folders to use instead of the suite's.
@@ -127,7 +141,8 @@ def measure(
         seeds: Seeds; one cell per seed.
         work_dir: Records, features and logs go here; relative to the working directory.
         jobs: Cells that run in parallel, each in a process of its own; only for a card.
-        name: A module's name in records (default: its class and the start of a hash of weights and architecture).
+        name: The encoder's name in records (default: that of the card or file; for a module, its class and the start
+            of a hash of weights and architecture).
         channels: Where D is in the output, `last` or `first`; needed if the shape alone does not show this.
         family: Which recipes to use for a module if a suite has several: `vit` or `r2plus1d`.
         imports: Modules or .py files with further protocols and suites, as for `--import`.
@@ -276,9 +291,9 @@ def _known(
 ) -> Iterator[tuple[str, Cards, bool]]:
     """Inside the block: the encoder's reference for cells, the cards that know it, and whether it is a module."""
     if isinstance(encoder, (str, Path)):
-        if clip is not None or name is not None or channels is not None:
-            raise DataError(f'clip, name and channels describe a torch module; the card of {encoder} sets its own.')
-        yield str(encoder), Cards(), False
+        if clip is not None or channels is not None:
+            raise DataError(f'clip and channels describe a torch module; the card of {encoder} sets its own.')
+        yield str(encoder) if name is None else f'{name}={encoder}', Cards(), False
         return
     from torch import nn
 

@@ -20,6 +20,7 @@ from eval.cells.machine import machine_settings
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
+from eval.records import subset_name
 from eval.settings.finetune import FINETUNE
 from sigma.data.cards import DatasetCard
 from sigma.engine.diagnostics import DiagnosticsHook
@@ -231,7 +232,7 @@ class Finetune(Protocol):
             return None
         pairs, cell = resolved.dataset.pairs('train'), resolved.cell
         return {
-            'name': f'{cell.examples}_examples' if cell.examples else f'{cell.shots}_a_class',
+            'name': subset_name(cell.shots, cell.examples),
             'seed': draw_seed(cell.seed) if cell.examples else cell.seed,
             'sha256': subset_sha256([pairs[i][0] for i in subset]),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from eval.records import RecordError
+from eval.records import RecordError, spelled, subset_name
 from sigma.configs import card_names, find_card, read_plain
 from sigma.errors import DataError, did_you_mean
 
@@ -23,7 +23,7 @@ class Summaries(Mapping[str, Summary]):
     """Summary of every suite that has one, by the suite's name; a path of a suite card works as a name too.
 
     A card's `summary` has a `name`, and `columns` where the mean is not over all columns of the suite:
-    (protocol, dataset, subset) as in a record, such as ('finetune', 'ucf101', '1000_examples').
+    (protocol, dataset, subset) as in a record, such as ('finetune', 'ucf101', '1000-examples').
     """
 
     def __getitem__(self, suite: str) -> Summary:
@@ -36,7 +36,9 @@ class Summaries(Mapping[str, Summary]):
             raise KeyError(suite)
         try:
             columns = card['summary'].get('columns') or map(_column, card['entries'])
-            found = dict.fromkeys((protocol, dataset, subset) for protocol, dataset, subset in columns)
+            found = dict.fromkeys(
+                (protocol, dataset, subset and spelled(subset)) for protocol, dataset, subset in columns
+            )
             return Summary(str(card['summary']['name']), tuple(found))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -53,9 +55,7 @@ class Summaries(Mapping[str, Summary]):
 
 def _column(entry: dict[str, Any]) -> tuple[str, str, str | None]:
     """The column that an entry of a suite fills."""
-    subset = f'{entry["shots"]}_a_class' if entry.get('shots') else None
-    subset = f'{entry["examples"]}_examples' if entry.get('examples') else subset
-    return entry['protocol'], entry['dataset'], subset
+    return entry['protocol'], entry['dataset'], subset_name(entry.get('shots'), entry.get('examples'))
 
 
 SUMMARIES = Summaries()

@@ -102,7 +102,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """`finetune / toy / 5_a_class`."""
+        """`finetune / toy / 5-a-class`."""
         return _name(self.key)
 
     @property
@@ -284,7 +284,7 @@ def select(
 
 
 def _subset_order(name: str | None) -> tuple:
-    """Sorts 5_a_class before 10_a_class before all."""
+    """Sorts 5-a-class before 10-a-class before all."""
     parts = re.split(r'(\d+)', name or '')
     return (name is None, [int(part) if part.isdigit() else -1 for part in parts], name or '')
 

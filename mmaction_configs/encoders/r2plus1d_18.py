@@ -1,4 +1,4 @@
-"""R(2+1)D-18 for 32 frames of 112 x 112; random weights, or yours as r2plus1d_18@FILE.
+"""R(2+1)D-18 for 32 frames of 112 x 112 with RANDOM weights; with yours as r2plus1d_18@FILE.
 
 FILE has torchvision's tensor names (stem.0.weight, layer1.0.conv1.0.0.weight, ...). Its classifier is ignored.
 """

@@ -1,4 +1,7 @@
-"""The demo's tiny video transformer with random weights: the baseline for every pretraining."""
+"""A TINY transformer with RANDOM weights (4 blocks, width 128, 64 pixels): the baseline for the demo's encoders.
+
+For a larger encoder, the baseline is its own architecture: `vit_b` without a file has random weights too.
+"""
 
 encoder = dict(
     backbone=dict(type='sigma.VideoViT', arch='tiny', image_size=64, num_frames=16, patch_size=16, tubelet_size=2),

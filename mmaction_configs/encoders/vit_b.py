@@ -1,4 +1,4 @@
-"""ViT-B for 16 frames of 224 x 224; random weights, or yours as vit_b@FILE.
+"""ViT-B for 16 frames of 224 x 224 with RANDOM weights; with yours as vit_b@FILE.
 
 FILE is what pretraining writes (`encoder.safetensors`), or a released SIGMA or VideoMAE checkpoint.
 """

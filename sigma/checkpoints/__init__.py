@@ -12,7 +12,7 @@ Loading an encoder takes four steps, all called from `encoder.load_encoder_weigh
     names.py        our own names, and the checks on a converted transformer
     published.py    SIGMA, VideoMAE, MGMAE, MVD         hf.py       transformers' VideoMAE
     mmaction.py     mmaction2's VisionTransformer       image.py    timm, DINO, DINOv2
-    encoder.py      loading an encoder
+    encoder.py      loading an encoder             described.py    what a weights file says about itself
 
 `sigma.load_encoder` (sigma/models/pretrained.py) also builds the model.
 """

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from sigma.checkpoints.files import load_strictly, read_weights
+from sigma.checkpoints.described import card_of_file
+from sigma.checkpoints.files import Weights, load_strictly, read_weights, sha256_of_tensors
 from sigma.checkpoints.layouts import from_ours, to_ours
 from sigma.checkpoints.names import Converted
 from sigma.errors import CheckpointError
@@ -36,9 +37,26 @@ def load_encoder_weights(
     """
     module, drop = backbone.get_submodule(inner), tuple(drop)
     if layout == 'plain':
-        load_strictly(module, _without(read_weights(checkpoint).tensors, drop), str(checkpoint))
+        load_strictly(module, _without(read_checked(checkpoint).tensors, drop), str(checkpoint))
     else:
         place_encoder(module, read_encoder(checkpoint, drop), str(checkpoint), layout, drop)
+
+
+def read_checked(checkpoint: str | Path) -> Weights:
+    """Weights whose header, if it says anything, is true of them: its card (`described`) and the hash of the tensors.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or its header contradicts its tensors.
+    """
+    weights = read_weights(checkpoint)
+    card_of_file(checkpoint)
+    said = weights.header.get('sha256')
+    is_weights = said is not None and weights.header.get('kind') in ('encoder', 'weights')
+    if is_weights and sha256_of_tensors(weights.tensors) != said:
+        raise CheckpointError(
+            f'{checkpoint} is damaged: its tensors differ from those that were written; use another copy.'
+        )
+    return weights
 
 
 def read_encoder(checkpoint: str | Path, drop: Iterable[str] = (), num_frames: int | None = None) -> Converted:
@@ -51,7 +69,7 @@ def read_encoder(checkpoint: str | Path, drop: Iterable[str] = (), num_frames: i
     Raises:
         CheckpointError: if the file cannot be read, or holds tensors that our encoder has no place for.
     """
-    tensors = read_weights(checkpoint).tensors
+    tensors = read_checked(checkpoint).tensors
     try:
         converted = to_ours(tensors, num_frames)
     except CheckpointError as error:

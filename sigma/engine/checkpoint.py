@@ -1,6 +1,5 @@
 """Hooks that write checkpoints, so that a kill at any moment costs at most one interval, and that load an encoder."""
 
-import hashlib
 import logging
 import random
 import re
@@ -15,13 +14,16 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
+from sigma.checkpoints.described import CARD_KEY
 from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.checkpoints.files import save_tensors, save_training_state, sha256_of_tensors, write_atomically
+from sigma.engine.description import card_of, config_sha256
 from sigma.engine.optim import is_between_updates, precision_of
 from sigma.engine.preemption import Preempted, signal_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
 from sigma.errors import CheckpointError
 from sigma.registry import HOOKS
+from sigma.revision import git_state
 
 FILE_NAME = re.compile(r'iter_(\d+)\.safetensors')
 
@@ -40,7 +42,8 @@ class CheckpointHook(Hook):
 
     Files in the work directory: `iter_N.safetensors` (tensors, the rest as JSON in the header; nothing is pickled),
     `last_checkpoint` (path of the newest file, read by `--resume`), and after training `encoder.safetensors` (the
-    weights of the encoder alone). The state holds the random states of every process.
+    weights of the encoder alone). Both say what encoder they hold (`sigma.checkpoints.described`). The state holds the
+    random states of every process.
     """
 
     priority = 'LOWEST'
@@ -57,6 +60,7 @@ class CheckpointHook(Hook):
         self._random_state: dict | None = None
         self._is_due = False
         self._signal: signal.Signals | None = None
+        self._described: dict | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Save within an epoch. `after_train_epoch` saves its last step, once all schedulers have advanced."""
@@ -84,7 +88,8 @@ class CheckpointHook(Hook):
                 'sha256': sha256_of_tensors(tensors),
                 'epochs': runner.epoch,
                 'iters': runner.iter,
-                'config_sha256': hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
+                'config_sha256': config_sha256(runner.cfg),
+                **self._card(runner, runner.iter, runner.epoch, **git_state()),
             }
             path = save_tensors(Path(runner.work_dir) / 'encoder.safetensors', tensors, header)
             runner.logger.info(f'Encoder weights: {path} (sha256 of tensors {header["sha256"]})')
@@ -114,6 +119,7 @@ class CheckpointHook(Hook):
                 'precision': precision_of(runner.optim_wrapper),
                 'settings': what_was_set(runner.cfg),
                 **what_lines_up(runner),
+                **self._card(runner, num_iters, num_epochs),
             },
             'state_dict': dict(_unwrapped(runner.model).state_dict()),
             'optimizer': runner.optim_wrapper.state_dict(),
@@ -128,6 +134,18 @@ class CheckpointHook(Hook):
         write_atomically(folder / 'last_checkpoint', lambda temporary: temporary.write_text(str(path)))
         for old in [file for file in self._files(folder) if file != path][: -self.keep + 1 or None]:
             old.unlink()
+
+    def _card(self, runner, num_iters: int, num_epochs: int, **more) -> dict[str, dict]:
+        """{card: what the file says about its encoder}; empty for models without a `VideoViT` as encoder.
+
+        The card of a training state names no commit: states before and after an interruption are the same bytes.
+        """
+        if self._described is None:
+            self._described = card_of(runner, _unwrapped(runner.model)) or {}
+        if not self._described:
+            return {}
+        training = self._described['training'] | {'epochs': num_epochs, 'iters': num_iters} | more
+        return {CARD_KEY: self._described | {'training': training}}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse a checkpoint that does not fit; on a resume, give every process its random state back."""

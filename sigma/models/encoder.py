@@ -12,17 +12,11 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from sigma.architectures import ARCHITECTURES as ARCHITECTURES
+from sigma.architectures import architecture
 from sigma.models.attention import VideoAttention
 from sigma.positions import sinusoid_positions
 from sigma.registry import MODELS
-
-# Sizes of the published models (width, blocks, heads); `tiny` is ours, for CPUs and tests.
-ARCHITECTURES = {
-    'tiny': {'embed_dims': 128, 'depth': 4, 'num_heads': 4},
-    'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
-    'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
-    'large': {'embed_dims': 1024, 'depth': 24, 'num_heads': 16},
-}
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
@@ -192,16 +186,3 @@ class VideoViT(nn.Module):
 
 def _shape(sides) -> str:
     return '{} frames of {}x{}'.format(*sides)
-
-
-def architecture(arch: str | dict) -> dict:
-    """`embed_dims`, `depth` and `num_heads` of an architecture, by name or as given.
-
-    Raises:
-        ValueError: if the name is unknown.
-    """
-    if isinstance(arch, dict):
-        return arch
-    if arch not in ARCHITECTURES:
-        raise ValueError(f'Unknown VideoViT architecture {arch!r}. Known: {", ".join(ARCHITECTURES)}, or a dict.')
-    return ARCHITECTURES[arch]

@@ -24,6 +24,8 @@ from eval.records import (
     read_records,
     record_path,
     set_aside,
+    spelled,
+    subset_name,
     write_record,
 )
 from sigma.errors import did_you_mean
@@ -56,7 +58,7 @@ def test_sha256_file(tmp_path):
 
 
 def test_written_record_reads_back_whole(tmp_path):
-    record = make_record('sigma_mlp_toy', subset='5_a_class', seed=2, num_unscored=1)
+    record = make_record('sigma_mlp_toy', subset='5-a-class', seed=2, num_unscored=1)
     path = write_record(record, tmp_path)
     name = 'sigma_mlp_toy_finetune_toy_5aclass_s2'
     assert path == tmp_path / 'records' / 'sigma_mlp_toy' / 'finetune-v1' / f'{name}.json' == record.path
@@ -227,12 +229,12 @@ def test_unlike_records_are_refused_with_field_and_values(key, value):
 
 
 def test_subsets_compare_by_kind_and_not_by_draw():
-    seeds = [make_record(subset='5_a_class', seed=seed) for seed in (0, 1)]
+    seeds = [make_record(subset='5-a-class', seed=seed) for seed in (0, 1)]
     assert seeds[0].subset['sha256'] != seeds[1].subset['sha256']
     assert differences(seeds) == []
-    assert differences([seeds[0], make_record(subset='10_a_class')])[0][0] == 'subset.name'
+    assert differences([seeds[0], make_record(subset='10-a-class')])[0][0] == 'subset.name'
     assert differences([seeds[0], make_record()])[0][1] == {
-        '5_a_class': [seeds[0].name],
+        '5-a-class': [seeds[0].name],
         None: [make_record().name],
     }
 
@@ -302,3 +304,11 @@ def test_reading_records_needs_the_standard_library_alone():
 
 def test_committed_records_are_whole():
     assert len(read_records(COMMITTED)) == 8
+
+
+@pytest.mark.parametrize('old', ['5_a_class', '5-a-class', '5 a class'])
+def test_a_subset_has_one_spelling_whatever_an_older_record_says(old):
+    assert make_record(subset=old).subset['name'] == '5-a-class' == subset_name(5, None)
+    assert subset_name(None, 1000) == '1000-examples' == spelled('1000_examples')
+    assert subset_name(None, None) is None
+    assert spelled('hard_half') == 'hard_half'  # another protocol's own name stays

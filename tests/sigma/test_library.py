@@ -66,6 +66,15 @@ def test_importing_the_package_imports_nothing_else():
     assert in_a_new_process(code) == []
 
 
+def test_libraries_on_torchvision_load_after_the_package_alone():
+    pytest.importorskip('transformers', reason='an oracle of the tests for Python 3.11 and later')
+    code = (
+        'import json, sys, sigma; from transformers import VideoMAEModel; import timm; '
+        'print(json.dumps([m for m in ("torchvision", "mmengine") if m in sys.modules]))'
+    )
+    assert in_a_new_process(code) == ['torchvision']
+
+
 def test_every_exported_name_is_there_and_listed():
     from sigma import losses, models
 

@@ -11,13 +11,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from sigma import load_encoder
 from sigma.checkpoints import files as checkpoints
-from sigma.checkpoints.files import read_weights_apart
+from sigma.checkpoints.described import card_of_file
+from sigma.checkpoints.files import read_weights_apart, save_tensors
 from sigma.checkpoints.mmaction import to_mmaction
 from sigma.checkpoints.published import to_published
 from sigma.errors import CheckpointError
+from sigma.models import VideoViT
 from tests.conftest import assert_one_sentence, call_main, crash
 from tests.sigma.checkpoints.test_checkpoints import Hostile
+from tests.sigma.checkpoints.test_described import ARCH, CARD
 from tests.sigma.models.test_models import tiny_sigma
 from tools import convert
 
@@ -92,6 +96,49 @@ def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
     out.unlink()
     done = call_main(convert.main, capsys, *arguments)
     assert_one_sentence(done, 'config.json already exists')
+
+
+def test_a_file_that_describes_itself_is_converted_with_its_own_sizes(tmp_path, capsys):
+    torch.manual_seed(0)
+    vit = VideoViT(ARCH, image_size=32, num_frames=4).eval()
+    source = save_tensors(tmp_path / 'encoder.safetensors', vit.state_dict(), {'kind': 'encoder', 'card': CARD})
+    hub = tmp_path / 'hub' / 'model.safetensors'
+    done = call_main(convert.main, capsys, source, hub, '--to', 'hf')
+    assert 'clips of 4 frames of 32 pixels\n' in done.stdout, done.stderr
+    config = json.loads(hub.with_name('config.json').read_text())
+    found = [config[key] for key in ('image_size', 'num_frames', 'tubelet_size', 'patch_size', 'num_attention_heads')]
+    assert found == [32, 4, 2, 16, 4]
+    for layout in ('sigma', 'mmaction', 'published', 'hf'):  # and again from each of them
+        out = tmp_path / layout / 'x.safetensors'
+        done = call_main(convert.main, capsys, hub, out, '--to', layout)
+        assert done.returncode == 0, done.stderr
+        assert card_of_file(out) == CARD
+        clip = torch.randn(1, 3, 4, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(load_encoder(out)(clip), vit(clip), atol=1e-5, rtol=1e-5)
+    done = call_main(convert.main, capsys, source, tmp_path / 'y.safetensors', '--to', 'hf', '--heads', 3)
+    assert_one_sentence(done, '4 heads, not 3')
+    done = call_main(convert.main, capsys, source, tmp_path / 'y.safetensors', '--card', 'random')
+    assert_one_sentence(done, 'describes itself', '--card random')
+
+
+def test_a_card_describes_a_file_of_others_once_and_for_all(tmp_path, capsys):
+    vit = VideoViT('tiny', image_size=64).eval()
+    torch.save({'model': to_published(vit.state_dict())}, tmp_path / 'released.pth')
+    out, wrong = tmp_path / 'out.safetensors', tmp_path / 'wrong.safetensors'
+    assert call_main(convert.main, capsys, tmp_path / 'released.pth', out, '--card', 'random').returncode == 0
+    card = card_of_file(out)
+    assert card['backbone']['arch'] == {'embed_dims': 128, 'depth': 4, 'num_heads': 4}
+    assert card['clip'] == {'num_frames': 16, 'stride_frames': 2, 'size': 64}
+    assert card['source'] == 'released.pth'
+    assert card['pretraining_data'].startswith('not stated')
+    assert load_encoder(out).grid == (8, 4, 4)
+    for name, words in (('vit_b', ('768', '128')), ('r2plus1d_18', ('R2Plus1D18',)), ('vit_bb', ('vit_b',))):
+        done = call_main(convert.main, capsys, tmp_path / 'released.pth', wrong, '--card', name)
+        assert_one_sentence(done, *words)
+        assert not wrong.exists()
+    done = call_main(convert.main, capsys, tmp_path / 'released.pth', tmp_path / 'hub' / 'm.safetensors', '--to', 'hf')
+    assert 'clips of 16 frames of 224 pixels (assumed: neither IN nor --card says it)' in done.stdout
 
 
 def test_an_image_encoder_becomes_a_teacher_or_is_inflated(tmp_path, capsys):

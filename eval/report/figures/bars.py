@@ -180,7 +180,7 @@ def _tick_label(column: Column, table: Table) -> str:
     """Name of a group; every group has the same number of lines."""
     text = [column.protocol.replace('_', ' '), column.dataset]
     if any(other.subset for other in table.columns):
-        text.append('' if column.is_summary else (column.subset or 'all clips').replace('_', ' '))
+        text.append('' if column.is_summary else (column.subset or 'all clips'))
     if len({other.metric for other in table.measured}) > 1:
         text.append('' if column.is_summary else column.metric_label)
     if not all(other.higher_is_better for other in table.columns):

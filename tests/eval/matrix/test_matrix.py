@@ -68,7 +68,7 @@ def test_every_suite_names_protocols_recipes_and_datasets_that_exist(family):
 @pytest.mark.parametrize('suite', sorted(SUMMARIES))
 def test_the_mean_of_a_suite_is_of_its_columns(suite):
     def subset(entry):
-        return f'{entry.examples}_examples' if entry.examples else entry.shots and f'{entry.shots}_a_class'
+        return f'{entry.examples}-examples' if entry.examples else entry.shots and f'{entry.shots}-a-class'
 
     columns = {(entry.protocol, entry.dataset, subset(entry)) for entry in suite_entries(suite)}
     assert set(SUMMARIES[suite].columns) == columns
@@ -216,7 +216,7 @@ def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suit
         assert score_predictions(stored, 'top1') == pytest.approx(record.score['value'])
         assert record.path.with_suffix('').with_suffix('').name.startswith(record.encoder['name'])
     tuned = next(r for r in records if r.protocol['name'] == 'finetune' and r.encoder['name'] == 'random')
-    assert tuned.subset['name'] == '2_a_class'
+    assert tuned.subset['name'] == '2-a-class'
     assert tuned.dataset['num_train'] == 20
     assert tuned.selection == {'epoch': 1, 'how': 'last'}
 

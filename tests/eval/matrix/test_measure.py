@@ -198,7 +198,7 @@ def test_a_module_is_fine_tuned_and_the_callers_process_stays_as_it_was(toy, tmp
     (record,) = table.records
     assert record.seed == 7
     assert record.identity['config']['model']['backbone']['layout'] == 'tokens'
-    assert record.subset['name'] == '2_a_class'
+    assert record.subset['name'] == '2-a-class'
     assert capsys.readouterr().out == ''
     (state_file,) = (tmp_path / 'second' / 'cells').rglob('iter_*.safetensors')
     from sigma.checkpoints.files import read_weights

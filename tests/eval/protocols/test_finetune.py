@@ -478,7 +478,7 @@ def test_the_whole_convolutional_recipe_runs_from_a_file(toy, tmp_path, monkeypa
     resolved = resolve(toy, recipe, encoder=f'{card}@{checkpoint}', examples=10)
     outcome = resolved.protocol.run(resolved, tmp_path / 'work')
     assert outcome.scores.shape == (20, 10)
-    assert outcome.subset['name'] == '10_examples'
+    assert outcome.subset['name'] == '10-examples'
     assert outcome.sampling['name'] == 'published_seconds'
 
 

@@ -118,7 +118,7 @@ def test_bars_say_what_is_missing_unscored_and_how_many_seeds():
 @pytest.mark.parametrize('num_encoders, num_datasets', [(1, 1), (3, 3), (4, 7), (12, 2), (23, 1)])
 def test_no_text_lies_on_another(num_encoders, num_datasets):
     records = [
-        make_record(f'encoder_{i:02d}', dataset=f'dataset_{j}', subset='10_a_class', value=20.0 + i + 5 * j, seed=seed)
+        make_record(f'encoder_{i:02d}', dataset=f'dataset_{j}', subset='10-a-class', value=20.0 + i + 5 * j, seed=seed)
         for i in range(num_encoders)
         for j in range(num_datasets)
         for seed in range(2)
@@ -200,4 +200,4 @@ def test_published_rows_and_their_mean():
     assert '70.8' in values_above(groups['mean of 8'])
     note = figure._supxlabel.get_text().replace('\n', ' ')
     assert 'Published: SEVERE++ (arXiv:2504.05706), the 8-experiment benchmark.' in note
-    assert 'MGM (published): missing finetune / ucf101 / 1000_examples; finetune / gym99 / 1000_examples' in note
+    assert 'MGM (published): missing finetune / ucf101 / 1000-examples; finetune / gym99 / 1000-examples' in note

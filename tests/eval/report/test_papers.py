@@ -83,7 +83,7 @@ def test_means_of_eight(name):
     assert exact >= len(found) - 2
     if name == 'severepp':
         assert mean.lacks == {
-            'MGM (published)': ['finetune / ucf101 / 1000_examples', 'finetune / gym99 / 1000_examples']
+            'MGM (published)': ['finetune / ucf101 / 1000-examples', 'finetune / gym99 / 1000-examples']
         }
 
 

@@ -50,10 +50,10 @@ def test_a_cell_by_hand(tmp_path):
 def test_text_markdown_and_csv(tmp_path):
     add_exact(tmp_path, 40)
     add_exact(tmp_path, 66, encoder='sigma_mlp_toy')
-    add_exact(tmp_path, 99, num=100, encoder='sigma_mlp_toy', subset='5_a_class')
+    add_exact(tmp_path, 99, num=100, encoder='sigma_mlp_toy', subset='5-a-class')
     records = select(read_records(tmp_path))
     assert formats.text(Table(records)).splitlines() == [
-        'encoder        finetune / toy / 5_a_class  finetune / toy',
+        'encoder        finetune / toy / 5-a-class  finetune / toy',
         '-' * 64,
         'random         missing                     40.0 [30.9, 49.8] n=1',
         'sigma_mlp_toy  99.0 [94.6, 99.8] n=1       66.0 [56.3, 74.5] n=1',
@@ -441,14 +441,14 @@ def test_order(tmp_path):
         for protocol, dataset, subset in [
             ('frozen_linear', 'toy', None),
             ('finetune', 'toy', None),
-            ('finetune', 'toy', '10_a_class'),
-            ('finetune', 'toy', '5_a_class'),
+            ('finetune', 'toy', '10-a-class'),
+            ('finetune', 'toy', '5-a-class'),
         ]
     ]
     table = Table(select(made))
     assert [column.name for column in table.columns] == [
-        'finetune / toy / 5_a_class',
-        'finetune / toy / 10_a_class',
+        'finetune / toy / 5-a-class',
+        'finetune / toy / 10-a-class',
         'finetune / toy',
         'frozen_linear / toy',
     ]

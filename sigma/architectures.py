@@ -1,0 +1,24 @@
+"""Sizes of the published video transformers. Needs only the standard library, so that plans and cards can read them."""
+
+from __future__ import annotations
+
+# Width, blocks, heads; `tiny` is ours, for CPUs and tests.
+ARCHITECTURES = {
+    'tiny': {'embed_dims': 128, 'depth': 4, 'num_heads': 4},
+    'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
+    'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
+    'large': {'embed_dims': 1024, 'depth': 24, 'num_heads': 16},
+}
+
+
+def architecture(arch: str | dict) -> dict:
+    """`embed_dims`, `depth` and `num_heads` of an architecture, by name or as given.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if isinstance(arch, dict):
+        return arch
+    if arch not in ARCHITECTURES:
+        raise ValueError(f'Unknown VideoViT architecture {arch!r}. Known: {", ".join(ARCHITECTURES)}, or a dict.')
+    return ARCHITECTURES[arch]
