@@ -95,6 +95,7 @@ ENCODER = Settings(
         Setting('finetune_drop', [str], 'Further prefixes to drop then.', default=()),
         Setting('pretraining_data', str, 'For the record.', default=None),
         Setting('source', str, 'For the record.', default=ABSENT),
+        Setting('training', dict, 'What is known of its training, for the record.', default=ABSENT),
         Setting('make', str, 'Command that makes the checkpoint.', default=ABSENT),
     )
 )
