@@ -1,9 +1,48 @@
-"""Aligned columns of text, for a terminal or a Markdown page. Needs only rich, imported on first use."""
+"""Text for people: aligned columns, and names of files as they can be shown, stored and given to a shell.
+
+Needs only rich, imported on first use.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import re
+import unicodedata
 from collections.abc import Sequence
+
+_PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*')
+PLAIN_NAME_RULE = 'letters a to z, digits and _ . + = - only, no dot or dash first'
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name may be part of the file names of records; `PLAIN_NAME_RULE` says what it may hold."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def plain_name(name: str, otherwise: str = 'videos') -> str:
+    """The nearest plain name: accents are dropped, anything else becomes `_`; `otherwise` if no letter is left."""
+    ascii_part = unicodedata.normalize('NFKD', name).encode('ascii', 'ignore').decode()
+    return re.sub(r'[^A-Za-z0-9_.+=-]+', '_', ascii_part).strip('_').lstrip('.-') or otherwise
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name from the system is in UTF-8; Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def in_utf8(name: str) -> str:
+    """A file name whose bytes are not in UTF-8, read as Latin-1."""
+    return name if is_utf8(name) else os.fsencode(name).decode('latin-1')
+
+
+def shown(name: str) -> str:
+    """A file name as it can be printed on one line: control characters and bytes outside UTF-8 as escapes."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in name)
 
 
 def align(lines: Sequence[Sequence[str]], *, rule: bool = False, markdown: bool = False) -> str:

@@ -6,6 +6,7 @@ How and why: sigma/datasets/toy/forms.py. 80 train and 30 test clips of 12.8 sec
 
 _base_ = '_base_/toy.py'
 
+prepare_together = None  # it is not in severe_toy
 data_root = '{{$SIGMA_DATA:data}}/toy_localization'
 dataset_info = dict(
     name='toy_localization',
