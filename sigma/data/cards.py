@@ -335,14 +335,9 @@ class DatasetCard:
         if not how:
             return 'Run tools/prepare.py again.'
         command = resolved_command(how)
-        if not self._is_own and '--out ' not in f'{how} ':
+        if '--out' not in how:
             command += f' --out {shlex.quote(str(Path(self.info["data_root"]).absolute()))}'
         return f'Prepare it with: {command}'
-
-    @property
-    def _is_own(self) -> bool:
-        """Whether the card was written by tools/prepare.py into the dataset's own folder."""
-        return self.path.parent == Path(self.info.get('data_root', '')).absolute()
 
 
 def resolved_command(command: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,7 +101,8 @@ def prepare_copies(root: Path, out: Path, encoding: Encoding, workers: int | Non
     for one in index.unreadable:  # not ours: a file that was there before is left alone
         LOG.info(f'  unreadable: {one.path}: {one.reason}')
     LOG.info(f'{len(copies)} of {len(videos)} videos have a copy under {out}; index: {out / "index.jsonl"}')
-    LOG.info(f'to train on them: tools/prepare.py folder {out} --out FOLDER, or k400, ssv2 ... with --root {out}')
+    place = shlex.quote(str(out.resolve()))
+    LOG.info(f'to train on them: tools/prepare.py folder {place} --out FOLDER, or k400, ssv2 ... with --root {place}')
     if bad:
         LOG.warning(f'{len(bad)} of {len(videos)} videos could not be re-encoded.')
     return not (bad or index.unreadable)

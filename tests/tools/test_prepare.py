@@ -21,7 +21,8 @@ from sigma.data.cards import load_dataset_card
 from sigma.data.index import build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 from sigma.datasets import prepared
-from sigma.datasets.folders import split_by_hash, value_matcher
+from sigma.datasets.splits import split_by_hash
+from sigma.datasets.tables import value_matcher
 from sigma.errors import DataError
 from tests.conftest import PATIENCE
 
@@ -262,7 +263,7 @@ def test_bad_folders_end_in_one_sentence(lay, tmp_path, capsys):
     assert '1 of 3 videos' in sentence(root, out)
     (root / 'c.mp4').unlink()
     lay('train/x/a.mp4', 'test/x/a.mp4')
-    assert 'holds split folders and others (run)' in sentence(root, out)
+    assert 'holds split folders (test, train) and others (run)' in sentence(root, out)
     for path in root.rglob('*.mp4'):
         path.write_bytes(b'')
     for name in ('train', 'test'):
