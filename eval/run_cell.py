@@ -346,6 +346,7 @@ def die_with_parent() -> int | None:
 def guarded() -> int:
     """`main`, with errors as one sentence."""
     from eval.records import RecordError
+    from sigma.text import one_line
 
     try:
         return main()
@@ -353,7 +354,7 @@ def guarded() -> int:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
         logging.getLogger(__name__).info('stopped', exc_info=True)
-        print(f'cell: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'cell: {one_line(str(error))}', file=sys.stderr)
         return 2
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sigma.errors import DataError, did_you_mean
+from sigma.text import shell_join
 
 CONFIG_ROOT = Path(__file__).resolve().parents[1] / 'mmaction_configs'
 
@@ -57,7 +57,7 @@ def find_card(kind: str, name: str) -> Path:
         return CONFIG_ROOT / kind / f'{name}.py'
     if len(path.parts) > 1 or path.suffix == '.py' or kind == 'datasets' and path.is_dir():
         found = 'holds no dataset.py' if path.is_dir() else 'does not exist'
-        makes = f'tools/prepare.py folder VIDEOS --out {shlex.quote(str(path.absolute()))}'
+        makes = f'tools/prepare.py folder VIDEOS --out {shell_join([str(path.absolute())])}'
         advice = f'; {makes} makes one of your videos' if kind == 'datasets' else ''
         raise DataError(f'The {one} {str(name)!r} {found}{advice}.')
     raise DataError(f'{did_you_mean(one, str(name), known)}; or give the path of a card.')

@@ -217,11 +217,9 @@ def _path(text: str | None) -> Path | None:
 
 
 _JOIN = 'Make long videos with exact boundaries from short clips, for temporal localization (sigma/datasets/join.py).'
-_HOLDOUT = (
-    "Make a card whose test split is part of another card's train split, to choose settings without the real one."
-)
+_HOLDOUT = "Make a card whose test split is part of another card's train split: settings are then not chosen on test."
 _PUBLISHED = (
-    'Videos are found by name, in any folder, with any extension. Those that are missing are listed in missing.txt.'
+    'Videos are found by name, in any folder and with any extension; missing.txt lists those that are not there.'
 )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sigma.configs import CONFIG_ROOT, card_names, find_card, read_plain
 from sigma.data.lists import Label, list_sha256, read_list
 from sigma.errors import DataError
+from sigma.text import shell_join, shown
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -336,7 +337,7 @@ class DatasetCard:
             return 'Run tools/prepare.py again.'
         command = resolved_command(how)
         if '--out' not in how:
-            command += f' --out {shlex.quote(str(Path(self.info["data_root"]).absolute()))}'
+            command += f' --out {shell_join([str(Path(self.info["data_root"]).absolute())])}'
         return f'Prepare it with: {command}'
 
 
@@ -344,7 +345,7 @@ def resolved_command(command: str) -> str:
     """A command of a card with `$SIGMA_DATA` filled in as the cards do it, safe to paste into any shell."""
     root = str(Path(os.environ.get('SIGMA_DATA') or 'data').absolute())
     try:
-        return shlex.join(word.replace('$SIGMA_DATA', root) for word in shlex.split(command))
+        return shell_join(word.replace('$SIGMA_DATA', root) for word in shlex.split(command))
     except ValueError:  # an unbalanced quote
         return command
 
@@ -352,7 +353,7 @@ def resolved_command(command: str) -> str:
 def _first(videos: list[str], most: int = 3) -> str:
     """`first a.mp4`, or the first few and the number of others."""
     more = f' and {len(videos) - most} more' if len(videos) > most else ''
-    return f'first {", ".join(videos[:most])}{more}'
+    return f'first {", ".join(map(shown, videos[:most]))}{more}'
 
 
 def load_dataset_card(name: str) -> DatasetCard:

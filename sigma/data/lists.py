@@ -8,13 +8,12 @@ Lines end at a newline and at nothing else: Python's `splitlines` would also cut
 
 import gzip
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
-from sigma.text import in_utf8, is_utf8, shown
+from sigma.text import in_utf8, is_utf8, shell_join, shown
 
 Label = int | tuple[int, ...]
 
@@ -109,7 +108,7 @@ def check_listable(paths: Iterable[str], where: str) -> None:
     if reasons:
         path, reason = next(iter(reasons.items()))
         several = f' ({len(reasons)} names in all)' if len(reasons) > 1 else ''
-        latin = '' if is_utf8(path) else f'; convmv -r -f latin1 -t utf8 --notest {shlex.quote(where)} renames all'
+        latin = '' if is_utf8(path) else f'; convmv -r -f latin1 -t utf8 --notest {shell_join([where])} renames all'
         raise DataError(f"'{shown(path)}' under '{shown(where)}' cannot be listed: {reason}{latin}{several}.")
 
 

@@ -101,8 +101,8 @@ def index_and_write(
     }
     if not write_dataset(out, info, splits, index, allow, annotations, classes):
         return False
-    why = 'a mirrored video may get another label (--flips-are-harmless: it does not)'
-    LOG.info(f'flips: training with labels does not mirror: {why}' if flips_change_label else 'flips: training mirrors')
+    off = 'off in training with labels, since a mirrored video may get another label; --flips-are-harmless: on'
+    LOG.info(f'flips: {off if flips_change_label else "on in training"}')
     LOG.info(f'metric: {info["metric"]}')
     return True
 
@@ -202,7 +202,8 @@ def _level_of_splits(root: Path, videos: Sequence[str]) -> int | None:
 def report_others(others: Counter[str]) -> None:
     """Log what is left aside, by kind."""
     if others:
-        kinds = ', '.join(f'{count} {kind}' for kind, count in others.most_common(12))
+        ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+        kinds = ', '.join(f'{count} {kind}' for kind, count in ordered[:12])
         LOG.info(f'left aside: {others.total()} that are no videos ({kinds}{", ..." if len(others) > 12 else ""})')
 
 
