@@ -43,6 +43,8 @@ def changed_videos(videos: Iterable[tuple[VideoInfo, Path]], index: Path) -> tup
             continue
         if not video.mtime_ns or (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns):
             continue
+        if stat.st_size == video.size_bytes == 0:
+            continue
         if stat.st_size != video.size_bytes:
             changed.append(video.path)
             continue

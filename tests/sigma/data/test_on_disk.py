@@ -106,6 +106,14 @@ def test_a_damaged_memory_is_passed_over_and_written_again(home):
         assert json.loads((home / 'index.jsonl.verified').read_text())['c.mp4'][2] == 2 * 10**9
 
 
+def test_an_empty_file_that_was_touched_is_the_same(home):
+    (home / 'videos' / 'd.mp4').write_bytes(b'')
+    index_again(home)
+    before = identity(home)
+    os.utime(home / 'videos' / 'd.mp4', (1, 1))
+    assert identity(home) == before
+
+
 def test_a_repaired_video_is_a_changed_one_and_a_gone_one_is_gone(home):
     entries = [(video, home / 'videos' / video.path) for video in load_index(home / 'index.jsonl').values()]
     (home / 'videos' / 'a.mp4').unlink()
