@@ -207,7 +207,7 @@ def fill_templates(text: str, template: re.Pattern, value_of: Callable[[re.Match
     """A config's text with its templates replaced by values, such as the folder of the file.
 
     Inside a string of the config, quotes, backslashes and line breaks of the value are escaped, so a folder called
-    `Anna's videos` stays a string. A template outside a string, such as `{{$NUM_CLASSES:80}}`, becomes code as it is.
+    `Anna's videos` stays a string. A template outside a string, such as `{{'$NUM_CLASSES:80'}}`, becomes code as it is.
 
     Args:
         template: Matches one template.
