@@ -138,7 +138,7 @@ def test_what_an_old_record_differs_in_is_said(toy, checkpoint, tmp_path):
         resolve(copy, 'random')
     build_index(copy / 'videos', load_index(copy / 'index.jsonl'), copy / 'index.jsonl', workers=1, progress=False)
     assert what_differs(base.identity, resolve(copy, 'random').identity) == 'the videos of test'
-    assert what_differs(base.identity, resolve(toy, f'random@{checkpoint}').identity).startswith('the weights')
+    assert 'the weights' in what_differs(base.identity, resolve(toy, f'random@{checkpoint}').identity)
     assert what_differs(base.identity, base.identity | {'seed': 3}) == 'seed'
 
 
