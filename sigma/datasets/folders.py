@@ -20,6 +20,7 @@ from sigma.datasets.prepared import (
 )
 from sigma.datasets.selection import TEST_FRACTION, About, Selection
 from sigma.datasets.splits import (
+    Pairs,
     check_splits,
     groups_by_regex,
     split_by_hash,
@@ -153,7 +154,7 @@ def splits_of_folder(root: Path, options: Selection) -> tuple[Splits, dict[str, 
             'them into <class>/<video>, or give their labels with --csv.'
         )
     groups = {} if options.group_regex is None else groups_by_regex(options.group_regex, videos)
-    labelled = [(path, clean_label(path.split('/')[1 if level == 0 else 0])) for path in videos]
+    labelled: Pairs = [(path, clean_label(path.split('/')[1 if level == 0 else 0])) for path in videos]
     labelled = [(path, label) for path, label in labelled if label not in options.drop_label]
     if level is None:
         if options.test_every is not None:
