@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from sigma.errors import SigmaError, did_you_mean
 from sigma.files import write_atomic
+from sigma.text import PLAIN_NAME_RULE, is_plain_name
 
 SCHEMA_VERSION = 1
 MIN_COVERAGE_PERCENT = 99.0
@@ -183,8 +183,8 @@ def identity_hash(identity: dict) -> str:
 def record_path(root: str | Path, encoder: str, protocol: str, version: int | None, cell_name: str) -> Path:
     """Path of a cell's record under the work directory `root`; a published number has no version."""
     for part in (encoder, protocol, cell_name):
-        if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*', part):
-            raise RecordError(f'{part!r} names a file: use letters, digits and _ . + = - only, no dot or dash first')
+        if not is_plain_name(part):
+            raise RecordError(f'{part!r} names a file: use {PLAIN_NAME_RULE}')
     folder = f'{protocol}-v{version}' if version is not None else f'{protocol}-published'
     return Path(root) / 'records' / encoder / folder / f'{cell_name}.json'
 

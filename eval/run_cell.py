@@ -204,7 +204,7 @@ def write_results(resolved: ResolvedCell, outcome: Outcome, run: dict, work_dir:
     path = resolved.record_path(work_dir)
     moved = set_aside(path)  # it has another identity: `main` has already looked for one with this identity
     if moved:
-        print(f'an older record of this name, with other weights or settings, was moved to {moved}')
+        print(f'an older record of this name, with another identity, was moved to {moved}')
     predictions = Predictions(np.array(outcome.videos), outcome.labels, np.asarray(outcome.scores, dtype=np.float32))
     stored = write_predictions(predictions_path(path), *predictions)
     text = f'# resolved config of {resolved.name}\nconfig = {pprint.pformat(resolved.config, width=100)}\n'
@@ -330,6 +330,7 @@ def die_with_parent() -> int | None:
 def guarded() -> int:
     """`main`, with errors as one sentence."""
     from eval.records import RecordError
+    from sigma.text import one_line
 
     try:
         return main()
@@ -337,7 +338,7 @@ def guarded() -> int:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
         logging.getLogger(__name__).info('stopped', exc_info=True)
-        print(f'cell: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'cell: {one_line(str(error))}', file=sys.stderr)
         return 2
 
 

@@ -397,6 +397,7 @@ def print_results(planned: list, args: argparse.Namespace) -> None:
 def guarded() -> int:
     """`main`, with errors as one sentence each."""
     from eval.records import RecordError
+    from sigma.text import one_line
 
     try:
         return main()
@@ -410,7 +411,7 @@ def guarded() -> int:
         if len(problems) > 1:
             print(f'run_severe: {len(problems)} things are missing or do not fit; nothing was run', file=sys.stderr)
         for problem in problems:
-            print('  - ' if len(problems) > 1 else 'run_severe: ', ' '.join(problem.split()), sep='', file=sys.stderr)
+            print('  - ' if len(problems) > 1 else 'run_severe: ', one_line(problem), sep='', file=sys.stderr)
         return 2
 
 

@@ -7,6 +7,7 @@ Importing `sigma.registry` or `sigma.models` applies them all; the rest of the c
 
 import importlib.util
 import os
+import re
 import sys
 import types
 import warnings
@@ -22,6 +23,7 @@ def apply() -> None:
     fix_mmaction_drn()
     fix_mmaction_multimodal()
     fix_checkpoint_reading()
+    fix_config_templates()
     fix_activation_checkpointing()
     fix_warnings()
 
@@ -99,6 +101,55 @@ def fix_checkpoint_reading() -> None:
 
     # An empty prefix matches every local path; mmengine still reads URLs itself.
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)
+
+
+def fix_config_templates() -> None:
+    """Let `{{ fileDirname }}` and `{{$VARIABLE:default}}` of a config hold quotes and backslashes.
+
+    mmengine 0.10.7 pastes the values into the text of the config, so a folder with an apostrophe in its path makes a
+    syntax error, and a backslash becomes a slash. `sigma.data.cards.read_config` applies this, also without torch.
+    Remove when mmengine escapes the values.
+    """
+    from mmengine.config import Config
+
+    Config._substitute_predefined_vars = staticmethod(_fill_in_places)
+    Config._substitute_env_variables = staticmethod(_fill_in_variables)
+
+
+def _fill_in_places(filename: str, temp_config_name: str) -> None:
+    from sigma.configs import fill_templates
+
+    path = Path(filename)
+    places = {
+        'fileDirname': str(path.parent),
+        'fileBasename': path.name,
+        'fileBasenameNoExtension': path.stem,
+        'fileExtname': path.suffix,
+    }
+    template = re.compile(r'\{\{\s*(' + '|'.join(places) + r')\s*\}\}')
+    text = fill_templates(path.read_text(encoding='utf-8'), template, lambda found: places[found[1]])
+    Path(temp_config_name).write_text(text, encoding='utf-8')
+
+
+def _fill_in_variables(filename: str, temp_config_name: str) -> dict[str, str]:
+    """Returns the environment variables that were used."""
+    from sigma.configs import fill_templates
+
+    used = {}
+
+    def value_of(found: re.Match) -> str:
+        name, default = found.groups()
+        if os.environ.get(name):
+            used[name] = os.environ[name]
+        value = os.environ.get(name) or default  # empty counts as not set, or '/toy' would come of it
+        if not value:
+            raise KeyError(f'the environment variable {name} is not set, and the config gives no default')
+        return value
+
+    template = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
+    text = fill_templates(Path(filename).read_text(encoding='utf-8'), template, value_of)
+    Path(temp_config_name).write_text(text, encoding='utf-8')
+    return used
 
 
 def fix_activation_checkpointing() -> None:

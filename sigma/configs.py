@@ -12,11 +12,12 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sigma.errors import DataError, did_you_mean
+from sigma.text import shell_join
 
 CONFIG_ROOT = Path(__file__).resolve().parents[1] / 'mmaction_configs'
 
@@ -56,7 +57,8 @@ def find_card(kind: str, name: str) -> Path:
         return CONFIG_ROOT / kind / f'{name}.py'
     if len(path.parts) > 1 or path.suffix == '.py' or kind == 'datasets' and path.is_dir():
         found = 'holds no dataset.py' if path.is_dir() else 'does not exist'
-        advice = f'; tools/prepare.py folder VIDEOS --out {name} makes one of your videos' if kind == 'datasets' else ''
+        makes = f'tools/prepare.py folder VIDEOS --out {shell_join([str(path.absolute())])}'
+        advice = f'; {makes} makes one of your videos' if kind == 'datasets' else ''
         raise DataError(f'The {one} {str(name)!r} {found}{advice}.')
     raise DataError(f'{did_you_mean(one, str(name), known)}; or give the path of a card.')
 
@@ -203,21 +205,58 @@ def _without_templates(text: str) -> str:
 def _filled_in(text: str, path: Path, base: dict[str, Any]) -> str:
     files = {'fileDirname': path.parent.as_posix(), 'fileBasename': path.name, 'fileBasenameNoExtension': path.stem}
 
-    def fill(found: re.Match) -> str:
+    def value_of(found: re.Match) -> str:
         name, default = found.groups()
         if name.startswith('$'):
-            value = os.environ.get(name[1:], default)
+            value = os.environ.get(name[1:]) or default  # empty counts as not set, or '/toy' would come of it
             if value is None:
                 raise DataError(f'{path} needs the environment variable {name[1:]}, which is not set.')
             return value
-        if name in files:
-            return files[name]
+        return files[name]
+
+    def from_base(found: re.Match) -> str:
         try:
-            return repr(_looked_up(base, name.removeprefix('_base_.').split('.')))
+            return repr(_looked_up(base, found[1].removeprefix('_base_.').split('.')))
         except (KeyError, TypeError):
             raise DataError(f'{path} asks for {found[0]}, which its _base_ does not set.') from None
 
-    return _TEMPLATE.sub(fill, text)
+    own = re.compile(r'\{\{\s*(\$\w+|' + '|'.join(files) + r')(?::([^}]*))?\s*\}\}')
+    return _TEMPLATE.sub(from_base, fill_templates(text, own, value_of))
+
+
+def fill_templates(text: str, template: re.Pattern, value_of: Callable[[re.Match], str]) -> str:
+    """A config's text with its templates replaced by values, such as the folder of the file.
+
+    Inside a string of the config, quotes, backslashes and line breaks of the value are escaped, so a folder called
+    `Anna's videos` stays a string. A template outside a string, such as `{{'$NUM_CLASSES:80'}}`, becomes code as it is.
+
+    Args:
+        template: Matches one template.
+        value_of: Gives the value of a match.
+    """
+    matches = list(template.finditer(text))
+    marks = [f'_template_{number}_' for number in range(len(matches))]
+    try:
+        parsed = ast.parse(_replaced(text, matches, marks))
+        code = {node.id for node in ast.walk(parsed) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError):  # JSON or YAML, where every template is in a string
+        code = set()
+    values = [value_of(found) if mark in code else _escaped(value_of(found)) for found, mark in zip(matches, marks)]
+    return _replaced(text, matches, values)
+
+
+def _replaced(text: str, matches: list[re.Match], values: list[str]) -> str:
+    parts, end = [], 0
+    for found, value in zip(matches, values):
+        parts += [text[end : found.start()], value]
+        end = found.end()
+    return ''.join([*parts, text[end:]])
+
+
+def _escaped(value: str) -> str:
+    """A value as it stands inside a string literal, whatever its quotes; it never looks like a template."""
+    text = value.encode('unicode_escape').decode('ascii')
+    return text.replace("'", "\\'").replace('"', '\\"').replace('{{', '{\\x7b')
 
 
 def _looked_up(values: Any, names: list[str]) -> Any:

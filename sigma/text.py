@@ -1,9 +1,72 @@
-"""Aligned columns of text, for a terminal or a Markdown page. Needs only rich, imported on first use."""
+"""Text for people: aligned columns, and names of files as they can be shown, stored and given to a shell.
+
+Needs only rich, imported on first use.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+=-]*')
+PLAIN_NAME_RULE = 'letters a to z, digits and _ . + = - only, no dot or dash first'
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name may be part of the file names of records; `PLAIN_NAME_RULE` says what it may hold."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def plain_name(name: str, otherwise: str = 'videos') -> str:
+    """The nearest plain name: accents are dropped, anything else becomes `_`; `otherwise` if no letter is left."""
+    ascii_part = unicodedata.normalize('NFKD', name).encode('ascii', 'ignore').decode()
+    return re.sub(r'[^A-Za-z0-9_.+=-]+', '_', ascii_part).strip('_').lstrip('.+=-') or otherwise
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name from the system is in UTF-8; Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def in_utf8(name: str) -> str:
+    """A file name whose bytes are not in UTF-8, read as Latin-1."""
+    return name if is_utf8(name) else os.fsencode(name).decode('latin-1')
+
+
+def one_line(text: str) -> str:
+    """A text of several lines as one; spaces within a line stay, since they may be part of a path."""
+    return re.sub(r'[ \t]*[\r\n]+[ \t]*', ' ', text.strip())
+
+
+def shell_join(words: Iterable[str]) -> str:
+    """Words as one line for bash; a word that cannot be printed is written as $'...' with escapes."""
+    return ' '.join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in words)
+
+
+def _ansi_quoted(word: str) -> str:
+    """A word as bash reads it in $'...'; what cannot be printed becomes its bytes."""
+
+    def escaped(character: str) -> str:
+        if character in "\\'":
+            return f'\\{character}'
+        if character.isprintable():
+            return character
+        return ''.join(f'\\x{byte:02x}' for byte in os.fsencode(character))
+
+    return f"$'{''.join(map(escaped, word))}'"
+
+
+def shown(name: str) -> str:
+    """A file name as it can be printed on one line: control characters and bytes outside UTF-8 as escapes."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in name)
 
 
 def align(lines: Sequence[Sequence[str]], *, rule: bool = False, markdown: bool = False) -> str:

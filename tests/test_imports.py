@@ -30,7 +30,7 @@ ALLOWED = {
     'sigma.mending': {'sigma.compat'},
     'sigma.video': set(),
     'sigma.losses': set(),
-    'sigma.data': {'sigma.processes'},
+    'sigma.data': {'sigma.compat', 'sigma.processes'},
     'sigma.datasets': {'sigma.processes', 'sigma.data'},
     'sigma.checkpoints': {'sigma.positions'},
     'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints', 'sigma.positions'},

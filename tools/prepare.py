@@ -1,29 +1,16 @@
-"""Prepare a dataset: render `toy`, or take a published one or a folder of videos; write lists, index and card.
+"""Prepare a dataset: render `toy`, or take your own videos or a published set; write lists, index and card.
 
-    python tools/prepare.py toy --out data/toy
-    python tools/prepare.py toy --domain shift --out data/toy_shift
-    python tools/prepare.py toy --form all --out data          # all sets of the suite severe_toy
-    python tools/prepare.py folder VIDEOS --out data/mine                          # VIDEOS/<class>/<video>
+    python tools/prepare.py folder VIDEOS --out data/mine                  # VIDEOS/<class>/<video>, or with splits
     python tools/prepare.py folder --csv clips.csv --test-where serial=16-22 --out data/gestures
-    python tools/prepare.py folder --csv clips.csv --task repetition --test-every 4 --out data/reps
-    python tools/prepare.py ucf101 --root UCF-101                                  # to $SIGMA_DATA/ucf101
-    python tools/prepare.py ssv2 --root VIDEOS --annotations LABELS
-    python tools/prepare.py hat_k400_human --root DIR --annotations LIST           # altered copies of test videos
-    python tools/prepare.py reencode VIDEOS --out SMALL --short-side 256 --gop 12  # copies that are fast to read
-    python tools/prepare.py join --csv clips.csv --background none --test-where serial=16-22 --out data/joined
-    python tools/prepare.py holdout toy_localization --every 5 --out data/chosen_on
-    python tools/prepare.py mine.py --root VIDEOS --annotations LABELS             # a dataset card of your own
+    python tools/prepare.py list --train train.txt --test val.txt --root VIDEOS --out data/mine   # mmaction2's lists
+    python tools/prepare.py ucf101 --root UCF-101                          # a published set, to $SIGMA_DATA/ucf101
+    python tools/prepare.py mine.py --root VIDEOS --annotations LABELS     # a dataset card of your own
+    python tools/prepare.py toy --form all --out data                      # all sets of the suite severe_toy
+    python tools/prepare.py COMMAND --help                                 # the options of a command
 
 OUT then holds `train.txt` and `test.txt` (mmaction2's `path label` lines), `index.jsonl` (every video, read strictly
 once), `dataset.py` (the card for configs and suites) and, if lists cannot express everything, `annotations.json`.
 Videos stay where they are. If the command is killed, run it again: nothing is read or rendered twice.
-
-`join` makes long videos with exact boundaries from short clips, for temporal localization (sigma/datasets/join.py).
-`holdout` makes a card whose test split is part of another card's train split, to choose settings without the real test
-split.
-
-Videos of a published dataset are found by name, in any folder and with any extension. Missing ones are counted and
-listed in `missing.txt`. Every card in mmaction_configs/datasets with `prepare_from` is a command here.
 
 Exit status: 0 prepared; 1 some videos are unreadable or missing (`--allow-unreadable` keeps them in the lists; training
 skips them and evaluation counts them); 2 bad input, explained in one sentence.
@@ -36,6 +23,7 @@ import contextlib
 import logging
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -50,10 +38,13 @@ TASKS = ('action_recognition', 'multi_label', 'repetition')
 def main(arguments: list[str] | None = None) -> int:
     """Run a sub-command; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # a path may hold bytes that the terminal's encoding lacks
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
     options = None
     try:
         options = _parser(arguments).parse_args(arguments)
-        options.command = shlex.join(['python', 'tools/prepare.py', *arguments])
+        options.command = _command(arguments[0], options)
         with _printed():
             return 0 if options.run(options) or getattr(options, 'allow_unreadable', False) else 1
     except DataError as error:
@@ -115,17 +106,40 @@ def prepare_toy(options: argparse.Namespace) -> bool:
 
 def prepare_folder(options: argparse.Namespace) -> bool:
     """Take a folder of `<class>/<video>`, or the rows of a CSV file."""
-    from sigma.datasets.folders import About, Selection, prepare_folder
+    from sigma.datasets.folders import prepare_folder
+    from sigma.datasets.selection import About, Selection
 
     selection, about = _fields(Selection, options), _fields(About, options, prepare=options.command)
     shared = {'workers': options.workers, 'allow': options.allow_unreadable}
     return prepare_folder(selection, Path(options.out), about, options.size, **shared)
 
 
+def prepare_list(options: argparse.Namespace) -> bool:
+    """Take lists in mmaction2's format."""
+    from sigma.datasets.imported import prepare_list
+    from sigma.datasets.selection import About
+
+    files = {split: Path(file) for split in ('train', 'val', 'test') if (file := getattr(options, split))}
+    return prepare_list(
+        files,
+        Path(options.out),
+        _fields(About, options, prepare=options.command),
+        root=_path(options.root),
+        class_file=_path(options.classes),
+        task=options.task,
+        delimiter=options.delimiter,
+        test_fraction=options.test_fraction,
+        group_regex=options.group_regex,
+        size=options.size,
+        workers=options.workers,
+        allow=options.allow_unreadable,
+    )
+
+
 def prepare_join(options: argparse.Namespace) -> bool:
     """Join clips to long videos: actions with background between them."""
-    from sigma.datasets.folders import About, Selection
     from sigma.datasets.join import prepare_join
+    from sigma.datasets.selection import About, Selection
 
     return prepare_join(
         _fields(Selection, options),
@@ -202,15 +216,21 @@ def _path(text: str | None) -> Path | None:
 # ------------------------------------------------------------------------------------------------------- arguments
 
 
+_JOIN = 'Make long videos with exact boundaries from short clips, for temporal localization (sigma/datasets/join.py).'
+_HOLDOUT = "Make a card whose test split is part of another card's train split: settings are then not chosen on test."
+_PUBLISHED = (
+    'Videos are found by name, in any folder and with any extension; missing.txt lists those that are not there.'
+)
+
+
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    """The parser. It lists all published datasets, but has a sub-command only for the one that is asked for."""
+    """The parser. It names all published datasets, but has a sub-command only for the one that is asked for."""
     cards = published.published_cards()
-    width = max(map(len, cards))
-    listed = '\n'.join(f'  {name.ljust(width)}  {sentence}' for name, sentence in cards.items())
+    names = textwrap.fill(', '.join(cards), 100, initial_indent='  ', subsequent_indent='  ', break_on_hyphens=False)
     parser = argparse.ArgumentParser(
         prog='prepare',
         description=__doc__,
-        epilog=f'published datasets:\n{listed}',
+        epilog=f'published datasets (`prepare.py NAME --help` describes one):\n{names}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
@@ -218,19 +238,49 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     reading.add_argument('--workers', type=positive_number, help='processes (default: one per core)')
     reading.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
     shared = argparse.ArgumentParser(add_help=False, parents=[reading])
-    shared.add_argument('--out', required=True, help='folder to write to')
+    shared.add_argument('--out', required=True, type=_PathText, help='folder to write to')
     _add_toy(commands.add_parser('toy', parents=[shared], help='render the toy dataset'))
-    _add_folder(commands.add_parser('folder', parents=[shared], help='take a folder of videos'))
-    _add_join(commands.add_parser('join', parents=[shared], help='make long videos from short clips'))
-    _add_holdout(commands.add_parser('holdout', help='make a card whose test split is part of train'))
+    _add_folder(commands.add_parser('folder', parents=[shared], help='take a folder of videos, or a table'))
+    _add_list(commands.add_parser('list', parents=[shared], help="take lists in mmaction2's format"))
+    _add_join(
+        commands.add_parser('join', parents=[shared], help='make long videos from short clips', description=_JOIN)
+    )
+    _add_holdout(
+        commands.add_parser('holdout', help='make a card whose test split is part of train', description=_HOLDOUT)
+    )
     _add_reencode(commands.add_parser('reencode', parents=[shared], help='make copies that are fast to read'))
     commands.add_parser('NAME', add_help=False, help='take a published dataset: a name from the list below, or a card')
     asked = next((word for word in arguments if not word.startswith('-')), None)
     if asked is not None and (asked in cards or asked.endswith('.py')):
-        _add_card(commands.add_parser(asked, parents=[reading]), load_dataset_card(asked), asked)
-    elif asked is not None and asked not in (own := ('toy', 'folder', 'join', 'holdout', 'reencode')):
+        told = {'description': cards[asked]} if asked in cards else {}
+        _add_card(commands.add_parser(asked, parents=[reading], **told), load_dataset_card(asked), asked)
+    elif asked is not None and asked not in (own := ('toy', 'folder', 'list', 'join', 'holdout', 'reencode')):
         raise DataError(f'{did_you_mean("command or dataset", asked, [*own, *cards])}; or give the path of a card.')
     return parser
+
+
+def _command(name: str, options: argparse.Namespace) -> str:
+    """The command for the card: what was given, with resolved paths, quoted for a shell; it works from any folder."""
+    name = str(Path(name).absolute()) if name.endswith('.py') else name
+    first: list[str] = []
+    rest: list[str] = []
+    for action in options.parser._actions:
+        value = getattr(options, action.dest, None)
+        if value is None or value == action.default or action.dest == 'workers':
+            continue
+        values = value if isinstance(value, list) else [value]
+        texts = [str(Path(text).absolute()) if isinstance(text, _PathText) else str(text) for text in values]
+        option = (action.option_strings or [''])[-1]
+        if not option:
+            first += texts
+        elif value is True:
+            rest.append(option)
+        elif action.nargs:
+            rest += [option, *texts]
+        else:
+            for text in texts:  # given several times, if there are several
+                rest += [f'{option}={text}'] if text.startswith('-') else [option, text]
+    return shlex.join(['python', 'tools/prepare.py', name, *first, *rest])
 
 
 def _add_card(parser: argparse.ArgumentParser, card: DatasetCard, asked: str) -> None:
@@ -240,7 +290,7 @@ def _add_card(parser: argparse.ArgumentParser, card: DatasetCard, asked: str) ->
     else:
         _add_published(parser, card)
     where = f'$SIGMA_DATA/{card.name}, where its card looks' if asked == card.name else card.info['data_root']
-    parser.add_argument('--out', metavar='DIR', help=f'folder to write to (default: {where})')
+    parser.add_argument('--out', type=_PathText, metavar='DIR', help=f'folder to write to (default: {where})')
     parser.set_defaults(dataset=asked)
 
 
@@ -248,25 +298,32 @@ def _add_scenes(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
     from sigma.datasets.scenes import scenes_of
 
     add = parser.add_argument
-    layout = ', '.join(scenes_of(card).needs)
-    add('--root', required=True, metavar='DIR', help=f'holds {layout or "one folder of pictures per video"}')
-    add('--annotations', required=True, metavar='LIST', help='lines of `name frames class`')
-    add('--pairs', metavar='FILE', help="action swap: HAT's pickle of background pairs")
+    holds = ', '.join(scenes_of(card).needs) or 'one folder of pictures per video'
+    add(
+        '--root',
+        type=_PathText,
+        required=True,
+        metavar='DIR',
+        help=f'holds {holds}',
+    )
+    add('--annotations', type=_PathText, required=True, metavar='LIST', help='lines of `name frames class`')
+    add('--pairs', type=_PathText, metavar='FILE', help="action swap: HAT's pickle of background pairs")
     add('--fps', type=float, default=25.0, help='frames per second of the videos to write (default: 25)')
-    parser.set_defaults(run=prepare_scenes)
+    parser.set_defaults(run=prepare_scenes, parser=parser)
 
 
 def _add_published(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
     add, needs = parser.add_argument, published.source_of(card).needs
-    add('--root', required=True, metavar='DIR', help='folder of the videos, in any folders below it')
+    add('--root', type=_PathText, required=True, metavar='DIR', help='folder of the videos, in any folders below it')
     holds = f'holds {needs} (default: the root)' if needs else 'not needed: the lists are shipped'
-    add('--annotations', metavar='DIR', help=holds)
-    parser.set_defaults(run=prepare_published)
+    add('--annotations', type=_PathText, metavar='DIR', help=holds)
+    parser.epilog = _PUBLISHED
+    parser.set_defaults(run=prepare_published, parser=parser)
 
 
 def _add_reencode(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add('path', metavar='SRC', help='folder of the videos; they are not changed')
+    add('path', type=_PathText, metavar='SRC', help='folder of the videos; they are not changed')
     add('--short-side', type=positive_number, default=256, help='pixels; smaller videos keep their size (default: 256)')
     add('--codec', choices=['h264', 'jpeg'], default='h264', help='jpeg: a cache of JPEG frames, large and fastest')
     add('--gop', type=positive_number, help='frames from one key frame to the next (default: 12)')
@@ -275,7 +332,7 @@ def _add_reencode(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="quality: x264's rate factor (default: 20) or jpeg's quantiser (default: 2); smaller is better",
     )
-    parser.set_defaults(run=prepare_reencode)
+    parser.set_defaults(run=prepare_reencode, parser=parser)
 
 
 def _add_toy(toy: argparse.ArgumentParser) -> None:
@@ -298,7 +355,7 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
         metavar=('TRAIN', 'TEST'),
         help='clips per class, or clips in all for repetition, two_movers and localization (default: by --form)',
     )
-    toy.set_defaults(run=prepare_toy)
+    toy.set_defaults(run=prepare_toy, parser=toy)
 
 
 def _add_folder(folder: argparse.ArgumentParser) -> None:
@@ -308,7 +365,30 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     add('--count-column', default='count', metavar='COLUMN', help='repetition: number of cycles (default: count)')
     add('--cycles-column', metavar='COLUMN', help='repetition: frames at which cycles end, separated by spaces')
     add('--size', type=positive_number, default=112, help='pixels per side for training (default: 112)')
-    folder.set_defaults(run=prepare_folder)
+    add('--metric', help="what cells are ranked by, such as mean_class (default: the task's usual one)")
+    folder.set_defaults(run=prepare_folder, parser=folder)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('--train', type=_PathText, required=True, metavar='LIST', help='lines of `path label`, labels from 0')
+    add('--val', type=_PathText, metavar='LIST', help='the test split, if there is no --test')
+    add('--test', type=_PathText, metavar='LIST')
+    add(
+        '--root',
+        type=_PathText,
+        metavar='DIR',
+        help='folder that paths start from (default: that of --train)',
+    )
+    add('--classes', type=_PathText, metavar='FILE', help='class names, one per line (default: the numbers)')
+    add('--delimiter', help='between path and label (default: a tab if a line has one, else a space)')
+    add('--task', choices=TASKS, default='action_recognition', help='what a label is (default: one class)')
+    add('--test-fraction', type=float, metavar='SHARE', help='with --train alone: test share of each class, by hash')
+    _add_group_regex(parser)
+    add('--size', type=positive_number, default=112, help='pixels per side for training (default: 112)')
+    add('--metric', help="what cells are ranked by, such as mean_class (default: the task's usual one)")
+    _add_about(parser)
+    parser.set_defaults(run=prepare_list, parser=parser)
 
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
@@ -326,15 +406,16 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
         help='actions per video (default: 4 6)',
     )
     add('--seed', type=int, default=0, help='for the order of the clips (default: 0)')
-    parser.set_defaults(run=prepare_join, task='action_recognition', count_column='count', cycles_column=None)
+    given = {'task': 'action_recognition', 'count_column': 'count', 'cycles_column': None}
+    parser.set_defaults(run=prepare_join, parser=parser, **given)
 
 
 def _add_holdout(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add('dataset', metavar='CARD', help='name of a card, or a prepared folder')
+    add('dataset', type=_card_name, metavar='CARD', help='name of a card, or a prepared folder')
     add('--every', type=int, default=5, metavar='N', help='training videos N, 2N, 3N, ... are held out (default: 5)')
-    add('--out', required=True, help='folder to write to')
-    parser.set_defaults(run=prepare_holdout)
+    add('--out', required=True, type=_PathText, help='folder to write to')
+    parser.set_defaults(run=prepare_holdout, parser=parser)
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
@@ -343,10 +424,11 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     add(
         'path',
         nargs='?',
+        type=_PathText,
         metavar='PATH',
         help='folder of <class>/<video>; with --csv, the base of its paths',
     )
-    add('--csv', metavar='FILE', help='table with columns path, label and, optionally, split')
+    add('--csv', type=_PathText, metavar='FILE', help='table with columns path, label and, optionally, split')
     add(
         '--label-columns',
         default='label',
@@ -355,9 +437,27 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     )
     add('--split-column', default='split', metavar='COLUMN', help='holds train, val or test (default: split)')
     add('--test-where', metavar='COLUMN=VALUES', help='test rows, by values and ranges: serial=16-22, speaker=F10,M08')
-    add('--test-every', type=positive_number, metavar='N', help='rows N, 2N, 3N, ... of the table are the test split')
+    add(
+        '--test-every',
+        type=positive_number,
+        metavar='N',
+        help='videos (or groups) N, 2N, ... are the test split',
+    )
     add('--test-fraction', type=float, metavar='SHARE', help='test share of each class, by hash (default: 0.25)')
+    add('--group-column', metavar='COLUMN', help='what clips of one group share, such as a person; see --group-regex')
+    _add_group_regex(parser)
     add('--drop-label', action='append', default=[], metavar='LABEL', help='leave out a label; may be repeated')
+    _add_about(parser)
+
+
+def _add_group_regex(parser: argparse.ArgumentParser) -> None:
+    said = 'finds the group in a path, such as "(S[0-9]+)_": clips of one group stay in one split'
+    parser.add_argument('--group-regex', metavar='REGEX', help=said)
+
+
+def _add_about(parser: argparse.ArgumentParser) -> None:
+    """What the card says."""
+    add = parser.add_argument
     add('--name', help='name of the dataset (default: that of the OUT folder)')
     add('--num-frames', type=positive_number, default=16, help='frames per clip (default: 16)')
     add(
@@ -370,11 +470,27 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     add('--licence', default='', help='licence of the videos, for the card')
 
 
-def _frame_size(text: str) -> tuple[int, int]:
+class _PathText(str):
+    """A path as it was given; `_command` resolves it."""
+
+
+class _FrameSize(tuple):
+    """Width and height in pixels."""
+
+    def __str__(self) -> str:
+        return 'x'.join(map(str, self))
+
+
+def _card_name(text: str) -> str:
+    """Name of a card, or the path of one."""
+    return _PathText(text) if Path(text).exists() else text
+
+
+def _frame_size(text: str) -> _FrameSize:
     width, times, height = text.lower().partition('x')
     if not (times and width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT, such as 170x128')
-    return int(width), int(height)
+    return _FrameSize((int(width), int(height)))
 
 
 def positive_number(text: str) -> int:

@@ -1,7 +1,7 @@
 """Train a config: pretraining or fine-tuning, in one process. For several processes, use `tools/dist_train.sh`.
 
-    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N] [--tensorboard]
-        [--knn CARD [--knn-every N]] [--stop-at-collapse] [--cfg-options key=value ...]
+    python tools/train.py CONFIG [--data CARD]... [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N]
+        [--tensorboard] [--knn CARD [--knn-every N]] [--stop-at-collapse] [--cfg-options key=value ...]
 
 Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if another process of the
 run has died; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after it has saved its state.
@@ -28,6 +28,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, such as those in mmaction_configs/pretrain')
+    data = 'dataset card or prepared folder to train on, instead of the one in the config; repeat it for a joint pool'
+    parser.add_argument('--data', action='append', metavar='CARD', help=data)
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     resume = 'continue from the newest checkpoint of the work directory, or from FILE'
     parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE', help=resume)
@@ -89,6 +91,8 @@ def load_config(args: argparse.Namespace):
         raise DataError(f'Config {args.config} cannot be read: {error}') from None
     if 'model' not in cfg or 'train_dataloader' not in cfg:
         raise DataError(f'Config {args.config} has no model or train_dataloader, so there is nothing to train.')
+    if args.data:
+        set_data(cfg, args.data, args.config)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
         raise DataError(f'--work-dir {cfg.work_dir} is not a folder; give another.')
@@ -111,6 +115,23 @@ def load_config(args: argparse.Namespace):
         stop_at_collapse(cfg, args.config)
     set_resume(cfg, args.resume)
     return cfg
+
+
+def set_data(cfg, cards: list[str], config: str) -> None:
+    """Make the config train on these cards: any path is a path, whatever characters it has.
+
+    Raises:
+        DataError: if there is no such card, or the training dataset of the config takes none.
+    """
+    from sigma.data.cards import find_card
+    from sigma.errors import DataError
+
+    dataset = cfg.train_dataloader.dataset
+    if 'card' not in dataset:
+        raise DataError(f'--data needs a config whose training dataset has a card; {config} has {dataset.get("type")}.')
+    for card in cards:
+        find_card('datasets', card)
+    dataset.card = cards[0] if len(cards) == 1 else cards
 
 
 def add_tensorboard(cfg) -> None:
@@ -298,6 +319,7 @@ def one_sentence(error: Exception) -> str:
     """The message of an error on one line. MMEngine wraps the error of a part in a longer one; we take the inner."""
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.errors import CheckpointError, DataError
+    from sigma.text import one_line
 
     cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
@@ -310,7 +332,7 @@ def one_sentence(error: Exception) -> str:
             ': a file of the run, such as its log, could not be written; the newest checkpoint stays. Make room, then '
             'run the same command with --resume to continue.'
         )
-    text = ' '.join(text.split())
+    text = one_line(text)
     return text if len(text) < 600 else f'{text[:600]} ... (SIGMA_TRACEBACK=1 shows all)'
 
 

@@ -182,7 +182,7 @@ def _state(item: Planned) -> str:
         others = f' and {len(item.needed_by) - 1} more' if len(item.needed_by) > 1 else ''
         said += f' (not in the suite, needed by {item.needed_by[0]}{others})'
     if item.superseded:
-        said += ' (its record has other weights or settings, and will be moved to superseded/)'
+        said += f' (its record differs in: {item.superseded}; it will be moved to superseded/)'
     return said
 
 

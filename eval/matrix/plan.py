@@ -7,11 +7,12 @@ from statistics import mean
 from time import time
 
 from eval.cells import claims
-from eval.cells.cell import Cards, Cell, ResolvedCell
+from eval.cells.cell import Cards, Cell, ResolvedCell, what_differs
 from eval.matrix.executors.job import Failure, Job, job_of, read_failure
 from eval.matrix.suites import Entry
 from eval.protocols import get_protocol
 from eval.records import RecordError, config_path, predictions_path, read_record
+from sigma.data.cards import sentences
 from sigma.errors import DataError
 
 OPEN = ('to run', 'elsewhere')  # states of cells whose record this run makes or waits for
@@ -37,7 +38,7 @@ class Planned:
         resolved: The cell; None if its data is missing.
         state: `done`; `failed`; `elsewhere` (a living process runs it); `to run`; `blocked` (a cell that it needs
             failed); `missing` (its data is missing).
-        superseded: Whether a record with the same name but another identity exists.
+        superseded: What differs in the record with the same name but another identity; empty without such a record.
         failure, claim: Why it failed; which other process runs it. None otherwise.
         seconds, num_bytes: What a done cell took; for others, the mean of their kind in this work directory, or None if
             no cell of the kind has run.
@@ -49,7 +50,7 @@ class Planned:
     cell: Cell
     resolved: ResolvedCell | None
     state: str
-    superseded: bool = False
+    superseded: str = ''
     failure: Failure | None = None
     claim: claims.Claim | None = None
     seconds: float | None = None
@@ -148,9 +149,10 @@ def plan(
         DataError: if there is no such protocol.
     """
     cards, found = cards or Cards(), Plan()
+    errors: list[DataError] = []
     for entry in entries:
         get_protocol(entry.protocol)
-    broken = _broken_cards(cards, entries, encoders, found)
+    broken = _broken_cards(cards, entries, encoders, errors)
     known: dict[str, Planned] = {}
 
     def add(resolved: ResolvedCell, listed: bool) -> Planned:
@@ -182,8 +184,8 @@ def plan(
                     add(cards.cell(cell, protocol), listed=True)
                 except DataError as error:
                     found.cells.append(Planned(cell, None, 'missing'))
-                    found.problems.append(str(error))
-    found.problems = list(dict.fromkeys(found.problems))
+                    errors.append(error)
+    found.problems = sentences(errors)
     _drop_unused(found)
     _estimate(found, work_dir)
     return found
@@ -200,24 +202,24 @@ def _drop_unused(found: Plan) -> None:
         found.cells = kept
 
 
-def _broken_cards(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str], found: Plan) -> set[tuple]:
-    """(kind, name) of datasets, encoders and recipes that cannot be read; adds the reasons to the plan's problems."""
+def _broken_cards(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str], errors: list) -> set[tuple]:
+    """(kind, name) of datasets, encoders and recipes that cannot be read; adds the reasons to `errors`."""
     datasets = dict.fromkeys(entry.dataset for entry in entries)
     wanted: list[tuple[str, str, Callable]] = [('dataset', name, cards.lists) for name in datasets]
     wanted += [('encoder', name, cards.weights_sha256) for name in encoders]
-    broken = _unread(wanted, found)
+    broken = _unread(wanted, errors)
     recipes = dict.fromkeys(_recipe(cards, entry, encoder, broken) for entry in entries for encoder in encoders)
-    return broken | _unread([('recipe', name, cards.recipe) for name in recipes if '{' not in name], found)
+    return broken | _unread([('recipe', name, cards.recipe) for name in recipes if '{' not in name], errors)
 
 
-def _unread(wanted: list[tuple], found: Plan) -> set[tuple]:
+def _unread(wanted: list[tuple], errors: list[DataError]) -> set[tuple]:
     broken = set()
     for kind, name, read in wanted:
         try:
             read(name)
         except DataError as error:
             broken.add((kind, name))
-            found.problems.append(str(error))
+            errors.append(error)
     return broken
 
 
@@ -230,14 +232,15 @@ def _recipe(cards: Cards, entry: Entry, encoder: str, broken: set[tuple]) -> str
 
 def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -> Planned:
     folder, path = resolved.folder(work_dir), resolved.record_path(work_dir)
-    superseded = False
+    superseded = ''
     if path.is_file():
         try:
-            if read_record(path).cell['id'] == resolved.id:
+            record = read_record(path)
+            if record.cell['id'] == resolved.id:
                 return Planned(resolved.cell, resolved, 'done')
+            superseded = what_differs(record.identity, resolved.identity) or 'its identity'
         except RecordError:
-            pass  # it will be moved aside, like a record with other settings
-        superseded = True
+            superseded = 'it cannot be read'  # it will be moved aside, like a record with other settings
     failure = read_failure(folder)
     claim = claims.holder(folder, now=time())  # by our own clock: asking the file system for its time writes a file
     state = 'elsewhere' if claim else 'failed' if failure and not retry_failed else 'to run'

@@ -2,7 +2,7 @@
 
 Kinetics at stride 4 (Something-Something V2: stride 2).
 The pipelines differ in their masks: tubes, along optical flow, or along the motion vectors of the stream.
-For a folder that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
+For a folder that tools/prepare.py made: --data FOLDER
 """
 
 _open = [

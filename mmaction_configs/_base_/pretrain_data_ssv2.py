@@ -3,7 +3,7 @@
 Something-Something V2 at stride 2. Its videos are VP9 (.webm), which has no motion vectors, so `codec_pipeline`
 needs them re-encoded as H.264.
 The pipelines differ in their masks: tubes, along optical flow, or along the motion vectors of the stream.
-For a folder that tools/prepare.py made: --cfg-options train_dataloader.dataset.card=FOLDER
+For a folder that tools/prepare.py made: --data FOLDER
 """
 
 _open = [

@@ -1,11 +1,12 @@
 """Toy localization: long clips; three to five times, one of two movers makes one of six motions.
 
 How and why: sigma/datasets/toy/forms.py. 80 train and 30 test clips of 12.8 seconds, about 20 s of CPU time:
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_localization" --form localization
+    python tools/prepare.py toy --out data/toy_localization --form localization
 """
 
 _base_ = '_base_/toy.py'
 
+prepare_together = None  # it is not in severe_toy
 data_root = '{{$SIGMA_DATA:data}}/toy_localization'
 dataset_info = dict(
     name='toy_localization',

@@ -2,7 +2,7 @@
 
 How and why: sigma/datasets/toy/forms.py. 240 train and 100 test clips, every count from 2 to 8 about equally often.
 About 13 s of CPU time:
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_repetition" --form repetition
+    python tools/prepare.py toy --out data/toy_repetition --form repetition
 """
 
 _base_ = '_base_/toy.py'

@@ -1,7 +1,7 @@
 """Toy rhythms: one turn, faster at one of four places; every class shows the same frames (granularity).
 
 How and why: sigma/datasets/toy/forms.py. 4 classes, 80 train and 40 test clips each, about 10 s of CPU time:
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_rhythms" --form rhythms
+    python tools/prepare.py toy --out data/toy_rhythms --form rhythms
 """
 
 _base_ = '_base_/toy.py'

@@ -2,7 +2,7 @@
 
 How and why: sigma/datasets/toy/render.py. 10 classes, 160 train and 40 test clips each, rendered in about 20 s on two
 cores by
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift" --domain shift
+    python tools/prepare.py toy --out data/toy_shift --domain shift
 """
 
 _base_ = '_base_/toy_motions.py'

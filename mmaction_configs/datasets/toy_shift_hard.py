@@ -1,7 +1,7 @@
 """Toy shift, hard: as `toy_shift`, but smaller movers over photographs at full texture: a larger domain shift.
 
 How and why: sigma/datasets/toy/render.py. 10 classes, 160 train and 40 test clips each, rendered by
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_shift_hard" --domain shift --level hard
+    python tools/prepare.py toy --out data/toy_shift_hard --domain shift --level hard
 """
 
 _base_ = '_base_/toy_motions.py'

@@ -1,7 +1,7 @@
 """Toy speeds: 1.0, 1.2, 1.4, 1.6 or 1.8 turns per clip, in either direction (granularity).
 
 How and why: sigma/datasets/toy/forms.py. 5 classes, 80 train and 40 test clips each, about 13 s of CPU time:
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_speeds" --form speeds
+    python tools/prepare.py toy --out data/toy_speeds --form speeds
 """
 
 _base_ = '_base_/toy.py'

@@ -1,7 +1,7 @@
 """Toy two movers: each makes one of six motions for a while; the labels are the motions in the clip, one or two.
 
 How and why: sigma/datasets/toy/forms.py. 240 train and 100 test clips, about 15 s of CPU time:
-    python tools/prepare.py toy --out "$SIGMA_DATA/toy_two_movers" --form two_movers
+    python tools/prepare.py toy --out data/toy_two_movers --form two_movers
 """
 
 _base_ = '_base_/toy.py'

@@ -9,16 +9,19 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card
+from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card, read_plain
 from sigma.data.declared import DATASET, SECTIONS, TOP_LEVEL
 from sigma.data.lists import Label, list_sha256, read_list
 from sigma.errors import DataError
+from sigma.text import shell_join, shown
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -51,6 +54,9 @@ def read_config(path: str | Path, **kwargs: Any) -> Config:
     """`Config.fromfile` without its log line for every environment variable that a config reads."""
     from mmengine.config import Config
 
+    from sigma.compat import fix_config_templates  # which belongs to MMEngine, and is not needed without it
+
+    fix_config_templates()
     with silent_up_to(logging.INFO):
         return Config.fromfile(path, **kwargs)
 
@@ -96,13 +102,44 @@ def _classes(text: str, card: Path) -> list[str]:
     file = card.parent / name
     if not file.is_file():
         raise DataError(f"{card} takes its classes from '{file.resolve()}', which does not exist.")
-    names = file.read_text(encoding='utf-8').splitlines()
+    names = [line for line in file.read_text(encoding='utf-8').split('\n') if line]
     if not part:
         return names
     found = re.fullmatch(r'(\d+):(\d+)\]', part)
     if not found:
         raise DataError(f'{card} takes its classes from {text!r}; a range of lines is written as [6:17].')
     return names[int(found[1]) : int(found[2])]
+
+
+class NotPrepared(DataError):
+    """A dataset whose files are missing.
+
+    Attributes:
+        name: Name of the dataset.
+        together: The command that prepares it together with others; None if there is none.
+    """
+
+    def __init__(self, name: str, together: str | None, sentence: str) -> None:
+        super().__init__(sentence)
+        self.name, self.together = name, together
+
+
+def sentences(errors: Iterable[DataError]) -> list[str]:
+    """One sentence per error, without repeats; datasets that one command prepares share a sentence."""
+    found: dict[str, list[str]] = {}  # command, or the sentence itself -> names
+    first: dict[str, str] = {}
+    for error in errors:
+        key = (isinstance(error, NotPrepared) and error.together) or str(error)
+        names = found.setdefault(key, [])
+        if isinstance(error, NotPrepared) and error.name not in names:
+            names.append(error.name)
+        first.setdefault(key, str(error))
+    return [
+        f'{", ".join(names[:-1])} and {names[-1]} are not prepared. Prepare them with: {key}'
+        if len(names) > 1
+        else first[key]
+        for key, names in found.items()
+    ]
 
 
 @dataclass
@@ -231,13 +268,15 @@ class DatasetCard:
         if not self._file(self.needed('index')).is_file():
             raise self._not_prepared()
         from sigma.data.index import load_index  # PyAV and NumPy are not needed to read a card
+        from sigma.data.on_disk import changed_videos
 
-        index = load_index(self._file(self.needed('index')))
+        index_file = self._file(self.needed('index'))
+        index = load_index(index_file)
         absent = [video for video, _ in pairs if video not in index]
         if absent:
             raise DataError(
                 f'{self._file(self.split(split)["list"])} names {len(absent)} videos that are not in its index, '
-                f'{_first(absent)}. {self._how_to_prepare()}'
+                f'{_first(absent)}. {self.how_to_prepare()}'
             )
         root = self._file(self.info['video_root']) if self.info.get('video_root') else index.root
         annotations = self._annotations()
@@ -257,11 +296,18 @@ class DatasetCard:
                     'sha256': info.sha256,
                 }
             )
-        gone = [e['video'] for e in entries if e['reason'] is None and not Path(e['filename']).is_file()]
+        files = [(index[e['video']], Path(e['filename'])) for e in entries]
+        gone, changed = changed_videos(files, index_file)
         if gone:
             raise DataError(
                 f'{self.name} ({split}) names {len(gone)} videos that are no longer under {root}, {_first(gone)}. '
-                f'{self._how_to_prepare()}'
+                f'{self.how_to_prepare()}'
+            )
+        if changed:
+            raise DataError(
+                f'{self.name} ({split}): {len(changed)} of {len(entries)} videos are no longer the files that were '
+                f'indexed, {_first(changed)}. Index them again, as another version of the dataset, whose results stay '
+                f'apart from those on the old files. {self.how_to_prepare()}'
             )
         return entries
 
@@ -292,25 +338,49 @@ class DatasetCard:
                 digest.update(json.dumps(entry['annotation'], sort_keys=True).encode() + b'\n')
         return digest.hexdigest()
 
-    def _not_prepared(self) -> DataError:
+    def _not_prepared(self) -> NotPrepared:
         """The error for missing files of tools/prepare.py; it names all of them, not only the one asked for."""
         names = [entry['list'] for entry in self.info['splits'].values()]
         names += [self.info[key] for key in ('index', 'annotations') if self.info.get(key)]
         absent = [name for name in names if not self._file(name).is_file()]
-        return DataError(
+        return NotPrepared(
+            self.name,
+            self._command_for_several(),
             f'{self.name} is not prepared: {len(absent)} of its {len(names)} files are missing from '
-            f"'{self.info['data_root']}': {', '.join(absent)}. {self._how_to_prepare()}"
+            f"'{self.info['data_root']}': {', '.join(absent)}. {self.how_to_prepare()}",
         )
 
-    def _how_to_prepare(self) -> str:
+    def _command_for_several(self) -> str | None:
+        """The command that prepares this dataset together with others: `prepare_together` of its card file."""
+        with contextlib.suppress(DataError):  # a user's card may import things
+            command = read_plain(self.path).get('prepare_together')
+            return resolved_command(command) if isinstance(command, str) else None
+        return None
+
+    def how_to_prepare(self) -> str:
+        """A sentence with the command that prepares this dataset: paths resolved, and quoted for a shell."""
         how = self.info.get('prepare')
-        return f'Prepare it with: {how}' if how else 'Run tools/prepare.py again.'
+        if not how:
+            return 'Run tools/prepare.py again.'
+        command = resolved_command(how)
+        if '--out' not in how:
+            command += f' --out {shell_join([str(Path(self.info["data_root"]).absolute())])}'
+        return f'Prepare it with: {command}'
+
+
+def resolved_command(command: str) -> str:
+    """A command of a card with `$SIGMA_DATA` filled in as the cards do it, safe to paste into any shell."""
+    root = str(Path(os.environ.get('SIGMA_DATA') or 'data').absolute())
+    try:
+        return shell_join(word.replace('$SIGMA_DATA', root) for word in shlex.split(command))
+    except ValueError:  # an unbalanced quote
+        return command
 
 
 def _first(videos: list[str], most: int = 3) -> str:
     """`first a.mp4`, or the first few and the number of others."""
     more = f' and {len(videos) - most} more' if len(videos) > most else ''
-    return f'first {", ".join(videos[:most])}{more}'
+    return f'first {", ".join(map(shown, videos[:most]))}{more}'
 
 
 def load_dataset_card(name: str) -> DatasetCard:

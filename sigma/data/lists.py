@@ -2,14 +2,18 @@
 
 path label             action recognition; repetition, where the number is the count
 path label label ...   any number of labels (mmaction2's `multi_class`)
+
+Lines end at a newline and at nothing else: Python's `splitlines` would also cut a name at U+2028, U+0085 or 0x1c.
 """
 
 import gzip
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
+from sigma.text import in_utf8, is_utf8, shell_join, shown
 
 Label = int | tuple[int, ...]
 
@@ -28,14 +32,18 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
     if not path.is_file():
         raise DataError(f"No list file at '{path}': write it with tools/prepare.py.")
     opened = gzip.open if path.suffix == '.gz' else open
-    with opened(path, 'rt', encoding='utf-8') as file:
-        lines = file.read().splitlines()
+    try:
+        with opened(path, 'rt', encoding='utf-8') as file:
+            lines = file.read().split('\n')
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not a list in UTF-8: {error}.") from None
     entries = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         split_by = delimiter or ('\t' if '\t' in line else ' ')
-        video, *labels = line.strip().split(split_by)
+        # With a tab, spaces around a name are part of it.
+        video, *labels = (line if split_by == '\t' else line.strip(' \t')).split(split_by)
         if not all(label.strip().isdecimal() for label in labels) or not (multi_label or len(labels) == 1):
             wanted = 'a path and labels' if multi_label else 'a path and a label'
             raise DataError(f"'{path}' line {number}: expected {wanted}, found '{line}'.")
@@ -69,11 +77,39 @@ def list_text(entries: Sequence[tuple[str, Label]], delimiter: str) -> str:
     """
     lines = []
     for video, label in entries:
-        if delimiter in video or '\n' in video or '\r' in video or video != video.strip():
-            raise DataError(f'{video!r} cannot be in a list file with the delimiter {delimiter!r}: rename the file.')
+        if reason := unlistable(video):
+            raise DataError(f'{shown(video)!r} cannot be in a list file: {reason}.')
+        if delimiter in video or (delimiter == ' ' and video != video.strip(' \t')):
+            raise DataError(f'{shown(video)!r} cannot be in a list file with the delimiter {delimiter!r}.')
         labels = label if isinstance(label, tuple) else (label,)
         lines.append(delimiter.join([video, *map(str, labels)]) + '\n')
     return ''.join(lines)
+
+
+def unlistable(path: str) -> str | None:
+    """Why no list file can hold a path, with the name that would do; None if one can."""
+    if not is_utf8(path):
+        return f"its name is not in UTF-8: rename it to '{in_utf8(path)}'"
+    if found := re.search(r'[\t\n\r]', path):
+        kind = 'a tab' if found[0] == '\t' else 'a line break'
+        name = re.sub(r'[\t\n\r]+', '_', path)
+        return f"it has {kind} in its name: rename it to '{name}'"
+    return None
+
+
+def check_listable(paths: Iterable[str], where: str) -> None:
+    """Raise a DataError if a list file cannot hold one of the paths; it says what to rename.
+
+    Args:
+        paths: As they would be in the list.
+        where: The folder that they start from.
+    """
+    reasons = {path: reason for path in paths if (reason := unlistable(path))}
+    if reasons:
+        path, reason = next(iter(reasons.items()))
+        several = f' ({len(reasons)} names in all)' if len(reasons) > 1 else ''
+        latin = '' if is_utf8(path) else f'; convmv -r -f latin1 -t utf8 --notest {shell_join([where])} renames all'
+        raise DataError(f"'{shown(path)}' under '{shown(where)}' cannot be listed: {reason}{latin}{several}.")
 
 
 def pick_delimiter(paths: Iterable[str]) -> str:

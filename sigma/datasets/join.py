@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from sigma.data.index import Index, build_index
-from sigma.datasets.folders import About, Selection, read_splits
-from sigma.datasets.prepared import LOG, Splits, all_paths, may_write, named, write_dataset
+from sigma.datasets.folders import read_splits
+from sigma.datasets.prepared import LOG, Splits, all_paths, may_write, named, refuse_another, write_dataset
+from sigma.datasets.selection import About, Selection
 from sigma.errors import DataError, DecodeError, did_you_mean
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
@@ -116,9 +117,10 @@ def prepare_join(
     Raises:
         DataError: if the input makes no sense, or `out` holds another dataset.
     """
+    check_folder(out)
+    refuse_another(out, about.name_for(out))
     root, splits, _ = read_splits(selection)
     check_background(splits, background)
-    check_folder(out)
     # Rate and size may follow from the clips; everything given is checked before minutes of reading.
     asked = Joining(background, 25 if fps is None else fps, *(frame_size or (16, 16)), num_actions, seed)
     with _restored_on_error(out / 'clips.jsonl'):
@@ -132,7 +134,7 @@ def prepare_join(
     index = build_index(out / 'videos', list(videos), out / 'index.jsonl', workers=workers)
     check_lengths(videos, index)
     info = {
-        'name': about.name or out.resolve().name,
+        'name': about.name_for(out),
         'task': 'localization',
         'video_root': 'videos',
         'metric': 'map_30_70',

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import pprint
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from sigma.data.index import NO_SUCH_FILE, Index
 from sigma.data.lists import Label, list_sha256, pick_delimiter, write_list
 from sigma.errors import DataError
 from sigma.files import write_atomic
+from sigma.text import PLAIN_NAME_RULE, align, in_utf8, is_plain_name, is_utf8, plain_name, shown
 
 LOG = logging.getLogger('sigma.datasets')
 
@@ -33,17 +37,20 @@ def write_dataset(
     index: Index,
     allow_unreadable: bool,
     annotations: Mapping[str, dict] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> bool:
     """Report what was read, and write lists, annotations and card.
 
     Args:
         info: Fields of the card. `task` decides what a label is: a class name (`action_recognition`), a tuple of class
-            names (`multi_label`, `localization`) or an int (`repetition`). Classes are numbered by name.
+            names (`multi_label`, `localization`) or an int (`repetition`).
         splits: (path, label) pairs of each split.
         index: What was read.
         allow_unreadable: Write the lists even if some videos are unreadable.
         annotations: path -> what a list cannot express, for annotations.json: `actions` [[start_seconds, end_seconds,
             class], ...] with class names or numbers, or `cycles` [frame numbers]. None writes no such file.
+        classes: Class names in the order of their numbers, if that is given; None orders the names of the labels:
+            as numbers if all are numbers, else as text.
 
     Returns:
         Whether the dataset was written; False if videos are unreadable.
@@ -55,24 +62,20 @@ def write_dataset(
     if not may_write(index, allow_unreadable):
         return False
     warn_of_copies(splits, index)
+    warn_of_two_classes(splits, index)
     warn_of_late_cycles(annotations or {}, index)
-    classes = sorted({name for pairs in splits.values() for _, label in pairs for name in names_in(label)})
+    if classes is None:
+        classes = class_order(name for pairs in splits.values() for _, label in pairs for name in names_in(label))
     numbers = {name: number for number, name in enumerate(classes)}
     delimiter = pick_delimiter(index)
     entries = {}
     for split, pairs in splits.items():
         numbered = [(path, _numbered(label, numbers)) for path, label in sorted(pairs)]
         entries[split] = write_split(out, split, numbered, delimiter)
-        found = {name for _, label in pairs for name in names_in(label)}
-        what = (
-            f'{len(found)} of {len(classes)} classes'
-            if classes
-            else f'{sum(n for _, n in pairs if isinstance(n, int))} cycles'
-        )
-        LOG.info(f'{split}: {len(pairs)} videos, {what}')
+    report_counts(splits, classes)
     info = {**info, 'splits': entries, 'delimiter': delimiter, 'index': 'index.jsonl'}
     if classes:
-        info['classes'] = classes
+        info['classes'] = list(classes)
     if annotations is not None:
         info['annotations'] = 'annotations.json'
         write_annotations(out / 'annotations.json', annotations, numbers)
@@ -81,8 +84,51 @@ def write_dataset(
     return True
 
 
+def report_counts(splits: Splits, classes: Sequence[str], most: int = 50) -> None:
+    """Log the videos of each class and split, in a table if there are not too many classes; warn of absent classes."""
+    counts = {split: Counter(name for _, label in pairs for name in names_in(label)) for split, pairs in splits.items()}
+    for split, pairs in splits.items():
+        cycles = sum(label for _, label in pairs if isinstance(label, int))
+        what = f'{len(counts[split])} of {len(classes)} classes' if classes else f'{cycles} cycles'
+        LOG.info(f'{split}: {len(pairs)} videos, {what}')
+    if 0 < len(classes) <= most:
+        rows = [[shown(name), *(str(counts[split][name]) for split in splits)] for name in classes]
+        LOG.info(align([['class', *splits], *rows], rule=True))
+    for split in splits:
+        absent = [name for name in classes if not counts[split][name]]
+        if absent:
+            LOG.warning(f'{len(absent)} of {len(classes)} classes have no video in {split}: {listing(absent)}.')
+    alike = Counter(name.casefold() for name in classes)
+    if doubtful := [name for name in classes if alike[name.casefold()] > 1]:
+        LOG.warning(f'Some classes differ in case alone: {listing(doubtful)}.')
+
+
+def class_order(names: Iterable[str]) -> list[str]:
+    """Class names without repeats, in the order of their numbers: as numbers if all are numbers, else as text."""
+    found = set(names)
+    if all(re.fullmatch(r'-?[0-9]+', name) for name in found):
+        return sorted(found, key=lambda name: (int(name), name))
+    return sorted(found)
+
+
+def clean_label(text: str) -> str:
+    """A class name in one line without spaces around it, its accents composed: equal to the eye is equal here."""
+    return unicodedata.normalize('NFC', re.sub(r'\s*[\r\n]+\s*', ' ', text.strip()))
+
+
+def check_name(name: str) -> None:
+    """Raise a DataError if records could not carry the name of a dataset; it names one that would do."""
+    if not is_plain_name(name):
+        raise DataError(
+            f"The dataset would be called '{shown(name)}', but its name becomes part of file names: "
+            f'{PLAIN_NAME_RULE}. {plain_name(name)} would do: --name {plain_name(name)}, or `name` in a card.'
+        )
+
+
 def refuse_another(out: Path, name: str) -> None:
-    """Raise a DataError if the folder holds another dataset, which would be overwritten."""
+    """Raise a DataError if the name does not do, or the folder holds another dataset, which would be overwritten."""
+    check_name(name)
+    check_utf8(out)
     if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
         raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
 
@@ -93,7 +139,7 @@ def may_write(index: Index, allow_unreadable: bool) -> bool:
     LOG.info(f'{len(index) - len(unreadable)} of {len(index)} videos are readable')
     for video in unreadable:
         if video.reason != NO_SUCH_FILE:  # those are in missing.txt
-            LOG.info(f'  unreadable: {video.path}: {video.reason}')
+            LOG.info(f'  unreadable: {shown(video.path)}: {video.reason}')
     if unreadable and not allow_unreadable:
         LOG.warning(
             f'{len(unreadable)} of {len(index)} videos are unreadable, so no lists were written. Repair or remove '
@@ -174,11 +220,12 @@ def _config(value, depth: int) -> str:
             return 'dict(\n' + ''.join(f'{indent}{entry},\n' for entry in entries) + '    ' * depth + ')'
         return f'dict({", ".join(entries)})'
     if isinstance(value, list):
-        lines = pprint.pformat(value, width=100, compact=True)[1:-1].split('\n ')
+        text = pprint.pformat(value, width=100, compact=True).replace('{{', '{\\x7b')
+        lines = text[1:-1].split('\n ')
         if len(lines) > 1:
             indent = '\n' + '    ' * (depth + 1)
             return f'[{indent}{indent.join(lines)},{indent[:-4]}]'
-    return repr(value)
+    return repr(value).replace('{{', '{\\x7b')  # or MMEngine would take it for a template
 
 
 # ---------------------------------------------------------------------------------------------------- small helpers
@@ -190,6 +237,21 @@ def warn_of_copies(splits: Mapping[str, Sequence[tuple[str, Any]]], index: Index
     copies = [path for path, _ in splits['test'] if index[path].sha256 in train]
     if copies:
         LOG.warning(f'{named(copies)} in test and, byte for byte, in train too.')
+
+
+def warn_of_two_classes(splits: Splits, index: Index) -> None:
+    """Warn of files with the same bytes (links, copies) in two classes."""
+    places: dict[str, dict[str, str]] = {}  # hash -> class -> the first path
+    for pairs in splits.values():
+        for path, label in pairs:
+            if isinstance(label, str) and index[path].sha256:
+                places.setdefault(index[path].sha256, {}).setdefault(label, path)
+    doubled = [list(found.values()) for found in places.values() if len(found) > 1]
+    if doubled:
+        LOG.warning(
+            f'{len(doubled)} file{"s are" if len(doubled) > 1 else " is"} in more than one class, first '
+            f'{" and ".join(map(shown, doubled[0][:3]))}.'
+        )
 
 
 def warn_of_late_cycles(annotations: Mapping[str, dict], index: Index) -> None:
@@ -220,15 +282,33 @@ def all_paths(splits: Mapping[str, Sequence[tuple[str, Any]]]) -> list[str]:
 
 
 def check_root(root: Path, option: str = '') -> None:
-    """Raise a DataError if the folder of the videos does not exist."""
+    """Raise a DataError if the folder of the videos does not exist, or not all readers could open its videos."""
     if not root.is_dir():
-        raise DataError(f"{option}{': ' if option else ''}'{root}' is not a folder.")
+        raise DataError(f"{option}{': ' if option else ''}'{shown(str(root))}' is not a folder.")
+    check_utf8(root)
+
+
+def check_utf8(folder: Path) -> None:
+    """Raise a DataError if a folder's path is not in UTF-8, which decord cannot open; it names a path that would do."""
+    path = str(folder.resolve())
+    if not is_utf8(path):
+        raise DataError(f"'{shown(path)}' is not in UTF-8: rename it to '{in_utf8(path)}'.")
 
 
 def named(paths: list[str], most: int = 5) -> str:
     """`3 videos (a.mp4, b.mp4, c.mp4) are`, cut short if there are many."""
-    names = ', '.join(path or '(empty path)' for path in paths[:most]) + (', ...' if len(paths) > most else '')
+    names = listing([path or '(empty path)' for path in paths], most)
     return f'{len(paths)} video{"s" * (len(paths) > 1)} ({names}) {"are" if len(paths) > 1 else "is"}'
+
+
+def listing(names: Sequence[str], most: int = 5) -> str:
+    """`a, b, c`, cut short with dots if there are many."""
+    return ', '.join(map(shown, names[:most])) + (', ...' if len(names) > most else '')
+
+
+def label_text(label: NamedLabel) -> str:
+    """A label for a message."""
+    return ' and '.join(label) if isinstance(label, tuple) else str(label)
 
 
 def names_in(label: str | tuple[str, ...] | int) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from sigma.datasets.prepared import LOG, check_root
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
+from sigma.text import shell_join
 from sigma.video import H264, FFmpegError, Jpeg, VideoWriter, even, open_video
 
 SHORT_SIDES = (64, 1080)
@@ -100,7 +101,8 @@ def prepare_copies(root: Path, out: Path, encoding: Encoding, workers: int | Non
     for one in index.unreadable:  # not ours: a file that was there before is left alone
         LOG.info(f'  unreadable: {one.path}: {one.reason}')
     LOG.info(f'{len(copies)} of {len(videos)} videos have a copy under {out}; index: {out / "index.jsonl"}')
-    LOG.info(f'to train on them: tools/prepare.py folder {out} --out FOLDER, or k400, ssv2 ... with --root {out}')
+    place = shell_join([str(out.resolve())])
+    LOG.info(f'to train on them: tools/prepare.py folder {place} --out FOLDER, or k400, ssv2 ... with --root {place}')
     if bad:
         LOG.warning(f'{len(bad)} of {len(videos)} videos could not be re-encoded.')
     return not (bad or index.unreadable)

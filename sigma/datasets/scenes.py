@@ -37,6 +37,7 @@ from sigma.datasets.prepared import (
     card_text,
     check_root,
     may_write,
+    refuse_another,
     warn_of_missing,
     write_annotations,
     write_split,
@@ -127,6 +128,7 @@ def prepare_scenes(
     items = read_items(card, list_file, pairs_file)
     name = card.name if pairs_file is None else f'{card.name}_{pairs_file.stem}'
     out = out or Path(card.info['data_root']).with_name(name)
+    refuse_another(out, name)
     bad = make_videos(card, items, root, out / 'videos', fps, workers)
     for video, reason in list(bad.items())[:5]:
         LOG.info(f'  not made: {video}: {reason}')
@@ -228,7 +230,7 @@ def _before(item: Item, other: str, number: int, theirs: dict[int, int], file: P
 def _rows(file: Path) -> Iterator[tuple[str, int, int]]:
     if not file.is_file():
         raise DataError(f"--annotations: the list file '{file}' does not exist.")
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding='utf-8').split('\n'), start=1):
         if not line.strip():
             continue
         name, *numbers = line.strip().rsplit(maxsplit=2)

@@ -235,3 +235,27 @@ def test_the_pipeline_along_the_vectors_of_the_stream_builds(configs):
         assert 'sigma.DecodeFramesAndVectors' in names
         assert 'sigma.DecodeFrames' not in names
         assert [TRANSFORMS.build(step) for step in steps][4].motion == 'codec'
+
+
+@pytest.mark.parametrize('value', ["o'brien", 'say "hi"', 'back\\slash', 'a\nb', '視\u2028', '{{$HOME:x}}'])
+def test_a_variable_of_a_config_may_hold_any_character(tmp_path, monkeypatch, value):
+    from sigma.configs import read_plain
+    from sigma.data.cards import read_config
+
+    monkeypatch.setenv('SIGMA_PLACE', value)
+    monkeypatch.setenv('SIGMA_NUMBER', '7')
+    text = "a = '{{$SIGMA_PLACE:x}}/1'\nb = \"{{$SIGMA_PLACE:x}}\"\nc = '{{$SIGMA_UNSET:y}}'\n"
+    wanted = {'a': f'{value}/1', 'b': value, 'c': 'y'}
+    (tmp_path / 'mine.py').write_text(text)
+    assert read_plain(tmp_path / 'mine.py') == wanted
+    assert read_config(tmp_path / 'mine.py').to_dict() == wanted
+    (tmp_path / 'mine.py').write_text(text + "d = {{'$SIGMA_NUMBER:3'}}\n")  # code, as MMEngine writes it
+    assert read_config(tmp_path / 'mine.py').to_dict() == wanted | {'d': 7}
+
+
+def test_an_empty_variable_is_one_that_is_not_set(tmp_path, monkeypatch):
+    """Otherwise `$SIGMA_DATA/toy` would be `/toy`."""
+    from sigma.data.cards import load_dataset_card
+
+    monkeypatch.setenv('SIGMA_DATA', '')
+    assert load_dataset_card('toy').info['data_root'] == 'data/toy'

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import decord
 import numpy as np
 import pytest
@@ -21,9 +20,11 @@ from sigma.data.cards import load_dataset_card
 from sigma.data.index import build_index, load_index
 from sigma.data.lists import list_sha256, read_list
 from sigma.datasets import prepared
-from sigma.datasets.folders import split_by_hash, value_matcher
+from sigma.datasets.splits import split_by_hash
+from sigma.datasets.tables import value_matcher
 from sigma.errors import DataError
 from tests.conftest import PATIENCE
+from tests.tools.videos import table
 
 TREE = Path(__file__).resolve().parents[2]
 REAL = TREE.parent / 'shared' / 'data' / 'real'
@@ -39,41 +40,6 @@ def command(*arguments, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, 'PYTHONPATH': str(TREE)}
     words = [sys.executable, str(TOOL), *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120 * PATIENCE, **options)
-
-
-@pytest.fixture(scope='module')
-def clip(tmp_path_factory) -> bytes:
-    path = tmp_path_factory.mktemp('clip') / 'clip.mp4'
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, 'yuv420p'
-        for gray in range(4):
-            frame = np.full((64, 64, 3), 40 * gray, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
-        container.mux(stream.encode())
-    return path.read_bytes()
-
-
-@pytest.fixture
-def lay(tmp_path, clip):
-    """A function that lays copies of a clip under `videos`, each with other bytes at its end."""
-    root = tmp_path / 'videos'
-
-    def lay(*paths: str) -> Path:
-        for path in paths:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_bytes(clip + b'\0\0\0\x10free' + path.encode()[-8:].rjust(8))
-        return root
-
-    return lay
-
-
-def table(path: Path, rows: list[dict]) -> Path:
-    with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def folder(root, out, *arguments) -> int:
@@ -262,7 +228,7 @@ def test_bad_folders_end_in_one_sentence(lay, tmp_path, capsys):
     assert '1 of 3 videos' in sentence(root, out)
     (root / 'c.mp4').unlink()
     lay('train/x/a.mp4', 'test/x/a.mp4')
-    assert 'holds split folders and others (run)' in sentence(root, out)
+    assert 'holds split folders (test, train) and others (run)' in sentence(root, out)
     for path in root.rglob('*.mp4'):
         path.write_bytes(b'')
     for name in ('train', 'test'):

@@ -13,6 +13,7 @@ from sigma.datasets.prepared import (
     card_text,
     check_root,
     may_write,
+    named,
     refuse_another,
     warn_of_copies,
     warn_of_late_cycles,
@@ -23,6 +24,7 @@ from sigma.datasets.prepared import (
 from sigma.datasets.published import match_videos, read_lists, source_of
 from sigma.errors import DataError
 from sigma.files import write_atomic
+from sigma.text import in_utf8, is_utf8
 
 
 def prepare_published(
@@ -63,6 +65,9 @@ def prepare_published(
         )
     out = out or Path(card.info['data_root'])
     refuse_another(out, card.name)
+    if foreign := [file for file in files.values() if not is_utf8(file)]:
+        name = in_utf8(foreign[0])
+        raise DataError(f"{named(foreign)} not named in UTF-8, under '{root}': rename the first to '{name}'.")
     index = build_index(root, listed, out / 'index.jsonl', workers=workers, files=files)
     warn_of_missing([video for video in listed if video not in files], len(listed), out, card.info['obtain'])
     if not may_write(index, allow):

@@ -31,7 +31,7 @@ def read(annotations: Path, card: DatasetCard, videos: Sequence[str]) -> Lists:
     splits: dict[str, list[tuple[str, Label]]] = {}
     for split, file in files.items():
         with reading(file, card):
-            names = [line.split()[0] for line in file.read_text(encoding='utf-8').splitlines() if line.strip()]
+            names = [line.split()[0] for line in file.read_text(encoding='utf-8').split('\n') if line.strip()]
             splits[split] = sorted(_pair(_NAME.match(stem_of(name))) for name in names)
     return Lists(splits)
 

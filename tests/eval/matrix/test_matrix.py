@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval import run_severe
-from eval.cells.cell import Cell, ResolvedCell
+from eval.cells.cell import Cell, ResolvedCell, what_differs
 from eval.cells.encoders import load_encoder_card
 from eval.matrix.plan import plan
 from eval.matrix.suites import SUITES, Entry, suite_entries
@@ -19,6 +19,8 @@ from eval.protocols.subsets import few_a_class
 from eval.records import predictions_path, read_record, read_records
 from eval.report.summaries import SUMMARIES
 from sigma.checkpoints.files import save_tensors
+from sigma.data.cards import load_dataset_card
+from sigma.data.index import build_index, load_index
 from sigma.errors import DataError
 from sigma.models import VideoViT
 from tests.conftest import assert_one_sentence, run_tool
@@ -122,6 +124,22 @@ def test_other_videos_under_the_same_names_change_the_identity(toy, tmp_path):
     lines[1] = json.dumps(entry | {'sha256': '0' * 64})
     (copy / 'index.jsonl').write_text('\n'.join(lines) + '\n')
     assert resolve(copy, 'random').id != resolve(toy, 'random').id
+
+
+def test_what_an_old_record_differs_in_is_said(toy, checkpoint, tmp_path):
+    copy = tmp_path / 'toy'
+    shutil.copytree(toy, copy)
+    base = resolve(toy, 'random')
+    assert what_differs(base.identity, resolve(copy, 'random').identity) == ''
+    (video,) = load_dataset_card(str(copy)).entries('test')[:1]
+    with open(video['filename'], 'ab') as file:
+        file.write(b'\0\0\0\x08free')
+    with pytest.raises(DataError, match=f'1 of 20 videos are no longer the files .* first {video["video"]}'):
+        resolve(copy, 'random')
+    build_index(copy / 'videos', load_index(copy / 'index.jsonl'), copy / 'index.jsonl', workers=1, progress=False)
+    assert what_differs(base.identity, resolve(copy, 'random').identity) == 'the videos of test'
+    assert 'the weights' in what_differs(base.identity, resolve(toy, f'random@{checkpoint}').identity)
+    assert what_differs(base.identity, base.identity | {'seed': 3}) == 'seed'
 
 
 def test_where_files_lie_is_no_part_of_the_identity(toy, checkpoint, recipe, tmp_path):

@@ -1,5 +1,6 @@
 """Nine kinds of bad video among good ones: training goes on, and each is counted and named once."""
 
+import json
 import re
 import shutil
 
@@ -13,6 +14,7 @@ from sigma.data.lists import list_sha256, write_list
 from sigma.data.sampler import EpochSampler
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
+from sigma.files import sha256_file
 from tests.forked import Run, tiny_config
 from tests.sigma.engine.test_diagnostics import fake
 
@@ -94,12 +96,29 @@ def dataset(root, contents: dict[str, bytes], indexed_whole: bool):
     build_index(root, listed, root / 'index.jsonl', workers=1, progress=False)
     for name, content in bad.items():
         (root / name).write_bytes(content)
+    if indexed_whole:
+        believe(root, bad)
     (root / 'dataset.py').write_text(
         "data_root = '{{ fileDirname }}'\n"
         "dataset_info = dict(name='bad', classes=['even', 'odd'], index='index.jsonl', delimiter=' ',\n"
         f"    splits=dict(train=dict(list='train.txt', sha256='{list_sha256(root / 'train.txt')}', num_videos=100)))\n"
     )
     return root
+
+
+def believe(root, names) -> None:
+    """Let the index hold the present size, time and hash of these files beside the frames that it promises.
+
+    A file that is seen to have changed would be refused before anything is read (sigma/data/on_disk.py).
+    """
+    header, *lines = (root / 'index.jsonl').read_text().splitlines()
+    videos = [json.loads(line) for line in lines]
+    for video in videos:
+        if video['path'] in names:
+            stat = (root / video['path']).stat()
+            video |= {'size_bytes': stat.st_size, 'mtime_ns': stat.st_mtime_ns}
+            video |= {'sha256': sha256_file(root / video['path'])}
+    (root / 'index.jsonl').write_text('\n'.join([header, *map(json.dumps, videos)]) + '\n')
 
 
 @pytest.fixture(scope='module')
@@ -183,5 +202,6 @@ def test_all_bad_is_refused(contents, tmp_path):
     shutil.copytree(dataset(tmp_path / 'source', contents, indexed_whole=True), root)
     for path in root.glob('*.mp4'):
         path.write_bytes(b'')
+    believe(root, [path.name for path in root.glob('*.mp4')])
     with pytest.raises(DataError, match='20 videos in a row could not be decoded'):
         VideoClips(str(root), pipeline('decord'))[(0, 0)]

@@ -3,12 +3,22 @@
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from sigma.data.cards import CONFIG_ROOT, DatasetCard, find_card, load_dataset_card, read_card
+from sigma.data.cards import (
+    CONFIG_ROOT,
+    DatasetCard,
+    NotPrepared,
+    find_card,
+    load_dataset_card,
+    read_card,
+    sentences,
+)
 from sigma.datasets.published import prepare_from, published_cards
+from sigma.datasets.toy.render import SETS
 from sigma.errors import DataError
 from tests.eval.tiny_matrix import make
 
@@ -189,3 +199,28 @@ def test_annotations_that_cannot_be_read_are_named(tmp_path, text, words):
     card = DatasetCard(tmp_path, {'data_root': str(tmp_path), 'annotations': 'annotations.json'})
     with pytest.raises(DataError, match=f'annotations.json.*{words}'):
         card._annotations()
+
+
+def test_a_printed_command_has_resolved_paths_and_never_writes_to_the_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for value, root in (('', tmp_path / 'data'), ("/my data/o'b", "/my data/o'b")):
+        monkeypatch.setenv('SIGMA_DATA', value)
+        for name in ('toy_shift', 'ucf101'):
+            words = shlex.split(load_dataset_card(name).how_to_prepare().removeprefix('Prepare it with: '))
+            assert words[words.index('--out') + 1] == f'{root}/{name}'
+
+
+def test_sets_that_one_command_prepares_share_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv('SIGMA_DATA', str(tmp_path))
+    errors = []
+    for name in (*SETS, 'toy_localization', 'ucf101', 'toy'):
+        with pytest.raises(NotPrepared) as caught:
+            load_dataset_card(name).pairs('train')
+        errors.append(caught.value)
+    told = sentences([*errors, DataError('something else'), DataError('something else')])
+    names = ', '.join(list(SETS)[:-1]) + f' and {list(SETS)[-1]}'
+    assert told[0] == (
+        f'{names} are not prepared. Prepare them with: python tools/prepare.py toy --form all --out {tmp_path}'
+    )
+    assert [text.split(' ')[0] for text in told[1:]] == ['toy_localization', 'ucf101', 'something']
+    assert sentences(errors[:1]) == [str(errors[0])]  # one alone keeps its own command

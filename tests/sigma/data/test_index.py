@@ -244,7 +244,7 @@ def test_paths_with_white_space_are_divided_from_their_label_by_a_tab(tmp_path):
 
 
 def test_a_path_that_no_list_can_hold_is_refused(tmp_path):
-    with pytest.raises(DataError, match='rename the file'):
+    with pytest.raises(DataError, match="a tab in its name: rename it to 'a_b.mp4'"):
         write_list(tmp_path / 'train.txt', [('a\tb.mp4', 0)])
     assert not list(tmp_path.iterdir())
 
