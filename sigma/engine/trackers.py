@@ -6,7 +6,8 @@ MMEngine's backends write all names side by side, and begin a new run at every `
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmengine.visualization.vis_backend import (
     force_init_env,
 )
 
+from sigma.errors import DataError
 from sigma.files import write_atomic
 from sigma.registry import VISBACKENDS
 
@@ -67,6 +69,16 @@ def remember(folder: str | os.PathLike, tracker: str, name: str) -> None:
     write_atomic(path, json.dumps(known | {tracker: name}) + '\n')
 
 
+@contextmanager
+def as_one_sentence(tracker: str, remedy: str) -> Iterator[None]:
+    """Inside the block, whatever a tracker raises becomes a DataError: each has errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        said = ' '.join(str(error).split())[:300]
+        raise DataError(f'--tracker {tracker} cannot begin a run: {said}; {remedy}.') from error
+
+
 @VISBACKENDS.register_module()
 class TensorboardBackend(TensorboardVisBackend):
     """MMEngine's TensorBoard backend with scalars in groups (`GROUPS`)."""
@@ -97,7 +109,8 @@ class WandbBackend(WandbVisBackend):
         super().__init__(save_dir, ours | (init_kwargs or {}), define_metric_cfg=steps)
 
     def _init_env(self) -> None:
-        super()._init_env()
+        with as_one_sentence('wandb', 'log in with `wandb login`, or set WANDB_MODE=offline'):
+            super()._init_env()
         remember(self.run_dir, 'wandb', self.run_name)
 
     @force_init_env
@@ -139,10 +152,14 @@ class MLflowBackend(MLflowVisBackend):
 
         self._mlflow = mlflow
         if 'MLFLOW_TRACKING_URI' not in os.environ:
-            mlflow.set_tracking_uri(f'file://{(Path(self.run_dir) / "mlruns").resolve()}')
-        mlflow.set_experiment(self._exp_name)
+            os.environ.setdefault('MLFLOW_ALLOW_FILE_STORE', 'true')  # a folder needs no server and no database
+            mlflow.set_tracking_uri((Path(self.run_dir) / 'mlruns').resolve().as_uri())
         known = remembered(self.run_dir, 'mlflow')
-        run = mlflow.start_run(run_id=known) if known else mlflow.start_run(run_name=Path(self.run_dir).name)
+        with as_one_sentence(
+            'mlflow', 'check MLFLOW_TRACKING_URI, or leave it unset for a store in the work directory'
+        ):
+            mlflow.set_experiment(self._exp_name)
+            run = mlflow.start_run(run_id=known, run_name=None if known else Path(self.run_dir).name)
         self._is_new = known is None
         remember(self.run_dir, 'mlflow', run.info.run_id)
 

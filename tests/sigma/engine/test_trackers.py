@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from sigma.engine.trackers import GROUPS, grouped, grouped_scalars, remember, remembered
+from sigma.engine.trackers import GROUPS, as_one_sentence, grouped, grouped_scalars, remember, remembered
+from sigma.errors import DataError
 from tests.conftest import assert_one_sentence, call_main, demo_options
 from tests.forked import Run, tiny_config
 from tools import train as train_tool
@@ -44,6 +45,12 @@ def test_every_scalar_has_its_group():
     names = [name for group in GROUPS.values() for name in group]
     assert len(names) == len(set(names))
     assert grouped_scalars({'loss': 1.0, 'step': 3}) == {'loss/loss': 1.0}
+
+
+def test_errors_of_trackers_become_one_sentence():
+    expected = pytest.raises(DataError, match='--tracker wandb cannot begin a run: no key; log in.')
+    with expected, as_one_sentence('wandb', 'log in'):
+        raise RuntimeError('no\nkey')
 
 
 def test_names_of_runs_are_kept_side_by_side(tmp_path):
@@ -95,6 +102,7 @@ def test_tensorboard_tags_are_grouped(continued):
     assert 'loss' in json.loads(first.read_text().splitlines()[0])  # the log keeps the plain names
 
 
+@pytest.mark.integration
 @needs('wandb')
 def test_wandb_offline_continues_its_run(continued, monkeypatch):
     monkeypatch.setenv('WANDB_MODE', 'offline')
@@ -107,12 +115,13 @@ def test_wandb_offline_continues_its_run(continued, monkeypatch):
     shutil.rmtree(work / 'wandb')
 
 
+@pytest.mark.integration
 @needs('mlflow')
 def test_mlflow_continues_its_run(continued):
     work = continued('--tracker', 'mlflow')
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f'file://{work / "mlruns"}')
+    client = MlflowClient((work / 'mlruns').as_uri())
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     (run,) = runs
     assert run.info.run_id == remembered(work, 'mlflow')
