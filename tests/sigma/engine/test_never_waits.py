@@ -131,8 +131,7 @@ def test_a_second_training_in_a_folder_is_refused_and_the_first_goes_on(config, 
 
 def test_what_a_killed_training_left_does_not_block(config, toy, tmp_path):
     work = tmp_path / 'work'
-    run = Run(config, work, toy, lambda: os.kill(os.getpid(), signal.SIGSTOP))  # it holds nothing yet
-    os.kill(run.pid, signal.SIGCONT)
+    run = Run(config, work, toy)
     deadline = time.time() + 100 * PATIENCE
     while not (work / 'claim.json').exists():
         assert time.time() < deadline
