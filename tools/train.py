@@ -424,7 +424,7 @@ def end(status: int) -> None:
     Tearing down the threads of torch and gloo aborted about one in twelve complete runs of two processes (SIGABRT,
     "terminate called without an active exception"), so the launcher saw a failure.
     """
-    last_resort = threading.Timer(SECONDS_TO_END, os._exit, [status or 1])
+    last_resort = threading.Timer(SECONDS_TO_END, os._exit, [status])
     last_resort.daemon = True
     last_resort.start()
     if 'TORCHELASTIC_RUN_ID' not in os.environ:

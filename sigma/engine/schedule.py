@@ -57,15 +57,14 @@ def ends_apart(param_scheduler: Any, max_epochs: int, steps_per_epoch: int) -> s
     """
     ends = {}
     for path, part in parts_of(param_scheduler):
-        if isinstance(part.get('end'), int) and part['type'].rpartition('.')[2] not in _ENDLESS:
-            unit = 1 if not part.get('by_epoch', True) else steps_per_epoch
-            ends[path] = (part['end'] * unit, part['end'], 'epoch' if part.get('by_epoch', True) else 'step')
-    if not ends:
+        if not isinstance(part.get('end'), int) or part['type'].rpartition('.')[2] in _ENDLESS:
+            return None  # it ends nowhere, or says so in words of its own
+        by_epoch = part.get('by_epoch', True)
+        ends[path] = (part['end'] * (steps_per_epoch if by_epoch else 1), part['end'], 'epoch' if by_epoch else 'step')
+    steps, path = max_epochs * steps_per_epoch, max(ends, key=lambda path: ends[path][0], default='')
+    if not path or ends[path][0] == steps:
         return None
-    steps, path = max_epochs * steps_per_epoch, max(ends, key=lambda path: ends[path][0])
     last, number, unit = ends[path]
-    if last == steps:
-        return None
     total = f'{max_epochs} epochs' if unit == 'epoch' else f'{steps} steps'
     apart = 'stays at its last value from there on' if last < steps else 'does not reach its end'
     setting = f'train_cfg.max_epochs and {path}.end'

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import sigma.data.transforms
 from sigma import claims
 from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, demo_options
 from tests.forked import Group, Run
+from tests.sigma.data.test_loading import with_shared_memory
 from tools import train as train_tool
 
 
@@ -89,6 +91,18 @@ def test_a_process_of_the_loader_that_is_killed_ends_the_training(config, toy, t
     assert victim(toy) in last_line(run)
     assert '--resume' in last_line(run)
     assert 'Traceback' not in run.said
+
+
+@pytest.mark.integration
+def test_a_training_in_a_container_with_little_shared_memory_runs(toy, tmp_path):
+    """1 MB, where one batch has 1.6: with torch's loader the processes died or the training waited for ever."""
+    options = {'train_cfg__max_epochs': 1, 'param_scheduler__0__end': 0, 'param_scheduler__1__begin': 0}
+    options |= {'param_scheduler__1__end': 1, 'train_dataloader__num_workers': 2}
+    command = ['tools/train.py', DEMO, '--work-dir', tmp_path / 'work', *demo_options(toy, **options)]
+    done = with_shared_memory('1m', sys.executable, *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('Shared memory is short') == 1
+    assert (tmp_path / 'work' / 'iter_5.safetensors').exists()
 
 
 # --- two trainings in one folder ---

@@ -170,6 +170,8 @@ def test_a_schedule_that_ends_apart_from_the_training_is_told_with_both_numbers(
 
 def test_steps_without_an_end_are_no_mistake():
     assert ends_apart([{'type': 'mmengine.MultiStepLR', 'milestones': [2], 'end': 3}], 5, 10) is None
+    warm_up = {'type': 'mmengine.LinearLR', 'begin': 0, 'end': 1}
+    assert ends_apart([warm_up, {'type': 'mmengine.CosineAnnealingLR', 'T_max': 4, 'begin': 1}], 5, 10) is None
     assert ends_apart(None, 5, 10) is None
 
 
