@@ -96,13 +96,12 @@ def test_a_process_of_the_loader_that_is_killed_ends_the_training(config, toy, t
 @pytest.mark.integration
 def test_a_training_in_a_container_with_little_shared_memory_runs(toy, tmp_path):
     """1 MB, where one batch has 1.6: with torch's loader the processes died or the training waited for ever."""
-    options = {'train_cfg__max_epochs': 1, 'param_scheduler__0__end': 0, 'param_scheduler__1__begin': 0}
-    options |= {'param_scheduler__1__end': 1, 'train_dataloader__num_workers': 2}
-    command = ['tools/train.py', DEMO, '--work-dir', tmp_path / 'work', *demo_options(toy, **options)]
+    options = demo_options(toy, train_dataloader__num_workers=2)
+    command = ['tools/train.py', DEMO, '--work-dir', tmp_path / 'work', *options]
     done = with_shared_memory('1m', sys.executable, *command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('Shared memory is short') == 1
-    assert (tmp_path / 'work' / 'iter_5.safetensors').exists()
+    assert (tmp_path / 'work' / 'iter_10.safetensors').exists()
 
 
 # --- two trainings in one folder ---
@@ -197,10 +196,10 @@ def test_the_second_process_of_a_run_claims_nothing(monkeypatch, tmp_path):
 # --- its end ---
 
 
-def test_a_training_ends_with_its_encoder_and_the_command_that_measures_it(toy, tmp_path, capsys):
+def test_a_training_ends_with_its_encoder_and_the_command_that_measures_it(config, toy, tmp_path, capsys):
     work = tmp_path / 'my work'
-    options = demo_options(toy, train_cfg__max_epochs=1, param_scheduler__1__end=1, param_scheduler__0__end=0)
-    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, *options)
+    options = demo_options(toy)
+    done = call_main(train_tool.main, capsys, config, '--work-dir', work, *options)
     assert done.returncode == 0, done.stderr
     first, command = done.stdout.strip().splitlines()[-2:]
     assert str(work / 'encoder.safetensors') in first
@@ -208,6 +207,6 @@ def test_a_training_ends_with_its_encoder_and_the_command_that_measures_it(toy, 
     assert words[:4] == ['python', 'eval/run_severe.py', '--suite', 'own']
     assert words[words.index('--encoders') + 1] == str(work / 'encoder.safetensors')
     assert words[words.index('--datasets') + 1] == str(toy)
-    done = call_main(train_tool.main, capsys, DEMO, '--work-dir', work, '--resume', *options)
+    done = call_main(train_tool.main, capsys, config, '--work-dir', work, '--resume', *options)
     assert_one_sentence(done, 'already complete', status=0)
     assert command in done.stdout
