@@ -38,5 +38,5 @@ setup(
         ]
     },
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('tests', 'docs', 'optional')},
+    extras_require={name: requirements(name) for name in ('tests', 'docs', 'optional', 'trackers')},
 )

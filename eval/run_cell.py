@@ -340,6 +340,13 @@ def guarded() -> int:
         logging.getLogger(__name__).info('stopped', exc_info=True)
         print(f'cell: {one_line(str(error))}', file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        from sigma.data.loading import explain
+
+        if os.environ.get('SIGMA_TRACEBACK') or not (said := explain(error)):
+            raise
+        print(f'cell: {said}', file=sys.stderr)
+        return 1
 
 
 if __name__ == '__main__':

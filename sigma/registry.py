@@ -25,8 +25,9 @@ OPTIM_WRAPPERS = _child(_mmengine.OPTIM_WRAPPERS, ['sigma.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = _child(_mmengine.OPTIM_WRAPPER_CONSTRUCTORS, ['sigma.engine'])
 METRICS = _child(_mmengine.METRICS, ['sigma.engine'])
 RUNNERS = _child(_mmengine.RUNNERS, ['sigma.engine'])
+VISBACKENDS = _child(_mmengine.VISBACKENDS, ['sigma.engine'])
 
 # MMEngine's own parts that a config in this scope names without a prefix.
-_UNPREFIXED = ('LOG_PROCESSORS', 'VISUALIZERS', 'VISBACKENDS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS')
+_UNPREFIXED = ('LOG_PROCESSORS', 'VISUALIZERS', 'PARAM_SCHEDULERS', 'EVALUATOR', 'FUNCTIONS')
 for _name in (*_UNPREFIXED, 'MODEL_WRAPPERS'):
     _child(getattr(_mmengine, _name), ['sigma.engine'])

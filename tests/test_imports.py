@@ -25,6 +25,7 @@ ALLOWED = {
     'sigma.settings': set(),
     'sigma.parts': set(),
     'sigma.processes': set(),
+    'sigma.claims': set(),
     'sigma.positions': set(),
     'sigma.revision': set(),
     'sigma.mending': {'sigma.compat'},
@@ -36,6 +37,7 @@ ALLOWED = {
     'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints', 'sigma.positions'},
     'sigma.engine': {
         *('sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses', 'sigma.revision'),
+        'sigma.processes',
     },
     'eval.records': set(),
     'eval.metrics': {'eval.records'},

@@ -40,6 +40,37 @@ def test_configs_and_cards_name_their_command_or_source():
         assert f'mmaction_configs/pretrain/{path.name}' in path.read_text(), f'{path.name} does not say how it is run'
 
 
+@pytest.mark.parametrize('option', ['--help', '-h'])
+def test_scripts_explain_themselves_and_start_nothing(option, tmp_path):
+    runs = {'SIGMA_RUNS': str(tmp_path / 'runs'), 'SIGMA_DATA': str(tmp_path / 'data')}
+    command = ['bash', 'tools/quickstart.sh', option]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | runs, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('Run everything once')
+    assert 'SIGMA_RUNS' in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('script', 'first'),
+    [('dist_train', 'Train a config with N'), ('dist_test', 'Test trained weights'), ('slurm_train', 'Train a config')],
+)
+def test_other_scripts_explain_themselves_too(script, first):
+    command = ['bash', f'tools/{script}.sh', '--help']
+    environment = os.environ | {'PYTHON': 'true'}  # what a script would run
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(first)
+    assert '#' not in done.stdout.replace('#SBATCH', '')
+
+
+def test_quickstart_refuses_what_it_does_not_know():
+    command = ['bash', 'tools/quickstart.sh', '--fast']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert '--fast' in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_quickstart_does_the_whole_line_and_then_nothing(tmp_path):

@@ -2,6 +2,12 @@
 # Test trained weights with N processes: tools/dist_test.sh CONFIG CHECKPOINT N [options of tools/test.py]
 # On GPUs if there are any, otherwise on the CPU with gloo.
 set -u
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+esac
 if [ "$#" -lt 3 ]; then
     echo "usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of tools/test.py]" >&2
     exit 2

@@ -2,6 +2,12 @@
 # Train a config with N processes: tools/dist_train.sh CONFIG N [options of tools/train.py]
 # On GPUs if there are any, otherwise on the CPU with gloo.
 set -u
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exec "${PYTHON:-python}" "$(dirname "$0")/train.py" --help
+    ;;
+esac
 if [ "$#" -lt 2 ]; then
     echo "usage: tools/dist_train.sh CONFIG NUM_PROCESSES [options of tools/train.py]" >&2
     exit 2

@@ -2,6 +2,21 @@
 # Run everything once, in minutes on two cores: install, render, index, pretrain twice, measure, draw.
 #   bash tools/quickstart.sh
 # Results go to work_dirs/quickstart. Run it again after a kill: it skips what is done and continues.
+usage() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    echo "SIGMA_RUNS names another folder for results, SIGMA_DATA another one for the rendered videos (default: data)."
+}
+case ${1:-} in
+'') ;;
+-h | --help)
+    usage
+    exit 0
+    ;;
+*)
+    echo "quickstart: takes no arguments, found $1; --help says what it does." >&2
+    exit 2
+    ;;
+esac
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 install_environment runtime

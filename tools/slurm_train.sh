@@ -14,6 +14,12 @@
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@180
 set -u
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^#SBATCH/{/^#SBATCH/d;s/^# \{0,1\}//p}' "$0"
+    exit 0
+    ;;
+esac
 if [ "$#" -lt 1 ]; then
     echo "usage: sbatch --nodes=N --gpus-per-node=G tools/slurm_train.sh CONFIG [options of tools/train.py]" >&2
     exit 2

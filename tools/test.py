@@ -44,16 +44,16 @@ def load_config(args: argparse.Namespace, work_dir: str):
 
     from sigma.data.cards import CONFIG_ROOT, read_config
     from sigma.errors import DataError
+    from tools.train import apply_options
 
     if not Path(args.config).is_file():
         raise DataError(f'Config {args.config} is not there; give the ...config.py next to a record.')
     try:
         cfg = read_config(args.config)
         cfg = Config(cfg['config'].to_dict()) if 'config' in cfg else cfg  # the form of a config next to a record
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
     except Exception as error:
         raise DataError(f'Config {args.config} cannot be read: {error}') from None
+    apply_options(cfg, args.cfg_options or {}, args.config)
     wanted = ('model', 'test_dataloader', 'test_evaluator')
     missing = [name for name in wanted if not cfg.get(name)]
     if missing:
@@ -82,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from sigma import engine  # noqa: F401 - registers what configs name
     from sigma.checkpoints.files import load_strictly, read_weights
+    from sigma.data.loading import LoaderError, explain
     from sigma.errors import CheckpointError, DataError
     from sigma.registry import RUNNERS
 
@@ -96,12 +97,18 @@ def main(argv: list[str] | None = None) -> int:
             if is_main_process():
                 print_found(found, runner)
         leave_group()
+    except LoaderError as error:
+        say_once(f'test: {one_sentence(error)}')
+        return 1
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
         say_once(f'test: {one_sentence(error)}')
         return 2
     except RuntimeError as error:
+        if said := explain(error):
+            say_once(f'test: {said}')
+            return 1
         if args.launcher == 'none' or not is_lost_connection(error):
             raise
         say_once('test: another process of this test has died; run the command again.')

@@ -1,10 +1,12 @@
 """Train a config: pretraining or fine-tuning, in one process. For several processes, use `tools/dist_train.sh`.
 
     python tools/train.py CONFIG [--data CARD]... [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N]
-        [--tensorboard] [--knn CARD [--knn-every N]] [--stop-at-collapse] [--cfg-options key=value ...]
+        [--tensorboard] [--tracker wandb|mlflow] [--knn CARD [--knn-every N] [--knn-k K]] [--stop-at-collapse]
+        [--cfg-options key=value ...]
 
-Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if another process of the
-run has died; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after it has saved its state.
+Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if a process of the run
+has died or a video hangs its reader; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after
+it has saved its state.
 """
 
 import argparse
@@ -15,12 +17,17 @@ import importlib.util
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
+import threading
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+TRACKERS = {'wandb': 'sigma.WandbBackend', 'mlflow': 'sigma.MLflowBackend'}  # also the names of the packages
+SECONDS_TO_END = 30  # for the end of the interpreter, which may wait for a process of the loader that hangs
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
 
 
@@ -41,9 +48,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--tensorboard', action='store_true', help='also write TensorBoard logs (needs the extra `optional`)'
     )
+    parser.add_argument(
+        '--tracker', choices=TRACKERS, help='also log to Weights & Biases or MLflow (needs the extra `trackers`)'
+    )
     parser.add_argument('--knn', metavar='CARD', help='score the features by nearest neighbours on this dataset card')
     parser.add_argument(
         '--knn-every', type=int, default=10, metavar='N', help='epochs between these scores (default: 10)'
+    )
+    parser.add_argument(
+        '--knn-k', type=int, metavar='K', help='neighbours that vote (default: the root of their number, at most 200)'
     )
     parser.add_argument(
         '--stop-at-collapse', action='store_true', help='save and stop when the features collapse, instead of warning'
@@ -85,10 +98,12 @@ def load_config(args: argparse.Namespace):
         )
     try:
         cfg = read_config(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
     except Exception as error:
         raise DataError(f'Config {args.config} cannot be read: {error}') from None
+    first = rank(args.launcher) == 0
+    for sentence in apply_options(cfg, args.cfg_options or {}, args.config):
+        if first:
+            print(f'train: {sentence}', file=sys.stderr, flush=True)
     if 'model' not in cfg or 'train_dataloader' not in cfg:
         raise DataError(f'Config {args.config} has no model or train_dataloader, so there is nothing to train.')
     if args.data:
@@ -106,14 +121,16 @@ def load_config(args: argparse.Namespace):
     if args.compile:
         cfg.compile = True
     if args.tensorboard:
-        add_tensorboard(cfg)
+        add_backend(cfg, '--tensorboard', 'tensorboard', 'optional', {'type': 'sigma.TensorboardBackend'})
+    if args.tracker:
+        backend = {'type': TRACKERS[args.tracker], 'run_dir': cfg.work_dir}
+        add_backend(cfg, f'--tracker {args.tracker}', args.tracker, 'trackers', backend)
     if args.knn:
         from sigma.engine.knn import online_knn
 
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), online_knn(cfg, args.knn, args.knn_every)]
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), online_knn(cfg, args.knn, args.knn_every, args.knn_k)]
     if args.stop_at_collapse:
         stop_at_collapse(cfg, args.config)
-    set_resume(cfg, args.resume)
     return cfg
 
 
@@ -134,22 +151,43 @@ def set_data(cfg, cards: list[str], config: str) -> None:
     dataset.card = cards[0] if len(cards) == 1 else cards
 
 
-def add_tensorboard(cfg) -> None:
-    """Add MMEngine's TensorBoard backend to the others.
+def apply_options(cfg, options: dict, config: str) -> list[str]:
+    """Apply `--cfg-options`; where they change the length of the training, its schedule follows.
+
+    Returns:
+        Sentences on what followed.
 
     Raises:
-        DataError: if TensorBoard is not installed; names the extra that installs it.
+        DataError: if nothing reads a setting, or settings conflict.
+    """
+    from sigma.engine.options import check_options
+    from sigma.engine.schedule import follow_length
+    from sigma.errors import DataError
+
+    check_options(cfg.to_dict(), options)
+    former = dict(cfg.get('train_cfg') or {})
+    try:
+        cfg.merge_from_dict(options)
+    except Exception as error:
+        raise DataError(f'Config {config} does not take these --cfg-options: {error}') from None
+    return follow_length(cfg, options, former) if cfg.get('train_cfg') else []
+
+
+def add_backend(cfg, option: str, package: str, extra: str, backend: dict) -> None:
+    """Add a backend of MMEngine's visualizer to the others.
+
+    Raises:
+        DataError: if its package is not installed; names the extra that installs it.
     """
     from sigma.errors import DataError
 
-    if importlib.util.find_spec('tensorboard') is None:
+    if importlib.util.find_spec(package) is None:
         raise DataError(
-            '--tensorboard needs the package tensorboard, which is not installed; it is in the extra `optional`: '
-            'pip install -r requirements/optional.txt'
+            f'{option} needs the package {package}, which is not installed; it is in the extra `{extra}`: '
+            f'pip install -r requirements/{extra}.txt'
         )
     visualizer = cfg.get('visualizer') or {'type': 'mmengine.Visualizer', 'vis_backends': []}
-    backends = [*visualizer.get('vis_backends', []), {'type': 'mmengine.TensorboardVisBackend'}]
-    cfg.visualizer = {**visualizer, 'vis_backends': backends}
+    cfg.visualizer = {**visualizer, 'vis_backends': [*visualizer.get('vis_backends', []), backend]}
 
 
 def stop_at_collapse(cfg, config: str) -> None:
@@ -235,25 +273,24 @@ def main(argv: list[str] | None = None) -> int:
     end_with_torchrun()
     logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
-    from mmengine.runner import Runner
-
-    from sigma.engine import CheckpointHook
+    from sigma.data.loading import LoaderError, explain
     from sigma.engine.diagnostics import TrainingStopped
-    from sigma.engine.preemption import Preempted, deferring_signals
+    from sigma.engine.preemption import Preempted
     from sigma.errors import CheckpointError, DataError
-    from sigma.registry import RUNNERS  # noqa: I001 - also applies sigma.compat
 
     try:
         cfg = load_config(args)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own hook would not save
-        with deferring_signals(*signals_to_defer()) if saves else nullcontext():
-            runner.train()
+        with claimed(cfg.work_dir, rank(args.launcher)):
+            set_resume(cfg, args.resume)
+            train(cfg)
         leave_group()
     except Preempted as ended:
         say_once(f'train: {ended}')
         leave_group()
         return os.EX_TEMPFAIL
+    except LoaderError as error:
+        say_once(f'train: {one_sentence(error)} Run the same command with --resume to continue.')
+        return 1
     except (DataError, CheckpointError, KeyError, ValueError, TypeError, TrainingStopped, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):
             raise
@@ -265,11 +302,78 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 130
     except RuntimeError as error:
+        if said := explain(error):
+            say_once(f'train: {said} Run the same command with --resume to continue.')
+            return 1
         if args.launcher == 'none' or not is_lost_connection(error):
             raise
         say_once('train: another process of this run has died; run the same command with --resume to continue.')
         return 1
     return 0
+
+
+def train(cfg) -> None:
+    """Build the runner, train, and say what the next command is."""
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from sigma.engine import CheckpointHook
+    from sigma.engine.preemption import deferring_signals
+    from sigma.engine.schedule import ends_apart
+    from sigma.registry import RUNNERS  # noqa: I001 - also applies sigma.compat
+
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if 'max_epochs' in cfg.get('train_cfg', {}):
+        apart = ends_apart(cfg.get('param_scheduler'), cfg.train_cfg.max_epochs, len(runner.train_dataloader))
+        if apart:
+            runner.logger.warning(apart)
+    saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own hook would not save
+    with deferring_signals(*signals_to_defer()) if saves else nullcontext():
+        runner.train()
+    if is_main_process():
+        for line in what_next(cfg):
+            print(line, flush=True)
+
+
+def what_next(cfg) -> list[str]:
+    """Where the encoder of a finished training lies, and the command that measures it; empty if there is none."""
+    encoder = Path(cfg.work_dir) / 'encoder.safetensors'
+    if not encoder.is_file():
+        return []
+    from sigma.data.cards import load_dataset_card
+    from sigma.errors import DataError
+
+    cards = cfg.train_dataloader.dataset.get('card', [])
+    labelled = []
+    for card in [cards] if isinstance(cards, str) else cards:
+        with suppress(DataError):
+            if load_dataset_card(card).task == 'action_recognition':
+                labelled.append(str(card))
+    command = ['python', 'eval/run_severe.py', '--suite', 'own', '--encoders', str(encoder)]
+    command += ['--datasets', *(labelled or ['FOLDER']), '--work-dir', str(Path(cfg.work_dir) / 'measured')]
+    return [f'The encoder is in {encoder}. To measure it:', f'  {shlex.join(command)}']
+
+
+@contextmanager
+def claimed(work_dir: str, rank: int) -> Iterator[None]:
+    """Hold the work directory inside the block, so that no second training writes there; the first process does.
+
+    Raises:
+        DataError: if another training holds it; names its host, process and start.
+    """
+    from sigma.claims import claim_or_refuse
+
+    if rank != 0:
+        yield
+        return
+    with claim_or_refuse(work_dir, 'training', lambda text: print(f'train: {text}', file=sys.stderr, flush=True)):
+        yield
+
+
+def rank(launcher: str) -> int:
+    """Number of this process among those of the run, from what its launcher set; before the processes are joined."""
+    variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(launcher, '')
+    return int(os.environ.get(variable, '0'))
 
 
 def signals_to_defer() -> tuple[signal.Signals, ...]:
@@ -342,6 +446,9 @@ def end(status: int) -> None:
     Tearing down the threads of torch and gloo aborted about one in twelve complete runs of two processes (SIGABRT,
     "terminate called without an active exception"), so the launcher saw a failure.
     """
+    last_resort = threading.Timer(SECONDS_TO_END, os._exit, [status])
+    last_resort.daemon = True
+    last_resort.start()
     if 'TORCHELASTIC_RUN_ID' not in os.environ:
         sys.exit(status)
     atexit._run_exitfuncs()  # ends the loader's processes, flushes logs

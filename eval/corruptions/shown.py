@@ -27,6 +27,7 @@ from eval.corruptions import check_frames, get_corruption, reencode, to_working_
 from eval.corruptions.codec import VERSION as CODEC_VERSION
 from eval.corruptions.corruption import CLEAN, REENCODED  # noqa: F401 - names of variants
 from sigma.data.clips import seeded
+from sigma.data.loading import reading
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
@@ -134,7 +135,8 @@ class CorruptedClips(IterableDataset):
         try:
             if (reason := why_not_shown(entry, self.variants)) is not None:
                 raise DecodeError(reason)
-            shown = self._decode(entry, position)
+            with reading(entry['filename']):
+                shown = self._decode(entry, position)
         except DecodeError as error:
             yield position, None, None, str(error)
             return

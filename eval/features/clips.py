@@ -23,6 +23,7 @@ from eval.cells.machine import num_workers
 from eval.records import identity_hash
 from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.data.clips import VideoClips
+from sigma.data.loading import watched
 from sigma.files import write_atomic
 from sigma.registry import MODELS
 
@@ -123,7 +124,9 @@ def encode(
 
 def _encode(resolved: ResolvedCell, split: str) -> Features:
     clips = VideoClips(resolved.cell.dataset, resolved.config['pipeline'], split=split, test_mode=True)
-    loader = DataLoader(clips, resolved.recipe['batch_size'], num_workers=num_workers(), collate_fn=pseudo_collate)
+    loader = watched(
+        DataLoader(clips, resolved.recipe['batch_size'], num_workers=num_workers(), collate_fn=pseudo_collate)
+    )
     videos, labels, values, unscored = [], [], [], []
     for samples, features in _batches(resolved, loader, len(clips)):
         for sample, feature in zip(samples, features):

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from eval.cells.cell import ResolvedCell
 from eval.features.clips import build_encoder
 from eval.records import identity_hash
+from sigma.data.loading import each_read
 from sigma.errors import DataError, DecodeError
 from sigma.files import open_atomic
 from sigma.processes import progress_bar
@@ -191,7 +192,8 @@ def encode_video(entry: dict, view: DenseView, encode: Callable, batch_size: int
         DataError: if a feature is not finite in half precision.
     """
     # The next batch is decoded while the device works on this one.
-    for clips, num_frames in ahead(clip_batches(frames_of(entry['filename']), view, batch_size)):
+    batches = each_read(entry['filename'], clip_batches(frames_of(entry['filename']), view, batch_size))
+    for clips, num_frames in ahead(batches):
         tokens = encode(clips)
         with np.errstate(over='ignore'):  # too large a value becomes infinite and is refused below
             values = (tokens.mean(axis=(1, 2, 3)) if view.pooling == 'mean' else tokens).astype(np.float16)

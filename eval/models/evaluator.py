@@ -24,6 +24,8 @@ class KeepPredictions(BaseMetric):
         collect_device: See MMEngine's `BaseMetric`.
     """
 
+    default_prefix = ''  # the metric's own name is enough; without this, MMEngine warns in every log
+
     def __init__(self, metric: str = 'top1', collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         self.metric = metric

@@ -34,6 +34,7 @@ from eval.protocols.base import Outcome, Protocol
 from eval.protocols.training import discard, epoch_seeds, epochs_done, state_path, train_network, warmup_cosine
 from eval.settings.repetition import REPETITION, REPETITION_FROZEN
 from sigma.data.clips import VideoClips
+from sigma.data.loading import watched
 from sigma.data.sampling import annotated_section
 from sigma.errors import DataError
 
@@ -220,7 +221,8 @@ class Repetition(Protocol):
     def _test(model: '_EncoderAndHead', tests: VideoClips, batch_size: int, device: torch.device) -> tuple:
         """Videos, labels, counts and unscored videos of the test split."""
         videos, labels, counts, unscored = [], [], [], []
-        for batch in DataLoader(tests, batch_size, num_workers=num_workers(), collate_fn=pseudo_collate):
+        loader = DataLoader(tests, batch_size, num_workers=num_workers(), collate_fn=pseudo_collate)
+        for batch in watched(loader):
             answers = model.head(model(torch.stack(batch['inputs']).to(device))).sum(dim=1)
             for sample, count in zip(batch['data_samples'], answers.tolist()):
                 if sample.decode_error is not None:

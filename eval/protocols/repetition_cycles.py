@@ -41,6 +41,7 @@ from eval.protocols.repetition import (
 )
 from eval.protocols.training import discard, state_path, train_network
 from eval.settings.repetition import REPETITION_CYCLES
+from sigma.data.loading import reading, watched
 from sigma.errors import DataError, DecodeError
 from sigma.video import READERS
 
@@ -333,7 +334,8 @@ class VideoParts(Dataset):
         if entry['reason'] is not None:
             return None, entry['reason']
         try:
-            frames = self.reader(entry['filename']).frames(np.arange(begin, end + 1))
+            with reading(entry['filename']):
+                frames = self.reader(entry['filename']).frames(np.arange(begin, end + 1))
         except DecodeError as error:
             return None, str(error)
         frames = fit_square(frames, self.size)
@@ -358,4 +360,4 @@ def fit_square(frames: np.ndarray, size: int) -> np.ndarray:
 
 def loader(parts: VideoParts) -> DataLoader:
     """One part at a time, in order, decoded in worker processes."""
-    return DataLoader(parts, batch_size=None, num_workers=num_workers())
+    return watched(DataLoader(parts, batch_size=None, num_workers=num_workers()))

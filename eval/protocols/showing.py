@@ -18,6 +18,7 @@ from eval.cells.machine import num_workers
 from eval.corruptions.shown import CorruptedClips, Store, Variant, one, why_not_shown
 from eval.protocols.applied import Applied
 from eval.records import identity_hash
+from sigma.data.loading import watched
 from sigma.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class Showing:
         )
         found: dict[str, dict[int, np.ndarray]] = {variant.name: {} for variant in variants}
         errors = {}
-        for position, name, sample, error in DataLoader(clips, batch_size=1, num_workers=num_workers(), collate_fn=one):
+        loader = watched(DataLoader(clips, batch_size=1, num_workers=num_workers(), collate_fn=one))
+        for position, name, sample, error in loader:
             if error is not None:
                 errors[position] = error
             else:

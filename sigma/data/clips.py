@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from sigma.data.cards import load_dataset_card
+from sigma.data.loading import reading
 from sigma.errors import DataError, DecodeError
 from sigma.registry import DATASETS, TRANSFORMS
 
@@ -141,7 +142,7 @@ class VideoClips(Dataset):
         for step in range(len(self.entries)):
             number = (position + step) % len(self.entries)
             try:
-                with seeded(self.seed, epoch, number) as rng:
+                with seeded(self.seed, epoch, number) as rng, reading(self.entries[number]['filename']):
                     sample = self.pipeline(dict(self.entries[number]) | {'rng': rng, 'position': number})
             except DecodeError as error:
                 if self.test_mode:

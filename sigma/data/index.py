@@ -21,6 +21,7 @@ from sigma.processes import ProcessDied, in_processes, progress_bar
 from sigma.video import UnreadableVideo, read_whole, reason_of
 
 INDEX_VERSION = 1
+BUSY_SECONDS = 3600.0  # a decoder that works on one file for longer is taken to go round in circles
 NO_SUCH_FILE = 'no such file'  # the reason for a listed video that is not on disk
 
 
@@ -122,7 +123,7 @@ def build_index(
 
     Results are appended to `<out>.partial` as they arrive, and the finished index is renamed into place, so the same
     call resumes after a kill. Entries whose size and modification time still match are kept. A file that kills its
-    decoder twice is called unreadable; the others continue.
+    decoder twice, or on which it hangs (`sigma.processes.StuckWatch`), is called unreadable; the others continue.
 
     Args:
         root: Folder of the dataset.
@@ -151,9 +152,9 @@ def build_index(
     jobs = [(path, str(root), place) for path, place in places.items() if path not in videos]
     header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
     with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
-        for (path, _, file), result in in_processes(_read_job, jobs, workers):
+        for (path, _, file), result in in_processes(_read_job, jobs, workers, busy_seconds=BUSY_SECONDS):
             if isinstance(result, ProcessDied):
-                result = VideoInfo(path, reason=f'{_DIED} ({result.exit_code})', file=file)
+                result = VideoInfo(path, reason=_why_died(result), file=file)
             videos[path] = result
             lines.write(json.dumps(asdict(result)) + '\n')
             lines.flush()
@@ -165,6 +166,13 @@ def build_index(
 
 
 _DIED = 'the decoder process died on it'
+_STUCK = 'the decoder hangs on it'
+
+
+def _why_died(died: ProcessDied) -> str:
+    if died.stuck_seconds:
+        return f'{_STUCK}: no progress for {died.stuck_seconds:.0f} s'
+    return f'{_DIED} ({died.exit_code})'
 
 
 def _read_job(job: tuple[str, str, str]) -> VideoInfo:
@@ -178,13 +186,13 @@ def _stored_root(root: Path, folder: Path) -> str:
 
 
 def _is_unchanged(root: Path, video: VideoInfo) -> bool:
-    """Whether an earlier entry still holds. If the decoder died, read again: memory may have been short."""
+    """Whether an earlier entry still holds. If the decoder died or hung, read again: the machine may have been busy."""
     try:
         stat = (root / (video.file or video.path)).stat()
     except OSError:
         return False
     same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
-    return same and not video.reason.startswith(_DIED)
+    return same and not video.reason.startswith((_DIED, _STUCK))
 
 
 def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:

@@ -9,6 +9,7 @@ from sigma.engine.progress import ProgressHook
 from sigma.engine.runner import Runner
 from sigma.engine.scalars import LoggerHook, ScalarsHook
 from sigma.engine.throughput import ThroughputHook
+from sigma.engine.trackers import MLflowBackend, TensorboardBackend, WandbBackend
 
 __all__ = [
     'Bf16OptimWrapper',
@@ -17,12 +18,15 @@ __all__ = [
     'DiagnosticsHook',
     'EncoderWeightsHook',
     'LoggerHook',
+    'MLflowBackend',
     'MotionHook',
     'OnlineKNN',
     'ParamGroups',
     'ProgressHook',
     'Runner',
     'ScalarsHook',
+    'TensorboardBackend',
     'ThroughputHook',
     'TrainLoop',
+    'WandbBackend',
 ]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_reduce, get_world_size
 
+from sigma.data.loading import LoaderError, explain
 from sigma.engine.scalars import steps_between_checks
 
 _received: signal.Signals | None = None
@@ -44,8 +45,8 @@ def deferring_signals(*signals: signal.Signals) -> Iterator[None]:
     former = {number: signal.signal(number, handle) for number in signals}
     try:
         yield
-    except RuntimeError as error:
-        if _received is None or 'DataLoader worker' not in str(error):
+    except (LoaderError, RuntimeError) as error:
+        if _received is None or not (isinstance(error, LoaderError) or explain(error)):
             raise
         raise Preempted(
             f'{_received.name} ended this run in the middle of a step, together with its loader; run the same command '

@@ -10,6 +10,7 @@ from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
 from sigma import compat
+from sigma.data.loading import watched
 from sigma.registry import RUNNERS
 
 
@@ -77,7 +78,7 @@ class Runner(MMEngineRunner):
         # Starting a loader draws a random number. From the default generator, a resumed run would be one draw ahead.
         if loader.generator is None:
             loader.generator = torch.Generator().manual_seed(seed or 0)
-        return loader
+        return watched(loader)
 
     def build_logger(self, log_level='INFO', log_file: str | None = None, **kwargs) -> MMLogger:
         """Logger whose console handlers show only warnings and errors."""

@@ -11,12 +11,15 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tools.benchmark.common import BenchmarkError, option
 
 DECODING = ('OpenVideo', 'DecodeFrames', 'DecodeFramesAndVectors')
 RESIZING = ('MultiScaleCrop', 'ResizeSquare')
+MOST_CORES = 512  # per device; more are in no machine
+MOST_LEVELS = 6  # of folders between a video and the folder of its data set
 PARTS = ('decode', 'resize', 'other')
 
 
@@ -91,7 +94,7 @@ def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> di
 
     Returns:
         `clips`: their number; `seconds`: part -> seconds, for `decode`, `resize` and `other`; `failures`: videos that
-        could not be decoded. Other videos replaced them; the time of both counts.
+        could not be decoded. Other videos replaced them; the time of both counts. `is_reencoded`: as the function.
     """
     import cv2
     import torch
@@ -115,7 +118,13 @@ def measure(dataset: dict, card: str | None, decoder: str, num_clips: int) -> di
         torch.set_num_threads(threads[1])
     seconds['other'] = whole - seconds['decode'] - seconds['resize']
     failures = dict.fromkeys(line for text in samples for line in text.splitlines())
-    return {'clips': num_clips, 'seconds': seconds, 'failures': list(failures)}
+    again = is_reencoded(clips.entries[0]['filename'])
+    return {'clips': num_clips, 'seconds': seconds, 'failures': list(failures), 'is_reencoded': again}
+
+
+def is_reencoded(video: str) -> bool:
+    """Whether a video lies in a folder of copies; `tools/prepare.py reencode` keeps its settings there."""
+    return any((folder / 'encoding.json').is_file() for folder in Path(video).parents[:MOST_LEVELS])
 
 
 def timed_steps(pipeline: list[dict], decoder: str, seconds: dict[str, float]) -> list[Timed]:
@@ -133,7 +142,9 @@ def timed_steps(pipeline: list[dict], decoder: str, seconds: dict[str, float]) -
     return steps
 
 
-def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -> tuple[str, str]:
+def verdict(
+    seconds: dict[str, float], rate: float, cores: int, wanted: float, is_reencoded: bool = False
+) -> tuple[str, str]:
     """What limits the training, and what to do about it.
 
     Args:
@@ -141,6 +152,7 @@ def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -
         rate: Clips per second and core.
         cores: CPU cores for the loaders of one device.
         wanted: Clips per second that the device takes.
+        is_reencoded: Whether the videos are copies that `tools/prepare.py reencode` made.
 
     Returns:
         `compute`, `decode`, `resize` or `other`, and a sentence.
@@ -149,9 +161,18 @@ def verdict(seconds: dict[str, float], rate: float, cores: int, wanted: float) -
     if rate * cores >= wanted:
         return 'compute', f'the input keeps up with {workers} workers per device; faster reading gains nothing.'
     bound = max(PARTS, key=lambda part: seconds[part])
+    most = f'{cores} workers, one for each core, give {rate * cores:.0f} clips/s'
+    if workers > MOST_CORES:
+        # No input feeds a model this small on a device this fast; the device is not what one waits for then.
+        return bound, (
+            f'{most}. This model is so small that no machine keeps such a device busy ({wanted:.0f} clips/s): train it '
+            'on a smaller device or on the CPU, and give --device-clips for the one that you have.'
+        )
     more = f'{workers} cores per device would be enough'
     reencode = '`tools/prepare.py reencode SRC --out DIR --short-side 256 --gop 12`'
     fewer = 'use several masks per clip (num_masks of sigma.TubeMask), which decodes each clip only once'
+    if is_reencoded and bound != 'other':
+        return bound, f'{more}. The videos are re-encoded already; {fewer}.'
     remedies = {
         'decode': f'{more}. Better, re-encode with a small GOP: {reencode}; or, if the disk is large, to a JPEG '
         f'cache: `--codec jpeg` instead of `--gop 12`; or {fewer}.',
@@ -188,8 +209,10 @@ def print_input(decoder: str, found: dict, cores: int, wanted: float, num_worker
     print(f'  {decoder:<7} {rate:8.1f} clips/s per core ({found["clips"]} clips: {shares})')
     if found['failures']:
         print(f'          {len(found["failures"])} videos not decoded, first {found["failures"][0]}')
-    bound, remedy = verdict(seconds, rate, cores, wanted)
+    bound, remedy = verdict(seconds, rate, cores, wanted, found['is_reencoded'])
     print(f'          {bound}-bound: {remedy}')
+    if wanted > MOST_CORES * rate:
+        return
     if bound == 'compute' and num_workers < math.ceil(wanted / rate):
         print(f'          the config has num_workers={num_workers}, which is too few.')
     elif num_workers > (os.cpu_count() or 1):

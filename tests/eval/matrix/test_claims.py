@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from eval.cells import claims
-from eval.cells.claims import FILE, STALE_SECONDS, acquire, drop, holder, place
+from sigma import claims
+from sigma.claims import FILE, STALE_SECONDS, acquire, drop, holder, place
 from tests.conftest import PATIENCE
 from tests.eval.tiny_matrix import ROOT
 
@@ -60,8 +60,7 @@ def test_a_claim_is_kept_fresh(tmp_path, monkeypatch):
 
 def test_a_killed_holder_on_this_machine_loses_its_claim_at_once(tmp_path):
     code = (
-        'import sys, time; from eval.cells.claims import acquire; '
-        'acquire(sys.argv[1]); print(1, flush=True); time.sleep(60)'
+        'import sys, time; from sigma.claims import acquire; acquire(sys.argv[1]); print(1, flush=True); time.sleep(60)'
     )
     process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
     process.stdout.readline()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from sigma.data import index as index_module
 from sigma.data.index import VideoInfo, build_index, load_index, read_strictly
 from sigma.data.lists import list_sha256, read_list, write_list
 from sigma.errors import DataError
@@ -199,6 +201,27 @@ def test_an_interrupted_run_goes_on(tmp_path):
     assert {path: video.frames for path, video in index.items()} == {'a.mp4': 999, 'b.mp4': 5}
     assert not partial.exists()
     assert load_index(out).videos == index.videos
+
+
+def read_but_hang(job):
+    """Stands for a decoder that hangs on one file."""
+    if 'hangs' in job[0]:
+        time.sleep(10**6)
+    return index_module._read_job(job)
+
+
+def test_a_video_on_which_its_decoder_hangs_is_unreadable_and_the_others_are_read(tmp_path, monkeypatch):
+    paths = ['a.mp4', 'hangs.mp4', 'z.mp4']
+    for path in paths:
+        write_video(tmp_path / path, num_frames=5)
+    monkeypatch.setenv('SIGMA_STUCK_SECONDS', '2')
+    with monkeypatch.context() as context:
+        context.setattr(index_module, '_read_job', read_but_hang)
+        found = build_index(tmp_path, paths, tmp_path / 'index.jsonl', workers=2, progress=False)
+    assert [video.path for video in found.unreadable] == ['hangs.mp4']
+    assert 'the decoder hangs on it: no progress for' in found['hangs.mp4'].reason
+    again = build_index(tmp_path, paths, tmp_path / 'index.jsonl', workers=2, progress=False)
+    assert again['hangs.mp4'].readable  # it is tried again
 
 
 def test_a_video_that_killed_its_decoder_is_read_again_next_time(tmp_path):

@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor
 
 from sigma.engine import scalars as scalars_module
+from sigma.engine import throughput
 from sigma.engine.runner import Runner
 from sigma.engine.scalars import LoggerHook, ScalarsHook, is_check_step, steps_between_checks
 from sigma.engine.throughput import ThroughputHook
@@ -154,6 +155,30 @@ def test_time_of_all_steps_since_the_last_look_counts(monkeypatch):
     percents, _ = runner.message_hub.get_scalar('train/data_wait_percent').data
     assert rates.tolist() == [12 / 4, 12 / 6, 6 / 2]
     assert percents.tolist() == [25, 50, 25]
+
+
+def test_waiting_for_data_is_said_with_the_remedy_once_in_a_while(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr('sigma.engine.throughput.time.perf_counter', lambda: now[0])
+    monkeypatch.setattr('sigma.engine.throughput.num_cpus', lambda: 8)
+    monkeypatch.setattr('sigma.engine.throughput.print_log', lambda text, *_: said.append((now[0], text)))
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    runner = fake(1, 1000, train_loop=SimpleNamespace(seconds_waited=0.0))
+    runner.train_dataloader = collections.UserList([None] * 1000)
+    runner.train_dataloader.num_workers = 1
+    hook, batch = ThroughputHook(), {'inputs': [None]}
+    hook.before_train_epoch(runner)
+    for step in range(800):
+        waited = 0.4 if step < 100 else 0.9
+        runner.train_loop.seconds_waited += waited
+        now[0] += 1.0
+        hook.after_train_iter(runner, step, batch)
+    assert [seconds for seconds, _ in said] == [121.0, 721.0]  # not at 40 %; then once in ten minutes
+    assert '75 % of the last 30 s' in said[0][1]  # the window in which it changed
+    assert '90 % of the last 30 s' in said[1][1]
+    assert 'train_dataloader.num_workers=3' in said[1][1]
+    assert 'tools.benchmark input' in said[1][1]
+    assert 'uses all 4 cores' in throughput.remedy(4, 4)
 
 
 def test_a_loop_that_keeps_no_waiting_time_has_no_share_of_it():

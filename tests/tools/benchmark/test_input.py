@@ -29,6 +29,30 @@ def test_the_verdict(seconds, rate, cores, wanted, bound, word):
     assert word in remedy
 
 
+def test_no_machine_with_51739_cores_is_advised():
+    """A tiny model on a fast device: no input feeds it, and the device is not the one that trains it."""
+    bound, remedy = reading.verdict(DECODE, 2.0, 2, 103_477)
+    assert bound == 'decode'
+    assert '51739' not in remedy
+    assert '2 workers, one for each core, give 4 clips/s' in remedy
+    assert '--device-clips' in remedy
+
+
+@pytest.mark.parametrize('seconds', [DECODE, RESIZE])
+def test_what_was_re_encoded_is_not_to_be_re_encoded_again(seconds):
+    _, remedy = reading.verdict(seconds, 30, 15, 480, is_reencoded=True)
+    assert 're-encoded already' in remedy
+    assert 'prepare.py' not in remedy
+
+
+def test_copies_are_known_by_the_settings_beside_them(tmp_path):
+    video = tmp_path / 'copies' / 'class' / 'a.mp4'
+    video.parent.mkdir(parents=True)
+    assert not reading.is_reencoded(str(video))
+    (tmp_path / 'copies' / 'encoding.json').write_text('{}')
+    assert reading.is_reencoded(str(video))
+
+
 def test_time_is_split_by_part_and_no_cache_is_used():
     seconds = dict.fromkeys(reading.PARTS, 0.0)
     pipeline = [
