@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from sigma.errors import DecodeError
-from sigma.video.opening import ToRGB, open_video
+from sigma.video.look import ToRGB
+from sigma.video.opening import open_video
 
 
 class Reader(Protocol):
