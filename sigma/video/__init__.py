@@ -10,10 +10,9 @@ writing.py:  `VideoWriter` with the settings `H264` or `Jpeg`.
 The one exception is `eval/corruptions/codec.py`: it damages coded packets, so it codes without a file around them.
 """
 
-from sigma.video.look import Colour, ToRGB, Turn
+from sigma.video.look import Colour, Frame, ToRGB, Turn
 from sigma.video.opening import (
     FFmpegError,
-    Frame,
     OpenVideo,
     frame_times,
     frames_of,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 
-if TYPE_CHECKING:
-    from sigma.video.opening import Frame
-
+Frame = av.VideoFrame
 LIMITED, FULL = 1, 2  # ranges
 
 

@@ -13,14 +13,13 @@ import av
 import av.error
 
 from sigma.errors import DecodeError
-from sigma.video.look import Colour, Turn
+from sigma.video.look import Colour, Frame, Turn
 from sigma.video.times import FrameClock, FrameTimes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 FFmpegError = av.error.FFmpegError  # for code that catches it and has no other business with PyAV
-Frame = av.VideoFrame
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sigma.video.opening import Frame
+    from sigma.video.look import Frame
 
 # Containers round timestamps to a millisecond, at the first frame and at each other.
 CONSTANT_WITHIN_SECONDS = 0.001001
@@ -109,7 +109,7 @@ class FrameTimes:
             if np.abs(starts - np.arange(len(starts)) / fps).max() <= CONSTANT_WITHIN_SECONDS:
                 return cls.constant(len(starts), fps)
         steps, last = np.diff(starts), last_ticks * float(time_base)
-        return cls.listed(starts, starts[-1] + last if steps.min() <= last <= steps.max() else None)
+        return cls.listed(starts, starts[-1] + last if last > 0 and steps.min() <= last <= steps.max() else None)
 
     # --- questions -------------------------------------------------------------------------------------------------
 

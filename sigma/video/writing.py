@@ -11,7 +11,7 @@ import av
 import av.codec.context
 import numpy as np
 
-from sigma.video.opening import Frame
+from sigma.video.look import Frame
 
 # The x264 of PyAV's wheel has AVX-512 code for macroblock trees (rate control by quality or bit rate) that reads memory
 # it has not written: equal frames gave 5 streams in 16 calls. This takes the plain C code of that part; the rest is
