@@ -10,6 +10,7 @@ import numpy as np
 
 Frame = av.VideoFrame
 LIMITED, FULL = 1, 2  # ranges
+RGB, BT601 = 0, 5  # matrices
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,15 @@ class Colour:
 
     @classmethod
     def of(cls, frame: Frame) -> Colour:
-        """The colours of a decoded frame."""
+        """The colours of a decoded frame. RGB and palettes, as in gif and png, have matrix 0 and the full range."""
+        if frame.format.is_rgb or frame.format.has_palette:
+            return cls(RGB, FULL, int(frame.color_primaries), int(frame.color_trc))
         return cls(*(int(tag) for tag in (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)))
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(matrix, range) that FFmpeg shows it with: where tags are absent, BT.601 and the limited range."""
+        return BT601 if self.matrix in (2, 6) else self.matrix, self.range or LIMITED
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,13 @@ class FrameTimes:
 
     # --- storage ---------------------------------------------------------------------------------------------------
 
+    @property
+    def borders_ms(self) -> np.ndarray:
+        """(num_frames + 1,) int64 milliseconds, rounded: the start of every frame, and the end."""
+        if self._borders_ms is None:
+            return np.round(np.arange(self.num_frames + 1) * 1000 / self.fps).astype(np.int64)
+        return self._borders_ms
+
     def to_json(self) -> float | list[int]:
         """The rate if it is constant, else `num_frames + 1` milliseconds: the start of every frame, and the end."""
         return self.fps if self._borders_ms is None else self._borders_ms.tolist()
