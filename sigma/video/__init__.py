@@ -21,7 +21,7 @@ from sigma.video.opening import (
     reason_of,
 )
 from sigma.video.readers import READERS, DecordReader, PyAVReader, Reader
-from sigma.video.times import FrameClock, FrameTimes
+from sigma.video.times import FrameClock, FrameTimes, times_of
 from sigma.video.whole import UnreadableVideo, WholeVideo, read_whole
 from sigma.video.writing import H264, X264_REPEATABLE, Jpeg, VideoWriter, even, exact_rate, write_frames
 
@@ -29,5 +29,5 @@ __all__ = [
     'READERS', 'X264_REPEATABLE', 'Colour', 'DecordReader', 'FFmpegError', 'Frame', 'FrameClock', 'FrameTimes', 'H264',
     'Jpeg', 'OpenVideo', 'PyAVReader', 'Reader', 'ToRGB', 'Turn', 'UnreadableVideo', 'VideoWriter', 'WholeVideo',
     'even', 'exact_rate', 'frame_times', 'frames_of', 'open_video', 'picture_type', 'read_whole', 'reason_of',
-    'write_frames',
+    'times_of', 'write_frames',
 ]  # fmt: skip

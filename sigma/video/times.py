@@ -6,7 +6,7 @@ a wrong one. So times come from the frames' timestamps, and time 0 is the first 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Containers round timestamps to a millisecond, at the first frame and at each other.
 CONSTANT_WITHIN_SECONDS = 0.001001
 USUAL_FPS = 25.0  # for a stream without any time, as FFmpeg assumes
-_CLOSE_FRAMES, _CLOSE_SECONDS = 1e-6, 1e-6  # what rounding of floats may cost
+_CLOSE_FRAMES, _CLOSE_SECONDS = 1e-9, 1e-6  # what rounding of floats may cost
 
 
 class FrameTimes:
@@ -157,18 +157,38 @@ class FrameTimes:
         return frames if seconds.ndim else int(frames)
 
     def frames_between(self, start: float, end: float) -> range:
-        """The frames whose middle lies in [start, end): a range of frame numbers, which may be empty.
+        """The frames from one time to another; a range of frame numbers, which may be empty.
 
-        So each end is moved to the nearest border between two frames, and neighbouring stretches of time share no
-        frame.
+        Each end is moved to the nearest border between two frames (at a constant rate: `round`), so neighbouring
+        stretches of time share no frame.
         """
         if self._borders_ms is None:
-            first, last = (np.ceil(time * self.fps - 0.5 - _CLOSE_FRAMES) for time in (start, end))
+            first, last = (np.round(time * self.fps) for time in (start, end))
         else:
             middles = (self._borders_ms[:-1] + self._borders_ms[1:]) / 2
             first, last = (np.searchsorted(middles, (time - _CLOSE_SECONDS) * 1000) for time in (start, end))
         first, last = (int(np.clip(number, 0, self.num_frames)) for number in (first, last))
         return range(first, max(first, last))
+
+    def seconds_at(self, places: ArrayLike) -> np.ndarray:
+        """Times of places between frames: 2.5 is the middle of frame 2. Outside the video, the mean rate goes on.
+
+        Args:
+            places: Fractional frame numbers, of any shape.
+        """
+        places = np.asarray(places, np.float64)
+        if self._borders_ms is None:
+            return places / self.fps
+        inside = np.interp(places, np.arange(self.num_frames + 1), self._borders_ms / 1000)
+        return inside + (np.minimum(places, 0) + np.maximum(places - self.num_frames, 0)) / self.fps
+
+    def places_at(self, seconds: ArrayLike) -> np.ndarray:
+        """Places between frames at these times: the inverse of `seconds_at`."""
+        seconds = np.asarray(seconds, np.float64)
+        if self._borders_ms is None:
+            return seconds * self.fps
+        inside = np.interp(seconds, self._borders_ms / 1000, np.arange(self.num_frames + 1.0))
+        return inside + (np.minimum(seconds, 0) + np.maximum(seconds - self.duration, 0)) * self.fps
 
     # --- other videos ----------------------------------------------------------------------------------------------
 
@@ -224,6 +244,17 @@ class FrameTimes:
     def __repr__(self) -> str:
         kind = 'constant' if self.is_constant else 'listed'
         return f'FrameTimes({self.num_frames} frames, {self.fps:g} fps, {kind})'
+
+
+def times_of(entry: Mapping[str, Any]) -> FrameTimes | None:
+    """When the frames of an entry of a dataset are shown: its `times`, or else `total_frames` at its `fps`.
+
+    None if the entry knows neither.
+    """
+    if entry.get('times') is not None:
+        return entry['times']
+    num_frames, fps = entry.get('total_frames'), entry.get('fps')
+    return FrameTimes.constant(num_frames, fps) if num_frames and fps else None
 
 
 class FrameClock:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigma.errors import DecodeError
-from sigma.video import FrameTimes, frame_times, open_video
+from sigma.video import FrameTimes, frame_times, open_video, times_of
 
 from .video_files import media, written
 
@@ -20,10 +20,10 @@ def test_a_constant_rate():
     assert times.frame_at([-1, 0, 0.0399, 0.04, 0.36, 9]).tolist() == [0, 0, 0, 1, 9, 9]
     assert times.frame_at(0.12) == 3
     assert times.frames_between(0.04, 0.12) == range(1, 3)
-    assert times.frames_between(0.06, 0.14) == range(1, 3)  # the middles of 1 and 2 are 0.06 and 0.10
+    assert times.frames_between(0.05, 0.13) == range(1, 3)  # to the nearest borders: 0.04 and 0.12
     assert times.frames_between(0.07, 0.09) == range(2, 2)
     assert times.frames_between(-5, 50) == range(10)
-    assert times.frames_between(0.3, 0.1) == range(8, 8)
+    assert times.frames_between(0.29, 0.1) == range(7, 7)
     assert times.section(2, 4) == FrameTimes.constant(3, 25)
 
 
@@ -40,6 +40,25 @@ def test_listed_times():
     assert FrameTimes.listed([0, 0.1, 0.2, 0.8]).duration == 0.9  # the last one lasts as long as the middle one
     assert FrameTimes.listed([0, 0.5, 0.5, 0.6]).frame_at(0.5) == 2  # the later of two at once is what is seen
     assert FrameTimes.listed([4.0]).duration == 0.04
+
+
+def test_places_between_frames():
+    steady = FrameTimes.constant(10, 25)
+    assert steady.seconds_at([-1, 2.5, 12]).tolist() == pytest.approx([-0.04, 0.1, 0.48])
+    assert steady.places_at([-0.04, 0.1, 0.48]).tolist() == pytest.approx([-1, 2.5, 12])
+    uneven = FrameTimes.listed([0, 0.1, 0.2, 0.9, 1.0], 1.2)  # 5 frames in 1.2 s
+    assert uneven.seconds_at([0, 0.5, 2.5, 5, -5, 10]).tolist() == pytest.approx([0, 0.05, 0.55, 1.2, -1.2, 2.4])
+    assert uneven.places_at([0, 0.05, 0.55, 1.2, -1.2, 2.4]).tolist() == pytest.approx([0, 0.5, 2.5, 5, -5, 10])
+
+
+def test_times_of_an_entry():
+    times = FrameTimes.listed([0, 0.1, 0.5])
+    assert times_of({'times': times, 'fps': 3.0, 'total_frames': 3}) is times
+    assert times_of({'times': None, 'fps': 25.0, 'total_frames': 3}) == FrameTimes.constant(3, 25)
+    assert times_of({'fps': 25.0, 'total_frames': 3}) == FrameTimes.constant(3, 25)
+    assert (
+        times_of({'fps': None, 'total_frames': 3}) is times_of({'fps': 0.0, 'total_frames': 3}) is times_of({}) is None
+    )
 
 
 def test_wrong_numbers_are_refused():
