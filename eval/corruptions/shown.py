@@ -175,17 +175,21 @@ class CorruptedClips(IterableDataset):
         """(n,) source frames in the order in which they are shown, or None if the order is unchanged."""
         if variant.acts_on != 'order':
             return None
-        corruption = get_corruption(variant.corruption)
-        return corruption.order(total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'])
+        corruption, times = get_corruption(variant.corruption), entry.get('times')
+        return corruption.order(
+            total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'], times=times
+        )
 
     def _sample(self, variant: Variant, entry: dict, position: int, shown: int, total: int) -> dict:
         """Let the sampling of the cell choose among `shown` frames for its views."""
-        fps = entry['fps']
-        if variant.corruption == 'frame_rate':  # fewer frames in the same time; other orders keep the frame rate
-            fps = fps * shown / total
+        fps, times = entry['fps'], entry.get('times')
+        if variant.corruption == 'frame_rate' and shown != total:  # fewer frames in the same time, evenly spread
+            fps, times = fps * shown / total, None
+        elif times is not None and shown < total:  # other orders keep the frame rate
+            times = times.section(0, shown - 1)
         results = dict(entry) | {'position': position, 'decode_error': None, 'on_error': 'raise'}
         with seeded(self.seed, 0, position) as rng:
-            return self.sample(results | {'total_frames': shown, 'fps': fps, 'rng': rng})
+            return self.sample(results | {'total_frames': shown, 'fps': fps, 'times': times, 'rng': rng})
 
 
 @dataclass

@@ -27,7 +27,7 @@ from eval.features.dense import (
     write_dense,
 )
 from sigma.errors import DataError, DecodeError
-from sigma.video import PyAVReader
+from sigma.video import FrameTimes, PyAVReader
 from tests.eval.tiny_localization import resolve, write_long
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)
@@ -105,7 +105,7 @@ def test_features_are_those_of_each_clip_decoded_on_its_own(long, tmp_path):
     whole, _ = extract_dense(resolved, 'test', DenseView(**{**vars(VIEW), 'pooling': 'all'}), tmp_path, progress=False)
     assert whole[0].values.shape == (12, 4, 2, 2, 128)
     assert whole[0].values.astype(float).mean(axis=(1, 2, 3)) == pytest.approx(found[0].values, abs=3e-3)
-    assert VIEW.centres(2, 25.0) == pytest.approx([8 / 25, 12 / 25])
+    assert VIEW.centres(2, FrameTimes.constant(60, 25)) == pytest.approx([8 / 25, 12 / 25])
 
 
 def test_what_is_there_is_not_made_again_and_what_is_not_whole_is(long, tmp_path, monkeypatch, caplog):

@@ -22,6 +22,7 @@ from sigma.datasets.toy.forms import FORMS, LONG_FRAMES, actions_of
 from sigma.datasets.toy.render import ToySpec, clip_frames, clip_motion
 from sigma.datasets.toy.scenes import Pose
 from sigma.errors import DataError
+from sigma.video import FrameTimes
 from tests.conftest import SHARED
 from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, resolve_bmn, write_long
 from tools import rescore
@@ -159,7 +160,7 @@ def test_resized_features_cover_the_video(long, tmp_path):
     found, _ = localization.extract_dense(resolved, 'test', view, tmp_path, progress=False)
     own = localization.sequence_of(found[0], view, None)
     assert own.values.shape == (128, 12)
-    assert own.grid.to_seconds(np.arange(12)) == pytest.approx(view.centres(12, FPS))
+    assert own.grid.to_seconds(np.arange(12)) == pytest.approx(view.centres(12, FrameTimes.constant(60, FPS)))
     assert own.grid.to_steps(own.grid.to_seconds(3.0)) == pytest.approx(3.0)
     short = localization.sequence_of(found[2], view, None)  # 7 frames, of which a clip would need 15
     assert short.grid.to_seconds(np.zeros(1)) == pytest.approx([3.5 / FPS])
@@ -173,7 +174,7 @@ def test_resized_features_cover_the_video(long, tmp_path):
 def test_resized_features_lie_at_their_exact_times(length):
     """A feature that tells the middle of its clip, in seconds, tells the middle of its part of the video."""
     view = DenseView(num_frames=16, stride_frames=2, step_frames=4, size=32)
-    middles = view.centres(13, FPS)  # of a video of 80 frames, 0.64 to 2.56 s
+    middles = view.centres(13, FrameTimes.constant(80, FPS))  # of a video of 80 frames, 0.64 to 2.56 s
     one = DenseFeatures('v.mp4', np.stack([middles, -middles], 1).astype(np.float16), 80, FPS)
     sequence = localization.sequence_of(one, view, length)
     parts = (np.arange(length) + 0.5) * 80 / FPS / length
