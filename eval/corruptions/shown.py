@@ -30,7 +30,7 @@ from sigma.data.clips import seeded
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
-from sigma.video import READERS
+from sigma.video import PROVED, known_reader, open_reader
 
 LOG = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class CorruptedClips(IterableDataset):
                 'it must begin with sigma.OpenVideo, and have sigma.DecodeFrames before anything that changes pixels.'
             )
         middle = kinds.index('sigma.DecodeFrames')
-        self.reader = READERS[pipeline[0]['decoder']]
+        self.decoder = known_reader(pipeline[0].get('decoder', PROVED))
         self.sample = Compose([TRANSFORMS.build(dict(step)) for step in pipeline[1:middle]])
         self.finish = Compose([TRANSFORMS.build(dict(step)) for step in pipeline[middle + 1 :]])
         self.entries, self.positions, self.variants = entries, list(positions), list(variants)
@@ -148,7 +148,7 @@ class CorruptedClips(IterableDataset):
                 yield position, variant.name, self.finish(results | {'rng': rng}), None
 
     def _decode(self, entry: dict, position: int) -> _Shown:
-        reader = self.reader(entry['filename'])
+        reader = open_reader(entry['filename'], self.decoder, entry.get('proof'))
         total = entry['total_frames'] or reader.num_frames
         orders = {variant: self._order(variant, entry, total) for variant in self.variants}
         sampled = {

@@ -41,7 +41,7 @@ from eval.protocols.repetition import (
 )
 from eval.protocols.training import discard, state_path, train_network
 from sigma.errors import DataError, DecodeError, did_you_mean
-from sigma.video import READERS
+from sigma.video import known_reader, open_reader
 
 # What `form` of a recipe chooses: window_frames, count_cycles, draw_state, next_state, true_lengths and EXTRA_FRAMES.
 FORMS = {'severe': severe, 'fractional': fractional}
@@ -318,11 +318,11 @@ class VideoParts(Dataset):
     Args:
         jobs: (entry of a card, first frame, last frame, whether to mirror).
         size: Pixels; the longer side is resized to it, the shorter one padded with black.
-        decoder: `decord` or `pyav`.
+        decoder: `proved`, or a name in `sigma.video.READERS`.
     """
 
     def __init__(self, jobs: list[tuple], size: int, decoder: str) -> None:
-        self.jobs, self.size, self.reader = jobs, size, READERS[decoder]
+        self.jobs, self.size, self.decoder = jobs, size, known_reader(decoder)
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -333,7 +333,7 @@ class VideoParts(Dataset):
         if entry['reason'] is not None:
             return None, entry['reason']
         try:
-            frames = self.reader(entry['filename']).frames(np.arange(begin, end + 1))
+            frames = open_reader(entry['filename'], self.decoder, entry.get('proof')).frames(np.arange(begin, end + 1))
         except DecodeError as error:
             return None, str(error)
         frames = fit_square(frames, self.size)

@@ -239,7 +239,7 @@ def _stretches(clips: list[str], index: Index, rate: Fraction, rng: np.random.Ge
 
 def _times_of(clip: VideoInfo, rate: Fraction) -> FrameTimes:
     """When a clip's frames are shown; without a known rate, it has that of the joined videos."""
-    return getattr(clip, 'times', None) or FrameTimes.constant(clip.frames, clip.fps or float(rate))
+    return clip.frame_times or FrameTimes.constant(clip.frames, clip.fps or float(rate))
 
 
 def picks(times: FrameTimes, rate: Fraction) -> tuple[int, ...]:

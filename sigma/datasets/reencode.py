@@ -19,7 +19,7 @@ from sigma.datasets.prepared import LOG, check_root
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
-from sigma.video import H264, FFmpegError, Jpeg, VideoWriter, even, frame_times, open_video
+from sigma.video import H264, FFmpegError, Jpeg, VideoWriter, even, open_video
 
 SHORT_SIDES = (64, 1080)
 
@@ -207,7 +207,8 @@ def reencode_video(source: str | Path, copy: str | Path, encoding: Encoding) -> 
 
 def _encode(source: Path, out: Path, encoding: Encoding, found: VideoInfo) -> int:
     """Write the shown frames of `source` upright, at their times. Returns how many came out of the encoder."""
-    times = getattr(found, 'times', None) or frame_times(source)
+    times = found.frame_times
+    assert times is not None  # it is readable
     with open_video(source, strict=False) as video:  # it has just been read strictly
         size = small_size(*video.turn.size(video.first.width, video.first.height), encoding.short_side)
         with VideoWriter(out, size, times, encoding.coding, video.colour) as writer:

@@ -108,4 +108,5 @@ class ToRGB:
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
-        return Turn.of(frame).apply(self._converter.reformat(frame, format='rgb24').to_ndarray())
+        # Threads cost more than they save: 0.15 instead of 0.05 ms a frame of 320x240.
+        return Turn.of(frame).apply(self._converter.reformat(frame, format='rgb24', threads=1).to_ndarray())

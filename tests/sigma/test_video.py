@@ -17,6 +17,7 @@ from sigma.video import (
     VideoWriter,
     exact_rate,
     frames_of,
+    installed_readers,
     open_video,
     picture_type,
     read_whole,
@@ -65,8 +66,8 @@ def test_what_is_written_is_read_back(video, frames):
         kinds = [picture_type(frame) for frame in opened.frames()]
     assert [number for number, kind in enumerate(kinds) if kind == 'I'] == [0, 10, 20]
     assert 'B' not in kinds
-    for reader in READERS.values():
-        opened = reader(str(video))
+    for name in installed_readers():
+        opened = READERS[name](str(video))
         assert opened.num_frames == 30
         asked = np.array([29, 3, 3, 12])
         assert np.abs(opened.frames(asked).astype(int) - frames[asked]).mean() < 2

@@ -336,7 +336,7 @@ def test_frames_of_several_sizes_are_a_fault_of_the_file(tmp_path):
     with pytest.raises(DecodeError, match=r'both\.h264: its frames from 4 to 18 are of several sizes'):
         frames_and_vectors(str(path), indices)
     with pytest.raises(DecodeError, match=r'both\.h264: its frames up to 18 are of several sizes'):
-        PyAVReader(str(path), 24).frames(indices)
+        PyAVReader(str(path)).frames(indices)
     assert frames_and_vectors(str(path), indices[:4])[1].shape == (4, 12, 16, 2)
 
 

@@ -182,7 +182,6 @@ def test_a_clip_without_a_constant_rate_keeps_its_times():
     assert picks(times, Fraction(10)) == (1, 2, 3)
 
 
-@pytest.mark.skipif(not hasattr(VideoInfo, 'times'), reason='needs the times of the index')
 def test_turned_coloured_and_uneven_clips_are_joined_as_they_are_shown(tmp_path):
     rows = ['path,label,split']
     looks = {
