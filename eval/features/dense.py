@@ -120,14 +120,13 @@ def evenly_spaced(one: DenseFeatures, view: DenseView) -> np.ndarray:
     """(S, D) float16 features of clips whose middles lie evenly in time, as other programs take them to lie.
 
     Step n is at n x step + T x stride / 2 frames of the mean rate, in seconds. Without a constant rate, values are
-    interpolated linearly between the middles of the clips, and held beyond the first and the last.
+    interpolated linearly between the clips around the frame on screen then, and held beyond the first and the last.
     """
-    values = one.values
-    found = view.centres(len(values), one.times)
-    wanted = view.centres(len(values), FrameTimes.constant(one.num_frames, one.fps))
-    places = np.interp(wanted, found, np.arange(len(values)))
-    before = places.astype(np.int64)
-    after, share = np.minimum(before + 1, len(values) - 1), (places - before)[:, None]
+    values, half = one.values, view.num_frames * view.stride_frames / 2
+    seconds = view.centres(len(values), FrameTimes.constant(one.num_frames, one.fps))
+    steps = np.clip((one.times.places_at(seconds) - half) / view.step_frames, 0, len(values) - 1)
+    before = steps.astype(np.int64)
+    after, share = np.minimum(before + 1, len(values) - 1), (steps - before)[:, None]
     return (values[before] * (1 - share) + values[after] * share).astype(np.float16)
 
 

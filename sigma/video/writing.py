@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import av
 import av.codec.context
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from sigma.video.look import BT601, FULL, RGB, Colour, Frame, Turn
 from sigma.video.times import FrameTimes
@@ -152,7 +152,9 @@ class VideoWriter:
             IndexError: if there are more frames than times.
         """
         if isinstance(frame, np.ndarray):
-            frame = self._converted(av.VideoFrame.from_ndarray(frame, format='rgb24'), *self._size, 'BILINEAR')
+            frame = self._converted(
+                av.VideoFrame.from_ndarray(frame, format='rgb24'), *self._size, Interpolation.BILINEAR
+            )
         else:
             turn = Turn.of(frame)
             frame = _turned(self._converted(frame, *turn.size(*self._size)), turn)
@@ -161,12 +163,17 @@ class VideoWriter:
         self.num_sent += 1
         self._encode(frame)
 
-    def _converted(self, frame: Frame, width: int, height: int, interpolation: str = 'AREA') -> Frame:
+    def _converted(
+        self, frame: Frame, width: int, height: int, resampling: Interpolation = Interpolation.AREA
+    ) -> Frame:
         """The frame in the encoder's pixel format, in the colours of the file."""
-        wanted, found = self._colour.shown, Colour.of(frame).shown
-        colours = {} if wanted == found else {'dst_colorspace': wanted[0], 'dst_color_range': wanted[1]}
+        wanted, found, colours = self._colour.shown, Colour.of(frame).shown, {}
+        if wanted != found:
+            colours = {'dst_colorspace': wanted[0], 'dst_color_range': wanted[1]}
+            if found not in (Colour().shown, Colour(RGB, FULL).shown):  # FFmpeg rounds down twice unless told
+                resampling |= Interpolation.ACCURATE_RND
         return self._converter.reformat(
-            frame, width, height, self._stream.pix_fmt, interpolation=interpolation, threads=1, **colours
+            frame, width, height, self._stream.pix_fmt, interpolation=resampling, threads=1, **colours
         )
 
     def _next_time(self) -> tuple[int, Fraction]:

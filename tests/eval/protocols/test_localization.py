@@ -184,6 +184,25 @@ def test_resized_features_lie_at_their_exact_times(length):
     assert sequence.values[1].numpy() == pytest.approx(-expected, abs=2e-3)
 
 
+@pytest.mark.parametrize('length', [None, 13, 40])
+def test_features_of_a_variable_rate_lie_at_their_exact_times(length):
+    view = DenseView(num_frames=16, stride_frames=2, step_frames=4, size=32)
+    times = FrameTimes.listed([0.04 * n + 2 * (n >= 40) for n in range(80)])  # a pause of 2 s in the middle
+    middles, places = view.centres(13, times), np.arange(13) * 4 + 16  # in seconds, and in frames
+    one = DenseFeatures('v.mp4', np.stack([places, -places], 1).astype(np.float16), 80, times.fps, times)
+    sequence = localization.sequence_of(one, view, length)
+    steps = np.arange(sequence.values.shape[1])
+    assert sequence.duration == 5.2
+    seconds = sequence.grid.to_seconds(steps)
+    assert seconds == pytest.approx(middles if length is None else (steps + 0.5) * 5.2 / length)
+    assert sequence.grid.to_steps(seconds) == pytest.approx(steps)
+    shown = np.clip(times.places_at(seconds), 16, 64)
+    assert sequence.values[0].numpy() == pytest.approx(shown, abs=4e-2)
+    # 1.5 s is in the frame before the pause, 3.7 s after it: in frames of the mean rate they would lie 34 apart.
+    first, last = localization.sequence_of(one, view, None).grid.to_steps(np.array([1.56, 3.64])) * 4
+    assert last - first == pytest.approx(2)
+
+
 def test_standardised_features_have_no_mean_and_one_scale(long, tmp_path):
     resolved = resolve(long, tmp_path, change=('standardise=False', 'standardise=True'))
     assert resolved.config['standardise'] is True

@@ -59,6 +59,12 @@ def test_actions_in_frames_lie_in_their_video():
     assert action_frames(np.empty((0, 3)), FrameTimes.constant(100, 25)) == []
 
 
+def test_actions_of_a_variable_rate_are_found_by_time():
+    times = FrameTimes.listed([0.04 * n + 2 * (n >= 50) for n in range(100)])  # frame 49 stands for 2 s
+    seconds = np.array([[0, 1, 0], [1.96, 4.0, 0], [2.5, 2.6, 1], [4.2, 9, 0]])
+    assert action_frames(seconds, times) == [(0, 25), (49, 50), (49, 50), (55, 100)]
+
+
 def tokens(clips: np.ndarray) -> np.ndarray:
     """(B, T) mean of each frame: any frame that differs shows."""
     return clips.mean(axis=(2, 3, 4), dtype=np.float64)

@@ -214,8 +214,8 @@ def test_turned_coloured_and_uneven_clips_are_joined_as_they_are_shown(tmp_path)
         for row in (8, 40):  # away from the edges between colours
             for column in (8, 56):
                 if label != 'none' or (row, column) != (40, 56):  # the stretch of background begins anywhere
-                    off = np.abs(frames[place][row, column].astype(int) - wanted[row, column])
-                    assert off.max() <= 4, (label, row, column)
+                    off = frames[place][row - 3 : row + 3, column - 3 : column + 3].mean(axis=(0, 1))
+                    assert np.abs(off - wanted[row, column]).max() <= 5, (label, row, column)  # coded twice
 
 
 def test_other_rates_and_sizes_are_refused_or_made_the_stated_one(tmp_path, capsys):
