@@ -36,6 +36,8 @@ class FrameTimes:
         is_constant: Whether every frame lasts 1 / fps seconds.
     """
 
+    __slots__ = ('_borders_ms', 'fps', 'num_frames')  # a dataset holds one for each of its videos
+
     def __init__(self, num_frames: int, fps: float, borders_ms: np.ndarray | None = None) -> None:
         if num_frames < 1 or not fps > 0:
             raise ValueError(f'frame times need at least one frame and a rate above 0, found {num_frames} at {fps}')
