@@ -30,7 +30,7 @@ from sigma.data.clips import seeded
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
-from sigma.video import PROVED, known_reader, open_reader
+from sigma.video import PROVED, FrameTimes, known_reader, open_reader, times_of
 
 LOG = logging.getLogger(__name__)
 
@@ -175,14 +175,14 @@ class CorruptedClips(IterableDataset):
         """(n,) source frames in the order in which they are shown, or None if the order is unchanged."""
         if variant.acts_on != 'order':
             return None
-        corruption, times = get_corruption(variant.corruption), entry.get('times')
+        corruption, times = get_corruption(variant.corruption), _times(entry, total)
         return corruption.order(
             total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'], times=times
         )
 
     def _sample(self, variant: Variant, entry: dict, position: int, shown: int, total: int) -> dict:
         """Let the sampling of the cell choose among `shown` frames for its views."""
-        fps, times = entry['fps'], entry.get('times')
+        fps, times = entry['fps'], _times(entry, total)
         if variant.corruption == 'frame_rate' and shown != total:  # fewer frames in the same time, evenly spread
             fps, times = fps * shown / total, None
         elif times is not None and shown < total:  # other orders keep the frame rate
@@ -190,6 +190,12 @@ class CorruptedClips(IterableDataset):
         results = dict(entry) | {'position': position, 'decode_error': None, 'on_error': 'raise'}
         with seeded(self.seed, 0, position) as rng:
             return self.sample(results | {'total_frames': shown, 'fps': fps, 'times': times, 'rng': rng})
+
+
+def _times(entry: dict, total: int) -> FrameTimes | None:
+    """When the frames are shown; None if the entry does not say, or not for that many frames."""
+    times = times_of(entry)
+    return times if times is not None and times.num_frames == total else None
 
 
 @dataclass

@@ -251,8 +251,10 @@ class FrameTimes:
 def times_of(entry: Mapping[str, Any]) -> FrameTimes | None:
     """When the frames of an entry of a dataset are shown: its `times`, or else `total_frames` at its `fps`.
 
-    None if the entry knows neither.
+    None if the entry knows neither, or its `fps` is 0.
     """
+    if 'fps' in entry and not entry['fps']:
+        return None
     if entry.get('times') is not None:
         return entry['times']
     num_frames, fps = entry.get('total_frames'), entry.get('fps')

@@ -54,6 +54,7 @@ def test_places_between_frames():
 def test_times_of_an_entry():
     times = FrameTimes.listed([0, 0.1, 0.5])
     assert times_of({'times': times, 'fps': 3.0, 'total_frames': 3}) is times
+    assert times_of({'times': times, 'fps': 0.0, 'total_frames': 3}) is None
     assert times_of({'times': None, 'fps': 25.0, 'total_frames': 3}) == FrameTimes.constant(3, 25)
     assert times_of({'fps': 25.0, 'total_frames': 3}) == FrameTimes.constant(3, 25)
     assert (
