@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -57,7 +58,7 @@ class Turn:
     @classmethod
     def of(cls, frame: Frame) -> Turn:
         """The turn that a frame's display matrix asks for; angles between right ones go to the nearest."""
-        matrix = frame.side_data.get('DISPLAYMATRIX')
+        matrix: Any = frame.side_data.get('DISPLAYMATRIX')
         if matrix is None:
             return cls()
         # A step to the right in the decoded frame is one of (a, b) on screen, a step down is one of (c, d).

@@ -151,6 +151,7 @@ class FrameTimes:
             Frame number, an int or an int64 array of the same shape.
         """
         seconds = np.asarray(seconds, np.float64)
+        found: np.ndarray
         if self._borders_ms is None:
             found = np.floor(seconds * self.fps + _CLOSE_FRAMES)
         else:
@@ -165,11 +166,11 @@ class FrameTimes:
         stretches of time share no frame.
         """
         if self._borders_ms is None:
-            first, last = (np.round(time * self.fps) for time in (start, end))
+            ends = [round(time * self.fps) for time in (start, end)]
         else:
             middles = (self._borders_ms[:-1] + self._borders_ms[1:]) / 2
-            first, last = (np.searchsorted(middles, (time - _CLOSE_SECONDS) * 1000) for time in (start, end))
-        first, last = (int(np.clip(number, 0, self.num_frames)) for number in (first, last))
+            ends = [int(np.searchsorted(middles, (time - _CLOSE_SECONDS) * 1000)) for time in (start, end)]
+        first, last = (min(max(number, 0), self.num_frames) for number in ends)
         return range(first, max(first, last))
 
     def seconds_at(self, places: ArrayLike) -> np.ndarray:

@@ -167,7 +167,8 @@ class VideoWriter:
         self, frame: Frame, width: int, height: int, resampling: Interpolation = Interpolation.AREA
     ) -> Frame:
         """The frame in the encoder's pixel format, in the colours of the file."""
-        wanted, found, colours = self._colour.shown, Colour.of(frame).shown, {}
+        wanted, found = self._colour.shown, Colour.of(frame).shown
+        colours: dict[str, Any] = {}
         if wanted != found:
             colours = {'dst_colorspace': wanted[0], 'dst_color_range': wanted[1]}
             if found not in (Colour().shown, Colour(RGB, FULL).shown):  # FFmpeg rounds down twice unless told
@@ -207,7 +208,8 @@ def _turned(frame: Frame, turn: Turn) -> Frame:
     if not turn:
         return frame
     planes = []
-    for plane, share in zip(frame.planes, (1, 2, 2)):
+    coded: Any = frame.planes
+    for plane, share in zip(coded, (1, 2, 2)):
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         planes.append(turn.apply(rows[: frame.height // share, : frame.width // share]).ravel())
     width, height = turn.size(frame.width, frame.height)

@@ -97,7 +97,8 @@ def _read(video: Path) -> tuple[np.ndarray, FrameTimes]:
 
     if not video.is_file():
         raise FigureError(f'{video} does not exist; give a video with --video')
-    to_rgb, frames = ToRGB(), []
+    to_rgb = ToRGB()
+    frames: list[np.ndarray] = []
     try:
         with open_video(video, strict=False) as opened:
             clock = FrameClock(opened.fps)
