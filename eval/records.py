@@ -50,6 +50,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'dataset.num_listed': ((int,), 'videos in the list'),
     'dataset.num_scored': ((int,), 'videos with a prediction'),
     'dataset.unscored': ((list, NoneType), 'the others: [{video, reason}]'),
+    'dataset.readers': ((dict, NoneType), 'test videos by the reader that served them: {reader: videos}'),
     'dataset.train_list_sha256': ((str, NoneType), 'hash of the list trained on, before the subset is drawn'),
     'dataset.num_train': ((int, NoneType), 'training videos used'),
     'dataset.num_train_skipped': ((int, NoneType), 'training videos that could not be read'),

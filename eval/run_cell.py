@@ -18,6 +18,7 @@ import platform
 import signal
 import sys
 import time
+from collections import Counter
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -275,10 +276,22 @@ def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
         'num_listed': outcome.num_listed,
         'num_scored': len(outcome.videos),
         'unscored': outcome.unscored,
+        'readers': readers_of(resolved),
         'train_list_sha256': dataset.list_sha256('train'),
         'num_train': outcome.num_train,
         'num_train_skipped': outcome.num_train_skipped,
     }
+
+
+def readers_of(resolved: ResolvedCell) -> dict[str, int] | None:
+    """How many test videos each reader serves; None if the recipe names no reader. Unreadable videos have none."""
+    from sigma.video import reader_of
+
+    asked = resolved.recipe.get('decoder')
+    if asked is None:
+        return None
+    readable = [entry for entry in resolved.dataset.entries('test') if entry['reason'] is None]
+    return dict(sorted(Counter(reader_of(entry['proof'], asked) or 'none' for entry in readable).items()))
 
 
 def device_name() -> str:

@@ -226,7 +226,7 @@ def export(resolved: 'ResolvedCell', view: 'DenseView', found: dict, out: Path) 
     names, prefix = names_of([entry['video'] for split in found for entry in resolved.dataset.entries(split)])
     for split, (features, unscored) in found.items():
         entries = resolved.dataset.entries(split)
-        export_features(features, entries, SUBSETS[split], classes, out, names, prefix, unscored)
+        export_features(features, entries, SUBSETS[split], classes, out, names, prefix, unscored, view)
     for path in write_configs(out, view, width, len(classes), prefix):
         print(f'wrote {path}')
 

@@ -22,12 +22,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from sigma.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from sigma.video import FrameTimes
 
 # Blur radii, drops and noise grains are published in pixels, for frames with sides of 224 to 256. So every video is
 # first resized to this short side, then corrupted, and only then resized for its model.
@@ -173,7 +176,14 @@ class Corruption:
         return self.function(frames, level, Draws(self.name, severity, video, numbers), **options)
 
     def order(
-        self, num_frames: int, severity: int, video: str, *, suite: str | None = None, fps: float | None = None
+        self,
+        num_frames: int,
+        severity: int,
+        video: str,
+        *,
+        suite: str | None = None,
+        fps: float | None = None,
+        times: FrameTimes | None = None,
     ) -> np.ndarray:
         """Source frames in the order in which the corrupted video shows them. There may be fewer.
 
@@ -182,7 +192,8 @@ class Corruption:
             severity: From 1 to the number of levels.
             video: Name of the video. It decides the random draws.
             suite: Published suite whose levels to use (default: `levels`).
-            fps: Frames per second of the source; only `frame_rate` needs it.
+            fps: Frames per second of the source, on average; only `frame_rate` needs it.
+            times: When its frames are shown, if the rate is not constant; only `frame_rate` looks at it.
 
         Returns:
             (n,) int64 frame numbers, 1 <= n <= num_frames.
@@ -196,10 +207,12 @@ class Corruption:
         if num_frames < 1:
             raise DataError(f'{self.name} was given {num_frames} frames; a video has at least one')
         draws = Draws(self.name, severity, video, np.zeros(1, dtype=np.int64))
-        if 'fps' in inspect.signature(self.function).parameters:
+        takes = inspect.signature(self.function).parameters
+        if 'fps' in takes:
             if fps is None or not fps > 0:
                 raise DataError(f'{self.name} needs the frames per second of the source, found fps={fps!r}')
-            return self.function(num_frames, level, draws, fps=fps)
+            timed = {'times': times} if 'times' in takes else {}
+            return self.function(num_frames, level, draws, fps=fps, **timed)
         return self.function(num_frames, level, draws)
 
 

@@ -31,7 +31,7 @@ from sigma.data.loading import reading
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
 from sigma.registry import TRANSFORMS
-from sigma.video import READERS
+from sigma.video import PROVED, FrameTimes, known_reader, open_reader, times_of
 
 LOG = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class CorruptedClips(IterableDataset):
                 'it must begin with sigma.OpenVideo, and have sigma.DecodeFrames before anything that changes pixels.'
             )
         middle = kinds.index('sigma.DecodeFrames')
-        self.reader = READERS[pipeline[0]['decoder']]
+        self.decoder = known_reader(pipeline[0].get('decoder', PROVED))
         self.sample = Compose([TRANSFORMS.build(dict(step)) for step in pipeline[1:middle]])
         self.finish = Compose([TRANSFORMS.build(dict(step)) for step in pipeline[middle + 1 :]])
         self.entries, self.positions, self.variants = entries, list(positions), list(variants)
@@ -150,7 +150,7 @@ class CorruptedClips(IterableDataset):
                 yield position, variant.name, self.finish(results | {'rng': rng}), None
 
     def _decode(self, entry: dict, position: int) -> _Shown:
-        reader = self.reader(entry['filename'])
+        reader = open_reader(entry['filename'], self.decoder, entry.get('proof'))
         total = entry['total_frames'] or reader.num_frames
         orders = {variant: self._order(variant, entry, total) for variant in self.variants}
         sampled = {
@@ -177,17 +177,27 @@ class CorruptedClips(IterableDataset):
         """(n,) source frames in the order in which they are shown, or None if the order is unchanged."""
         if variant.acts_on != 'order':
             return None
-        corruption = get_corruption(variant.corruption)
-        return corruption.order(total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'])
+        corruption, times = get_corruption(variant.corruption), _times(entry, total)
+        return corruption.order(
+            total, variant.severity, entry['video'], suite=variant.suite, fps=entry['fps'], times=times
+        )
 
     def _sample(self, variant: Variant, entry: dict, position: int, shown: int, total: int) -> dict:
         """Let the sampling of the cell choose among `shown` frames for its views."""
-        fps = entry['fps']
-        if variant.corruption == 'frame_rate':  # fewer frames in the same time; other orders keep the frame rate
-            fps = fps * shown / total
+        fps, times = entry['fps'], _times(entry, total)
+        if variant.corruption == 'frame_rate' and shown != total:  # fewer frames in the same time, evenly spread
+            fps, times = fps * shown / total, None
+        elif times is not None and shown < total:  # other orders keep the frame rate
+            times = times.section(0, shown - 1)
         results = dict(entry) | {'position': position, 'decode_error': None, 'on_error': 'raise'}
         with seeded(self.seed, 0, position) as rng:
-            return self.sample(results | {'total_frames': shown, 'fps': fps, 'rng': rng})
+            return self.sample(results | {'total_frames': shown, 'fps': fps, 'times': times, 'rng': rng})
+
+
+def _times(entry: dict, total: int) -> FrameTimes | None:
+    """When the frames are shown; None if the entry does not say, or not for that many frames."""
+    times = times_of(entry)
+    return times if times is not None and times.num_frames == total else None
 
 
 @dataclass

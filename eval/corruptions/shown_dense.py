@@ -24,7 +24,7 @@ from eval.corruptions.shown import CLEAN, Variant
 from eval.features.dense import DenseView, encoder_of, resized
 from sigma.errors import DataError, DecodeError
 from sigma.files import write_atomic
-from sigma.video import ToRGB, frames_of
+from sigma.video import FrameTimes, ToRGB, frames_of
 
 LOG = logging.getLogger(__name__)
 
@@ -51,19 +51,19 @@ class DamagedFeatures:
         return found
 
 
-def action_frames(seconds: np.ndarray, fps: float, num_frames: int) -> list[tuple[int, int]]:
+def action_frames(seconds: np.ndarray, times: FrameTimes) -> list[tuple[int, int]]:
     """Convert actions from seconds to frames: (first, last + 1), rounded and clipped to the video.
 
     Args:
         seconds: (G, 3) start, end, class.
-        fps: Frames per second.
-        num_frames: Number of frames of the video.
+        times: When the frames of the video are shown.
     """
     found = []
     for start, end, _ in np.asarray(seconds, dtype=np.float64).reshape(-1, 3).tolist():
-        first, last = max(0, round(start * fps)), min(num_frames, round(end * fps))
-        if first < min(num_frames, max(last, first + 1)):  # shorter than a frame: takes that frame
-            found.append((first, min(num_frames, max(last, first + 1))))
+        frames = times.frames_between(start, end)
+        last = min(times.num_frames, max(frames.stop, frames.start + 1))  # shorter than a frame: takes that frame
+        if frames.start < last:
+            found.append((frames.start, last))
     return found
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import wraps
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.corruptions.camera import UCF_P
 from eval.corruptions.corruption import CORRUPTIONS, Draws, register, register_order
+
+if TYPE_CHECKING:
+    from sigma.video import FrameTimes
 
 OURS = 'no published setting; the levels are ours'
 KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_mini_kinetics_c.py'
@@ -19,11 +23,18 @@ KINETICS_C = 'Mini Kinetics-C, Newbeeyoung/Video-Corruption-Robustness, create_m
     shared=None,
     suites={'kinetics-c': (20, 16, 12, 9, 6), 'ssv2-c': (10, 8, 6, 4, 2)},
 )
-def frame_rate(num_frames: int, target_fps: float, draws: Draws, fps: float) -> np.ndarray:
-    """Lowers the frame rate; level: frames per second. A source with no more than that is unchanged."""
+def frame_rate(
+    num_frames: int, target_fps: float, draws: Draws, fps: float, times: FrameTimes | None = None
+) -> np.ndarray:
+    """Lowers the frame rate; level: frames per second. A source with no more than that on average is unchanged.
+
+    Each frame is the one on screen at its time. A source without a constant rate has one afterwards.
+    """
     if target_fps >= fps:
         return np.arange(num_frames)
     count = max(1, round(num_frames * target_fps / fps))
+    if times is not None and not times.is_constant:
+        return times.frame_at(np.arange(count) / target_fps)
     return np.minimum(np.floor(np.arange(count) * fps / target_fps).astype(np.int64), num_frames - 1)
 
 

@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -29,7 +29,7 @@ from sigma.data.loading import each_read
 from sigma.errors import DataError, DecodeError
 from sigma.files import open_atomic
 from sigma.processes import progress_bar
-from sigma.video import Frame, ToRGB, frames_of
+from sigma.video import Frame, FrameTimes, ToRGB, frames_of, open_video, times_of
 
 LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 1
@@ -76,9 +76,9 @@ class DenseView:
         """(S,) first frame of each clip that fits; a single 0 for a video shorter than a clip."""
         return np.arange(0, max(total_frames - self.span, 0) + 1, self.step_frames)
 
-    def centres(self, num_steps: int, fps: float) -> np.ndarray:
+    def centres(self, num_steps: int, times: FrameTimes) -> np.ndarray:
         """(S,) middle of each clip in seconds: start + T x stride / 2 frames, as ActionFormer places its features."""
-        return (np.arange(num_steps) * self.step_frames + self.num_frames * self.stride_frames / 2) / fps
+        return times.seconds_at(np.arange(num_steps) * self.step_frames + self.num_frames * self.stride_frames / 2)
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,24 @@ class DenseFeatures:
         video: Its name in the list.
         kept: The file in the store, or the values themselves.
         num_frames: Frames decoded.
-        fps: Frame rate from the index; 0 if unknown.
+        fps: Mean frame rate from the index; 0 if unknown.
+        shown: When the frames are shown, from the index; None if they have the constant rate `fps`.
     """
 
     video: str
     kept: Path | np.ndarray
     num_frames: int
     fps: float
+    shown: FrameTimes | None = None
+
+    @property
+    def times(self) -> FrameTimes:
+        """When the frames are shown.
+
+        Raises:
+            ValueError: if no frame rate is known.
+        """
+        return self.shown or FrameTimes.constant(self.num_frames, self.fps)
 
     @property
     def values(self) -> np.ndarray:
@@ -104,6 +115,20 @@ class DenseFeatures:
             return self.kept
         with np.load(self.kept, allow_pickle=False) as file:
             return file['values']
+
+
+def evenly_spaced(one: DenseFeatures, view: DenseView) -> np.ndarray:
+    """(S, D) float16 features of clips whose middles lie evenly in time, as other programs take them to lie.
+
+    Step n is at n x step + T x stride / 2 frames of the mean rate, in seconds. Without a constant rate, values are
+    interpolated linearly between the clips around the frame on screen then, and held beyond the first and the last.
+    """
+    values, half = one.values, view.num_frames * view.stride_frames / 2
+    seconds = view.centres(len(values), FrameTimes.constant(one.num_frames, one.fps))
+    steps = np.clip((one.times.places_at(seconds) - half) / view.step_frames, 0, len(values) - 1)
+    before = steps.astype(np.int64)
+    after, share = np.minimum(before + 1, len(values) - 1), (steps - before)[:, None]
+    return (values[before] * (1 - share) + values[after] * share).astype(np.float16)
 
 
 class DamagedFile(Exception):
@@ -351,6 +376,7 @@ def write_dense(path: Path, entry: dict, parts: Iterator[tuple[np.ndarray, int]]
             'video_sha256': entry['sha256'],
             'num_frames': num_frames,
             'fps': float(entry['fps'] or 0),
+            'upright': True,
             'key': key,
         }
         with open_atomic(path) as file, zipfile.ZipFile(file, 'w') as archive:
@@ -379,8 +405,7 @@ def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures
             if (broken := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f'wrong checksum of {broken}')
             archive.getinfo('values.npy')
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file['header']))
+        header = _header_of(path)
         theirs, found = header['key'], DenseFeatures(header['video'], path, header['num_frames'], header['fps'])
         same = header['sha256'] == identity_hash(key)
     except (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
@@ -393,13 +418,44 @@ def read_dense(path: Path, key: dict, video_sha256: str | None) -> DenseFeatures
     return found
 
 
+def _header_of(path: Path) -> dict:
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file['header']))
+
+
+def is_turned(entry: dict) -> bool:
+    """Whether the coded frames of a video do not stand upright. False for one that cannot be opened."""
+    try:
+        with open_video(entry['filename'], strict=False) as video:
+            return bool(video.turn)
+    except DecodeError:
+        return False
+
+
+def _lies_on_its_side(path: Path, entry: dict) -> bool:
+    """Whether stored features show a rotated video as its frames are coded, as this project once did."""
+    return 'upright' not in _header_of(path) and is_turned(entry)
+
+
+def timed(found: DenseFeatures, entry: dict) -> DenseFeatures:
+    """Features with the times of their frames from the index, whatever was known when they were made."""
+    times = times_of(entry)
+    if times is None or times.num_frames != found.num_frames:
+        return found
+    return replace(found, fps=times.fps, shown=None if times.is_constant else times)
+
+
 def _stored(folder: Path, entry: dict, key: dict) -> DenseFeatures | None:
-    """Features in the store, or None if they are absent or damaged."""
+    """Features in the store, or None if they are absent, damaged, or of frames that lie on their side."""
     path = dense_path(folder, entry['video'])
     if not path.is_file():
         return None
     try:
-        return read_dense(path, key, entry['sha256'])
+        found = read_dense(path, key, entry['sha256'])
+        if not _lies_on_its_side(path, entry):
+            return timed(found, entry)
+        LOG.warning('made again: %s shows a rotated video on its side', path)
+        return None
     except DamagedFile as error:
         LOG.warning('damaged, made again: %s', error)
         return None
@@ -424,7 +480,7 @@ def _share(folder: Path, entries: list[dict], key: dict, encode: Callable) -> It
                 found = _stored(folder, entry, key)
                 if found is None:
                     write_dense(path, entry, encode(entry), key)
-                    found = read_dense(path, key, entry['sha256'])
+                    found = timed(read_dense(path, key, entry['sha256']), entry)
             except DecodeError as error:
                 found = str(error)
             finally:

@@ -10,7 +10,8 @@
 A name is a video's path without its extension, and without folders if names stay distinct (`names_of`). If all names
 have the prefix `v_`, the database leaves it out: external video-level scores name ActivityNet's videos without it.
 
-Both programs place step n of the features at (n x step + half a clip) frames, as we do (`DenseView.centres`).
+Both programs place step n of the features at (n x step + half a clip) frames of a constant rate, as we do
+(`DenseView.centres`). Features of a video without one are interpolated to those places (`evenly_spaced`).
 Source: libs/datasets/{thumos14,anet}.py of ActionFormer; opentad/datasets and its configs/_base_/datasets.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from eval.features.dense import DenseFeatures, DenseView
+from eval.features.dense import DenseFeatures, DenseView, evenly_spaced
 from sigma.errors import DataError
 from sigma.files import write_atomic
 
@@ -39,6 +40,7 @@ def export_features(
     names: Mapping[str, str] | None = None,
     prefix: str = '',
     unscored: Sequence[dict] = (),
+    view: DenseView | None = None,
 ) -> Path:
     """Write features and ground truth of a subset. Other subsets in the folder stay.
 
@@ -49,6 +51,7 @@ def export_features(
         classes: All classes of the dataset, in order.
         out: Folder to write to.
         names, prefix: From `names_of` on all videos of the dataset. Default: the file name without its extension.
+        view: How the features were cut; needed for a video without a constant frame rate.
 
     Returns:
         Path of the annotations.
@@ -76,7 +79,7 @@ def export_features(
             raise DataError(f'{one.video} would be written as {name}, which is another video already.')
         written[name] = one.video
         buffer = io.BytesIO()
-        np.save(buffer, values)
+        np.save(buffer, values if one.shown is None else _even(one, view))
         write_atomic(out / 'features' / f'{prefix}{name}.npy', buffer.getvalue())
         all_actions = (known[one.video]['annotation'] or {}).get('actions', [])
         actions = [action for action in all_actions if 0 <= action[2] < len(classes)]
@@ -85,7 +88,7 @@ def export_features(
             LOG.warning('%s: %d actions of a class that the card does not know, left out', one.video, number)
         database[name] = {
             'subset': subset,
-            'duration': one.num_frames / one.fps,
+            'duration': one.times.duration,
             'frame': one.num_frames,
             'fps': one.fps,
             'annotations': [
@@ -100,6 +103,12 @@ def export_features(
     lost |= {names.get(video, PurePosixPath(video).stem) for video in [*(one['video'] for one in unscored), *timeless]}
     write_atomic(missing, ''.join(f'{name}\n' for name in sorted(lost - set(database))).encode())
     return file
+
+
+def _even(one: DenseFeatures, view: DenseView | None) -> np.ndarray:
+    if view is None:
+        raise DataError(f'{one.video} has no constant frame rate: give the view with which its features were cut.')
+    return evenly_spaced(one, view)
 
 
 def names_of(videos: Sequence[str]) -> tuple[dict[str, str], str]:

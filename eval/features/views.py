@@ -41,7 +41,7 @@ def evaluation_pipeline(
         views: `num_clips`, `crops` (1 or 3) and `resize` (`square`, or `short_side` followed by crops); further keys in
             `spatial_views`.
         stride_frames: Video frames from one sampled frame to the next.
-        decoder: `decord` or `pyav`.
+        decoder: `proved`, or a name in `sigma.video.READERS`.
         frames: See `control`.
         sample: Transform that chooses the frames; default `sigma.SampleDense` with `stride_frames`.
         label: Transforms between sampling and decoding that make the label from the chosen frames.

@@ -33,6 +33,7 @@ from eval.protocols.training import discard, epoch_seeds, save_head, state_path,
 from eval.settings.localization import LOCALIZATION
 from sigma.errors import DataError
 from sigma.files import sha256_file
+from sigma.video import FrameTimes
 
 HEAD = 'head.safetensors'  # the trained head, in a cell's folder
 LEAST_RATE = 1e-8  # learning rate at the end of the schedule
@@ -73,6 +74,23 @@ class Grid:
 
 
 @dataclass
+class TimedGrid:
+    """As `Grid`, in a video without a constant rate: step n is at frame `offset_frames` + n x `step_frames`."""
+
+    times: FrameTimes
+    offset_frames: float
+    step_frames: float
+
+    def to_steps(self, seconds: np.ndarray) -> np.ndarray:
+        """Fractional steps at these times."""
+        return (self.times.places_at(seconds) - self.offset_frames) / self.step_frames
+
+    def to_seconds(self, steps: np.ndarray) -> np.ndarray:
+        """Times of these steps, which may be fractional."""
+        return self.times.seconds_at(np.asarray(steps) * self.step_frames + self.offset_frames)
+
+
+@dataclass
 class FeatureSequence:
     """Features of a video as the head takes them.
 
@@ -85,7 +103,7 @@ class FeatureSequence:
 
     video: str
     values: Tensor
-    grid: Grid
+    grid: Grid | TimedGrid
     duration: float
 
 
@@ -248,9 +266,11 @@ class Localization(Protocol):
 
         As in OpenTAD, segments are not cut at the ends of the video.
         """
-        rows, settings, duration = truth.segments[one.video].copy(), config['targets'], one.num_frames / one.fps
+        rows, settings, duration = truth.segments[one.video].copy(), config['targets'], one.times.duration
         if settings['whole_frames']:
-            rows[:, :2] = np.trunc(rows[:, :2] / duration * one.num_frames) / one.fps
+            # OpenTAD's order of operations, where rounding of floats decides.
+            places = rows[:, :2] / duration * one.num_frames if one.shown is None else one.shown.places_at(rows[:, :2])
+            rows[:, :2] = one.times.seconds_at(np.trunc(places))
         if settings['least_share']:
             rows = rows[(rows[:, 1] - rows[:, 0]) / duration > settings['least_share']]
         return rows if len(rows) or settings['empty_videos'] else None
@@ -364,12 +384,14 @@ def sequence_of(one: DenseFeatures, view: DenseView, length: int | None, standar
             What never changes in a video, such as its scene, then has no effect. Published runs do not do this. It
             helps encoders whose features differ far more between videos than within one, and short trainings.
     """
-    values, duration = torch.from_numpy(one.values.T.copy()), one.num_frames / one.fps
+    values, duration = torch.from_numpy(one.values.T.copy()), one.times.duration
     if standardise:
         away = values.float() - values.float().mean(dim=1, keepdim=True)
         values = (away / away.square().mean().sqrt().clamp(min=1e-6)).half()
     clip_frames = min(view.num_frames * view.stride_frames, one.num_frames)  # a video may be shorter than a clip
-    own = Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps)
+    own: Grid | TimedGrid = Grid(clip_frames / 2 / one.fps, view.step_frames / one.fps)
+    if one.shown is not None:
+        own = TimedGrid(one.shown, clip_frames / 2, view.step_frames)
     if length is None:
         return FeatureSequence(one.video, values, own, duration)
     parts = Grid(duration / length / 2, duration / length)

@@ -74,7 +74,7 @@ class LocalizationBMN(Localization):
     def _lesson(self, one: DenseFeatures, truth: Truth, config: dict) -> np.ndarray | None:
         """Segments of a training video in seconds, cut to the video; None if nothing is left of them."""
         rows = truth.segments[one.video].copy()
-        rows[:, :2] = np.clip(rows[:, :2], 0, one.num_frames / one.fps)
+        rows[:, :2] = np.clip(rows[:, :2], 0, one.times.duration)
         rows = rows[rows[:, 1] > rows[:, 0]]
         return rows if len(rows) else None
 

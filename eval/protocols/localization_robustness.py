@@ -37,7 +37,7 @@ from eval.corruptions.shown_dense import (
     read_damaged,
     write_damaged,
 )
-from eval.features.dense import DenseFeatures, DenseView, dense_key, dense_path
+from eval.features.dense import DenseFeatures, DenseView, dense_key, dense_path, is_turned, timed
 from eval.metrics import get_metric
 from eval.metrics.corrupted_localization import column_scores, pack_columns
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, pack_segments
@@ -52,6 +52,7 @@ from eval.records import identity_hash
 from eval.settings.applied import LOCALIZATION_ROBUSTNESS
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
+from sigma.video import times_of
 
 SUITE = 'tal-c'
 TIOU = {'map_30_70': THUMOS_TIOU, 'map_50_95': ACTIVITYNET_TIOU}
@@ -197,11 +198,14 @@ class LocalizationRobustness(Protocol):
             if entry['reason'] is not None:
                 yield entry, entry['reason']
                 continue
-            if not (entry['fps'] or 0) > 0:  # as `eval.protocols.localization.with_times`
+            times = times_of(entry)
+            if times is None:  # as `eval.protocols.localization.with_times`
                 yield entry, 'its frame rate is unknown'
                 continue
-            actions = action_frames(truth[entry['video']], entry['fps'], entry['total_frames'])
+            actions = action_frames(truth[entry['video']], times)
             header = {'key': identity_hash(key), 'video': [entry['video'], entry['sha256']], 'actions': actions}
+            if is_turned(entry):  # features without this mark show it on its side
+                header['upright'] = True
             path = dense_path(folder, entry['video'])
             features = read_damaged(path, header)
             if features is None:
@@ -217,7 +221,7 @@ class LocalizationRobustness(Protocol):
 
 def detections(head: ActionFormer, entry: dict, values: np.ndarray, view: DenseView, config: dict) -> np.ndarray:
     """Segments that a trained head finds in the features (S, D) of a video: (n, 4) [start s, end s, class, score]."""
-    one = DenseFeatures(entry['video'], values, entry['total_frames'], float(entry['fps']))
+    one = timed(DenseFeatures(entry['video'], values, entry['total_frames'], float(entry['fps'])), entry)
     return detect(head, sequence_of(one, view, config['length'], config['standardise']), config)
 
 

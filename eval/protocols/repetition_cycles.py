@@ -43,7 +43,7 @@ from eval.protocols.training import discard, state_path, train_network
 from eval.settings.repetition import REPETITION_CYCLES
 from sigma.data.loading import reading, watched
 from sigma.errors import DataError, DecodeError
-from sigma.video import READERS
+from sigma.video import known_reader, open_reader
 
 # What `form` of a recipe chooses: window_frames, count_cycles, draw_state, next_state, true_lengths and EXTRA_FRAMES.
 FORMS = {'severe': severe, 'fractional': fractional}
@@ -319,11 +319,11 @@ class VideoParts(Dataset):
     Args:
         jobs: (entry of a card, first frame, last frame, whether to mirror).
         size: Pixels; the longer side is resized to it, the shorter one padded with black.
-        decoder: `decord` or `pyav`.
+        decoder: `proved`, or a name in `sigma.video.READERS`.
     """
 
     def __init__(self, jobs: list[tuple], size: int, decoder: str) -> None:
-        self.jobs, self.size, self.reader = jobs, size, READERS[decoder]
+        self.jobs, self.size, self.decoder = jobs, size, known_reader(decoder)
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -335,7 +335,8 @@ class VideoParts(Dataset):
             return None, entry['reason']
         try:
             with reading(entry['filename']):
-                frames = self.reader(entry['filename']).frames(np.arange(begin, end + 1))
+                reader = open_reader(entry['filename'], self.decoder, entry.get('proof'))
+                frames = reader.frames(np.arange(begin, end + 1))
         except DecodeError as error:
             return None, str(error)
         frames = fit_square(frames, self.size)

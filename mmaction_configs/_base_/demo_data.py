@@ -13,7 +13,7 @@ train_dataloader = dict(
         card='toy',
         split='train',
         pipeline=[
-            dict(type='sigma.OpenVideo', decoder='decord'),
+            dict(type='sigma.OpenVideo', decoder='proved'),
             dict(type='sigma.SampleDense', num_frames=16, stride_frames=2, short='published'),
             dict(type='sigma.DecodeFrames', cache_megabytes=1000),  # the same frames every time
             dict(type='sigma.ResizeSquare', size=64),

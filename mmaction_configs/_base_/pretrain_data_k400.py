@@ -6,7 +6,7 @@ For a folder that tools/prepare.py made: --data FOLDER
 """
 
 _open = [
-    dict(type='sigma.OpenVideo', decoder='decord'),
+    dict(type='sigma.OpenVideo', decoder='proved'),
     dict(type='sigma.SampleDense', num_frames=16, stride_frames=4, short='published'),
 ]
 _read = [*_open, dict(type='sigma.DecodeFrames'), dict(type='sigma.MultiScaleCrop', size=224)]

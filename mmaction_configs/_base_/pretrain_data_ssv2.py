@@ -7,7 +7,7 @@ For a folder that tools/prepare.py made: --data FOLDER
 """
 
 _open = [
-    dict(type='sigma.OpenVideo', decoder='decord'),
+    dict(type='sigma.OpenVideo', decoder='proved'),
     dict(type='sigma.SampleDense', num_frames=16, stride_frames=2, short='published'),
 ]
 _read = [*_open, dict(type='sigma.DecodeFrames'), dict(type='sigma.MultiScaleCrop', size=224)]

@@ -12,7 +12,7 @@ train_dataloader = dict(
         card=['{{$SIGMA_DATA:data}}/egogestar', '{{$SIGMA_DATA:data}}/miracl'],
         split='train',
         pipeline=[
-            dict(type='sigma.OpenVideo', decoder='decord'),
+            dict(type='sigma.OpenVideo', decoder='proved'),
             dict(type='sigma.SampleSegments', num_frames=16),
             dict(type='sigma.DecodeFrames'),
             dict(type='sigma.MultiScaleCrop', size=64),

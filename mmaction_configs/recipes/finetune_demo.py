@@ -20,7 +20,7 @@ recipe = dict(
     head_init_scale=1.0,
     crop_area=None,
     views={'num_clips': 1, 'crops': 1, 'resize': 'square'},
-    decoder='decord',
+    decoder='proved',
     checkpoint_epochs=1000,
     cache_megabytes=500,  # holds all toy clips, whose frames are the same every time
 )

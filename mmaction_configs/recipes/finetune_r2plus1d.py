@@ -36,6 +36,6 @@ recipe = dict(
     head_norm=False,
     views=dict(num_clips=10, crops=1, resize='short_side', short_side=128, resampling='antialias', middle='even'),
     test_batch_size=4,
-    decoder='decord',
+    decoder='proved',
     checkpoint_epochs=1,
 )

@@ -46,6 +46,6 @@ recipe = dict(
     head_init_scale=0.001,
     views=dict(num_clips=7, crops=3, resize='short_side', resampling='opencv'),
     test_batch_size=2,
-    decoder='decord',
+    decoder='proved',
     checkpoint_epochs=1,
 )

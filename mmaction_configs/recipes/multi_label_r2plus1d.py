@@ -34,7 +34,7 @@ recipe = dict(
     head_norm=False,
     views=dict(num_clips=10, crops=3, resize='short_side', resampling='opencv', middle='up'),
     test_batch_size=1,
-    decoder='decord',
+    decoder='proved',
     checkpoint_epochs=1,
     departures=[
         dict(

@@ -30,7 +30,7 @@ recipe = dict(
     head_init_scale=0.001,
     views=dict(num_clips=10, crops=3, resize='short_side'),
     test_batch_size=1,
-    decoder='decord',
+    decoder='proved',
     checkpoint_epochs=1,
     departures=[
         dict(

@@ -7,7 +7,7 @@ video, drawn once; up to 11 steps along a batch. SEVERE reports the best epoch o
 recipe = dict(
     protocol='repetition_cycles',
     form='severe',  # or 'fractional', ours
-    decoder='decord',
+    decoder='proved',
     finetune=True,
     min_cycles=2,  # 4 for QUVA in the original
     flip=True,

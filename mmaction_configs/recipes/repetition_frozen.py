@@ -9,7 +9,7 @@ recipe = dict(
     num_frames=64,
     clip_step_frames=8,
     views={'num_clips': 1, 'crops': 1, 'resize': 'short_side'},
-    decoder='decord',
+    decoder='proved',
     batch_size=4,
     head=dict(width=64, num_heads=4, num_channels=32, dropout=0.1),
     training=dict(

@@ -246,8 +246,8 @@ class DatasetCard:
         return path
 
     def entries(self, split: str) -> list[dict]:
-        """One dict per listed video: filename, video, label, annotation (dict or None), total_frames, fps, reason (None
-        if it is readable), sha256.
+        """One dict per listed video: filename, video, label, annotation (dict or None), total_frames, fps, times
+        (FrameTimes) and proof (sigma.video.Proof; both None if it is not readable), reason (None if it is), sha256.
 
         Raises:
             DataError: as in `pairs`; also if the index is missing or lacks listed videos.
@@ -292,6 +292,8 @@ class DatasetCard:
                     'annotation': annotations.get(video),
                     'total_frames': info.frames,
                     'fps': info.fps,
+                    'times': info.frame_times,
+                    'proof': info.proof,
                     'reason': reason,
                     'sha256': info.sha256,
                 }

@@ -153,6 +153,5 @@ class VideoClips(Dataset):
                 continue
             return sample | {'failures': '\n'.join(failures)}
         raise DataError(
-            f'{len(failures)} videos in a row could not be decoded, first {failures[0]}; another decoder may read them '
-            "(OpenVideo: decoder='pyav'), or run tools/prepare.py again."
+            f'{len(failures)} videos in a row could not be decoded, first {failures[0]}; run tools/prepare.py again.'
         )

@@ -5,22 +5,29 @@ It writes `index.jsonl`: a header line, then one JSON object per video, sorted b
 calls unreadable; evaluation counts it as not scored. The list files next to it have mmaction2's format: `path label`
 per line (sigma/data/lists.py).
 
+The index also says how each file is read at random places: which readers were seen to return its right frames
+(sigma/video/proof.py), and when each frame is shown.
+
 Strict reading finds what the decoder can notice: broken streams, files that end early, no frames. Flipped bits that
 still form a valid stream (VP8 accepts any) decode to wrong pixels and go unnoticed; the sha256 tells such files apart.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
-from sigma.video import UnreadableVideo, read_whole, reason_of
+from sigma.video import FrameTimes, Proof, UnreadableVideo, prove, read_whole, reason_of
+from sigma.video.seeking import runs_of
 
-INDEX_VERSION = 1
+_log = logging.getLogger(__name__)
+
+INDEX_VERSION = 2  # 2: readers proved for each file, times of frames
 BUSY_SECONDS = 3600.0  # a decoder that works on one file for longer is taken to go round in circles
 NO_SUCH_FILE = 'no such file'  # the reason for a listed video that is not on disk
 
@@ -33,13 +40,20 @@ class VideoInfo:
         path: Path relative to the index's root, with forward slashes.
         readable: Whether every frame decoded without an error.
         reason: Why it is not readable; empty when it is.
-        frames: Frames decoded from first to last; 0 if unreadable.
-        fps: Average frames per second according to the container; 0 if unknown.
-        width, height: Pixels of the first frame; 0 if unreadable.
+        frames: Frames that a player shows; 0 if unreadable.
+        fps: Mean frames per second, from the timestamps of the frames; 0 if unreadable.
+        width, height: Pixels of an upright frame; 0 if unreadable.
         size_bytes, mtime_ns: Size and modification time of the file; if either changes, a later run reads it again.
         file: The file, relative to the root, if it is not at `path`: lists of published datasets use the published
             names, whatever the folder and extension of a copy.
         sha256: Hash of the file's bytes; empty if they could not be read.
+        times: When each frame is shown, as `FrameTimes.to_json` writes it: the constant rate, or milliseconds.
+        rotation: Degrees counterclockwise, 0, 90, 180 or 270, that make the decoded frames upright.
+        colour: What the stream says about its colours: matrix, range, primaries, transfer (`sigma.video.Colour`).
+        key_frames: Frame numbers of key frames, as runs: `0x25+12` is 0, 12, ... (25 of them).
+        has_b_frames: Whether a frame refers to later ones.
+        readers: The readers whose random access was seen to be right. PyAV from the start of the file always is.
+        seeking: Where PyAV may start to read, as `SeekTable.to_text` writes it; empty: at the start.
     """
 
     path: str
@@ -53,6 +67,24 @@ class VideoInfo:
     mtime_ns: int = 0
     sha256: str = ''
     file: str = ''
+    times: float | list[int] = 0.0
+    rotation: int = 0
+    colour: list[int] = field(default_factory=list)
+    key_frames: str = ''
+    has_b_frames: bool = False
+    readers: list[str] = field(default_factory=list)
+    seeking: str = ''
+
+    @property
+    def frame_times(self) -> FrameTimes | None:
+        """When each frame is shown; None if the video is not readable, or an entry made by hand does not say."""
+        rate = self.times or self.fps
+        return FrameTimes.from_json(rate, self.frames) if self.readable and self.frames and rate else None
+
+    @property
+    def proof(self) -> Proof | None:
+        """What `sigma.video.open_reader` needs to know of the file; None if it is not readable."""
+        return Proof(self.frames, tuple(self.readers), self.seeking) if self.readable else None
 
 
 class Index(Mapping):
@@ -85,13 +117,14 @@ class Index(Mapping):
 # ----------------------------------------------------------------------------------------------- reading one file
 
 
-def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInfo:
+def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Sequence[str] | None = None) -> VideoInfo:
     """Decode every frame of one file and say what it holds. Raises nothing: any failure becomes the `reason`.
 
     Args:
         path: Name of the video in the lists, relative to `root`.
         root: Folder of the dataset.
         file: The file, relative to `root`, if it is not at `path`.
+        readers: Readers to try on it; None: all that are installed.
     """
     known: dict[str, Any] = {'path': path, 'file': file}
     place = Path(root) / (file or path)
@@ -101,7 +134,23 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '') -> VideoInf
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
         known['sha256'] = sha256_file(place)
-        return VideoInfo(**known, readable=True, **asdict(read_whole(place)))
+        whole = read_whole(place)
+        proof = prove(place, whole, known['sha256'], readers)
+        return VideoInfo(
+            **known,
+            readable=True,
+            frames=whole.frames,
+            fps=round(whole.fps, 6),
+            width=whole.width,
+            height=whole.height,
+            times=whole.times.to_json(),
+            rotation=whole.rotation,
+            colour=list(astuple(whole.colour)),
+            key_frames=runs_of(whole.key_frames),
+            has_b_frames=whole.has_b_frames,
+            readers=list(proof.readers),
+            seeking=proof.seeking,
+        )
     except FileNotFoundError:
         return VideoInfo(**known, reason=NO_SUCH_FILE)
     except (UnreadableVideo, OSError, EOFError, ValueError) as error:
@@ -141,6 +190,11 @@ def build_index(
     partial = out.with_name(f'{out.name}.partial')
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(paths))
+    if (version := _version_of(out)) not in (None, INDEX_VERSION):
+        _log.warning(
+            '%s is an index of version %s, which does not say which reader is right for which file; all videos are '
+            'read again for version %s.', out, version, INDEX_VERSION,
+        )  # fmt: skip
     former = {**_former_entries(out, root), **_former_entries(partial, root)}
     if files is None:
         files = dict.fromkeys(paths, '')
@@ -149,10 +203,10 @@ def build_index(
     for path, place in places.items():
         if path in former and _is_unchanged(root, known := replace(former[path], file=place)):
             videos[path] = known
-    jobs = [(path, str(root), place) for path, place in places.items() if path not in videos]
+    jobs: list[_Job] = [(path, str(root), place, None) for path, place in places.items() if path not in videos]
     header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
     with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
-        for (path, _, file), result in in_processes(_read_job, jobs, workers, busy_seconds=BUSY_SECONDS):
+        for (path, _, file, _), result in _read_all(jobs, workers):
             if isinstance(result, ProcessDied):
                 result = VideoInfo(path, reason=_why_died(result), file=file)
             videos[path] = result
@@ -175,7 +229,21 @@ def _why_died(died: ProcessDied) -> str:
     return f'{_DIED} ({died.exit_code})'
 
 
-def _read_job(job: tuple[str, str, str]) -> VideoInfo:
+_Job = tuple[str, str, str, Sequence[str] | None]  # path, root, file, readers to try
+
+
+def _read_all(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, VideoInfo | ProcessDied]]:
+    """(job, result) of all jobs. Where a process dies, PyAV alone is tried: another reader may have crashed."""
+    died = []
+    for job, result in in_processes(_read_job, jobs, workers, busy_seconds=BUSY_SECONDS):
+        if isinstance(result, ProcessDied):
+            died.append((*job[:3], ('pyav',)))
+        else:
+            yield job, result
+    yield from in_processes(_read_job, died, workers, busy_seconds=BUSY_SECONDS) if died else ()
+
+
+def _read_job(job: _Job) -> VideoInfo:
     return read_strictly(*job)
 
 
@@ -193,6 +261,15 @@ def _is_unchanged(root: Path, video: VideoInfo) -> bool:
         return False
     same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
     return same and not video.reason.startswith((_DIED, _STUCK))
+
+
+def _version_of(file: Path) -> int | None:
+    """Version of an index on disk; None if there is none, or its header cannot be read."""
+    try:
+        with file.open(encoding='utf-8') as lines:
+            return json.loads(lines.readline())['version']
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _former_entries(file: Path, root: Path) -> dict[str, VideoInfo]:
@@ -246,7 +323,8 @@ def load_index(path: str | Path) -> Index:
         ) from None
     if version != INDEX_VERSION:
         raise DataError(
-            f"'{path}' is an index of version {version}, this code reads {INDEX_VERSION}; prepare it again."
+            f"'{path}' is an index of version {version}; this code reads version {INDEX_VERSION}, which says for each "
+            'file which reader returns its right frames. Prepare the dataset again: its videos are read once more.'
         )
     videos, names = [], [field.name for field in fields(VideoInfo)]
     for number, line in enumerate(lines[1:], start=2):

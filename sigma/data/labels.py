@@ -7,6 +7,7 @@ from mmcv.transforms import BaseTransform
 from sigma.data.clips import VideoClips
 from sigma.errors import DataError
 from sigma.registry import DATASETS, TRANSFORMS
+from sigma.video import times_of
 
 DIRECTIONS = ('forwards', 'backwards')
 
@@ -47,14 +48,15 @@ class MultiHot(BaseTransform):
 
     @staticmethod
     def _within(results: dict) -> set[int]:
-        annotation, fps = results.get('annotation'), results.get('fps')
-        if annotation is None or 'actions' not in annotation or not fps:
+        annotation, times = results.get('annotation'), times_of(results)
+        if annotation is None or 'actions' not in annotation or times is None:
             lacks = 'frame rate' if annotation is not None and 'actions' in annotation else 'actions in its annotations'
             raise DataError(
                 f'{results["video"]} has no {lacks}, which the labels of a clip need; prepare the dataset again.'
             )
         frames = results['frame_inds']
-        return actions_within(annotation['actions'], frames.min() / fps, frames.max() / fps)
+        first, last = (times.seconds(int(number)) for number in (frames.min(), frames.max()))
+        return actions_within(annotation['actions'], first, last)
 
 
 @TRANSFORMS.register_module()

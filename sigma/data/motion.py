@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from sigma.errors import DecodeError
-from sigma.video import ToRGB, open_video, picture_type
+from sigma.video import ToRGB, Turn, open_video, picture_type
 
 BLOCK_PIXELS = 8  # FFmpeg exports vectors for blocks of 16 and 8 pixels
 MOST_AHEAD = 32  # frames read after the last wanted one, to reach the vectors that span it
@@ -67,8 +67,8 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
         indices: (T,) frame numbers in ascending order; they may repeat.
 
     Returns:
-        frames (T, H, W, 3) uint8 RGB, and steps (T, ceil(H/8), ceil(W/8), 2) fp32: the displacement of
-        each block of 8 pixels of frame t to its place in frame t - 1 of the clip, in pixels (x, y). Zero for t = 0, and
+        frames (T, H, W, 3) uint8 RGB, upright, and steps (T, ceil(H/8), ceil(W/8), 2) fp32: the displacement of each
+        block of 8 pixels of frame t to its place in frame t - 1 of the clip, in pixels (x, y). Zero for t = 0, and
         if a frame repeats.
 
     Raises:
@@ -86,11 +86,13 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     taken, reference = {}, 0
     explained, records, sizes = [], [], set()  # per P frame: the frames since its reference, its vectors
     kept_by = []  # frames since the last reference, which the next P frame explains
+    turn = Turn()
     with open_video(path, codec_options={'flags2': '+export_mvs'}) as video:
         codec = video.codec
         for number, frame in enumerate(video.frames()):
             if number in wanted:
                 taken[number] = to_rgb(frame)
+                turn = Turn.of(frame)
             kind = picture_type(frame)
             kept_by.append(number)
             if kind != 'B':
@@ -98,21 +100,21 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
                 if vectors is not None and number > first:
                     explained.append((kept_by, number - reference))
                     records.append(vectors.to_ndarray())
-                    sizes.add((frame.height, frame.width))
+                    sizes.add((frame.width, frame.height))
                 reference, kept_by = number, []
             if number >= last and (not kept_by or number >= last + MOST_AHEAD):
                 break
     if len(taken) < len(wanted):
         raise DecodeError(f'{path}: ends before frame {last}')
     shape = taken[first].shape
-    if any(f.shape != shape for f in taken.values()) or sizes - {shape[:2]}:
+    if any(f.shape != shape for f in taken.values()) or sizes - {turn.size(*shape[1::-1])}:
         raise DecodeError(f'{path}: its frames from {first} to {last} are of several sizes')
     if not records and last > first:
         raise NoMotion(
             f'{path}: its stream ({codec}) holds no motion vectors between frames {first} and {last}; re-encode it as '
             "H.264 with P frames, or set motion='dis' or without_motion='still'."
         )
-    fields = block_fields(records, *shape[:2])
+    fields = block_fields(records, *shape[:2], turn)
     for field, (_, num_frames) in zip(fields, explained):
         field /= num_frames
     of_frame = {number: field for field, (numbers, _) in zip(fields, explained) for number in numbers}
@@ -124,13 +126,14 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     return np.stack([taken[i] for i in indices.tolist()]), steps
 
 
-def block_fields(records: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+def block_fields(records: Sequence[np.ndarray], height: int, width: int, turn: Turn | None = None) -> np.ndarray:
     """Motion vectors as fields of blocks of 8 pixels, for all frames at once.
 
     Args:
         records: FFmpeg's records of each frame: size `w`, `h` and centre `dst_x`, `dst_y` of a block, and the
             displacement of its source, `motion_x` and `motion_y` divided by `motion_scale`.
-        height, width: Pixels of the frames.
+        height, width: Pixels of the upright frames.
+        turn: What makes the coded frames upright; their vectors turn with them. None if they are.
 
     Returns:
         (frames, ceil(height/8), ceil(width/8), 2) fp32 pixels (x, y); zero without a vector.
@@ -145,6 +148,12 @@ def block_fields(records: Sequence[np.ndarray], height: int, width: int) -> np.n
     motion = np.stack([vectors['motion_x'], vectors['motion_y']], axis=1) / vectors['motion_scale'][:, None]
     block_width, block_height = vectors['w'].astype(int), vectors['h'].astype(int)
     left, top = vectors['dst_x'] - block_width // 2, vectors['dst_y'] - block_height // 2
+    if turn is not None and turn.transpose:
+        left, top, block_width, block_height, motion = top, left, block_height, block_width, motion[:, ::-1]
+    if turn is not None and turn.flip_columns:
+        left, motion = width - left - block_width, motion * (-1, 1)
+    if turn is not None and turn.flip_rows:
+        top, motion = height - top - block_height, motion * (1, -1)
     for down in (0, BLOCK_PIXELS):
         for right in (0, BLOCK_PIXELS):
             row, column = (top + down) // BLOCK_PIXELS, (left + right) // BLOCK_PIXELS

@@ -19,6 +19,7 @@ from mmcv.transforms import BaseTransform
 
 from sigma.errors import DataError
 from sigma.registry import TRANSFORMS
+from sigma.video import FrameTimes, times_of
 
 # --- frame numbers -------------------------------------------------------------------------------------------------
 
@@ -91,47 +92,47 @@ def stretched_indices(num_frames: int, clip_frames: int, stride_frames: int, sta
     return np.minimum(indices, num_frames - 1).astype(np.int64)
 
 
-def rate_indices(num_frames: int, steps: np.ndarray, frames_per_step: float, short: str) -> np.ndarray:
-    """Frame numbers for steps on a time line of another rate.
+def rate_indices(times: FrameTimes, steps: np.ndarray, clip_fps: float, short: str) -> np.ndarray:
+    """Frame numbers for steps on a time line of another rate: the frames on screen at those times.
 
     Args:
-        num_frames: n of the video.
+        times: When the frames of the video are shown.
         steps: Whole numbers from 0: places on that time line; they may be past its end.
-        frames_per_step: File frames that one step spans (file rate / wanted rate).
+        clip_fps: Steps per second.
         short: What follows the last step: `loop` (the first again) or `repeat_last`.
     """
-    num_steps = num_steps_of(num_frames, frames_per_step)
+    num_steps = num_steps_of(times, clip_fps)
     steps = steps % num_steps if short == 'loop' else np.minimum(steps, num_steps - 1)
-    return np.minimum(np.floor(steps * frames_per_step + 1e-6), num_frames - 1).astype(np.int64)
+    return times.frame_at(steps / clip_fps)
 
 
 def published_seconds_indices(
-    num_frames: int, fps: float, clip_frames: int, clip_fps: float, start_seconds: float | None
+    times: FrameTimes, clip_frames: int, clip_fps: float, start_seconds: float | None
 ) -> np.ndarray:
     """Frame numbers of a clip, or of the whole video, as SEVERE's loader takes them.
 
     Args:
-        num_frames, fps: n of the video and its rate.
+        times: When the n frames of the video are shown.
         clip_frames, clip_fps: T and the rate of the clip.
-        start_seconds: Start of the clip, any time in [0, n / fps - T / clip_fps]. None for the whole video.
+        start_seconds: Start of the clip, any time in [0, duration - T / clip_fps]. None for the whole video.
 
     Returns:
         (T,), or for the whole video one number per 1 / clip_fps seconds that lies in it, rounded down; at least one.
 
     Source: `av_load_video` of SEVERE (ECCV 2022). It counts floor(seconds * clip_fps) frames, none of them in the last
-    half frame of the file. For a video without any it takes another video; here its first frame stands.
+    half frame of the file. For a video without any it takes another video; here its first frame stands. Where the file
+    has no constant rate, half a frame is that of its mean rate.
     """
-    start, seconds = start_seconds or 0.0, num_frames / fps
+    start, seconds = start_seconds or 0.0, times.duration
     span = seconds if start_seconds is None else clip_frames / clip_fps
     most = np.floor(span * clip_fps + 1e-9)
-    within = np.ceil((min(span - 0.5 / fps, seconds - start)) * clip_fps - 1e-9)
-    times = start + np.arange(max(int(min(most, within)), 1)) / clip_fps
-    return np.minimum(np.floor(times * fps + 1e-9), num_frames - 1).astype(np.int64)
+    within = np.ceil((min(span - 0.5 / times.fps, seconds - start)) * clip_fps - 1e-9)
+    return times.frame_at(start + np.arange(max(int(min(most, within)), 1)) / clip_fps)
 
 
-def num_steps_of(num_frames: int, frames_per_step: float) -> int:
+def num_steps_of(times: FrameTimes, clip_fps: float) -> int:
     """Steps that start within the video; at least one."""
-    return max(1, int(np.ceil(num_frames / frames_per_step - 1e-6)))
+    return max(1, int(np.ceil(times.duration * clip_fps - 1e-6)))
 
 
 def annotated_section(entry: dict) -> tuple[int, int]:
@@ -173,12 +174,16 @@ class AnnotatedSection(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Replaces `total_frames` and `open_reader`."""
+        """Replaces `total_frames`, `open_reader`, and `times` if they are known."""
         if results['decode_error'] is not None:
             return results
         first, last = annotated_section(results)
-        open_reader = results['open_reader']
-        return results | {'total_frames': last - first + 1, 'open_reader': lambda: _Shifted(open_reader(), first)}
+        open_reader, times = results['open_reader'], results.get('times')
+        return results | {
+            'total_frames': last - first + 1,
+            'times': None if times is None else times.section(first, last),
+            'open_reader': lambda: _Shifted(open_reader(), first),
+        }
 
 
 def sampled(results: dict, clips: list[np.ndarray]) -> dict:
@@ -246,7 +251,9 @@ class SampleStretched(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleSeconds(BaseTransform):
-    """Clips at a rate in frames per second, whatever the file's own rate. `SamplePublishedSeconds` is SEVERE's.
+    """Clips at a rate in frames per second, whatever the file's own rate, constant or not.
+
+    `SamplePublishedSeconds` is SEVERE's.
 
     Args:
         num_frames: T.
@@ -271,12 +278,11 @@ class SampleSeconds(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds `frame_inds`, `clip_len`, `num_clips`."""
-        total, fps = results['total_frames'], fps_of(results, self.clip_fps)
-        frames_per_step = fps / self.clip_fps
-        last_start = max(num_steps_of(total, frames_per_step) - self.num_frames, 0)
+        times = frame_times_of(results, self.clip_fps)
+        last_start = max(num_steps_of(times, self.clip_fps) - self.num_frames, 0)
         starts = clip_starts(last_start, self.num_clips, self.test_mode, results['rng'])
         steps = np.arange(self.num_frames)
-        return sampled(results, [rate_indices(total, start + steps, frames_per_step, self.short) for start in starts])
+        return sampled(results, [rate_indices(times, start + steps, self.clip_fps, self.short) for start in starts])
 
 
 @TRANSFORMS.register_module()
@@ -306,15 +312,15 @@ class SamplePublishedSeconds(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds `frame_inds`, `clip_len`, `num_clips`."""
-        total, fps = results['total_frames'], fps_of(results, self.clip_fps)
-        spare = total / fps - self.num_frames / self.clip_fps  # seconds
-        whole = published_seconds_indices(total, fps, self.num_frames, self.clip_fps, None)
+        times = frame_times_of(results, self.clip_fps)
+        spare = times.duration - self.num_frames / self.clip_fps  # seconds
+        whole = published_seconds_indices(times, self.num_frames, self.clip_fps, None)
         if self.test_mode or spare < 0:
             places = self._windows(len(whole)) if self.test_mode else [0] * self.num_clips
             clips = [np.resize(whole[place:], self.num_frames) for place in places]
             return sampled(results, clips)
         starts = results['rng'].uniform(0, spare, self.num_clips)
-        clips = [published_seconds_indices(total, fps, self.num_frames, self.clip_fps, start) for start in starts]
+        clips = [published_seconds_indices(times, self.num_frames, self.clip_fps, start) for start in starts]
         return sampled(results, [np.resize(clip, self.num_frames) for clip in clips])
 
     def _windows(self, num_sampled: int) -> list[int]:
@@ -322,18 +328,20 @@ class SamplePublishedSeconds(BaseTransform):
         return np.linspace(0, free, self.num_clips).astype(np.int64).tolist()
 
 
-def fps_of(results: dict, blank_fps: float) -> float:
-    """The file's rate; `blank_fps` for a video that cannot be decoded, whose black frames have none.
+def frame_times_of(results: dict, blank_fps: float) -> FrameTimes:
+    """When the frames of a sample are shown.
+
+    A video that cannot be decoded has black frames and may know no rate; they get `blank_fps`.
 
     Raises:
-        DataError: if the index does not know it.
+        DataError: if the index does not know the rate of a video that can be decoded.
     """
-    fps = results.get('fps')
-    if not fps and results.get('decode_error') is not None:
-        return blank_fps
-    if not fps:
+    times, total = times_of(results), results['total_frames']
+    if times is None and results.get('decode_error') is not None:
+        return FrameTimes.constant(total, blank_fps)
+    if times is None:
         raise DataError(
             f'{results["filename"]} has no frame rate in its index, but sampling by seconds needs it; '
             'run tools/prepare.py again.'
         )
-    return fps
+    return times if times.num_frames == total else FrameTimes.constant(total, times.fps)

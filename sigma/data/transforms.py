@@ -14,7 +14,7 @@ from sigma.data.masking import tube_mask
 from sigma.data.sampling import published_segment_test_indices, published_segment_training_indices, sampled
 from sigma.errors import DecodeError
 from sigma.registry import TRANSFORMS
-from sigma.video import READERS
+from sigma.video import PROVED, known_reader, open_reader
 
 
 @TRANSFORMS.register_module()
@@ -22,15 +22,14 @@ class OpenVideo(BaseTransform):
     """Open the file; sets `reader` and `total_frames`.
 
     Args:
-        decoder: `decord` (default) or `pyav`.
+        decoder: `proved` (default): the fastest reader that the index saw return the right frames of the file.
+            Otherwise a name in `sigma.video.READERS`; a file that it was not proved for counts as undecodable.
         on_error: `raise`, or `blank` for testing: the sample becomes black frames with the reason in `decode_error`, so
             that the video is reported as not scored and never replaced by another.
     """
 
-    def __init__(self, decoder: str = 'decord', on_error: str = 'raise') -> None:
-        if decoder not in READERS:
-            raise ValueError(f'Unknown decoder {decoder!r}. Known: {", ".join(READERS)}.')
-        self.reader, self.on_error = READERS[decoder], on_error
+    def __init__(self, decoder: str = PROVED, on_error: str = 'raise') -> None:
+        self.decoder, self.on_error = known_reader(decoder), on_error
 
     def transform(self, results: dict) -> dict:
         """Adds `open_reader`, `total_frames`, `decode_error` (None or the reason).
@@ -38,10 +37,10 @@ class OpenVideo(BaseTransform):
         If the index knows the number of frames, the file is opened only when its frames are read.
         """
         results |= {'decode_error': results.get('reason'), 'on_error': self.on_error}
-        results['open_reader'] = lambda: self.reader(results['filename'])
+        results['open_reader'] = lambda: open_reader(results['filename'], self.decoder, results.get('proof'))
         if results['decode_error'] is None and not results.get('total_frames'):
             try:
-                reader = self.reader(results['filename'])
+                reader = results['open_reader']()
                 results |= {'total_frames': reader.num_frames, 'open_reader': lambda: reader}
                 if results['total_frames'] < 1:
                     raise DecodeError(f'{results["filename"]}: no frames')

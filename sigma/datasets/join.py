@@ -3,8 +3,9 @@
 A joined video is background, action, background, ..., action, background. Every action clip appears whole, in exactly
 one video. Between actions comes a stretch of a background clip, half of it to all of it. A background clip is reused
 only after all others of its split. Starts and ends of actions follow from the number of frames written, so they are
-exact to the frame. A limit: every boundary is a cut, and a cut is easier to see than the moment at which a movement
-begins. The card, and so every record, says that the videos are concatenations.
+exact to the frame. Joined videos have a constant rate; every clip keeps its speed, stands upright and has its colours.
+A limit: every boundary is a cut, and a cut is easier to see than the moment at which a movement begins. The card, and
+so every record, says that the videos are concatenations.
 """
 
 import contextlib
@@ -17,17 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from sigma.data.index import Index, build_index
+from sigma.data.index import Index, VideoInfo, build_index
 from sigma.datasets.folders import read_splits
 from sigma.datasets.prepared import LOG, Splits, all_paths, may_write, named, refuse_another, write_dataset
 from sigma.datasets.selection import About, Selection
 from sigma.errors import DataError, DecodeError, did_you_mean
 from sigma.files import write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
-from sigma.video import H264, FFmpegError, Frame, VideoWriter, exact_rate, open_video
+from sigma.video import H264, Colour, FFmpegError, Frame, FrameTimes, VideoWriter, exact_rate, open_video
 
 LEAST_SHARE = 0.5  # of a background clip, in one stretch
-VERSION = 1  # raise it when the same parameters give different videos
+# Raise it when the same parameters give different videos. 2: clips stand upright, keep their colours, and are timed by
+# their timestamps; clips of a constant rate without rotation and colour tags give the bytes of version 1.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ def plan(splits: Splits, index: Index, joining: Joining) -> Plan:
             pieces = [next(rests)]
             for _ in range(size):
                 clip, label = actions[next(order)]
-                pieces += [Piece(clip, label, picks(index[clip].frames, index[clip].fps, joining.rate)), next(rests)]
+                pieces += [Piece(clip, label, picks(_times_of(index[clip], joining.rate), joining.rate)), next(rests)]
             videos[f'{split}/{count:04d}.mp4'] = tuple(pieces)
             left, count = left - size, count + 1
     return videos
@@ -230,19 +233,28 @@ def _stretches(clips: list[str], index: Index, rate: Fraction, rng: np.random.Ge
     while True:
         for place in rng.permutation(len(clips)).tolist():
             clip = clips[place]
-            whole = picks(index[clip].frames, index[clip].fps, rate)
+            whole = picks(_times_of(index[clip], rate), rate)
             length = int(rng.integers(max(1, round(LEAST_SHARE * len(whole))), len(whole), endpoint=True))
             first = int(rng.integers(0, len(whole) - length, endpoint=True))
             yield Piece(clip, None, whole[first : first + length])
 
 
-def picks(num_frames: int, fps: float, rate: Fraction) -> tuple[int, ...]:
+def _times_of(clip: VideoInfo, rate: Fraction) -> FrameTimes:
+    """When a clip's frames are shown; without a known rate, it has that of the joined videos."""
+    return clip.frame_times or FrameTimes.constant(clip.frames, clip.fps or float(rate))
+
+
+def picks(times: FrameTimes, rate: Fraction) -> tuple[int, ...]:
     """The frames of a clip that keep its speed at another frame rate; all of them if the rates agree.
 
-    Each frame of the joined video shows the clip's frame at the middle of its time. A clip of unknown rate (0) is taken
-    frame by frame.
+    Each frame of the joined video shows the clip's frame at the middle of its time. So a clip without a constant rate
+    gets one here, and lasts as long as before, to half a frame.
     """
-    ratio = Fraction(fps).limit_denominator(100_000) / rate if fps and abs(fps - float(rate)) > 5e-3 else Fraction(1)
+    if not times.is_constant:
+        count = max(1, round(times.duration * rate))
+        return tuple(times.frame_at((np.arange(count) + 0.5) / float(rate)).tolist())
+    num_frames, fps = times.num_frames, times.fps
+    ratio = Fraction(fps).limit_denominator(100_000) / rate if abs(fps - float(rate)) > 5e-3 else Fraction(1)
     count = max(1, round(num_frames / ratio))
     return tuple(min(num_frames - 1, int((number + Fraction(1, 2)) * ratio)) for number in range(count))
 
@@ -361,13 +373,22 @@ def join_video(root: str, out: str, pieces: tuple[Piece, ...], joining: Joining)
 
 
 def _write(root: Path, out: Path, pieces: tuple[Piece, ...], joining: Joining) -> int:
-    """Write the pieces. Returns the number of frames that came out of the encoder."""
-    coding = H264(quantiser=joining.quantiser, bitexact=True)
-    with VideoWriter(out, (joining.width, joining.height), joining.rate, coding) as writer:
+    """Write the pieces, upright. Returns the number of frames that came out of the encoder."""
+    coding, size = H264(quantiser=joining.quantiser, bitexact=True), (joining.width, joining.height)
+    with VideoWriter(out, size, joining.rate, coding, _common_colour(root, pieces)) as writer:
         for piece in pieces:
             for frame in _shown(root / piece.clip, piece.picks):
                 writer.write(frame)
     return writer.num_written
+
+
+def _common_colour(root: Path, pieces: tuple[Piece, ...]) -> Colour | None:
+    """The colour tags of all clips; None if they differ: then each is converted to what untagged files have."""
+    colours = set()
+    for clip in {piece.clip for piece in pieces}:
+        with open_video(root / clip, strict=False, threads=1) as video:
+            colours.add(video.colour)
+    return colours.pop() if len(colours) == 1 else None
 
 
 def _shown(clip: Path, wanted: tuple[int, ...]) -> Iterator[Frame]:

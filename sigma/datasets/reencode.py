@@ -118,8 +118,12 @@ def reencode(
 ) -> dict[str, str]:
     """Write a copy of every video to the same path under `out`, as H.264 or JPEG frames in mp4 without sound.
 
-    Existing files are never overwritten, so the same call resumes after a kill. A copy has as many frames as its
-    source. Sources are read strictly; one that cannot be read whole gets no copy.
+    Existing files are never overwritten, so the same call resumes after a kill. Sources are read strictly; one that
+    cannot be read whole gets no copy.
+
+    A copy has the frames that a player shows of its source, upright, each at its own time: without a constant rate,
+    the copy has none either, so that frame numbers and seconds of annotations hold for both. It has the colours and
+    their tags too; JPEG frames have them as BT.601 in full range, since they know nothing else.
 
     Args:
         root: Folder of the sources.
@@ -204,15 +208,14 @@ def reencode_video(source: str | Path, copy: str | Path, encoding: Encoding) -> 
 
 
 def _encode(source: Path, out: Path, encoding: Encoding, found: VideoInfo) -> int:
-    """Write the frames of `source` at their average rate. Returns how many came out of the encoder."""
-    size = small_size(found.width, found.height, encoding.short_side)
-    rate = found.fps if found.fps > 0 else 25
-    with (
-        open_video(source, strict=False) as video,  # it has just been read strictly
-        VideoWriter(out, size, rate, encoding.coding) as writer,
-    ):
-        for frame in itertools.islice(video.frames(), found.frames):
-            writer.write(frame)
+    """Write the shown frames of `source` upright, at their times. Returns how many came out of the encoder."""
+    times = found.frame_times
+    assert times is not None  # it is readable
+    with open_video(source, strict=False) as video:  # it has just been read strictly
+        size = small_size(*video.turn.size(video.first.width, video.first.height), encoding.short_side)
+        with VideoWriter(out, size, times, encoding.coding, video.colour) as writer:
+            for frame in itertools.islice(video.frames(), found.frames):
+                writer.write(frame)
     return writer.num_written
 
 

@@ -1,4 +1,4 @@
-"""One opened video stream: its frames in display order, and their colours as RGB."""
+"""One opened video stream: its frames in display order, which way up and in which colours they are shown, and when."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-import numpy as np
 
 from sigma.errors import DecodeError
+from sigma.video.look import Colour, Frame, Turn
+from sigma.video.times import FrameClock, FrameTimes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 FFmpegError = av.error.FFmpegError  # for code that catches it and has no other business with PyAV
-Frame = av.VideoFrame
 
 
 @dataclass
@@ -51,8 +52,49 @@ class OpenVideo:
         return self.stream.frames
 
     def frames(self) -> Iterator[Frame]:
-        """Decoded frames from the current position, in display order."""
+        """The frames that a player shows, from the current position, in display order.
+
+        FFmpeg drops what the edit list of an mp4 file leaves out, before its start and after its end. Frames are as
+        the codec has them: `sigma.video.ToRGB` turns them upright.
+        """
         return self.container.decode(self.stream)
+
+    @cached_property
+    def first(self) -> Frame:
+        """The first shown frame, wherever this stream stands; the file is opened once more for it.
+
+        Raises:
+            DecodeError: if there is none, or it cannot be decoded.
+        """
+        with open_video(self.path, strict=False, threads=1) as video:
+            for frame in video.frames():
+                return frame
+        raise DecodeError(f'{self.path}: the video stream holds no frame')
+
+    @property
+    def turn(self) -> Turn:
+        """What makes the frames upright. Errors as in `first`."""
+        return Turn.of(self.first)
+
+    @property
+    def rotation(self) -> int:
+        """Degrees counterclockwise, 0, 90, 180 or 270, that make the frames upright. Errors as in `first`."""
+        return self.turn.rotation
+
+    @property
+    def colour(self) -> Colour:
+        """What the stream says about its colours. Errors as in `first`."""
+        return Colour.of(self.first)
+
+    def seconds(self, frame: Frame) -> float | None:
+        """Seconds from the first shown frame to this one; None if the container gives one of them no time.
+
+        AVI files know no time of a frame, only an order: take `FrameTimes` of the whole file (`frame_times`).
+        """
+        first = self.first
+        if frame.pts is None or first.pts is None:
+            return None
+        return float(frame.pts * frame.time_base - first.pts * first.time_base)
 
 
 @contextmanager
@@ -103,25 +145,25 @@ def frames_of(path: str | os.PathLike) -> Iterator[Frame]:
         yield from video.frames()
 
 
+def frame_times(path: str | os.PathLike) -> FrameTimes:
+    """When the frames of a video are shown; decodes all of it. The index of a dataset has them already.
+
+    Raises:
+        DecodeError: as `open_video`; also if there is no frame.
+    """
+    with open_video(path, strict=False) as video:
+        clock = FrameClock(video.fps)
+        try:
+            for frame in video.frames():
+                clock.add(frame)
+            return clock.times()
+        except ValueError:
+            raise DecodeError(f'{path}: the video stream holds no frame') from None
+
+
 def picture_type(frame: Frame) -> str:
     """How the codec coded a frame: `I`, `P`, `B`, ..."""
     return av.video.frame.PictureType(frame.pict_type).name
-
-
-class ToRGB:
-    """Converts PyAV's frames to RGB with one converter.
-
-    `frame.to_ndarray` sets up a new converter for each frame: the same bytes in three times the time.
-    """
-
-    def __init__(self) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self._converter = VideoReformatter()
-
-    def __call__(self, frame: Frame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        return self._converter.reformat(frame, format='rgb24').to_ndarray()
 
 
 def reason_of(error: Exception) -> str:

@@ -10,14 +10,17 @@ from typing import Any, BinaryIO
 import av
 import av.codec.context
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
-from sigma.video.opening import Frame
+from sigma.video.look import BT601, FULL, RGB, Colour, Frame, Turn
+from sigma.video.times import FrameTimes
 
 # The x264 of PyAV's wheel has AVX-512 code for macroblock trees (rate control by quality or bit rate) that reads memory
 # it has not written: equal frames gave 5 streams in 16 calls. This takes the plain C code of that part; the rest is
 # equal to the bit on all processors. So the stream does not depend on the processor either: of the same frames, the
 # code for AVX made 17,093 bytes, that for SSE2 and plain C 17,205.
 X264_REPEATABLE = 'cpu-independent=1'
+_MILLISECOND = Fraction(1, 1000)
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,12 @@ class VideoWriter:
 
     Args:
         file: Path, or a binary file that can seek. Not atomic: the caller renames.
-        size: (width, height) in pixels, both even.
-        rate: Frames per second.
+        size: (width, height) in pixels of an upright frame, both even.
+        rate: Frames per second; or the times of the frames, which the file then keeps to the millisecond.
         coding: `H264` or `Jpeg` settings.
+        colour: Of the file, which is tagged with it; frames of other colours are converted. None leaves the file
+            without tags, which every reader takes as BT.601 in limited range. RGB becomes that too, and so, in full
+            range, does Motion JPEG, which knows nothing else.
 
     Attributes:
         num_sent: Frames given to the encoder.
@@ -100,19 +106,31 @@ class VideoWriter:
         self,
         file: str | os.PathLike | BinaryIO,
         size: tuple[int, int],
-        rate: float | Fraction,
+        rate: float | Fraction | FrameTimes,
         coding: H264 | Jpeg,
+        colour: Colour | None = None,
     ) -> None:
         options = {'fflags': '+bitexact'} if coding.bitexact else {}
         target = os.fspath(file) if isinstance(file, (str, os.PathLike)) else file
+        fps = rate.fps if isinstance(rate, FrameTimes) else rate
+        self._times = rate if isinstance(rate, FrameTimes) and not rate.is_constant else None
         self._container = av.open(target, 'w', format='mp4', options=options)
-        self._rate = exact_rate(rate)
+        self._rate = exact_rate(fps)
         stream: Any = self._container.add_stream(coding.encoder, rate=self._rate)
         stream.width, stream.height = size
         stream.pix_fmt = coding.pixel_format
-        stream.codec_context.thread_count = 1
-        coding._configure(stream.codec_context)
-        self._stream = stream
+        codec = stream.codec_context
+        codec.thread_count = 1
+        coding._configure(codec)
+        if self._times is not None:
+            codec.time_base = _MILLISECOND
+        self._colour = _storable(colour, coding)
+        if self._colour != Colour() and isinstance(coding, H264):
+            codec.colorspace, codec.color_range = self._colour.matrix, self._colour.range
+            codec.color_primaries, codec.color_trc = self._colour.primaries, self._colour.transfer
+        self._stream, self._size, self._converter = stream, size, VideoReformatter()
+        self._ends_ms: dict[int, int] = {}  # start of a frame -> its end
+        self._last_ms = -1
         self.num_sent = self.num_written = 0
 
     def __enter__(self) -> VideoWriter:
@@ -126,24 +144,76 @@ class VideoWriter:
             self._container.close()
 
     def write(self, frame: Frame | np.ndarray) -> None:
-        """Append a frame: (H, W, 3) uint8 RGB of the video's size, or a decoded frame, which is resized to it.
+        """Append a frame: (H, W, 3) uint8 RGB of the video's size, or a decoded one, turned upright and resized to it.
 
-        Frames keep their number instead of their time: frame n is shown at n / rate.
+        Frame n is shown at n / rate, or at the n-th of the given times, whatever the time of a decoded frame.
+
+        Raises:
+            IndexError: if there are more frames than times.
         """
         if isinstance(frame, np.ndarray):
-            frame = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            frame = self._converted(
+                av.VideoFrame.from_ndarray(frame, format='rgb24'), *self._size, Interpolation.BILINEAR
+            )
         else:
-            stream = self._stream
-            frame = frame.reformat(stream.width, stream.height, stream.pix_fmt, interpolation='AREA')
+            turn = Turn.of(frame)
+            frame = _turned(self._converted(frame, *turn.size(*self._size)), turn)
             frame.pict_type = 0  # otherwise the source's key frames would become ours
-        frame.pts, frame.time_base = self.num_sent, 1 / self._rate
+        frame.pts, frame.time_base = self._next_time()
         self.num_sent += 1
         self._encode(frame)
 
+    def _converted(
+        self, frame: Frame, width: int, height: int, resampling: Interpolation = Interpolation.AREA
+    ) -> Frame:
+        """The frame in the encoder's pixel format, in the colours of the file."""
+        wanted, found = self._colour.shown, Colour.of(frame).shown
+        colours: dict[str, Any] = {}
+        if wanted != found:
+            colours = {'dst_colorspace': wanted[0], 'dst_color_range': wanted[1]}
+            if found not in (Colour().shown, Colour(RGB, FULL).shown):  # FFmpeg rounds down twice unless told
+                resampling |= Interpolation.ACCURATE_RND
+        return self._converter.reformat(
+            frame, width, height, self._stream.pix_fmt, interpolation=resampling, threads=1, **colours
+        )
+
+    def _next_time(self) -> tuple[int, Fraction]:
+        """Time of the next frame, and its unit. Two frames at one time are put a millisecond apart: mp4 needs that."""
+        if self._times is None:
+            return self.num_sent, 1 / self._rate
+        if self.num_sent >= self._times.num_frames:
+            raise IndexError(f'{self._times.num_frames} frame times were given, and more frames came')
+        start, end = (int(ms) for ms in self._times.borders_ms[self.num_sent : self.num_sent + 2])
+        start = max(start, self._last_ms + 1)
+        self._ends_ms[start], self._last_ms = max(end, start + 1), start
+        return start, _MILLISECOND
+
     def _encode(self, frame: Frame | None) -> None:
         for packet in self._stream.encode(frame):
+            if self._times is not None:  # the last one has no successor that would end it
+                packet.duration = self._ends_ms.pop(packet.pts) - packet.pts
             self._container.mux(packet)
             self.num_written += 1
+
+
+def _storable(colour: Colour | None, coding: H264 | Jpeg) -> Colour:
+    """The colours that a file can have: as asked, but for RGB and Motion JPEG."""
+    if isinstance(coding, Jpeg):
+        return Colour(BT601, FULL)
+    return Colour() if colour is None or colour.matrix == RGB else colour
+
+
+def _turned(frame: Frame, turn: Turn) -> Frame:
+    """A frame of 4:2:0 planes, turned."""
+    if not turn:
+        return frame
+    planes = []
+    coded: Any = frame.planes
+    for plane, share in zip(coded, (1, 2, 2)):
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        planes.append(turn.apply(rows[: frame.height // share, : frame.width // share]).ravel())
+    width, height = turn.size(frame.width, frame.height)
+    return av.VideoFrame.from_ndarray(np.concatenate(planes).reshape(-1, width), format=frame.format.name)
 
 
 def exact_rate(fps: float | Fraction) -> Fraction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,9 @@ from matplotlib.figure import Figure
 from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, Corruption, suite_corruptions, to_working_size
 from eval.report.figures import PAPER_WIDTH_INCHES, FigureError, style
 from sigma.errors import DecodeError
+
+if TYPE_CHECKING:
+    from sigma.video import FrameTimes
 
 MOST_FRAMES = 32  # from the start of the video; some corruptions need neighbouring frames
 
@@ -33,7 +37,7 @@ def draw(video: str | Path, suite: str | None = None, short_side: int = WORKING_
         ValueError: if the suite is unknown (with the nearest name).
     """
     shown = suite_corruptions(suite) if suite else [c for c in CORRUPTIONS.values() if c.acts_on != 'clip']
-    frames, fps = _read(Path(video))
+    frames, times = _read(Path(video))
     frames = to_working_size(frames, short_side)
     name, columns = Path(video).name, max(len(_levels(corruption, suite)) for corruption in shown)
     height, width = frames.shape[1:3]
@@ -44,7 +48,7 @@ def draw(video: str | Path, suite: str | None = None, short_side: int = WORKING_
         figure.subplots_adjust(left=1.1 / PAPER_WIDTH_INCHES, right=1, top=1 - 0.3 / figure.get_figheight(), bottom=0)
         figure.subplots_adjust(wspace=0.02, hspace=0.02)
         for corruption, line in zip(shown, panels):
-            _draw_line(corruption, line, frames, fps, name, suite)
+            _draw_line(corruption, line, frames, times, name, suite)
         for x, axes in enumerate(panels[0]):
             axes.set_title('clean' if x == 0 else f'severity {x}', fontsize=6.5, pad=2)
     return figure
@@ -55,7 +59,7 @@ def _levels(corruption: Corruption, suite: str | None) -> tuple:
 
 
 def _draw_line(
-    corruption: Corruption, line: Sequence[Axes], frames: np.ndarray, fps: float, name: str, suite: str | None
+    corruption: Corruption, line: Sequence[Axes], frames: np.ndarray, times: FrameTimes, name: str, suite: str | None
 ) -> None:
     middle, reason = len(frames) // 2, corruption.unavailable()
     for axes in line:
@@ -71,7 +75,7 @@ def _draw_line(
         if reason is not None:
             axes.text(0.5, 0.5, 'not here', ha='center', va='center', fontsize=5, transform=axes.transAxes)
         elif corruption.acts_on == 'order':
-            order = corruption.order(len(frames), severity, name, suite=suite, fps=fps)
+            order = corruption.order(len(frames), severity, name, suite=suite, fps=times.fps, times=times)
             dots = '.' if len(order) == 1 else ''  # a line through one point would be invisible
             axes.plot(order, color='#0072B2', linewidth=0.6, marker=dots, markersize=2)
             axes.set_xlim(-1, len(frames))
@@ -83,23 +87,26 @@ def _draw_line(
             axes.imshow(corruption(one, severity, name, suite=suite, frame_numbers=[middle])[0])
 
 
-def _read(video: Path) -> tuple[np.ndarray, float]:
-    """First frames (n, H, W, 3) uint8 RGB, and frames per second.
+def _read(video: Path) -> tuple[np.ndarray, FrameTimes]:
+    """First frames (n, H, W, 3) uint8 RGB, and when they are shown.
 
     Raises:
         FigureError: naming the file and the reason.
     """
-    from sigma.video import ToRGB, open_video
+    from sigma.video import FrameClock, ToRGB, open_video
 
     if not video.is_file():
         raise FigureError(f'{video} does not exist; give a video with --video')
     to_rgb = ToRGB()
+    frames: list[np.ndarray] = []
     try:
         with open_video(video, strict=False) as opened:
-            frames = [to_rgb(frame) for frame in itertools.islice(opened.frames(), MOST_FRAMES)]
-            fps = opened.fps or 25.0
+            clock = FrameClock(opened.fps)
+            for frame in itertools.islice(opened.frames(), MOST_FRAMES):
+                frames.append(to_rgb(frame))
+                clock.add(frame)
     except DecodeError as error:
         raise FigureError(str(error)) from None
     if not frames:
         raise FigureError(f'{video} has no frames')
-    return np.stack(frames), fps
+    return np.stack(frames), clock.times()

@@ -5,6 +5,7 @@ import pytest
 
 from eval.corruptions import CORRUPTIONS
 from eval.corruptions.temporal import clip_order
+from sigma.video import FrameTimes
 
 ORDERS = [c for c in CORRUPTIONS.values() if c.acts_on == 'order']
 
@@ -37,6 +38,10 @@ def test_known_orders():
     assert order('frame_rate', 6, 1, fps=30).tolist() == [0, 1, 3, 4]  # 30 -> 20 frames a second
     assert order('frame_rate', 6, 1, fps=20).tolist() == [0, 1, 2, 3, 4, 5]
     assert order('frame_rate', 24, 5, fps=12, suite='ssv2-c').tolist() == [0, 6, 12, 18]  # 12 -> 2
+    uneven = FrameTimes.listed([0, 0.02, 0.04, 0.06, 0.3, 0.32], 0.4)  # 15 a second on average
+    shown = order('frame_rate', 6, 4, fps=uneven.fps, times=uneven)  # 15 -> 9
+    assert shown.tolist() == [0, 3, 3, 5]  # at 0, 0.11, 0.22 and 0.33 s
+    assert order('frame_rate', 6, 3, fps=12, times=FrameTimes.constant(6, 12)).tolist() == [0, 1, 2, 3, 4, 5]
     assert len(order('frame_drop', 100, 4)) == 25
     assert sorted(order('shuffle', 50, 1)) == list(range(50)) != order('shuffle', 50, 1).tolist()
 

@@ -14,11 +14,13 @@ import pytest
 from eval.features import dense as features_dense
 from eval.features.dense import (
     DamagedFile,
+    DenseFeatures,
     DenseView,
     clip_batches,
     dense_key,
     dense_path,
     encode_video,
+    evenly_spaced,
     extract_dense,
     frames_of,
     read_dense,
@@ -26,9 +28,11 @@ from eval.features.dense import (
     store_folder,
     write_dense,
 )
+from sigma.data.index import build_index
 from sigma.errors import DataError, DecodeError
-from sigma.video import PyAVReader
+from sigma.video import FrameTimes, PyAVReader
 from tests.eval.tiny_localization import resolve, write_long
+from tests.sigma.video_files import written
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)
 
@@ -105,7 +109,7 @@ def test_features_are_those_of_each_clip_decoded_on_its_own(long, tmp_path):
     whole, _ = extract_dense(resolved, 'test', DenseView(**{**vars(VIEW), 'pooling': 'all'}), tmp_path, progress=False)
     assert whole[0].values.shape == (12, 4, 2, 2, 128)
     assert whole[0].values.astype(float).mean(axis=(1, 2, 3)) == pytest.approx(found[0].values, abs=3e-3)
-    assert VIEW.centres(2, 25.0) == pytest.approx([8 / 25, 12 / 25])
+    assert VIEW.centres(2, FrameTimes.constant(60, 25)) == pytest.approx([8 / 25, 12 / 25])
 
 
 def test_what_is_there_is_not_made_again_and_what_is_not_whole_is(long, tmp_path, monkeypatch, caplog):
@@ -316,3 +320,64 @@ def test_starts_count_what_fits():
     assert DenseView(16, 1, 4, 32).starts(24).tolist() == [0, 4, 8]
     assert DenseView(16, 4, 8, 32).starts(69).tolist() == [0, 8]
     assert DenseView(16, 4, 8, 32).starts(5).tolist() == [0]
+
+
+def test_features_of_a_rotated_video_that_lies_on_its_side_are_made_again(tmp_path, monkeypatch, caplog):
+    folder = write_long(tmp_path / 'data')
+    written(folder / 'test_1.mp4', rotation=90, num_frames=44)
+    names = [path.name for path in folder.glob('*.mp4')]
+    build_index(folder, names, folder / 'index.jsonl', workers=1, progress=False)
+    resolved = resolve(folder, tmp_path)
+    entries, key = resolved.dataset.entries('test'), dense_key(resolved, VIEW)
+    store = store_folder(resolved, VIEW, tmp_path)
+    dumps = features_dense.json.dumps
+    for entry in entries:  # as they were stored before, without the mark
+        monkeypatch.setattr(
+            features_dense.json,
+            'dumps',
+            lambda value, **how: dumps(
+                {k: v for k, v in value.items() if k != 'upright'} if isinstance(value, dict) else value, **how
+            ),
+        )
+        blank = np.zeros((2, 128), np.float16)
+        write_dense(dense_path(store, entry['video']), entry, iter([(blank, entry['total_frames'])]), key)
+    monkeypatch.undo()
+    found, _ = extract_dense(resolved, 'test', VIEW, tmp_path, progress=False)
+    assert [bool(one.values.any()) for one in found] == [False, True, False]
+    assert 'test_1.mp4.npz shows a rotated video on its side' in caplog.text
+    caplog.clear()
+    again, _ = extract_dense(resolved, 'test', VIEW, tmp_path, progress=False)
+    assert np.array_equal(again[1].values, found[1].values)
+    assert caplog.text == ''
+
+
+def test_features_take_their_times_from_the_index(tmp_path):
+    folder = write_long(tmp_path / 'data')
+    milliseconds = [40 * n + 1000 * (n >= 20) for n in range(44)]
+    written(tmp_path / 'uneven.mkv', milliseconds=milliseconds)
+    shutil.move(tmp_path / 'uneven.mkv', folder / 'test_1.mp4')  # FFmpeg looks at the bytes
+    names = [path.name for path in folder.glob('*.mp4')]
+    build_index(folder, names, folder / 'index.jsonl', workers=1, progress=False)
+    for _ in range(2):  # made, and read from the store
+        found, _ = extract_dense(resolve(folder, tmp_path), 'test', VIEW, tmp_path, progress=False)
+        assert found[0].shown is None
+        assert found[1].shown == FrameTimes.listed(np.array(milliseconds) / 1000)
+        assert found[1].times.duration == 2.76
+        assert found[1].fps == pytest.approx(44 / 2.76)
+    # Steps of 4 frames of clips that span 16: the middles of the first ones lie before the pause.
+    assert VIEW.centres(8, found[1].times)[[0, 1, 3, 4]] == pytest.approx([0.32, 0.48, 1.8, 1.96])
+
+
+def test_features_are_spread_evenly_for_programs_that_know_one_rate():
+    times = FrameTimes.listed([0.04 * n + (n >= 20) for n in range(44)])
+    places = np.arange(8) * 4 + 8  # the middle of each clip, in frames; its feature tells it
+    one = DenseFeatures('v', np.stack([places, -places], 1).astype(np.float16), 44, times.fps, times)
+    spread = evenly_spaced(one, VIEW)
+    wanted = np.clip(times.places_at(VIEW.centres(8, FrameTimes.constant(44, times.fps))), 8, 36)
+    assert spread.dtype == np.float16
+    # 0.50, 0.75, 1.00, 1.25 s; frame 19 is shown from 0.76 to 1.80 s
+    assert wanted[:4] == pytest.approx([12.545, 18.818, 19.234, 19.476], abs=1e-3)
+    assert spread[:, 0] == pytest.approx(wanted, abs=2e-2)
+    assert spread[:, 1] == pytest.approx(-wanted, abs=2e-2)
+    even = DenseFeatures('v', one.kept, 44, 25.0)
+    assert np.array_equal(evenly_spaced(even, VIEW), one.kept)

@@ -12,6 +12,7 @@ from eval.features.dense import DenseFeatures, DenseView, extract_dense
 from eval.features.export import SUBSETS, export_features, names_of, write_configs
 from eval.protocols.localization import sequence_of
 from sigma.errors import DataError
+from sigma.video import FrameTimes
 from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, write_long
 
 VIEW = DenseView(num_frames=8, stride_frames=2, step_frames=4, size=32)
@@ -167,3 +168,20 @@ def test_an_action_of_an_unknown_class_is_left_out_and_told(exported, tmp_path, 
     (found,) = json.loads(file.read_text())['database']['test_0']['annotations']
     assert found == {'segment': [0, 1], 'label': 'striped', 'label_id': 1}
     assert 'test_0.mp4: 2 actions of a class that the card does not know, left out' in caplog.text
+
+
+def test_a_video_without_a_constant_rate_is_spread_evenly(tmp_path):
+    times = FrameTimes.listed([0.04 * n + (n >= 20) for n in range(44)])
+    places = np.arange(8) * 4 + 8  # the middle of each clip, in frames; its feature tells it
+    one = DenseFeatures('v.mp4', places[:, None].astype(np.float16), 44, times.fps, times)
+    entry = {'video': 'v.mp4', 'annotation': {'actions': [[0.4, 1.9, 0]]}}
+    with pytest.raises(DataError, match=r'v\.mp4 has no constant frame rate'):
+        export_features([one], [entry], 'training', CLASSES, tmp_path)
+    file = export_features([one], [entry], 'training', CLASSES, tmp_path, view=VIEW)
+    found = json.loads(file.read_text())['database']['v']
+    assert (found['duration'], found['frame']) == (2.76, 44)
+    assert found['annotations'][0]['segment'] == [0.4, 1.9]
+    # Their reading: step n is at (n x 4 + 8) frames of that rate.
+    shown = times.places_at(places / found['fps'])
+    features = np.load(tmp_path / 'features' / 'v.npy')[:, 0]
+    assert features == pytest.approx(np.clip(shown, 8, 36), abs=2e-2)

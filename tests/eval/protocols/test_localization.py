@@ -22,6 +22,7 @@ from sigma.datasets.toy.forms import FORMS, LONG_FRAMES, actions_of
 from sigma.datasets.toy.render import ToySpec, clip_frames, clip_motion
 from sigma.datasets.toy.scenes import Pose
 from sigma.errors import DataError
+from sigma.video import FrameTimes
 from tests.conftest import SHARED
 from tests.eval.tiny_localization import FPS, TEST, TRAIN, resolve, resolve_bmn, write_long
 from tools import rescore
@@ -159,7 +160,7 @@ def test_resized_features_cover_the_video(long, tmp_path):
     found, _ = localization.extract_dense(resolved, 'test', view, tmp_path, progress=False)
     own = localization.sequence_of(found[0], view, None)
     assert own.values.shape == (128, 12)
-    assert own.grid.to_seconds(np.arange(12)) == pytest.approx(view.centres(12, FPS))
+    assert own.grid.to_seconds(np.arange(12)) == pytest.approx(view.centres(12, FrameTimes.constant(60, FPS)))
     assert own.grid.to_steps(own.grid.to_seconds(3.0)) == pytest.approx(3.0)
     short = localization.sequence_of(found[2], view, None)  # 7 frames, of which a clip would need 15
     assert short.grid.to_seconds(np.zeros(1)) == pytest.approx([3.5 / FPS])
@@ -173,7 +174,7 @@ def test_resized_features_cover_the_video(long, tmp_path):
 def test_resized_features_lie_at_their_exact_times(length):
     """A feature that tells the middle of its clip, in seconds, tells the middle of its part of the video."""
     view = DenseView(num_frames=16, stride_frames=2, step_frames=4, size=32)
-    middles = view.centres(13, FPS)  # of a video of 80 frames, 0.64 to 2.56 s
+    middles = view.centres(13, FrameTimes.constant(80, FPS))  # of a video of 80 frames, 0.64 to 2.56 s
     one = DenseFeatures('v.mp4', np.stack([middles, -middles], 1).astype(np.float16), 80, FPS)
     sequence = localization.sequence_of(one, view, length)
     parts = (np.arange(length) + 0.5) * 80 / FPS / length
@@ -181,6 +182,25 @@ def test_resized_features_lie_at_their_exact_times(length):
     expected = np.clip(parts, 0.64, 2.56)  # beyond the middles of the first and last clip nothing is known
     assert sequence.values[0].numpy() == pytest.approx(expected, abs=2e-3)
     assert sequence.values[1].numpy() == pytest.approx(-expected, abs=2e-3)
+
+
+@pytest.mark.parametrize('length', [None, 13, 40])
+def test_features_of_a_variable_rate_lie_at_their_exact_times(length):
+    view = DenseView(num_frames=16, stride_frames=2, step_frames=4, size=32)
+    times = FrameTimes.listed([0.04 * n + 2 * (n >= 40) for n in range(80)])  # a pause of 2 s in the middle
+    middles, places = view.centres(13, times), np.arange(13) * 4 + 16  # in seconds, and in frames
+    one = DenseFeatures('v.mp4', np.stack([places, -places], 1).astype(np.float16), 80, times.fps, times)
+    sequence = localization.sequence_of(one, view, length)
+    steps = np.arange(sequence.values.shape[1])
+    assert sequence.duration == 5.2
+    seconds = sequence.grid.to_seconds(steps)
+    assert seconds == pytest.approx(middles if length is None else (steps + 0.5) * 5.2 / length)
+    assert sequence.grid.to_steps(seconds) == pytest.approx(steps)
+    shown = np.clip(times.places_at(seconds), 16, 64)
+    assert sequence.values[0].numpy() == pytest.approx(shown, abs=4e-2)
+    # 1.5 s is in the frame before the pause, 3.7 s after it: in frames of the mean rate they would lie 34 apart.
+    first, last = localization.sequence_of(one, view, None).grid.to_steps(np.array([1.56, 3.64])) * 4
+    assert last - first == pytest.approx(2)
 
 
 def test_standardised_features_have_no_mean_and_one_scale(long, tmp_path):

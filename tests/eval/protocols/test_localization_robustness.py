@@ -21,6 +21,7 @@ from eval.report.sweeps import is_sweep, report
 from eval.report.table import Table
 from sigma.data.cards import CONFIG_ROOT, find_card, load_dataset_card, read_card
 from sigma.errors import DataError, DecodeError
+from sigma.video import FrameTimes, times_of
 from tests.conftest import run_tool
 from tests.eval import tiny_localization
 from tests.eval.measured import measured, run_needed
@@ -54,8 +55,14 @@ def test_a_frame_among_its_neighbours_is_damaged_as_in_the_whole_video(name):
 
 def test_actions_in_frames_lie_in_their_video():
     seconds = np.array([[0, 1, 0], [1.99, 2.01, 1], [3.5, 9, 0], [3, 3.001, 1], [8, 9, 0]])
-    assert action_frames(seconds, 25.0, 100) == [(0, 25), (50, 51), (88, 100), (75, 76)]
-    assert action_frames(np.empty((0, 3)), 25.0, 100) == []
+    assert action_frames(seconds, FrameTimes.constant(100, 25)) == [(0, 25), (50, 51), (88, 100), (75, 76)]
+    assert action_frames(np.empty((0, 3)), FrameTimes.constant(100, 25)) == []
+
+
+def test_actions_of_a_variable_rate_are_found_by_time():
+    times = FrameTimes.listed([0.04 * n + 2 * (n >= 50) for n in range(100)])  # frame 49 stands for 2 s
+    seconds = np.array([[0, 1, 0], [1.96, 4.0, 0], [2.5, 2.6, 1], [4.2, 9, 0]])
+    assert action_frames(seconds, times) == [(0, 25), (49, 50), (49, 50), (55, 100)]
 
 
 def tokens(clips: np.ndarray) -> np.ndarray:
@@ -71,7 +78,7 @@ def test_clips_are_those_of_the_damaged_video(long, number, short_side):
     frames = np.stack([frame.to_ndarray(format='rgb24') for frame in frames_of(entry['filename'])])
     if short_side:
         frames = to_working_size(frames, short_side)
-    actions = action_frames(np.array(entry['annotation']['actions']), entry['fps'], len(frames))
+    actions = action_frames(np.array(entry['annotation']['actions']), times_of(entry))
     calls = []
 
     def encode(clips):

@@ -14,6 +14,7 @@ from eval.records import RecordError, identity_hash, predictions_path, read_reco
 from eval.report.figures import FigureError, corruption_sheet, load_figure, render
 from eval.report.sweeps import report, sweeps
 from eval.report.table import Table
+from sigma.video import FrameTimes
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / 'tests' / 'data' / 'records'))
@@ -188,8 +189,8 @@ def test_a_sheet_has_a_row_a_corruption_and_a_column_a_severity(video, monkeypat
     few = {name: CORRUPTIONS[name] for name in ('contrast', 'frame_average', 'jumble', 'tal_black_frame')}
     monkeypatch.setattr(corruption_sheet, 'CORRUPTIONS', few)
     panels = np.array(corruption_sheet.draw(video, short_side=48).axes).reshape(4, 6)
-    frames, fps = corruption_sheet._read(video)
-    assert (frames.shape, fps) == ((8, 48, 64, 3), 25)
+    frames, times = corruption_sheet._read(video)
+    assert (frames.shape, times) == ((8, 48, 64, 3), FrameTimes.constant(8, 25))
     assert np.array_equal(panels[0, 0].images[0].get_array(), frames[4])
     expected = get_corruption('contrast')(frames[4:5], 3, 'pan.mp4', frame_numbers=[4])[0]
     assert np.array_equal(panels[0, 3].images[0].get_array(), expected)

@@ -17,7 +17,9 @@ from sigma.data.augment import (
 from sigma.data.clips import seeded
 from sigma.data.labels import BothDirections, MultiHot, PlayDirection, actions_within
 from sigma.data.sampling import (
+    AnnotatedSection,
     SamplePublished,
+    SamplePublishedSeconds,
     SampleSeconds,
     SampleStretched,
     published_segment_test_indices,
@@ -29,6 +31,8 @@ from sigma.data.sampling import (
 )
 from sigma.data.transforms import SampleSegments
 from sigma.errors import DataError
+from sigma.video import FrameTimes, frame_times
+from tests.sigma.video_files import media
 
 
 def video(total, **entry):
@@ -135,10 +139,63 @@ def test_stretched_clips_never_repeat_a_frame_while_there_are_enough():
 def test_clips_by_time_follow_the_files_rate_and_loop_or_repeat():
     steps = np.arange(20)
     # 30 frames at 30 a second are 16 steps at 16 a second, 1.875 frames each
-    looped = rate_indices(30, steps, 30 / 16, 'loop')
+    second = FrameTimes.constant(30, 30)
+    looped = rate_indices(second, steps, 16, 'loop')
     assert looped.tolist() == [0, 1, 3, 5, 7, 9, 11, 13, 15, 16, 18, 20, 22, 24, 26, 28, 0, 1, 3, 5]
-    assert rate_indices(30, steps, 30 / 16, 'repeat_last').tolist() == looped[:16].tolist() + [28] * 4
-    assert rate_indices(5, np.arange(4), 0.5, 'loop').tolist() == [0, 0, 1, 1]  # 8 a second out of 4
+    assert rate_indices(second, steps, 16, 'repeat_last').tolist() == looped[:16].tolist() + [28] * 4
+    slow = FrameTimes.constant(5, 4)
+    assert rate_indices(slow, np.arange(4), 8, 'loop').tolist() == [0, 0, 1, 1]  # 8 a second out of 4
+
+
+# A recording without a constant rate: 20 frames a second, then a pause of a second, then 5 a second.
+UNEVEN = FrameTimes.listed([0, 0.05, 0.1, 0.15, 1.15, 1.35, 1.55, 1.75], 1.95)
+
+
+def test_clips_by_time_follow_timestamps():
+    entry = {'times': UNEVEN, 'fps': UNEVEN.fps}
+    whole = SampleSeconds(20, 10, test_mode=True).transform(video(8, **entry))['frame_inds']
+    #                         0.0   0.1   0.2 ... 1.1                     1.2   1.3  1.4 ...
+    assert whole.tolist() == [0, 2, *[3] * 10, 4, 4, 5, 5, 6, 6, 7, 7]
+    looped = SampleSeconds(24, 10, test_mode=True).transform(video(8, **entry))['frame_inds']
+    assert looped.tolist() == [*whole.tolist(), 0, 2, 3, 3]
+    published = SamplePublishedSeconds(16, 10, test_mode=True).transform(video(8, **entry))['frame_inds']
+    assert published.tolist() == whole[:16].tolist()  # its windows begin at the start
+    for sampler in (SampleSeconds(4, 5, num_clips=50), SamplePublishedSeconds(4, 5, num_clips=50)):
+        clips = sampler.transform(video(8, **entry))['frame_inds'].reshape(50, 4)
+        shown = UNEVEN.seconds(clips)
+        ends = UNEVEN.seconds(clips + 1)
+        assert (np.diff(clips) >= 0).all()
+        # Samples are 0.2 s apart, so each frame is on screen in the stretch around its sample.
+        assert (ends[:, 1:] >= shown[:, :1] + np.array([0.2, 0.4, 0.6]) - 1e-9).all()
+    section = AnnotatedSection().transform(
+        video(8, **entry) | {'annotation': {'section': (3, 5)}, 'decode_error': None, 'open_reader': None}
+    )
+    assert section['times'] == FrameTimes.listed([0, 1.0, 1.2], 1.4)
+    assert SampleSeconds(3, 1).transform(section)['frame_inds'].tolist() == [0, 1, 0]
+
+
+def test_a_recording_of_a_browser_is_sampled_by_its_seconds():
+    times = frame_times(media('rec.webm'))
+    sampled = SampleSeconds(32, 16, num_clips=5, test_mode=True).transform(video(150, times=times))
+    clips = sampled['frame_inds'].reshape(5, 32)
+    assert (clips.min(), clips.max()) == (0, 149)
+    assert np.abs(times.seconds(clips[:, 31]) - times.seconds(clips[:, 0]) - 31 / 16).max() < 0.15
+    assert len(set(clips[0].tolist())) > 20
+
+
+def test_labels_within_a_clip_follow_timestamps():
+    times = frame_times(media('vfr.mp4'))
+    clip = {
+        'annotation': {'actions': [[1.7, 2.2, 0], [2.6, 2.9, 1], [3.5, 4, 2]]},
+        'times': times,
+        'fps': times.fps,
+        'total_frames': 80,
+        'frame_inds': np.arange(40, 50),
+        'video': 'vfr.mp4',
+    }
+    assert MultiHot(3, within_clip=True).transform(clip)['label'].tolist() == [1, 1, 0]
+    alone = clip | {'frame_inds': np.array([41, 43])}  # 1.8 to 2.2 s
+    assert MultiHot(3, within_clip=True).transform(alone)['label'].tolist() == [1, 0, 0]
 
 
 def test_ten_test_clips_by_time_lie_between_first_and_last():
@@ -275,7 +332,7 @@ def test_actions_overlap_a_clip_with_its_ends():
 
 
 def test_labels_of_the_clip_in_training_and_of_the_video_in_testing():
-    entry = {'video': 'v', 'label': (0, 4), 'annotation': {'actions': ACTIONS}, 'fps': 10.0}
+    entry = {'video': 'v', 'label': (0, 4), 'annotation': {'actions': ACTIONS}, 'fps': 10.0, 'total_frames': 60}
     clip = entry | {'frame_inds': np.array([10, 15, 20])}
     assert MultiHot(6, within_clip=True).transform(clip)['label'].tolist() == [0, 1, 1, 1, 0, 0]
     assert MultiHot(6).transform(clip)['label'].tolist() == [1, 0, 0, 0, 1, 0]

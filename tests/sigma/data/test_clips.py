@@ -154,7 +154,7 @@ def test_decoded_clips_are_kept_where_asked(folder):
 def test_odd_codecs_decode_with_pyav():
     for path in sorted((SHARED / 'data/real/codecs').iterdir()):
         if path.suffix in ('.mp4', '.mkv', '.avi'):
-            frames = PyAVReader(str(path), num_frames=10).frames(np.array([0, 4, 9]))
+            frames = PyAVReader(str(path)).frames(np.array([0, 4, 9]))
             assert frames.shape[0] == 3
             assert frames.std() > 1, path.name
 

@@ -14,6 +14,7 @@ from sigma.data import index as index_module
 from sigma.data.index import VideoInfo, build_index, load_index, read_strictly
 from sigma.data.lists import list_sha256, read_list, write_list
 from sigma.errors import DataError
+from sigma.video import READERS, FrameTimes, SeekTable
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30, 25, 96, 64
 
@@ -62,8 +63,19 @@ def test_a_whole_file_is_described(videos, name):
         size_bytes=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
         sha256=list_sha256(videos / name),
+        times=FPS,
+        rotation=0,
+        colour=[2, 0, 2, 2],
+        key_frames={'h264.mp4': '0', 'mpeg4.avi': '0x30+1', 'h264.mkv': '0'}[name],
+        has_b_frames=name != 'mpeg4.avi',
+        readers=info.readers,
+        seeking=info.seeking,
     )
     assert info == expected
+    assert info.readers[:1] == ['pyav']
+    assert set(info.readers) <= set(READERS)
+    assert len(SeekTable.from_text(info.seeking).frame_pts) == NUM_FRAMES
+    assert info.frame_times == FrameTimes.constant(NUM_FRAMES, FPS)
 
 
 def zeroed(data: bytes) -> bytes:
@@ -143,7 +155,7 @@ def test_the_index_round_trips_and_is_sorted(videos, tmp_path):
     assert [video.path for video in loaded.unreadable] == ['broken.mp4']
     assert os.listdir(tmp_path) == ['index.jsonl']
     header, *lines = (tmp_path / 'index.jsonl').read_text().splitlines()
-    assert json.loads(header) == {'version': 1, 'root': str(videos.resolve())}
+    assert json.loads(header) == {'version': 2, 'root': str(videos.resolve())}
     assert len(lines) == 3
 
 
@@ -239,9 +251,10 @@ def test_a_video_that_killed_its_decoder_is_read_again_next_time(tmp_path):
         (None, 'No index at'),
         ('', 'is not an index'),
         ('path label\n', 'is not an index'),
+        ('{"version": 1, "root": "."}\n{"path": "a.mp4"}\n', 'version 1.*prepare|Prepare'),
         ('{"version": 99, "root": "."}\n', 'version 99'),
-        ('{"version": 1, "root": "."}\n{"path": "a.mp4"}\n{"path": "b.mp4", "frames', 'line 3'),
-        ('{"version": 1, "root": "."}\n{"path": "a.mp4", "colour": 3}\n', 'line 2'),
+        ('{"version": 2, "root": "."}\n{"path": "a.mp4"}\n{"path": "b.mp4", "frames', 'line 3'),
+        ('{"version": 2, "root": "."}\n{"path": "a.mp4", "sound": 3}\n', 'line 2'),
     ],
 )
 def test_a_bad_index_is_refused_in_a_sentence(tmp_path, text, message):

@@ -28,10 +28,12 @@ def moving(num_frames: int, height: int = 96, width: int = 128, step: int = 3) -
     return np.stack([wide[:height, step * i : step * i + width] for i in range(num_frames)])
 
 
-def write(path: Path, frames: np.ndarray, codec: str = 'libx264', options: dict | None = None) -> Path:
+def write(path: Path, frames: np.ndarray, codec: str = 'libx264', options: dict | None = None, rotation=0) -> Path:
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
+        if rotation:
+            stream.set_display_rotation(rotation)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')))
         container.mux(stream.encode())
@@ -107,6 +109,20 @@ def test_vectors_of_a_stream_give_the_known_motion(plain):
     assert np.abs(frames[0].astype(int) - moving(40)[4]).mean() < 12
     np.testing.assert_array_equal(frames[3], frames[4])
     assert np.median(steps, axis=(1, 2)).tolist() == [[0, 0], [6, 0], [6, 0], [12, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(('degrees', 'step'), [(90, [0, -3]), (180, [-3, 0]), (270, [0, 3])])
+def test_vectors_of_a_turned_stream_turn_with_its_frames(tmp_path, plain, degrees, step):
+    """Turned counterclockwise, what moved to the left moves down, to the right, up; vectors point to the source."""
+    path = write(tmp_path / 'turned.mp4', moving(40, height=100), options=PLAIN, rotation=degrees)
+    upright, turned = (
+        frames_and_vectors(str(file), np.array([4, 5, 6]))
+        for file in (write(tmp_path / 'upright.mp4', moving(40, height=100), options=PLAIN), path)
+    )
+    assert np.array_equal(turned[0], np.rot90(upright[0], degrees // 90, axes=(1, 2)))
+    height, width = turned[0].shape[1:3]
+    assert turned[1].shape == (3, -(-height // 8), -(-width // 8), 2)
+    assert np.median(turned[1][1:], axis=(1, 2)).tolist() == [step, step]
 
 
 def test_frames_are_those_of_the_other_reader(plain):
@@ -320,7 +336,7 @@ def test_frames_of_several_sizes_are_a_fault_of_the_file(tmp_path):
     with pytest.raises(DecodeError, match=r'both\.h264: its frames from 4 to 18 are of several sizes'):
         frames_and_vectors(str(path), indices)
     with pytest.raises(DecodeError, match=r'both\.h264: its frames up to 18 are of several sizes'):
-        PyAVReader(str(path), 24).frames(indices)
+        PyAVReader(str(path)).frames(indices)
     assert frames_and_vectors(str(path), indices[:4])[1].shape == (4, 12, 16, 2)
 
 

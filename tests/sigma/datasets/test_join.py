@@ -17,7 +17,9 @@ from sigma.data.index import Index, VideoInfo, load_index
 from sigma.datasets import join
 from sigma.datasets.join import Joining, Piece, join_video, picks, plan
 from sigma.errors import DataError
+from sigma.video import Colour, FrameTimes, ToRGB, Turn, open_video
 from tests.conftest import SHARED, assert_one_sentence, call_main
+from tests.sigma.video_files import picture, written
 from tools import prepare
 
 EGO = SHARED / 'data' / 'real' / 'egogestar'
@@ -167,12 +169,53 @@ def test_it_goes_on_and_repeats_byte_for_byte(clips, tmp_path, capsys):
         (6, 30.0, 15, (1, 3, 5)),  # the frame in the middle of each longer one
         (3, 10.0, 20, (0, 0, 1, 1, 2, 2)),
         (4, 29.97003, Fraction(30000, 1001), (0, 1, 2, 3)),
-        (4, 0.0, 25, (0, 1, 2, 3)),  # unknown
         (1, 30.0, 1, (0,)),
     ],
 )
 def test_a_clip_is_shown_at_its_own_speed(num_frames, fps, rate, expected):
-    assert picks(num_frames, fps, Fraction(rate)) == expected
+    assert picks(FrameTimes.constant(num_frames, fps), Fraction(rate)) == expected
+
+
+def test_a_clip_without_a_constant_rate_keeps_its_times():
+    times = FrameTimes.listed([0, 0.04, 0.08, 0.2, 0.28], 0.32)
+    assert picks(times, Fraction(25)) == (0, 1, 2, 2, 2, 3, 3, 4)
+    assert picks(times, Fraction(10)) == (1, 2, 3)
+
+
+def test_turned_coloured_and_uneven_clips_are_joined_as_they_are_shown(tmp_path):
+    rows = ['path,label,split']
+    looks = {
+        'none': {},
+        'point': {'rotation': 90, 'size': (48, 64), 'num_frames': 10},
+        'wave': {'milliseconds': [0, 40, 80, 400, 440], 'matrix': 1, 'full_range': True},
+    }
+    for split in ('train', 'test'):
+        for label, look in looks.items():
+            path = tmp_path / 'clips' / f'{label}_{split}.mkv'
+            path.parent.mkdir(exist_ok=True)
+            written(path.with_suffix('.mp4') if 'rotation' in look else path, **look)
+            rows.append(f'{path.with_suffix(".mp4").name if "rotation" in look else path.name},{label},{split}')
+    table = tmp_path / 'clips' / 'clips.csv'
+    table.write_text('\n'.join(rows) + '\n')
+    arguments = ['--csv', table, '--background', 'none', '--out', tmp_path / 'out', '--fps', 25]
+    assert prepare.main(['join', *map(str, arguments), '--frame-size', '64x48', '--workers', '1']) == 0
+    card = load_dataset_card(str(tmp_path / 'out'))
+    (entry,) = card.entries('test')
+    spans = {card.info['classes'][label]: (start, end) for start, end, label in entry['annotation']['actions']}
+    assert spans['wave'][1] - spans['wave'][0] == pytest.approx(0.48)
+    assert spans['point'][1] - spans['point'][0] == pytest.approx(0.4)
+    with open_video(entry['filename']) as video:
+        assert (video.turn, video.colour) == (Turn(), Colour())
+        frames = list(map(ToRGB(), video.frames()))
+    assert {frame.shape for frame in frames} == {(48, 64, 3)}
+    for label, number, turns in (('wave', 2, 0), ('point', 5, 1), ('none', 3, 0)):
+        place = 3 if label == 'none' else round(spans[label][0] * 25) + (5 if label == 'wave' else number)
+        wanted = np.rot90(picture(number, *looks[label].get('size', (64, 48))), turns)
+        for row in (8, 40):  # away from the edges between colours
+            for column in (8, 56):
+                if label != 'none' or (row, column) != (40, 56):  # the stretch of background begins anywhere
+                    off = frames[place][row - 3 : row + 3, column - 3 : column + 3].mean(axis=(0, 1))
+                    assert np.abs(off - wanted[row, column]).max() <= 5, (label, row, column)  # coded twice
 
 
 def test_other_rates_and_sizes_are_refused_or_made_the_stated_one(tmp_path, capsys):

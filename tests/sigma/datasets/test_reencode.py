@@ -1,13 +1,16 @@
 """Copies of videos: their size, key frames and content, and that nothing of the user's is overwritten."""
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from sigma.data.index import load_index
 from sigma.datasets.reencode import Encoding, copy_name, reencode, reencode_video, small_size
 from sigma.errors import DataError
+from sigma.video import FrameTimes, ToRGB, frame_times, frames_of, open_video
 from tests.conftest import assert_one_sentence, call_main
+from tests.sigma.video_files import media, numbered, picture, real, written
 from tools import prepare
 
 NUM_FRAMES = 40
@@ -161,3 +164,101 @@ def test_bad_input_is_one_sentence(videos, tmp_path, capsys, monkeypatch, line, 
     (tmp_path / 'empty').mkdir()
     line = [{'SRC': videos, 'EMPTY': tmp_path / 'empty'}.get(word, word) for word in line]
     assert_one_sentence(call_main(prepare.main, capsys, 'reencode', *line), *words)
+
+
+CORNERS = [(8, 8), (8, 56), (40, 8)]  # red, green, blue in `picture`; away from the edges between them
+
+
+def corners_of(frame: np.ndarray, turns: int = 0) -> np.ndarray:
+    """(3, 3) the colours of three corners of a frame of 64x48, which was turned by 90 degrees as often as said."""
+    upright = np.rot90(frame, -turns)
+    return np.array([upright[place] for place in CORNERS]).astype(int)
+
+
+@pytest.mark.parametrize('codec', ['h264', 'jpeg'])
+@pytest.mark.parametrize('degrees', [90, 180, 270])
+def test_copies_of_turned_videos_stand_upright(tmp_path, degrees, codec):
+    source = written(tmp_path / 'a.mp4', rotation=degrees, num_frames=6)
+    assert reencode_video(source, tmp_path / 'copy.mp4', Encoding.of(codec, 64)) == ''
+    with open_video(tmp_path / 'copy.mp4') as video:
+        assert not video.turn
+        frames = list(map(ToRGB(), video.frames()))
+    assert {frame.shape for frame in frames} == {(48, 64, 3) if degrees == 180 else (64, 48, 3)}
+    for number, frame in enumerate(frames):
+        off = corners_of(frame, degrees // 90) - corners_of(picture(number))
+        assert np.abs(off).max() <= (3 if codec == 'h264' else 5)
+        lowest = np.rot90(frame, -degrees // 90)[40, 56].mean()  # the grey that tells the number
+        assert round((lowest - 40) / 5) == number
+
+
+@pytest.mark.parametrize('codec', ['h264', 'jpeg'])
+@pytest.mark.parametrize('pixel_format', ['yuv420p', 'yuv444p', 'yuv420p10le'])
+@pytest.mark.parametrize(('matrix', 'full_range'), [(2, False), (1, False), (1, True), (5, True), (9, False)])
+def test_copies_have_the_colours_of_their_source_and_its_tags(tmp_path, matrix, full_range, pixel_format, codec):
+    source = written(tmp_path / 'a.mp4', matrix=matrix, full_range=full_range, pixel_format=pixel_format, num_frames=3)
+    assert reencode_video(source, tmp_path / 'copy.mp4', Encoding.of(codec, 64, quality=2)) == ''
+    with open_video(source) as video, open_video(tmp_path / 'copy.mp4') as copy:
+        if codec == 'h264':
+            assert copy.colour == video.colour
+        else:
+            assert copy.colour.shown == (5, 2)
+        shown, found = ToRGB()(video.first), ToRGB()(copy.first)
+    assert np.abs(corners_of(shown) - corners_of(picture(0))).max() <= 3
+    assert np.abs(corners_of(found) - corners_of(shown)).max() <= 3
+
+
+def test_a_copy_keeps_the_time_of_every_frame(tmp_path):
+    ticks = [0, 40, 80, 80, 400, 440, 1200]
+    source = written(tmp_path / 'a.mkv', milliseconds=[tick + (n == 3) for n, tick in enumerate(ticks)])
+    for codec in ('h264', 'jpeg'):
+        copy = tmp_path / f'{codec}.mp4'
+        assert reencode_video(source, copy, Encoding.of(codec, 64)) == ''
+        assert frame_times(copy) == frame_times(source) == FrameTimes.listed([0, 0.04, 0.08, 0.081, 0.4, 0.44, 1.2])
+
+
+@pytest.mark.parametrize(('name', 'num_frames', 'seconds'), [('rec.webm', 150, 10.2), ('vfr.mkv', 80, 4.8)])
+def test_recordings_of_a_browser_and_a_phone_keep_their_length(tmp_path, name, num_frames, seconds):
+    source, told = media(name), numbered()
+    assert reencode_video(source, tmp_path / 'copy.mp4', Encoding(96, quality=4)) == ''
+    times = frame_times(tmp_path / 'copy.mp4')
+    assert (times.num_frames, round(times.duration, 1)) == (num_frames, seconds)
+    assert times == frame_times(source)
+    found, shown = (list(map(told.number, map(ToRGB(), frames_of(path)))) for path in (tmp_path / 'copy.mp4', source))
+    assert found == shown
+
+
+def test_a_copy_of_a_phone_video_stands_upright(tmp_path):
+    told = numbered()
+    assert reencode_video(media('phone_rotated.mp4'), tmp_path / 'copy.mp4', Encoding(96, quality=4)) == ''
+    with open_video(tmp_path / 'copy.mp4') as video:
+        frames = list(map(ToRGB(), video.frames()))
+    assert {frame.shape for frame in frames} == {(96, 160, 3)}
+    assert [told.number(frame) for frame in frames] == list(range(50))
+    assert {told.corner(frame) for frame in frames} == {'tl'}
+
+
+@pytest.mark.parametrize(
+    ('path', 'place', 'colour'),
+    [
+        (media, 'bt709.mp4', [229, 19, 20]),
+        (real, 'torchcodec__bt709_full_range.mp4', None),
+        (real, 'torchcodec__h264_10bits.mp4', None),
+        (real, 'torchcodec__h265_10bits.mp4', None),
+    ],
+)
+def test_colours_of_real_files(tmp_path, path, place, colour):
+    source = path(place)
+    assert reencode_video(source, tmp_path / 'copy.mp4', Encoding(200, quality=4)) == ''
+    with open_video(source) as video, open_video(tmp_path / 'copy.mp4') as copy:
+        shown, found = ToRGB()(video.first).astype(int), ToRGB()(copy.first).astype(int)
+        assert copy.colour.shown == video.colour.shown
+    shown = cv2.resize(shown.astype(np.uint8), found.shape[1::-1], interpolation=cv2.INTER_AREA).astype(int)
+    if colour:
+        assert np.abs(found[10, 10] - colour).max() <= 3
+    flat = np.ones(shown.shape[:2], bool)  # edges of colours differ by how chroma is interpolated
+    for shift in (-2, -1, 1, 2):
+        for axis in (0, 1):
+            flat &= np.abs(np.roll(shown, shift, axis) - shown).max(axis=-1) <= 4
+    assert flat.mean() > 0.02
+    assert np.abs(found - shown).max(axis=-1)[flat].mean() <= 1.5
+    assert np.abs((found - shown)[flat].mean(axis=0)).max() <= 1

@@ -1,0 +1,128 @@
+"""Which readers return the right frames of a file: their random access is compared with what the strict pass decoded.
+
+PyAV's frames must have the checksums of the strict pass. The other readers convert to RGB themselves, so their frames
+are compared as pictures with PyAV's: equal up to the rounding of converters, and nearer to the frame asked for than to
+any other that was read. They must also agree on the number of frames and, where they tell, on the key frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from sigma.errors import DecodeError
+from sigma.video.look import ToRGB
+from sigma.video.opening import open_video
+from sigma.video.readers import READERS, DecordReader, Proof, installed_readers, sought
+from sigma.video.seeking import CannotSeek, SeekTable
+from sigma.video.whole import WholeVideo, signature_of
+
+# Two converters of the same frame differ by less on average, two that disagree on its colours by more. In 8-bit levels.
+MOST_LEVELS = 2.0
+_SHARE, _LEAST_FRAMES = 0.06, 10  # of the file, that a reader decodes for its proof
+_MOST_PLACES = 10  # key-frame borders and random places
+_MOST_PIXELS = 48 * 2**20  # of all places; bounds the memory
+
+
+def prove(path: str | os.PathLike, whole: WholeVideo, seed: str | int, only: Iterable[str] | None = None) -> Proof:
+    """Try the random access of every installed reader on a file that was just read whole.
+
+    Args:
+        path: The file.
+        whole: What the strict pass found.
+        seed: For the random places; the hash of the file, so that a file is always tried at the same ones.
+        only: Names of readers to try; None: all that are installed.
+    """
+    path, names = os.fspath(path), installed_readers() if only is None else list(only)
+    table = whole.seeking or SeekTable((0,), ((None, None),))
+    places = places_to_try(whole, table, Random(seed))
+    try:
+        pictures = _seen_by_pyav(path, table, places, whole.signatures)
+    except (DecodeError, CannotSeek):
+        return Proof(whole.frames)
+    if pictures is None:
+        return Proof(whole.frames)
+    proved = [name for name in names if name == 'pyav' or _agrees(path, name, whole, places, pictures)]
+    return Proof(whole.frames, tuple(proved), table.to_text() if whole.seeking else '')
+
+
+def places_to_try(whole: WholeVideo, table: SeekTable, draw: Random) -> list[int]:
+    """Frames on both sides of key frames and at random places, as many as cost a share of decoding the file whole."""
+    budget = max(_LEAST_FRAMES, int(_SHARE * whole.frames))
+    most = min(_MOST_PLACES, max(4, _MOST_PIXELS // (whole.width * whole.height)))
+    keys = list(whole.key_frames)
+    chosen = draw.sample(keys[1:], len(keys) - 1) if len(keys) > 1 else []
+    borders = [(number - 1, number, number + 1) for number in chosen]
+    # The borders of half the budget, then random places, then the start of the file if there is nothing else.
+    draws = [(draw.randrange(whole.frames),) for _ in range(4 * most)]
+    places: set[int] = set()
+    for wanted, share in ((borders, 0.6), (draws, 1.0), ([(0, 1, 2, 3)], 1.0)):
+        for group in wanted:
+            inside = {number for number in group if 0 <= number < whole.frames}
+            for some in (inside, inside - {group[0]}) if len(group) == 3 else (inside,):  # the end of a GOP is dear
+                if len(places | some) <= share * most and _cost(places | some, table) <= share * budget:
+                    places |= some
+                    break
+    return sorted(places or {0})
+
+
+def _cost(places: set[int], table: SeekTable) -> int:
+    """Frames that are decoded to read some."""
+    cost = 0
+    for start, numbers in table.groups(sorted(places)):
+        cost += numbers[-1] + 1 - (0 if start is None else table.numbers[start])
+    return cost
+
+
+def _seen_by_pyav(path: str, table: SeekTable, places: list[int], signatures: np.ndarray) -> list[np.ndarray] | None:
+    """The frames at some places as RGB, found by seeking; None if one of them is another frame than asked for."""
+    to_rgb, pictures = ToRGB(), []
+    with open_video(path, threads=1) as video:
+        for number, frame in sought(video, table, places):
+            if signature_of(frame) != signatures[number]:
+                return None
+            pictures.append(to_rgb(frame))
+    return pictures if len(pictures) == len(places) else None
+
+
+def _agrees(path: str, name: str, whole: WholeVideo, places: list[int], pictures: list[np.ndarray]) -> bool:
+    """Whether another reader finds the same frames."""
+    try:
+        reader: Any = READERS[name](path)
+        if reader.num_frames != whole.frames:
+            return False
+        if isinstance(reader, DecordReader) and reader.key_frames != list(whole.key_frames):
+            return False
+        found = reader.frames(np.array(places))
+    except DecodeError:
+        return False
+    return all(is_right(picture, place, pictures) for place, picture in enumerate(found))
+
+
+def is_right(picture: np.ndarray, place: int, pictures: list[np.ndarray]) -> bool:
+    """Whether a picture is `pictures[place]`, up to rounding, and none of the others that differ from that one.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        place: Index of the picture that it should be.
+        pictures: (H, W, 3) uint8 each.
+    """
+    right = pictures[place]
+    if picture.shape != right.shape:
+        return False
+    if np.array_equal(picture, right):
+        return True
+    distance = levels_apart(picture, right)
+    others = (other for other in pictures if other is not right and not np.array_equal(other, right))
+    return distance <= MOST_LEVELS and all(distance < levels_apart(picture, other) for other in others)
+
+
+def levels_apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean absolute difference of two uint8 pictures of one shape."""
+    import cv2
+
+    return float(cv2.absdiff(first, second).mean())
