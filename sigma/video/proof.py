@@ -18,7 +18,7 @@ from sigma.errors import DecodeError
 from sigma.video.look import ToRGB
 from sigma.video.opening import open_video
 from sigma.video.readers import READERS, DecordReader, Proof, installed_readers, sought
-from sigma.video.seeking import CannotSeek, SeekTable
+from sigma.video.seeking import SeekTable
 from sigma.video.whole import WholeVideo, signature_of
 
 # Two converters of the same frame differ by less on average, two that disagree on its colours by more. In 8-bit levels.
@@ -42,7 +42,7 @@ def prove(path: str | os.PathLike, whole: WholeVideo, seed: str | int, only: Ite
     places = places_to_try(whole, table, Random(seed))
     try:
         pictures = _seen_by_pyav(path, table, places, whole.signatures)
-    except (DecodeError, CannotSeek):
+    except DecodeError:
         return Proof(whole.frames)
     if pictures is None:
         return Proof(whole.frames)

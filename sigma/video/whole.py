@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _NOT_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
 # Demuxers only log these messages when a file ends early or its structure is broken.
 _SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
+# Formats that hold no presentation times: FFmpeg guesses them, and guesses otherwise after a seek.
+_WITHOUT_PTS = {'avi'}
 _SIGNED_BYTES = 16384  # of each frame
 _B_PICTURE = int(av.video.frame.PictureType.B)
 
@@ -84,7 +86,7 @@ def read_whole(path: str | os.PathLike) -> WholeVideo:
             if container.format.name in _NOT_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
                 raise UnreadableVideo(f'no video file, but {container.format.name} ({container.format.long_name})')
             stream = _strict_stream(container)
-            seen = _Seen(float(stream.average_rate or stream.guessed_rate or 0))
+            seen = _Seen(float(stream.average_rate or stream.guessed_rate or 0), container.format.name)
             try:
                 for packet in container.demux(stream):
                     seen.add_packet(packet)
@@ -101,7 +103,8 @@ def read_whole(path: str | os.PathLike) -> WholeVideo:
 class _Seen:
     """What the packets and frames of a stream tell, one after the other."""
 
-    def __init__(self, stated_fps: float) -> None:
+    def __init__(self, stated_fps: float, container: str) -> None:
+        self.has_pts = container not in _WITHOUT_PTS
         self.clock = FrameClock(stated_fps)
         self.num_packets = self.num_frames = 0
         self.packet_pts: set[int | None] = set()
@@ -157,7 +160,7 @@ class _Seen:
 
     def _seeking(self) -> SeekTable | None:
         """Key frames that were both key packets and key frames, SEEK_FRAMES apart; None if they cannot be matched."""
-        by_pts = _are_times(self.frame_pts) and self.packet_pts.issuperset(self.frame_pts)
+        by_pts = self.has_pts and _are_times(self.frame_pts) and self.packet_pts.issuperset(self.frame_pts)
         if by_pts:
             stamps = {pts: (pts, dts) for pts, dts in self.key_packets}
             starts = [(number, stamps.get(self.frame_pts[number])) for number in self.key_frames]
