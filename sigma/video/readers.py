@@ -145,7 +145,7 @@ def _by_pts(
         intra: No frame needs another.
     """
     codec: Any = video.stream.codec_context
-    can_skip, left, skips = codec.name in _SKIPPING_CODECS, len(wanted), False
+    can_skip, left, skips = codec.name in _SKIPPING_CODECS, len(wanted), None
     for packet in packets:
         if packet.pts is not None and packet.pts not in wanted:
             if intra or (first is not None and packet.pts < first):
@@ -278,6 +278,6 @@ def open_reader(path: str, asked: str = PROVED, proof: Proof | None = None) -> R
         proved = [FROM_START.replace('_', ' '), *(proof.readers if proof else ())]
         raise DecodeError(
             f'{path}: reader {asked!r} was not seen to return the right frames of this file; proved for it: '
-            f"{', '.join(proved)}. Use decoder='{PROVED}'."
+            f"{', '.join(proved)}. Use decoder='{PROVED}', or prepare the dataset again with SIGMA_PROVE={asked}."
         )
     return READERS[name.removesuffix(FROM_START.removeprefix('pyav'))](path, proof)
