@@ -16,9 +16,7 @@ CLIP_FRAMES, STRIDE_FRAMES = 16, 4
 
 def add_readers(commands) -> None:
     """Add the sub-command `readers`."""
-    parser = commands.add_parser(
-        'readers', help='wrong clips and clips per second of each reader, and the cost of proof'
-    )
+    parser = commands.add_parser('readers', help='wrong clips and clips per second of each reader')
     add = parser.add_argument
     add('files', nargs='+', metavar='FILE', help='video files')
     add('--clips', type=int, default=40, help='clips to read per file and reader')
@@ -45,7 +43,7 @@ def run_readers(args: argparse.Namespace) -> None:
             f'{wrong} wrong, {rate:.0f}/s' if rate else f'{wrong} wrong' for wrong, rate in found['readers'].values()
         ]
         proved, share = ', '.join(found['proved']) or 'none', f'{found["proof_share"]:.0%}'
-        print(f'| `{Path(path).name}` | {found["frames"]} | {proved} | {share} | {" | ".join(cells)} |')
+        print(f'| `{Path(path).name}` | {found["frames"]} | {proved} | {share} | {" | ".join(cells)} |', flush=True)
 
 
 def measure_readers(path: str, names: list[str], num_clips: int, seed: int) -> dict:
@@ -68,7 +66,7 @@ def measure_readers(path: str, names: list[str], num_clips: int, seed: int) -> d
     share = (time.process_time() - begun) / strict
     proof = prove(path, whole, seed, names)
     to_rgb = ToRGB()
-    truth = [_small(to_rgb(frame)) for frame in frames_of(path)]
+    truth = np.stack([_small(to_rgb(frame)) for frame in frames_of(path)])
     last_start = max(whole.frames - CLIP_FRAMES * STRIDE_FRAMES, 0)
     starts = np.random.default_rng(seed).integers(0, last_start + 1, num_clips)
     seconds, wrong = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
@@ -98,10 +96,11 @@ def _small(image):
     return cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).astype(np.int16)
 
 
-def _is(image, number: int, truth: list) -> bool:
+def _is(image, number: int, truth) -> bool:
     """Whether an image is nearer to its own frame than to any other, and has its colours (within 3 levels)."""
     import numpy as np
 
-    apart = np.abs(np.stack(truth[max(0, number - 60) : number + 61]) - _small(image)).mean((1, 2, 3))
-    own = apart[min(number, 60)]
+    first = max(0, number - 60)
+    apart = np.abs(truth[first : number + 61] - _small(image)).mean((1, 2, 3))
+    own = apart[number - first]
     return bool(own <= 3 and own <= apart.min() + 1e-9)
