@@ -14,6 +14,7 @@ still form a valid stream (VP8 accepts any) decode to wrong pixels and go unnoti
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, TextIO
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
-from sigma.video import FrameTimes, Proof, UnreadableVideo, prove, read_whole, reason_of
+from sigma.video import FrameTimes, Proof, UnreadableVideo, installed_readers, prove, read_whole, reason_of
 from sigma.video.seeking import runs_of
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class VideoInfo:
         colour: What the stream says about its colours: matrix, range, primaries, transfer (`sigma.video.Colour`).
         key_frames: Frame numbers of key frames, as runs: `0x25+12` is 0, 12, ... (25 of them).
         has_b_frames: Whether a frame refers to later ones.
-        readers: The readers whose random access was seen to be right. PyAV from the start of the file always is.
+        readers: Reader -> whether its random access was right, of those that were tried. PyAV from the start of the
+            file always is.
         seeking: Where PyAV may start to read, as `SeekTable.to_text` writes it; empty: at the start.
     """
 
@@ -72,7 +74,7 @@ class VideoInfo:
     colour: list[int] = field(default_factory=list)
     key_frames: str = ''
     has_b_frames: bool = False
-    readers: list[str] = field(default_factory=list)
+    readers: dict[str, bool] = field(default_factory=dict)
     seeking: str = ''
 
     @property
@@ -84,7 +86,8 @@ class VideoInfo:
     @property
     def proof(self) -> Proof | None:
         """What `sigma.video.open_reader` needs to know of the file; None if it is not readable."""
-        return Proof(self.frames, tuple(self.readers), self.seeking) if self.readable else None
+        proved = tuple(name for name, is_right in self.readers.items() if is_right)
+        return Proof(self.frames, proved, self.seeking) if self.readable else None
 
 
 class Index(Mapping):
@@ -117,14 +120,14 @@ class Index(Mapping):
 # ----------------------------------------------------------------------------------------------- reading one file
 
 
-def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Sequence[str] | None = None) -> VideoInfo:
+def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Sequence[str] = ('pyav',)) -> VideoInfo:
     """Decode every frame of one file and say what it holds. Raises nothing: any failure becomes the `reason`.
 
     Args:
         path: Name of the video in the lists, relative to `root`.
         root: Folder of the dataset.
         file: The file, relative to `root`, if it is not at `path`.
-        readers: Readers to try on it; None: all that are installed.
+        readers: Readers to try on it.
     """
     known: dict[str, Any] = {'path': path, 'file': file}
     place = Path(root) / (file or path)
@@ -134,7 +137,7 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
         known['sha256'] = sha256_file(place)
-        whole = read_whole(place)
+        whole = read_whole(place, known['sha256'])
         proof = prove(place, whole, known['sha256'], readers)
         return VideoInfo(
             **known,
@@ -148,7 +151,7 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
             colour=list(astuple(whole.colour)),
             key_frames=runs_of(whole.key_frames),
             has_b_frames=whole.has_b_frames,
-            readers=list(proof.readers),
+            readers={name: name in proof.readers for name in readers},
             seeking=proof.seeking,
         )
     except FileNotFoundError:
@@ -183,10 +186,13 @@ def build_index(
         files: path -> the file, relative to `root`; a path without an entry has no file. None means that every file is
             at its path.
 
+    Besides PyAV, the readers named in the environment variable SIGMA_PROVE are tried on each file (`decord`,
+    `torchcodec`). They are slower, and opening them would cost more than all else (docs/reading.md).
+
     Returns:
         The finished index, as `load_index(out)` would give it.
     """
-    root, out = Path(root).resolve(), Path(out)
+    root, out, readers = Path(root).resolve(), Path(out), readers_to_prove()
     partial = out.with_name(f'{out.name}.partial')
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(paths))
@@ -201,9 +207,11 @@ def build_index(
     videos = {path: VideoInfo(path, reason=NO_SUCH_FILE) for path in paths if path not in files}
     places = {path: '' if files[path] == path else files[path] for path in paths if path in files}
     for path, place in places.items():
-        if path in former and _is_unchanged(root, known := replace(former[path], file=place)):
+        if path in former and _is_unchanged(root, known := replace(former[path], file=place), readers):
             videos[path] = known
-    jobs: list[_Job] = [(path, str(root), place, None) for path, place in places.items() if path not in videos]
+    jobs: list[_Job] = [
+        (path, str(root), place, tuple(readers)) for path, place in places.items() if path not in videos
+    ]
     header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
     with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
         for (path, _, file, _), result in _read_all(jobs, workers):
@@ -229,7 +237,20 @@ def _why_died(died: ProcessDied) -> str:
     return f'{_DIED} ({died.exit_code})'
 
 
-_Job = tuple[str, str, str, Sequence[str] | None]  # path, root, file, readers to try
+def readers_to_prove() -> tuple[str, ...]:
+    """PyAV, and what SIGMA_PROVE names.
+
+    Raises:
+        DataError: if it names an unknown reader, or one that is not installed.
+    """
+    asked = os.environ.get('SIGMA_PROVE', '').replace(',', ' ').split()
+    for name in asked:
+        if name not in installed_readers():
+            raise DataError(f'SIGMA_PROVE names the reader {name!r}; installed are {", ".join(installed_readers())}.')
+    return tuple(dict.fromkeys(('pyav', *asked)))
+
+
+_Job = tuple[str, str, str, Sequence[str]]  # path, root, file, readers to try
 
 
 def _read_all(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, VideoInfo | ProcessDied]]:
@@ -253,14 +274,18 @@ def _stored_root(root: Path, folder: Path) -> str:
     return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
 
 
-def _is_unchanged(root: Path, video: VideoInfo) -> bool:
-    """Whether an earlier entry still holds. If the decoder died or hung, read again: the machine may have been busy."""
+def _is_unchanged(root: Path, video: VideoInfo, readers: Sequence[str]) -> bool:
+    """Whether an earlier entry still holds, and tells of these readers.
+
+    If the decoder died or hung, read again: the machine may have been busy.
+    """
     try:
         stat = (root / (video.file or video.path)).stat()
     except OSError:
         return False
     same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
-    return same and not video.reason.startswith((_DIED, _STUCK))
+    told = not video.readable or set(readers) <= set(video.readers)
+    return same and told and not video.reason.startswith((_DIED, _STUCK))
 
 
 def _version_of(file: Path) -> int | None:

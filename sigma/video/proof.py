@@ -8,7 +8,7 @@ any other that was read. They must also agree on the number of frames and, where
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -17,37 +17,37 @@ import numpy as np
 from sigma.errors import DecodeError
 from sigma.video.look import ToRGB
 from sigma.video.opening import open_video
-from sigma.video.readers import READERS, DecordReader, Proof, installed_readers, sought
-from sigma.video.seeking import CannotSeek, SeekTable
+from sigma.video.readers import READERS, DecordReader, Proof, sought
+from sigma.video.seeking import SeekTable
 from sigma.video.whole import WholeVideo, signature_of
 
 # Two converters of the same frame differ by less on average, two that disagree on its colours by more. In 8-bit levels.
 MOST_LEVELS = 2.0
-_SHARE, _LEAST_FRAMES = 0.06, 10  # of the file, that a reader decodes for its proof
-_MOST_PLACES = 10  # key-frame borders and random places
+_SHARE, _LEAST_FRAMES = 0.05, 10  # of the file, that a reader decodes for its proof
+_MOST_PLACES = 8  # key-frame borders and random places
 _MOST_PIXELS = 48 * 2**20  # of all places; bounds the memory
 
 
-def prove(path: str | os.PathLike, whole: WholeVideo, seed: str | int, only: Iterable[str] | None = None) -> Proof:
-    """Try the random access of every installed reader on a file that was just read whole.
+def prove(path: str | os.PathLike, whole: WholeVideo, seed: str | int, readers: Iterable[str] = ('pyav',)) -> Proof:
+    """Try the random access of readers on a file that was just read whole.
 
     Args:
         path: The file.
         whole: What the strict pass found.
         seed: For the random places; the hash of the file, so that a file is always tried at the same ones.
-        only: Names of readers to try; None: all that are installed.
+        readers: Names in `READERS`. PyAV is always tried, since the others are compared with it.
     """
-    path, names = os.fspath(path), installed_readers() if only is None else list(only)
+    path = os.fspath(path)
     table = whole.seeking or SeekTable((0,), ((None, None),))
     places = places_to_try(whole, table, Random(seed))
+    others = [name for name in readers if name != 'pyav']
+    few = _few_of(places, whole.key_frames) if others else []
     try:
-        pictures = _seen_by_pyav(path, table, places, whole.signatures)
-    except (DecodeError, CannotSeek):
+        pictures = _seen_by_pyav(path, table, places, whole.signatures, bool(others))
+    except DecodeError:
         return Proof(whole.frames)
-    if pictures is None:
-        return Proof(whole.frames)
-    proved = [name for name in names if name == 'pyav' or _agrees(path, name, whole, places, pictures)]
-    return Proof(whole.frames, tuple(proved), table.to_text() if whole.seeking else '')
+    others = [name for name in others if _agrees(path, name, whole, places, few, pictures)]
+    return Proof(whole.frames, ('pyav', *others), table.to_text() if whole.seeking else '')
 
 
 def places_to_try(whole: WholeVideo, table: SeekTable, draw: Random) -> list[int]:
@@ -58,11 +58,12 @@ def places_to_try(whole: WholeVideo, table: SeekTable, draw: Random) -> list[int
     chosen = draw.sample(keys[1:], len(keys) - 1) if len(keys) > 1 else []
     borders = [(number - 1, number, number + 1) for number in chosen]
     # The borders of half the budget, then random places, then the start of the file if there is nothing else.
-    draws = [(draw.randrange(whole.frames),) for _ in range(4 * most)]
+    signed = sorted(whole.signatures)
+    draws = [(number,) for number in draw.sample(signed, len(signed))]
     places: set[int] = set()
     for wanted, share in ((borders, 0.6), (draws, 1.0), ([(0, 1, 2, 3)], 1.0)):
         for group in wanted:
-            inside = {number for number in group if 0 <= number < whole.frames}
+            inside = {number for number in group if number in whole.signatures}
             for some in (inside, inside - {group[0]}) if len(group) == 3 else (inside,):  # the end of a GOP is dear
                 if len(places | some) <= share * most and _cost(places | some, table) <= share * budget:
                     places |= some
@@ -78,29 +79,48 @@ def _cost(places: set[int], table: SeekTable) -> int:
     return cost
 
 
-def _seen_by_pyav(path: str, table: SeekTable, places: list[int], signatures: np.ndarray) -> list[np.ndarray] | None:
-    """The frames at some places as RGB, found by seeking; None if one of them is another frame than asked for."""
-    to_rgb, pictures = ToRGB(), []
+def _seen_by_pyav(
+    path: str, table: SeekTable, places: list[int], signatures: dict[int, int], as_rgb: bool
+) -> list[np.ndarray]:
+    """The frames at some places as RGB, if asked for, found by seeking.
+
+    Raises:
+        DecodeError: if one of them is not the frame asked for.
+    """
+    to_rgb, num_found = ToRGB(), 0
+    pictures: list[np.ndarray] = []
     with open_video(path, threads=1) as video:
         for number, frame in sought(video, table, places):
             if signature_of(frame) != signatures[number]:
-                return None
-            pictures.append(to_rgb(frame))
-    return pictures if len(pictures) == len(places) else None
+                raise DecodeError(f'{path}: another frame than {number}')
+            num_found += 1
+            if as_rgb:
+                pictures.append(to_rgb(frame))
+    if num_found < len(places):
+        raise DecodeError(f'{path}: {num_found} of {len(places)} frames')
+    return pictures
 
 
-def _agrees(path: str, name: str, whole: WholeVideo, places: list[int], pictures: list[np.ndarray]) -> bool:
-    """Whether another reader finds the same frames."""
+def _few_of(places: list[int], key_frames: Sequence[int]) -> list[int]:
+    """Up to four of the places, at key frames where there are some: opening and seeking cost other readers more."""
+    keys = set(key_frames) - {0}
+    return ([place for place in places if place in keys or place - 1 in keys] or places)[:4]
+
+
+def _agrees(
+    path: str, name: str, whole: WholeVideo, places: list[int], few: list[int], pictures: list[np.ndarray]
+) -> bool:
+    """Whether another reader finds the same frames: `pictures` are those of `places`, `few` some of them."""
     try:
         reader: Any = READERS[name](path)
         if reader.num_frames != whole.frames:
             return False
         if isinstance(reader, DecordReader) and reader.key_frames != list(whole.key_frames):
             return False
-        found = reader.frames(np.array(places))
+        found = reader.frames(np.array(few))
     except DecodeError:
         return False
-    return all(is_right(picture, place, pictures) for place, picture in enumerate(found))
+    return all(is_right(picture, places.index(place), pictures) for place, picture in zip(few, found, strict=True))
 
 
 def is_right(picture: np.ndarray, place: int, pictures: list[np.ndarray]) -> bool:

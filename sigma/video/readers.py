@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import numpy as np
 from sigma.errors import DecodeError
 from sigma.video.look import Frame, ToRGB
 from sigma.video.opening import OpenVideo, open_video
-from sigma.video.seeking import CannotSeek, SeekTable
+from sigma.video.seeking import SeekTable
 
 PROVED = 'proved'  # the fastest reader that was proved for the file
 FROM_START = 'pyav_from_start'  # how records call PyAV if it decodes up to the frame instead of seeking
@@ -76,16 +77,17 @@ class PyAVReader:
     def frames(self, indices: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) uint8 RGB of the given frames, each decoded once."""
         wanted, inverse = np.unique(indices, return_inverse=True)
-        numbers = wanted.tolist()
-        with open_video(self.path, threads=1) as video:
-            if self.seeking is None:
-                found = self._filled(_counted(video.frames(), 0, numbers), numbers)
-            else:
-                try:
-                    found = self._filled(sought(video, self.seeking, numbers), numbers)
-                except CannotSeek:
-                    return PyAVReader(self.path).frames(indices)
+        found = self._found(wanted.tolist())
         return found if len(found) == len(inverse) and (np.diff(inverse) == 1).all() else found[inverse]
+
+    def _found(self, numbers: list[int]) -> np.ndarray:
+        """(n, H, W, 3) uint8 RGB of increasing frame numbers."""
+        if self.seeking is not None:
+            # From some key frames of open GOPs, a strict decoder cannot go on; from the start of the file it can.
+            with suppress(DecodeError), open_video(self.path, threads=1) as video:
+                return self._filled(sought(video, self.seeking, numbers), numbers)
+        with open_video(self.path, threads=1) as video:
+            return self._filled(_counted(video.frames(), 0, numbers), numbers)
 
     def _filled(self, decoded: Iterator[tuple[int, Frame]], numbers: list[int]) -> np.ndarray:
         """(n, H, W, 3) uint8 RGB of all of `numbers`."""
@@ -143,7 +145,7 @@ def _by_pts(
         intra: No frame needs another.
     """
     codec: Any = video.stream.codec_context
-    can_skip, left, skips = codec.name in _SKIPPING_CODECS, len(wanted), False
+    can_skip, left, skips = codec.name in _SKIPPING_CODECS, len(wanted), None
     for packet in packets:
         if packet.pts is not None and packet.pts not in wanted:
             if intra or (first is not None and packet.pts < first):
@@ -276,6 +278,6 @@ def open_reader(path: str, asked: str = PROVED, proof: Proof | None = None) -> R
         proved = [FROM_START.replace('_', ' '), *(proof.readers if proof else ())]
         raise DecodeError(
             f'{path}: reader {asked!r} was not seen to return the right frames of this file; proved for it: '
-            f"{', '.join(proved)}. Use decoder='{PROVED}'."
+            f"{', '.join(proved)}. Use decoder='{PROVED}', or prepare the dataset again with SIGMA_PROVE={asked}."
         )
     return READERS[name.removesuffix(FROM_START.removeprefix('pyav'))](path, proof)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sigma.errors import DecodeError
+
 if TYPE_CHECKING:
     from av.packet import Packet
 
@@ -17,7 +19,7 @@ SEEK_FRAMES = 8  # a seek costs about as much as decoding so many frames; start 
 _SEARCHED_PACKETS = 512  # a seek in a transport stream lands somewhere before its target
 
 
-class CannotSeek(Exception):
+class CannotSeek(DecodeError):
     """The file did not go to the key frame that the table names."""
 
 
@@ -75,7 +77,7 @@ class SeekTable:
                     yield packet
                     yield from packets
                     return
-        raise CannotSeek
+        raise CannotSeek(f'{video.path}: no seek reaches frame {self.numbers[start]}')
 
     def to_text(self) -> str:
         """In one line, which is short if frames and key frames come at equal distances; `from_text` reads it."""

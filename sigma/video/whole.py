@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 _NOT_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
 # Demuxers only log these messages when a file ends early or its structure is broken.
 _SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
-_SIGNED_BYTES = 16384  # of each frame
+# Formats that hold no presentation times: FFmpeg guesses them, and guesses otherwise after a seek.
+_WITHOUT_PTS = {'avi'}
+_SIGNED_BYTES = 16384  # of a frame
+_SIGNED_FIRST, _SIGNED_SHARE = 8, 0.1  # frames: the first ones, and a share of the others
 _B_PICTURE = int(av.video.frame.PictureType.B)
 
 
@@ -43,7 +47,8 @@ class WholeVideo:
         key_frames: Frame numbers of key frames.
         has_b_frames: Whether a frame refers to later ones.
         seeking: Where random access may start, as far as key frames and timestamps tell; not tried.
-        signatures: (frames,) checksums of the decoded frames. Equal numbers: equal pixels, at the rows that were taken.
+        signatures: Frame number -> checksum of the decoded frame, for frames beside key frames and some at random.
+            Equal checksums: equal pixels, in the rows that were taken.
     """
 
     frames: int
@@ -55,7 +60,7 @@ class WholeVideo:
     key_frames: tuple[int, ...]
     has_b_frames: bool
     seeking: SeekTable | None
-    signatures: np.ndarray = field(compare=False, repr=False)
+    signatures: dict[int, int] = field(compare=False, repr=False)
 
     @property
     def fps(self) -> float:
@@ -67,11 +72,15 @@ class UnreadableVideo(DecodeError):
     """A file that cannot be decoded whole; the message is the reason, without the path."""
 
 
-def read_whole(path: str | os.PathLike) -> WholeVideo:
+def read_whole(path: str | os.PathLike, seed: str | int = 0) -> WholeVideo:
     """Decode every frame of a file in one thread, and raise at the first sign of damage.
 
     Also refuses what FFmpeg only logs (a file that ends early), pictures and playlists, the cover of a sound file, and
     a stream whose frames change size.
+
+    Args:
+        path: The file.
+        seed: Decides which random frames get a signature.
 
     Raises:
         UnreadableVideo: with the reason.
@@ -84,7 +93,7 @@ def read_whole(path: str | os.PathLike) -> WholeVideo:
             if container.format.name in _NOT_VIDEO_FORMATS or container.format.name.endswith('_pipe'):
                 raise UnreadableVideo(f'no video file, but {container.format.name} ({container.format.long_name})')
             stream = _strict_stream(container)
-            seen = _Seen(float(stream.average_rate or stream.guessed_rate or 0))
+            seen = _Seen(float(stream.average_rate or stream.guessed_rate or 0), container.format.name, seed)
             try:
                 for packet in container.demux(stream):
                     seen.add_packet(packet)
@@ -101,16 +110,20 @@ def read_whole(path: str | os.PathLike) -> WholeVideo:
 class _Seen:
     """What the packets and frames of a stream tell, one after the other."""
 
-    def __init__(self, stated_fps: float) -> None:
+    def __init__(self, stated_fps: float, container: str, seed: str | int) -> None:
+        self.has_pts = container not in _WITHOUT_PTS
+        self.draw = Random(seed)
         self.clock = FrameClock(stated_fps)
         self.num_packets = self.num_frames = 0
         self.packet_pts: set[int | None] = set()
         self.key_packets: list[tuple[int | None, int | None]] = []
         self.key_frames: list[int] = []
         self.frame_pts: list[int | None] = []
-        self.signatures: list[int] = []
+        self.signatures: dict[int, int] = {}
         self.has_b_frames = False
         self.first: Frame | None = None
+        self.former: Frame | None = None
+        self.former_is_key = False
 
     def add_packet(self, packet: Any) -> None:
         if not packet.size:
@@ -130,13 +143,23 @@ class _Seen:
             raise UnreadableVideo(
                 f'its frames change size, from {self.first.width}x{self.first.height} to {frame.width}x{frame.height}'
             )
-        if frame.key_frame:
+        is_key = bool(frame.key_frame)
+        if is_key:
             self.key_frames.append(self.num_frames)
-        self.has_b_frames |= frame.pict_type == _B_PICTURE
+        self.has_b_frames = self.has_b_frames or frame.pict_type == _B_PICTURE
         self.frame_pts.append(frame.pts)
         self.clock.add(frame)
-        self.signatures.append(signature_of(frame))
+        self._sign(frame, is_key)
         self.num_frames += 1
+
+    def _sign(self, frame: Frame, is_key: bool) -> None:
+        """Note the signatures of frames at and beside key frames, of the first ones, and of others."""
+        number, signed = self.num_frames, self.signatures
+        if is_key and self.former is not None and number - 1 not in signed:
+            signed[number - 1] = signature_of(self.former)
+        if is_key or self.former_is_key or number < _SIGNED_FIRST or self.draw.random() < _SIGNED_SHARE:
+            signed[number] = signature_of(frame)
+        self.former, self.former_is_key = frame, is_key
 
     def whole(self) -> WholeVideo:
         assert self.first is not None
@@ -152,12 +175,12 @@ class _Seen:
             key_frames=tuple(self.key_frames),
             has_b_frames=self.has_b_frames,
             seeking=self._seeking(),
-            signatures=np.array(self.signatures, np.uint32),
+            signatures=self.signatures,
         )
 
     def _seeking(self) -> SeekTable | None:
         """Key frames that were both key packets and key frames, SEEK_FRAMES apart; None if they cannot be matched."""
-        by_pts = _are_times(self.frame_pts) and self.packet_pts.issuperset(self.frame_pts)
+        by_pts = self.has_pts and _are_times(self.frame_pts) and self.packet_pts.issuperset(self.frame_pts)
         if by_pts:
             stamps = {pts: (pts, dts) for pts, dts in self.key_packets}
             starts = [(number, stamps.get(self.frame_pts[number])) for number in self.key_frames]

@@ -5,6 +5,7 @@
     python -m tools.benchmark pretrain [--variant mlp|dino] [--arch base] [--plain-precision bf16] [--compile]
     python -m tools.benchmark sinkhorn [--samples 56320] [--prototypes 3000]
     python -m tools.benchmark input CONFIG [CONFIG ...] [--clips 32]
+    python -m tools.benchmark readers FILE [FILE ...] [--clips 40]
     python -m tools.benchmark localization [--parts extraction metric head] [--arch base]
     python -m tools.benchmark matrix [--kind light|torch|finetune] [--cells 6] [--no-forks]
     python -m tools.benchmark statistics [--tables 2000] [--seeds 1 3 5] [--rows share count] [--jobs 1]
@@ -19,6 +20,7 @@ at most 0.8 of the time and 0.6 of the memory.
 `pretrain`: our pretraining step against a plain version of it, and the share of the device's peak.
 `sinkhorn`: only the Sinkhorn codes.
 `input`: clips per second and core of a config, by decoder; what limits its training; the remedy.
+`readers`: wrong clips and clips per second of each reader, and the cost of its proof (docs/reading.md).
 `localization`: extraction of sliding clips, the metric, and the memory of the head.
 `matrix`: overhead of a cell. Goal: at most 1 s.
 `statistics`: how often intervals hold the truth and verdicts are false, on simulated tables. Goals: 93 to 97 % of the
@@ -51,14 +53,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     from tools.benchmark.localization import add_localization
     from tools.benchmark.matrix import add_matrix
     from tools.benchmark.pretrain import add_pretrain, add_sinkhorn
+    from tools.benchmark.readers import add_readers
     from tools.benchmark.simulations import add_statistics
 
     parser = argparse.ArgumentParser(
         prog='benchmark', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest='command', required=True)
-    adders = (add_finetune, add_corruptions, add_pretrain, add_sinkhorn, add_input, add_localization, add_matrix)
-    for add in (*adders, add_statistics):
+    adders = (add_finetune, add_corruptions, add_pretrain, add_sinkhorn, add_input, add_readers)
+    for add in (*adders, add_localization, add_matrix, add_statistics):
         add(commands)
     return parser.parse_args(argv)
 

@@ -29,7 +29,8 @@ def add_input(commands) -> None:
     add = parser.add_argument
     add('configs', nargs='+', metavar='CONFIG', help='pretraining configs')
     add('--card', help="dataset card to read instead of the config's: a name or a path")
-    add('--decoders', nargs='+', choices=('decord', 'pyav'), default=['decord', 'pyav'], help='default: both')
+    names = ('proved', 'pyav', 'torchcodec', 'decord')
+    add('--decoders', nargs='+', choices=names, default=['proved'], help='readers, in turn (default: proved)')
     add('--clips', type=int, default=32, help='clips to read per decoder')
     add('--cores', type=int, help='CPU cores for the loaders of one device (default: all that this process may use)')
     add('--device-clips', type=float, help='clips per second that the device takes (default: estimated for an H100)')
@@ -63,7 +64,7 @@ def run_input(args: argparse.Namespace) -> None:
         steps = [step['type'] for step in dataset.pipeline]
         if 'sigma.OpenVideo' in steps:
             at = steps.index('sigma.OpenVideo')
-            print(other_decoder(rates, dataset.pipeline[at].get('decoder', 'decord'), at), end='')
+            print(other_decoder(rates, dataset.pipeline[at].get('decoder', 'proved'), at), end='')
 
 
 def device_rate(config) -> tuple[float, str]:

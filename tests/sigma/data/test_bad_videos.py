@@ -93,7 +93,9 @@ def dataset(root, contents: dict[str, bytes], indexed_whole: bool):
     for number, name in enumerate(bad):
         listed.insert(11 * number + 5, name)
     write_list(root / 'train.txt', [(name, i % 2) for i, name in enumerate(listed)])
-    build_index(root, listed, root / 'index.jsonl', workers=1, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('SIGMA_PROVE', 'decord')
+        build_index(root, listed, root / 'index.jsonl', workers=1, progress=False)
     for name, content in bad.items():
         (root / name).write_bytes(content)
     if indexed_whole:

@@ -61,11 +61,9 @@ def test_time_is_split_by_part_and_no_cache_is_used():
         {'type': 'sigma.ResizeSquare', 'size': 8},
         {'type': 'sigma.TubeMask', 'grid': (2, 2)},
     ]
-    import sigma.data.transforms as transforms
-
     steps = reading.timed_steps(pipeline, 'pyav', seconds)
     assert [step.part for step in steps] == ['decode', 'decode', 'resize', 'other']
-    assert steps[0].transform.reader is transforms.READERS['pyav']
+    assert steps[0].transform.decoder == 'pyav'
     assert steps[1].transform.cache_bytes == 0
     slow = reading.Timed(lambda results: time.sleep(0.02) or results, 'resize', seconds)
     slow({})
@@ -73,13 +71,15 @@ def test_time_is_split_by_part_and_no_cache_is_used():
     assert seconds['decode'] == 0
 
 
-def test_the_command_reads_a_config_with_both_decoders(capsys, toy):
-    done = call_main(benchmark.main, capsys, 'input', DEMO, '--card', toy, '--clips', 3, '--cores', 2)
+def test_the_command_reads_a_config_with_several_decoders(capsys, toy):
+    done = call_main(
+        benchmark.main, capsys, 'input', DEMO, '--card', toy, '--clips', 3, '--cores', 2, '--decoders', 'proved', 'pyav'
+    )
     assert done.returncode == 0, done.stderr
     rows = re.findall(
-        r'(decord|pyav) +([\d.]+) clips/s per core \(3 clips: decode (\d+)%, resize (\d+)%, other (\d+)%', done.stdout
+        r'(proved|pyav) +([\d.]+) clips/s per core \(3 clips: decode (\d+)%, resize (\d+)%, other (\d+)%', done.stdout
     )
-    assert [row[0] for row in rows] == ['decord', 'pyav']
+    assert [row[0] for row in rows] == ['proved', 'pyav']
     for row in rows:
         assert 98 <= sum(map(int, row[2:])) <= 102
         assert int(row[2]) > 20  # the video is decoded again for each clip
