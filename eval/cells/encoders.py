@@ -199,7 +199,7 @@ def load_encoder_card(reference: str) -> EncoderCard:
 
 def _by_card(asked: Reference) -> tuple[str, dict]:
     """Name and fields of a card, with the user's weights if there are any."""
-    path = find_card('encoders', asked.card)
+    path = find_card('encoders', asked.card or '')
     info = read_complete_card(path, 'encoder')
     _check_finetuned(path, info)
     label = info.get('name', path.stem)
@@ -220,7 +220,7 @@ def _by_card(asked: Reference) -> tuple[str, dict]:
 
 def _described_by(asked: Reference) -> dict:
     """Fields of the card that a weights file holds."""
-    file = asked.file
+    file = asked.file or ''
     if Path(file).is_dir():
         inside = Path(file) / 'encoder.safetensors'
         advice = f'give {inside}' if inside.is_file() else 'give a card, or a .safetensors file'

@@ -315,7 +315,7 @@ def _make(request: Request, parts: _Parts, numbers: list[int], progress: bool) -
     backbone = build_backbone(request.encoder_card, request.encoder_card.backbone(), request.seed)
     total, size = sum(len(parts.rows(n)) for n in numbers), request.batch_size
     batches = [list(rows[i : i + size]) for rows in map(parts.rows, absent) for i in range(0, len(rows), size)]
-    loader = DataLoader(
+    loader: Any = DataLoader(
         ConcatDataset(_clips(request)), batch_sampler=batches, num_workers=num_workers(), collate_fn=pseudo_collate
     )
     found = encode(backbone, request.encoder_card, loader)
@@ -324,7 +324,9 @@ def _make(request: Request, parts: _Parts, numbers: list[int], progress: bool) -
             advance()  # those of an earlier run
         waiting = iter(batches)
         for number in absent:
-            rows, values, failed = [], [], []
+            rows: list = []
+            values: list = []
+            failed: list = []
             while len(rows) + len(failed) < len(parts.rows(number)):
                 for row, sample, value in zip(next(waiting), *_pooled(request, *next(found))):
                     if sample.decode_error is not None:
@@ -384,7 +386,7 @@ def _join(request: Request, parts: _Parts) -> Embedded:
     """Write the file from all parts, then remove them. Of several processes, one does it."""
     with FileLock(request.out.with_name(f'.{request.out.name}.lock')) as lock:
         if request.out.exists():  # another shard came first
-            said = _said_by(request.out)
+            said = _said_by(request.out) or {}
             return Embedded(said['num_videos'], said['unreadable'], 0, 0)
         said = {'id': _id(request), 'key': request.key, 'shape': list(parts.shape), 'num_videos': 0, 'unreadable': []}
         for number in range(len(parts)):

@@ -203,7 +203,7 @@ class LocalizationRobustness(Protocol):
                 yield entry, 'its frame rate is unknown'
                 continue
             actions = action_frames(truth[entry['video']], times)
-            header = {'key': identity_hash(key), 'video': [entry['video'], entry['sha256']], 'actions': actions}
+            header: dict = {'key': identity_hash(key), 'video': [entry['video'], entry['sha256']], 'actions': actions}
             if is_turned(entry):  # features without this mark show it on its side
                 header['upright'] = True
             path = dense_path(folder, entry['video'])

@@ -114,7 +114,7 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
             f'{path}: its stream ({codec}) holds no motion vectors between frames {first} and {last}; re-encode it as '
             "H.264 with P frames, or set motion='dis' or without_motion='still'."
         )
-    fields = block_fields(records, *shape[:2], turn)
+    fields = block_fields(records, shape[0], shape[1], turn)
     for field, (_, num_frames) in zip(fields, explained):
         field /= num_frames
     of_frame = {number: field for field, (numbers, _) in zip(fields, explained) for number in numbers}

@@ -22,7 +22,8 @@ def card_of(runner, model: nn.Module) -> dict | None:
         runner: Of the training; its config names the data.
         model: Without the wrapper for several processes; its encoder and preprocessor are read.
     """
-    encoder, preprocessor = getattr(model, 'encoder', None), getattr(model, 'data_preprocessor', None)
+    encoder: Any = getattr(model, 'encoder', None)
+    preprocessor: Any = getattr(model, 'data_preprocessor', None)
     if type(encoder) is not VideoViT or not hasattr(preprocessor, 'mean'):
         return None
     tubelet, patch, _ = encoder.tubelet
@@ -36,7 +37,7 @@ def card_of(runner, model: nn.Module) -> dict | None:
             'arch': {
                 'embed_dims': encoder.embed_dims,
                 'depth': len(encoder.blocks),
-                'num_heads': encoder.blocks[0].attn.num_heads,
+                'num_heads': encoder.blocks[0].attn.num_heads,  # type: ignore[union-attr]
             },
             'image_size': size,
             'num_frames': frames,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ class OpenVideo:
         first = self.first
         if frame.pts is None or first.pts is None:
             return None
-        return float(frame.pts * frame.time_base - first.pts * first.time_base)
+        return float(frame.pts * Fraction(frame.time_base or 0) - first.pts * Fraction(first.time_base or 0))
 
 
 @contextmanager

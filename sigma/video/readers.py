@@ -127,7 +127,7 @@ def sought(video: OpenVideo, table: SeekTable, numbers: list[int]) -> Iterator[t
                 video, packets, {table.frame_pts[number]: number for number in group}, first, table.intra
             )
         else:
-            frames = (frame for packet in packets for frame in packet.decode())
+            frames: Iterator[Frame] = (frame for packet in packets for frame in packet.decode())
             if start is not None:
                 frames = _from_key_frame(frames)
             yield from _counted(frames, 0 if start is None else table.numbers[start], group)
@@ -228,7 +228,7 @@ def _first_line(error: Exception) -> str:
 
 
 # Fastest first (docs/reading.md).
-READERS: dict[str, Callable[..., Reader]] = {'pyav': PyAVReader, 'torchcodec': TorchCodecReader, 'decord': DecordReader}
+READERS: dict[str, Callable[..., Any]] = {'pyav': PyAVReader, 'torchcodec': TorchCodecReader, 'decord': DecordReader}
 
 
 def installed_readers() -> list[str]:
