@@ -8,7 +8,7 @@ any other that was read. They must also agree on the number of frames and, where
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -23,8 +23,10 @@ from sigma.video.whole import WholeVideo, signature_of
 
 # Two converters of the same frame differ by less on average, two that disagree on its colours by more. In 8-bit levels.
 MOST_LEVELS = 2.0
-_SHARE, _LEAST_FRAMES = 0.05, 10  # of the file, that a reader decodes for its proof
-_MOST_PLACES = 8  # key-frame borders and random places
+# (share of the file's frames that a reader decodes for its proof, most places). PyAV knows frames by their timestamps;
+# other readers may be right beside key frames and wrong between them (torchcodec in AVI files).
+_QUICK, _THOROUGH = (0.05, 8), (0.6, 32)
+_LEAST_FRAMES = 10
 _MOST_PIXELS = 48 * 2**20  # of all places; bounds the memory
 
 
@@ -39,21 +41,21 @@ def prove(path: str | os.PathLike, whole: WholeVideo, seed: str | int, readers: 
     """
     path = os.fspath(path)
     table = whole.seeking or SeekTable((0,), ((None, None),))
-    places = places_to_try(whole, table, Random(seed))
     others = [name for name in readers if name != 'pyav']
-    few = _few_of(places, whole.key_frames) if others else []
+    places = places_to_try(whole, table, Random(seed), _THOROUGH if others else _QUICK)
     try:
         pictures = _seen_by_pyav(path, table, places, whole.signatures, bool(others))
     except DecodeError:
         return Proof(whole.frames)
-    others = [name for name in others if _agrees(path, name, whole, places, few, pictures)]
+    others = [name for name in others if _agrees(path, name, whole, places, pictures)]
     return Proof(whole.frames, ('pyav', *others), table.to_text() if whole.seeking else '')
 
 
-def places_to_try(whole: WholeVideo, table: SeekTable, draw: Random) -> list[int]:
+def places_to_try(whole: WholeVideo, table: SeekTable, draw: Random, effort: tuple[float, int] = _QUICK) -> list[int]:
     """Frames on both sides of key frames and at random places, as many as cost a share of decoding the file whole."""
-    budget = max(_LEAST_FRAMES, int(_SHARE * whole.frames))
-    most = min(_MOST_PLACES, max(4, _MOST_PIXELS // (whole.width * whole.height)))
+    share_of_file, most = effort
+    budget = max(_LEAST_FRAMES, int(share_of_file * whole.frames))
+    most = min(most, max(4, _MOST_PIXELS // (whole.width * whole.height)))
     keys = list(whole.key_frames)
     chosen = draw.sample(keys[1:], len(keys) - 1) if len(keys) > 1 else []
     borders = [(number - 1, number, number + 1) for number in chosen]
@@ -101,26 +103,18 @@ def _seen_by_pyav(
     return pictures
 
 
-def _few_of(places: list[int], key_frames: Sequence[int]) -> list[int]:
-    """Up to four of the places, at key frames where there are some: opening and seeking cost other readers more."""
-    keys = set(key_frames) - {0}
-    return ([place for place in places if place in keys or place - 1 in keys] or places)[:4]
-
-
-def _agrees(
-    path: str, name: str, whole: WholeVideo, places: list[int], few: list[int], pictures: list[np.ndarray]
-) -> bool:
-    """Whether another reader finds the same frames: `pictures` are those of `places`, `few` some of them."""
+def _agrees(path: str, name: str, whole: WholeVideo, places: list[int], pictures: list[np.ndarray]) -> bool:
+    """Whether another reader finds the same frames."""
     try:
         reader: Any = READERS[name](path)
         if reader.num_frames != whole.frames:
             return False
         if isinstance(reader, DecordReader) and reader.key_frames != list(whole.key_frames):
             return False
-        found = reader.frames(np.array(few))
+        found = reader.frames(np.array(places))
     except DecodeError:
         return False
-    return all(is_right(picture, places.index(place), pictures) for place, picture in zip(few, found, strict=True))
+    return all(is_right(picture, place, pictures) for place, picture in enumerate(found))
 
 
 def is_right(picture: np.ndarray, place: int, pictures: list[np.ndarray]) -> bool:

@@ -206,8 +206,8 @@ def test_the_index_knows_times_rotation_and_colours():
 )
 def test_the_proof_refuses_readers_that_return_other_frames(name, proved):
     info = read_strictly(media(name).name, MEDIA, readers=('pyav', 'decord'))
-    assert info.readers == {'pyav': True, 'decord': proved}
-    assert info.proof.readers == (('pyav', 'decord') if proved else ('pyav',))
+    assert info.readers['decord'] == proved
+    assert ('decord' in info.proof.readers) == proved
 
 
 def test_a_reader_that_was_not_proved_is_refused(tmp_path):
