@@ -17,13 +17,14 @@ import math
 import os
 import platform
 import signal
-import subprocess
 import sys
 import time
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sigma.commands import Parser
 
 if TYPE_CHECKING:
     from eval.cells.cell import ResolvedCell
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('cell', help='fields of eval.cells.cell.Cell as JSON')
     parser.add_argument('--work-dir', required=True, help='records, features, logs and checkpoints go here')
     parser.add_argument('--id', help='identity of the cell in the plan; if it has changed since, nothing runs')
@@ -224,7 +225,7 @@ def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: 
         identity=resolved.identity,
         score=score_of(resolved, outcome, predictions),
         dataset=dataset_of(resolved, outcome),
-        subset=outcome.subset,
+        subset=subset_of(resolved, outcome),
         encoder={
             'name': encoder.name,
             'checkpoint': encoder.checkpoint,
@@ -238,7 +239,7 @@ def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: 
             'evaluator_version': protocol.evaluator_version,
             'source': protocol.source,
         },
-        recipe={'name': Path(resolved.cell.recipe).stem},
+        recipe={'name': resolved.recipe_name},
         seed=resolved.cell.seed,
         selection=outcome.selection,
         sampling=outcome.sampling,
@@ -264,6 +265,14 @@ def score_of(resolved: ResolvedCell, outcome: Outcome, predictions: Predictions)
     }
 
 
+def subset_of(resolved: ResolvedCell, outcome: Outcome) -> dict | None:
+    """The training subset. A trial on a few videos (`--limit`) has a subset, and so a column, of its own."""
+    limit, subset = resolved.cell.limit, outcome.subset
+    if limit is None:
+        return subset
+    return (subset or {}) | {'name': '_'.join([*([subset['name']] if subset else []), f'limit_{limit}'])}
+
+
 def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
     """The dataset, and how many of its videos were listed, scored and trained on."""
     dataset = resolved.dataset
@@ -278,6 +287,7 @@ def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
         'train_list_sha256': dataset.list_sha256('train'),
         'num_train': outcome.num_train,
         'num_train_skipped': outcome.num_train_skipped,
+        'limit': resolved.cell.limit,
     }
 
 
@@ -298,17 +308,9 @@ def processor_name() -> str:
 @functools.cache
 def git_state() -> dict:
     """Commit of this project and whether the tree is clean, at the first call; None outside a repository."""
-    root = Path(__file__).resolve().parents[1]
+    from sigma.commands import git_state
 
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(['git', '-C', str(root), *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        commit, changes = git('rev-parse', 'HEAD'), git('status', '--porcelain')
-    except FileNotFoundError:  # no git here
-        return {'commit': None, 'clean': None}
-    return {'commit': commit, 'clean': None if commit is None else not changes}
+    return git_state()
 
 
 def package_versions() -> dict[str, str]:

@@ -11,7 +11,6 @@ everything that has a place in their layout; `hf` adds a config.json, so give ea
 an image encoder for `sigma.ImageProjector`. `--inflate` turns an image encoder into a video encoder.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from sigma.checkpoints.files import Weights, read_weights_apart, save_tensors, s
 from sigma.checkpoints.hf import hf_config
 from sigma.checkpoints.image import to_timm, without_place_in_timm
 from sigma.checkpoints.layouts import from_ours, layout_of, to_ours
+from sigma.commands import Parser
 from sigma.errors import CheckpointError
 
 LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
@@ -60,7 +60,7 @@ def convert(weights: Weights, source: str, layout: str, inflate: int | None = No
 
 def main(argv: list[str] | None = None) -> int:
     """Convert, write atomically, report what was left out; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('source', metavar='IN', help='checkpoint to read, .safetensors or a PyTorch file')
     parser.add_argument('target', metavar='OUT.safetensors', help='file to write; must not exist')
     parser.add_argument('--to', choices=LAYOUTS, default='sigma', help='layout to write (default: sigma)')

@@ -44,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    from sigma.commands import Parser
+
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')
     add('--recipe', required=True, help='recipe whose view is used, such as localization_thumos14')

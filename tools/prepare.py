@@ -40,6 +40,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from sigma.commands import Parser
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
@@ -207,12 +208,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     cards = published.published_cards()
     width = max(map(len, cards))
     listed = '\n'.join(f'  {name.ljust(width)}  {sentence}' for name, sentence in cards.items())
-    parser = argparse.ArgumentParser(
-        prog='prepare',
-        description=__doc__,
-        epilog=f'published datasets:\n{listed}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog='prepare', description=__doc__, epilog=f'published datasets:\n{listed}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument('--workers', type=positive_number, help='processes (default: one per core)')

@@ -21,12 +21,14 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
+from sigma.commands import Parser
+
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file, such as those in mmaction_configs/pretrain')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     resume = 'continue from the newest checkpoint of the work directory, or from FILE'

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eval.cells.encoders import EncoderCard, load_encoder_card
+from eval.cells.overrides import Changes, apply_changes, in_name, known_keys
 from eval.records import identity_hash, record_path
+from sigma.configs import split_limit
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
 
@@ -26,6 +28,7 @@ class Cell:
     Attributes:
         shots: Training clips per class; None for all.
         examples: Total training clips, spread evenly over the classes; None for all.
+        changes: Of recipes, from the command line (`eval.cells.overrides`); the protocol takes those that it knows.
     """
 
     protocol: str
@@ -35,12 +38,22 @@ class Cell:
     seed: int
     shots: int | None = None
     examples: int | None = None
+    changes: Changes = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'changes', tuple(map(tuple, self.changes)))  # JSON has lists
+
+    @property
+    def limit(self) -> int | None:
+        """Videos of each split that are used, for a trial (`sigma.configs.with_limit`); None for all."""
+        return split_limit(self.dataset)[1]
 
     @property
     def subset_name(self) -> list[str]:
         """Parts of the cell's name that say how many clips it trains on; empty for all of them."""
-        shots = [f'{self.shots}-a-class'] if self.shots else []
-        return shots + ([f'{self.examples}-examples'] if self.examples else [])
+        found = [f'{self.shots}-a-class'] if self.shots else []
+        found += [f'{self.examples}-examples'] if self.examples else []
+        return found + ([f'limit-{self.limit}'] if self.limit else [])
 
     def to_json(self) -> str:
         """The cell as one line of JSON, which `eval/run_cell.py` takes as its argument."""
@@ -140,6 +153,8 @@ class ResolvedCell:
         self.cell, self.protocol, self.cards = cell, protocol, cards
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
         self.recipe = cards.recipe(cell.recipe)
+        # Those of the command line that this protocol knows; they are in `recipe` too.
+        self.recipe, self.changes = apply_changes(self.recipe, cell.changes, known_keys(protocol, self.recipe))
         if self.recipe['protocol'] != protocol.name:
             raise DataError(
                 f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
@@ -168,15 +183,19 @@ class ResolvedCell:
         return found
 
     @property
+    def recipe_name(self) -> str:
+        """Name of the recipe, with what the command line changed: `finetune_demo+epochs=5`."""
+        return Path(self.cell.recipe).stem + in_name(self.changes)
+
+    @property
     def name(self) -> str:
         """`<encoder>_<protocol>_<dataset>[_<shots>]_<recipe>_s<seed>`."""
-        recipe = Path(self.cell.recipe).stem
         parts = [
             self.encoder.name,
             self.protocol.name,
             self.dataset.name,
             *self.cell.subset_name,
-            recipe,
+            self.recipe_name,
             f's{self.cell.seed}',
         ]
         return '_'.join(parts)
@@ -191,7 +210,10 @@ class ResolvedCell:
     def _identity(self, lists: dict) -> dict:
         """Everything that the score depends on. Cards and weights count by content, not by path."""
         places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
-        return {
+        asked: dict[str, Any] = {'changes': self.changes} if self.changes else {}
+        if self.cell.limit:
+            asked['limit'] = self.cell.limit
+        return asked | {
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
             'dataset': {'name': self.dataset.name, **lists},
             'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},

@@ -1,6 +1,7 @@
 """Settings of a run that depend on the machine and do not change its score."""
 
 import os
+import sys
 from pathlib import Path
 
 from eval.cells.cell import ResolvedCell
@@ -33,6 +34,15 @@ def machine_settings(resolved: ResolvedCell, work_dir: Path) -> dict:
     resume = {'resume': True, 'load_from': str(newest)} if newest is not None and newest.is_file() else {}
     runtime = {key: runtime[key] for key in ('default_hooks', 'env_cfg', 'log_processor', 'log_level', 'visualizer')}
     return runtime | loaders | resume | {'custom_hooks': hooks, 'work_dir': str(folder)}
+
+
+def num_processes() -> int:
+    """Processes that train together. Without torch in this process it is the only one, as where a plan is made."""
+    if 'torch.distributed' not in sys.modules:
+        return 1
+    from mmengine.dist import get_world_size
+
+    return get_world_size()
 
 
 def num_workers() -> int:

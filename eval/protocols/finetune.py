@@ -27,19 +27,14 @@ import copy
 from pathlib import Path
 from typing import Any, cast
 
-from mmengine.config import Config
-from mmengine.dist import get_world_size
-
 from eval.cells.cell import ResolvedCell
 from eval.cells.encoders import EncoderCard
-from eval.cells.machine import machine_settings
+from eval.cells.machine import machine_settings, num_processes
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from sigma.data.cards import DatasetCard
-from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
-from sigma.registry import RUNNERS
 
 # Of every recipe of the family; a recipe's own are in its `departures`.
 _TRANSFORMERS = (
@@ -192,6 +187,11 @@ class Finetune(Protocol):
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train, test with the weights of the last epoch, and return its predictions."""
+        from mmengine.config import Config
+
+        from sigma.engine.diagnostics import DiagnosticsHook
+        from sigma.registry import RUNNERS
+
         # A copy: what is built from the settings may change them.
         config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
         runner = RUNNERS.build(config)
@@ -326,7 +326,7 @@ class Length:
     """
 
     def __init__(self, recipe: dict, num_clips: int) -> None:
-        self.processes = get_world_size()
+        self.processes = num_processes()
         self.batch = max(1, min(recipe['batch_size'], num_clips))
         # With `num_steps` an epoch is several passes; otherwise few clips would restart the loader every few steps.
         if recipe.get('epochs'):
