@@ -25,6 +25,11 @@ class DecodeError(RuntimeError):
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> str:
     """The sentence for an unknown name: "Unknown figure 'bar'. Did you mean 'bars'? Known: bars"."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f'Did you mean {close[0]!r}? ' if close else ''
+    close = nearest(name, known)
+    guess = f'Did you mean {close!r}? ' if close else ''
     return f'Unknown {kind} {name!r}. {guess}Known: {", ".join(known)}'
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a misspelt one; None if none is."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

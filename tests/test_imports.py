@@ -12,12 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
-BASE = {'sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry', 'sigma.text', 'sigma.video'}
+BASE = {
+    *('sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry', 'sigma.settings', 'sigma.text', 'sigma.video'),
+}
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {
     'sigma.errors': set(),
     'sigma.files': set(),
     'sigma.configs': set(),
+    'sigma.settings': set(),
+    'sigma.parts': set(),
     'sigma.processes': set(),
     'sigma.positions': set(),
     'sigma.video': set(),
@@ -29,6 +33,7 @@ ALLOWED = {
     'sigma.engine': {'sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses'},
     'eval.records': set(),
     'eval.metrics': {'eval.records'},
+    'eval.settings': {'eval.features', 'sigma'},
     'eval.report': {'eval.records', 'eval.metrics', 'eval.corruptions'},
     'eval.cells': {'eval.records', 'sigma'},
     'eval.models': {'eval.registry', 'eval.metrics', 'sigma'},
@@ -37,7 +42,7 @@ ALLOWED = {
     'eval.corruptions': {'eval.records', 'eval.features', 'eval.cells', 'sigma'},
     'eval.protocols': {
         *('eval.records', 'eval.metrics', 'eval.features', 'eval.models', 'eval.corruptions', 'eval.cells'),
-        *('eval.probes', 'eval.registry', 'sigma'),
+        *('eval.probes', 'eval.registry', 'eval.settings', 'sigma'),
     },
     'eval.matrix': {
         *('eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'eval.models', 'eval.report'),

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eval.cells.encoders import EncoderCard, load_encoder_card
-from eval.cells.overrides import Changes, apply_changes, in_name, known_keys
+from eval.cells.overrides import Changes, apply_changes, in_name, in_words
 from eval.records import identity_hash, record_path
 from sigma.configs import split_limit
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
+from sigma.settings import Settings
 
 T = TypeVar('T')
 
@@ -68,6 +69,7 @@ class CellProtocol(Protocol):
     evaluator_version: int
     source: str
     uses_torch: bool
+    settings: Settings | None
 
     def config(self, resolved: ResolvedCell) -> dict: ...
 
@@ -152,13 +154,8 @@ class ResolvedCell:
         cards = cards or Cards()
         self.cell, self.protocol, self.cards = cell, protocol, cards
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
-        self.recipe = cards.recipe(cell.recipe)
-        # Those of the command line that this protocol knows; they are in `recipe` too.
-        self.recipe, self.changes = apply_changes(self.recipe, cell.changes, known_keys(protocol, self.recipe))
-        if self.recipe['protocol'] != protocol.name:
-            raise DataError(
-                f'Recipe {cell.recipe} is for the protocol {self.recipe["protocol"]}, asked for {protocol.name}.'
-            )
+        # Of the changes from the command line, those that this protocol knows; they are in `recipe` too.
+        self.recipe, self.changes = _fitting(cards.recipe(cell.recipe), cell, protocol)
         self.weights_sha256 = cards.weights_sha256(cell.encoder)
         with cards.joining(cell):
             self.config = protocol.config(self)
@@ -223,6 +220,31 @@ class ResolvedCell:
             'seed': self.cell.seed,
             'config': _without_places(self.config, places),
         }
+
+
+def _fitting(recipe: dict, cell: Cell, protocol: CellProtocol) -> tuple[dict, dict[str, Any]]:
+    """The recipe with the cell's changes and with defaults, after a check of keys, types and ranges; and the changes."""
+    if 'protocol' in recipe and recipe['protocol'] != protocol.name:
+        raise DataError(f'Recipe {cell.recipe} is for the protocol {recipe["protocol"]}, asked for {protocol.name}.')
+    recipe, applied = apply_changes(recipe, cell.changes, protocol.settings)
+    where = f'Recipe {cell.recipe}' + (f' with {in_words(applied)}' if applied else '')
+    return recipe if protocol.settings is None else check_recipe(where, recipe, protocol.settings), applied
+
+
+def check_recipe(where: str, recipe: dict, settings: Settings) -> dict:
+    """A recipe with defaults filled in.
+
+    Args:
+        where: Whose recipe it is, for the error.
+        recipe: As its file or a command line gives it.
+        settings: Of its protocol.
+
+    Raises:
+        DataError: one sentence that names every key that is unknown (with the nearest), missing, of a wrong type or out
+            of range.
+    """
+    settings.check(where, recipe)
+    return settings.completed(recipe)
 
 
 def _without_places(value: Any, places: dict) -> Any:

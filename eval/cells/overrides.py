@@ -15,11 +15,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sigma.errors import DataError, did_you_mean
+from sigma.settings import AtMostOne, ExactlyOne, Settings
 
 Changes = tuple[tuple[str, str], ...]  # (dotted key, value as JSON), so that a cell stays hashable and goes into JSON
 
-# Of each pair a recipe has one; a change to one takes the other out.
-_INSTEAD_OF = {'epochs': 'num_steps', 'num_steps': 'epochs', 'lr': 'base_lr', 'base_lr': 'lr'}
 _PLAIN = re.compile(r'[A-Za-z0-9_.+-]+')  # what may stand in the name of a file
 
 
@@ -57,28 +56,30 @@ def as_changes(values: dict[str, Any]) -> Changes:
         raise DataError(f'--recipe: a value cannot be written to a record: {error}.') from None
 
 
-def known_keys(protocol: Any, recipe: dict) -> set[str]:
-    """Top-level keys that a protocol reads: those it declares, else those of the recipe and their alternatives."""
-    declared = getattr(protocol, 'recipe_keys', None)
-    if declared is not None:
-        return set(declared(recipe))
-    return set(recipe) | {_INSTEAD_OF[key] for key in recipe if key in _INSTEAD_OF}
+def known_keys(recipe: dict, settings: Settings | None) -> set[str]:
+    """Keys of a recipe that a command line may change: those that its protocol declares, else those that it has."""
+    return set(recipe if settings is None else settings.names()) - {'protocol', 'trained'}
 
 
-def apply_changes(recipe: dict, changes: Changes, known: Iterable[str]) -> tuple[dict, dict[str, Any]]:
-    """The recipe with the changes whose keys are known, and those changes.
+def apply_changes(recipe: dict, changes: Changes, settings: Settings | None) -> tuple[dict, dict[str, Any]]:
+    """The recipe with the changes whose keys are known, and those changes. Values are not checked.
+
+    Where only one of some keys may be given (`epochs`, `num_steps`), a change to one takes the others out.
 
     Raises:
         DataError: if a dotted key names a part that the recipe does not have.
     """
-    result, applied, known = copy.deepcopy(recipe), {}, set(known) - {'protocol', 'trained'}
+    result, applied, known = copy.deepcopy(recipe), {}, known_keys(recipe, settings)
+    asked = {key.split('.')[0] for key, _ in changes}
     for key, text in changes:
         first, *rest = key.split('.')
         if first not in known:
             continue
         value = applied[key] = json.loads(text)
-        if first in _INSTEAD_OF and _INSTEAD_OF[first] not in dict(changes):
-            result.pop(_INSTEAD_OF[first], None)
+        for rule in settings.rules if settings is not None and value is not None else ():
+            if isinstance(rule, (ExactlyOne, AtMostOne)) and first in rule.names:
+                for other in set(rule.names) - asked:
+                    result.pop(other, None)
         holder = result
         for part in [first, *rest][:-1]:
             holder = holder.setdefault(part, {})
@@ -86,6 +87,11 @@ def apply_changes(recipe: dict, changes: Changes, known: Iterable[str]) -> tuple
                 raise DataError(f'--recipe {key}: {part} of this recipe is {holder!r}, not a group of settings.')
         holder[[first, *rest][-1]] = value
     return result, applied
+
+
+def in_words(applied: dict[str, Any]) -> str:
+    """`epochs=5, lr=0.001`."""
+    return ', '.join(f'{key}={value!r}' for key, value in applied.items())
 
 
 def in_name(applied: dict[str, Any]) -> str:

@@ -240,8 +240,8 @@ def _check_changes(found: Plan, changes: Changes) -> None:
     if not changes or not resolved:
         return
     used = {key for cell in resolved for key in cell.changes}
-    known = {key for cell in resolved for key in known_keys(cell.protocol, cell.recipe)}
-    refuse_unused(dict(changes), used, known - {'protocol', 'trained'})
+    known = {key for cell in resolved for key in known_keys(cell.recipe, cell.protocol.settings)}
+    refuse_unused(dict(changes), used, known)
     for key, _ in changes:
         without = sorted({cell.protocol.name for cell in resolved if key not in cell.changes})
         if without:

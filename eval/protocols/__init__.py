@@ -103,11 +103,11 @@ def _defined() -> dict[str, Protocol]:
 
 
 def _instances() -> Iterator[Protocol]:
-    """One instance for each class with a name, several for a class with settings."""
+    """One instance for each class with a name, several for a class with instances."""
     for cls in _descendants(Protocol):
         own = vars(cls)
-        if own.get('settings'):
-            yield from (cls(*arguments) for arguments in cls.settings)
+        if own.get('instances'):
+            yield from (cls(*arguments) for arguments in cls.instances.values())
         elif own.get('name'):
             yield cls()
 

@@ -111,4 +111,3 @@ def apply_frozen(trained: Trained) -> Applied:
 # Protocol of a trained cell -> what applies its weights.
 APPLY: dict[str, Callable[[Trained], Applied]] = {'finetune': apply_finetuned, 'frozen_linear': apply_frozen}
 ENDING = {'finetune': '', 'frozen_linear': '_frozen'}  # of the names of protocols that measure them
-TRAINED = {'finetune': 'fine-tuned weights', 'frozen_linear': 'a frozen encoder and its linear probe'}  # for people

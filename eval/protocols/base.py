@@ -1,5 +1,6 @@
 """The base class of every protocol, and what its run returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from eval.cells.cell import ResolvedCell
 from sigma.configs import first_sentence
+from sigma.settings import Settings
 
 
 @dataclass
@@ -68,9 +70,8 @@ class Departure:
 class Protocol:
     """A way of measuring an encoder on a dataset.
 
-    A class with a `name` is one protocol. A class with `settings` is several: one instance per entry, made with these
-    arguments, each with a name of its own. A protocol of this folder lies in the file with whose name its own begins
-    (`repetition_frozen` in `repetition.py`), and is found by that.
+    A class with a `name` is one protocol. A class with `instances` is several: one per entry. A protocol of this folder
+    lies in the file with whose name its own begins (`repetition_frozen` in `repetition.py`), and is found by that.
 
     Attributes:
         name, version: Raise `version`, with a dated line in the protocol's file, when its numbers would change.
@@ -79,7 +80,12 @@ class Protocol:
         metric: Name in `eval.metrics.METRICS`; empty to take the one of the dataset's card.
         uses_torch: Set to False only if neither the protocol nor anything it calls uses torch. Its cells then start
             some seconds faster, and torch is not seeded. No protocol of this folder does; light protocols of users may.
-        settings: Arguments of each instance, for a class that is several protocols.
+        settings: The keys of its recipes (`eval/settings`). A recipe with any other key is refused before anything
+            runs, and defaults are filled in. None, for protocols of users, checks nothing.
+        instances: name -> arguments of the constructor, for a class that is several protocols. A literal, so that a
+            listing reads it without running the file.
+        told: What it measures, for listings, with arguments of the constructor in braces; by default the first sentence
+            of the class.
         departures: From the published protocol; what is not among them is as published.
     """
 
@@ -89,12 +95,14 @@ class Protocol:
     source: str = ''
     metric: str = ''
     uses_torch: bool = True
-    settings: tuple[tuple, ...] = ()
+    settings: Settings | None = None
+    instances: Mapping[str, tuple] = {}
+    told: str = ''
     departures: tuple[Departure, ...] = ()
 
     def sentence(self) -> str:
-        """What it measures, in a sentence for `--list protocols`; a class with `settings` says which one this is."""
-        return first_sentence(type(self).__doc__)
+        """What it measures, in a sentence for `--list protocols`."""
+        return self.told.format(**vars(self)) if self.told else first_sentence(type(self).__doc__)
 
     def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""

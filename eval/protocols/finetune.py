@@ -33,6 +33,7 @@ from eval.cells.machine import machine_settings, num_processes
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
+from eval.settings.finetune import FINETUNE
 from sigma.data.cards import DatasetCard
 from sigma.errors import DataError
 
@@ -116,6 +117,7 @@ class Finetune(Protocol):
     name = 'finetune'
     version = 1
     source = 'SIGMA and VideoMAE fine-tuning; SEVERE (ECCV 2022) for R(2+1)D-18 and for few clips'
+    settings = FINETUNE
     task = 'action_recognition'
     head = 'eval.TokenHead'
     departures: tuple[Departure, ...] = (

@@ -14,6 +14,7 @@ import numpy as np
 from eval.cells.cell import ResolvedCell
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
+from eval.settings.frozen import FROZEN_LINEAR
 from sigma.errors import DataError
 
 if TYPE_CHECKING:  # a plan needs neither torch nor scikit-learn
@@ -41,6 +42,7 @@ class FrozenLinear(Protocol):
 
     name = 'frozen_linear'
     version = 1
+    settings = FROZEN_LINEAR
     source = 'ours; SIGMA (arXiv:2407.15447) reports linear probes trained with augmentation'
     departures = (
         Departure(

@@ -30,6 +30,7 @@ from eval.models.segments import fuse, suppress
 from eval.models.truth import Truth, check_rules, read_truth
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.training import discard, epoch_seeds, save_head, state_path, train_network
+from eval.settings.localization import LOCALIZATION
 from sigma.errors import DataError
 from sigma.files import sha256_file
 
@@ -108,6 +109,7 @@ class Localization(Protocol):
     version = 3
     evaluator_version = 2
     source = 'ActionFormer (ECCV 2022) on frozen features, class-aware; settings as in OpenTAD'
+    settings = LOCALIZATION
     external = False
     from_recipe: tuple[str, ...] = ('length', 'longest', 'standardise', 'head', 'training', 'suppression', 'targets')
     named_by = 'by the head itself'

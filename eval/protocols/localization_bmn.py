@@ -21,6 +21,7 @@ from eval.models.truth import Truth
 from eval.protocols.base import Departure
 from eval.protocols.localization import FeatureSequence, Localization
 from eval.protocols.training import epoch_seeds, train_network
+from eval.settings.localization import LOCALIZATION_BMN
 from sigma.errors import DataError
 from sigma.registry import MODELS
 
@@ -36,6 +37,7 @@ class LocalizationBMN(Localization):
     name = 'localization_bmn'
     version = 2
     source = 'BMN (ICCV 2019) in mmaction2 1.2.0; classes by a linear classifier on each proposal, ours'
+    settings = LOCALIZATION_BMN
     from_recipe = ('length', 'standardise', 'head', 'training', 'naming')
     named_by = 'a linear classifier on the mean features of each proposal'
     departures = (

@@ -55,6 +55,7 @@ from eval.protocols.localization import HEAD, Localization, detect, rules_told, 
 from eval.protocols.robustness import working_size
 from eval.protocols.training import load_head
 from eval.records import identity_hash
+from eval.settings.applied import LOCALIZATION_ROBUSTNESS
 from sigma.errors import DataError, DecodeError
 from sigma.processes import progress_bar
 
@@ -68,6 +69,7 @@ class LocalizationRobustness(Protocol):
     name = 'localization_robustness'
     version = 2
     source = 'THUMOS14-C and ActivityNet-v1.3-C (CVPR 2024)'
+    settings = LOCALIZATION_ROBUSTNESS
     trained_protocol = 'localization'
     departures = (
         *Localization.departures,
@@ -104,8 +106,8 @@ class LocalizationRobustness(Protocol):
         if dataset.info['metric'] not in TIOU:
             raise DataError(f'{dataset.name} is scored by {dataset.info["metric"]}; known here: {", ".join(TIOU)}.')
         trained = self.trained(resolved)
-        names = list(recipe.get('corruptions') or [corruption.name for corruption in suite_corruptions(SUITE)])
-        severities = list(recipe.get('severities', (1, 2, 3)))
+        names = list(recipe['corruptions'] or [corruption.name for corruption in suite_corruptions(SUITE)])
+        severities = list(recipe['severities'])
         try:
             levels = {name: [get_corruption(name).level(s, SUITE) for s in severities] for name in names}
         except ValueError as error:

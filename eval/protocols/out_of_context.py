@@ -26,6 +26,7 @@ Versions: 1 (2026-11-22).
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,9 +35,10 @@ from eval.cells.trained import load_trained
 from eval.corruptions.shown import CLEAN, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
-from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
+from eval.protocols.applied import APPLY, ENDING, trained_cell
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.showing import Showing
+from eval.settings.applied import OUT_OF_CONTEXT
 from sigma.data.cards import DatasetCard
 from sigma.errors import DataError
 
@@ -52,7 +54,9 @@ class OutOfContext(Protocol):
 
     version = 1
     source = 'Mimetics (IJCV 2021), SCUBA and SCUFO of StillMix (ICCV 2023), HAT (NeurIPS D&B 2022)'
-    settings = tuple((protocol,) for protocol in APPLY)
+    settings = OUT_OF_CONTEXT
+    instances: ClassVar = {'out_of_context': ('finetune',), 'out_of_context_frozen': ('frozen_linear',)}
+    told = 'Top-1 on altered or mimed test videos, with the weights of {trained_protocol} cells.'
     departures = (
         Departure(
             'The one frame of SCUFO',
@@ -79,10 +83,6 @@ class OutOfContext(Protocol):
     def __init__(self, trained_protocol: str = 'finetune') -> None:
         self.trained_protocol = trained_protocol
         self.name = self.name or f'out_of_context{ENDING[trained_protocol]}'
-
-    def sentence(self) -> str:
-        """With whose weights."""
-        return f'Top-1 on altered or mimed test videos, with {TRAINED[self.trained_protocol]}.'
 
     def num_classes(self, resolved: ResolvedCell) -> int:
         """Classes in the test list where the card restricts the head to them, else all of the dataset."""
@@ -118,7 +118,7 @@ class OutOfContext(Protocol):
             'trained': {'name': trained.name, 'id': trained.id},
             'restricted': _is_restricted(resolved),
             'columns': [CLEAN, ONE_FRAME.name],
-            'working_short_side': resolved.recipe.get('working_short_side'),
+            'working_short_side': resolved.recipe['working_short_side'],
         }
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:

@@ -32,6 +32,7 @@ from eval.models.repetition import (
 )
 from eval.protocols.base import Outcome, Protocol
 from eval.protocols.training import discard, epoch_seeds, epochs_done, state_path, train_network, warmup_cosine
+from eval.settings.repetition import REPETITION, REPETITION_FROZEN
 from sigma.data.clips import VideoClips
 from sigma.data.sampling import annotated_section
 from sigma.errors import DataError
@@ -57,6 +58,7 @@ class Repetition(Protocol):
     name = 'repetition'
     version = 1
     source = 'ours, after TransRAC (CVPR 2022) and RepNet (CVPR 2020); data and error as SEVERE (ECCV 2022), head not'
+    settings = REPETITION
     trains_encoder = True
 
     def config(self, resolved: ResolvedCell) -> dict:
@@ -240,6 +242,7 @@ class RepetitionFrozen(Repetition):
 
     name = 'repetition_frozen'
     version = 1
+    settings = REPETITION_FROZEN
     trains_encoder = False
 
 

@@ -40,6 +40,7 @@ from eval.protocols.repetition import (
     some_readable,
 )
 from eval.protocols.training import discard, state_path, train_network
+from eval.settings.repetition import REPETITION_CYCLES
 from sigma.errors import DataError, DecodeError, did_you_mean
 from sigma.video import READERS
 
@@ -61,6 +62,7 @@ class RepetitionCycles(Protocol):
 
     name = 'repetition_cycles'
     version = 2
+    settings = REPETITION_CYCLES
     source = 'Zhang et al. (CVPR 2020) as in SEVERE (ECCV 2022); last epoch instead of the best on the test videos'
     departures = (
         Departure(

@@ -33,24 +33,24 @@ import logging
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
 from eval.cells.trained import Trained, load_trained
-from eval.corruptions import CORRUPTIONS, WORKING_SHORT_SIDE, get_corruption, suite_corruptions
-from eval.corruptions.corruption import LEAST_SIDE
+from eval.corruptions import CORRUPTIONS, get_corruption, suite_corruptions
 from eval.corruptions.shown import CLEAN, REENCODED, Variant
 from eval.features.views import describe_sampling
 from eval.metrics import top_k_correct
-from eval.protocols.applied import APPLY, ENDING, TRAINED, trained_cell
+from eval.protocols.applied import APPLY, ENDING, trained_cell
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.showing import Showing
 from eval.records import TRAINED_WITH
+from eval.settings.applied import ROBUSTNESS, ROBUSTNESS_SUITE
 from sigma.errors import DataError
 
 LOG = logging.getLogger(__name__)
-DIAGNOSTICS = (('clip_reverse', 1), ('clip_shuffle', 1), ('clip_freeze', 5))
 
 # Last part of the type of a training transform -> corruptions that it resembles.
 COLOURS = ('brightness', 'contrast', 'saturate')
@@ -199,18 +199,18 @@ class Robustness(Protocol):
     version = 1
     source = 'Mini Kinetics-C (NeurIPS D&B 2021) and UCF101-P (CVPR 2023) for mPC, rPC, gamma-a, gamma-r'
     # tal-c damages actions in untrimmed videos, which is another task: localization_robustness.py.
-    settings = tuple(product((None, 'imagenet-c', 'kinetics-c', 'ssv2-c', 'ucf-p'), APPLY))
+    settings = ROBUSTNESS
+    instances: ClassVar = {'robustness': (None, 'finetune'), 'robustness_frozen': (None, 'frozen_linear')}
+    told = (
+        'Mean top-1 (mPC) on test videos under corruptions that the recipe names, with the weights of '
+        '{trained_protocol} cells.'
+    )
 
     def __init__(self, suite: str | None = None, trained_protocol: str = 'finetune') -> None:
         self.suite, self.trained_protocol = suite, trained_protocol
         self.version = 2 if suite in ('kinetics-c', 'ssv2-c') else 1  # those with codecs
         self.departures = DEPARTURES + OF_SUITE[suite]
         self.name = self.name or 'robustness' + (f'_{suite}' if suite else '') + ENDING[trained_protocol]
-
-    def sentence(self) -> str:
-        """With the suite of corruptions, and whose weights they are shown to."""
-        which = f'corruptions of {self.suite}' if self.suite else 'corruptions that the recipe names'
-        return f'Mean top-1 (mPC) on test videos under {which}, with {TRAINED[self.trained_protocol]}.'
 
     # --- what is measured -----
 
@@ -239,8 +239,8 @@ class Robustness(Protocol):
                 f'the protocol {self.name} measures action_recognition.'
             )
         recipe, trained = resolved.recipe, self.trained(resolved)
-        names, severities = self._asked(recipe), list(recipe.get('severities', (1, 2, 3, 4, 5)))
-        diagnostics = [tuple(pair) for pair in recipe.get('diagnostics', DIAGNOSTICS)]
+        names, severities = self._asked(recipe), list(recipe['severities'])
+        diagnostics = [tuple(pair) for pair in recipe['diagnostics']]
         try:
             levels = {name: [get_corruption(name).level(s, self.suite) for s in severities] for name in names}
             beside = [Variant(*pair) for pair in diagnostics]
@@ -256,8 +256,6 @@ class Robustness(Protocol):
             )
         if len(set(severities)) < len(severities):
             raise DataError(f'{resolved.cell.recipe}: the severities {severities} name one twice; each counts once.')
-        if not isinstance(blocks := recipe.get('block_videos', 200), int) or blocks < 1:
-            raise DataError(f'{resolved.cell.recipe}: block_videos is {blocks!r}; it must be a whole number from 1.')
         coded = any(get_corruption(name).family == 'codec' for name in ran)
         # Only those above 1, so that a cell whose corruptions did not change keeps its identity.
         versions = versions_of(ran)
@@ -360,24 +358,34 @@ class Robustness(Protocol):
         return notes
 
 
+class RobustnessOfSuite(Robustness):
+    """`robustness` with the corruptions of a published suite."""
+
+    settings = ROBUSTNESS_SUITE
+    instances: ClassVar = {
+        'robustness_imagenet-c': ('imagenet-c', 'finetune'),
+        'robustness_imagenet-c_frozen': ('imagenet-c', 'frozen_linear'),
+        'robustness_kinetics-c': ('kinetics-c', 'finetune'),
+        'robustness_kinetics-c_frozen': ('kinetics-c', 'frozen_linear'),
+        'robustness_ssv2-c': ('ssv2-c', 'finetune'),
+        'robustness_ssv2-c_frozen': ('ssv2-c', 'frozen_linear'),
+        'robustness_ucf-p': ('ucf-p', 'finetune'),
+        'robustness_ucf-p_frozen': ('ucf-p', 'frozen_linear'),
+    }
+    told = (
+        'Mean top-1 (mPC) on test videos under the corruptions of {suite}, with the weights of {trained_protocol} '
+        'cells.'
+    )
+
+
 def versions_of(corruptions: Sequence[str]) -> dict[str, int]:
     """Versions above 1 of these corruptions."""
     return {name: version for name in corruptions if (version := get_corruption(name).version) > 1}
 
 
 def working_size(resolved: ResolvedCell) -> int | None:
-    """Pixels to which the recipe resizes the short side before the corruption; None keeps the size of the file.
-
-    Raises:
-        DataError: if it is neither.
-    """
-    side = resolved.recipe.get('working_short_side', WORKING_SHORT_SIDE)
-    if side is not None and (not isinstance(side, int) or side < LEAST_SIDE):
-        raise DataError(
-            f'{resolved.cell.recipe}: working_short_side is {side!r}; it must be a whole number of pixels from '
-            f'{LEAST_SIDE}, or None for the size of the file.'
-        )
-    return side
+    """Pixels to which the recipe resizes the short side before the corruption; None keeps the size of the file."""
+    return resolved.recipe['working_short_side']
 
 
 def trained_with(config: dict, variants: Sequence[Variant]) -> list[str]:

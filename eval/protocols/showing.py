@@ -28,7 +28,7 @@ class Showing:
     """Test videos in several variants, and a trained cell that scores them.
 
     Attributes:
-        resolved: The cell that measures; its config has `working_short_side`, its recipe may have `block_videos`.
+        resolved: The cell that measures; its config has `working_short_side`, its recipe `block_videos`.
         trained: The cell whose sampling and weights are used.
         applied: The weights.
         entries: Of the test list.
@@ -44,7 +44,7 @@ class Showing:
     @property
     def block_videos(self) -> int:
         """Videos whose scores are kept together."""
-        return self.resolved.recipe.get('block_videos', 200)
+        return self.resolved.recipe['block_videos']
 
     def store(self, work_dir: str | Path, **settings) -> Store:
         """Where the scores are kept; `settings` is what they depend on besides weights, working size and blocks."""

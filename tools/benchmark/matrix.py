@@ -119,7 +119,9 @@ def make(home: Path, kind: str, num_cells: int, no_forks: bool) -> list[str]:
     if kind == 'finetune':
         dataset, encoder = str(home / 'toy'), 'random'
         base = ROOT / 'mmaction_configs' / 'recipes' / 'finetune_demo.py'
-        (home / 'recipe.py').write_text(f"_base_ = {str(base)!r}\nrecipe = dict(protocol='marked', epochs=1)\n")
+        (home / 'recipe.py').write_text(
+            f"_base_ = {str(base)!r}\nrecipe = dict(protocol='marked', epochs=1, num_steps=None)\n"
+        )
         call([sys.executable, 'tools/prepare.py', 'toy', '--out', dataset, '--clips-per-class', '1', '1'])
     else:
         write_dataset(home)

@@ -438,7 +438,7 @@ def test_the_whole_convolutional_recipe_runs_from_a_file(toy, tmp_path, monkeypa
 
 
 def test_arrow_of_time_scores_every_video_in_both_directions(toy, tmp_path):
-    recipe = written(tmp_path, 'arrow_of_time_demo', epochs=1, batch_size=8, cache_megabytes=0, **SMALL)
+    recipe = written(tmp_path, 'arrow_of_time_demo', epochs=1, num_steps=None, batch_size=8, cache_megabytes=0, **SMALL)
     resolved = resolve(toy, recipe, protocol='arrow_of_time')
     outcome = resolved.protocol.run(resolved, tmp_path / 'work')
     assert outcome.scores.shape == (40, 2)

@@ -289,7 +289,7 @@ def test_videos_that_the_rules_block_are_not_looked_at(tmp_path):
     [
         ({'corruptions': ('tal_blackframe',)}, "Did you mean 'tal_black_frame'"),
         ({'corruptions': ('fog',)}, 'fog is not in tal-c; it is in imagenet-c'),
-        ({'severities': (4,)}, 'tal_black_frame has no severity 4; it takes a whole number from 1 to 3'),
+        ({'severities': (4,)}, 'severities is 4; it must be 1 to 3'),
         ({'severities': ()}, 'no corruption to measure'),
         ({'trained': 'localization_bmn_demo'}, 'is for the protocol localization_bmn, asked for localization'),
         ({'trained': {'r2plus1d': 'localization_demo'}}, 'names no trained recipe for the family vit'),

@@ -141,7 +141,7 @@ def test_recipes_hold_the_published_values(several):
 def test_a_run_keeps_labels_as_bool_and_sigmoid_scores(several, tmp_path):
     recipe = tmp_path / 'multi_label_tiny.py'
     recipe.write_text(
-        f"_base_ = '{CONFIG_ROOT}/recipes/multi_label_demo.py'\nrecipe = dict(epochs=1, batch_size=8, "
+        f"_base_ = '{CONFIG_ROOT}/recipes/multi_label_demo.py'\nrecipe = dict(epochs=1, num_steps=None, batch_size=8, "
         "decoder='pyav', cache_megabytes=0, views=dict(num_clips=2, crops=3, resize='short_side'))\n"
     )
     resolved = resolve(several, recipe)

@@ -317,7 +317,7 @@ def resolve(dataset, recipe, protocol='out_of_context') -> ResolvedCell:
 @pytest.fixture
 def recipes(tmp_path):
     """The fine-tuned and the frozen recipe, of cells that train in seconds."""
-    trained = write_recipe(tmp_path, 'finetune_tiny', 'finetune_demo', epochs=1, batch_size=20)
+    trained = write_recipe(tmp_path, 'finetune_tiny', 'finetune_demo', epochs=1, num_steps=None, batch_size=20)
     own = write_recipe(tmp_path, 'own', 'out_of_context', trained=trained, block_videos=4)
     return own, write_recipe(tmp_path, 'own_frozen', 'out_of_context_frozen', trained='frozen_demo')
 

@@ -43,9 +43,9 @@ TEST = ((2, 48), (4, 50), (1, 6))
 
 RECIPE = """recipe = dict(
     protocol='{protocol}', finetune={finetune}, num_frames=32, clip_step_frames=None,
-    views=dict(num_clips=1, crops=1, resize='square'), decoder='pyav', batch_size=4,
+    views=dict(num_clips=1, crops=1, resize='square'), decoder='pyav',{batch}
     head=dict(width=16, num_heads=2, num_channels=4, dropout=0.0),
-    training=dict({how}, batch_size=4, lr=1e-3, encoder_lr=1e-4, weight_decay=0.01, warmup_share=0.1, least_share=0.5,
+    training=dict({how}, batch_size=4, lr=1e-3, weight_decay=0.01, warmup_share=0.1, least_share=0.5,
                   count_weight=1.0))
 """
 
@@ -107,7 +107,8 @@ def counting(tmp_path_factory):
 def resolve(dataset, tmp_path, finetune=False, how='num_steps=5', seed=0, shots=None, change=('', '')) -> ResolvedCell:
     path = tmp_path / 'counting_recipe.py'
     protocol = 'repetition' if finetune else 'repetition_frozen'
-    path.write_text(RECIPE.format(protocol=protocol, finetune=finetune, how=how).replace(*change))
+    how, batch = (f'{how}, encoder_lr=1e-4', '') if finetune else (how, ' batch_size=4,')
+    path.write_text(RECIPE.format(protocol=protocol, finetune=finetune, how=how, batch=batch).replace(*change))
     return ResolvedCell(
         Cell(protocol, str(dataset), str(path), small_encoder(tmp_path), seed, shots), get_protocol(protocol)
     )
