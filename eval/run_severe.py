@@ -19,7 +19,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sigma.commands import Parser, add_version
 
@@ -255,7 +255,7 @@ def imported(args: argparse.Namespace) -> list[str]:
 
 
 def run_cells(found: Plan, args: argparse.Namespace, jobs: int, imports: list[str]) -> list[Finished]:
-    """Run the open cells, and remember how fast they were."""
+    """Run the open cells, and remember how fast they were on this machine."""
     from eval.matrix.ending import DropStates
     from eval.matrix.executors.schedule import run
     from eval.matrix.live import Progress
@@ -267,10 +267,11 @@ def run_cells(found: Plan, args: argparse.Namespace, jobs: int, imports: list[st
     backend = make_backend(args, jobs, protocols) if tasks else None
     with Progress(found, jobs) as progress:
         watcher = DropStates(found, args.work_dir, progress) if args.keep_states == 'none' else progress
-        results = run(tasks, backend, watcher) if backend is not None else []
-    if args.executor == 'local':
-        learn(found.measured(results))
-    return results
+        try:
+            return run(tasks, backend, watcher) if backend is not None else []
+        finally:
+            if args.executor == 'local':
+                learn(found.measured(progress.ends))
 
 
 def print_table(found: Plan, args: argparse.Namespace) -> None:
@@ -335,7 +336,15 @@ def make_plan(args: argparse.Namespace) -> Plan:
         entries = with_protocols(entries, args.protocols, args.suite)
     changes = as_changes(parse_changes(args.recipe, sugar(args)))
     encoders, seeds = list(dict.fromkeys(args.encoders)), list(dict.fromkeys(args.seeds))
-    found = plan(with_limits(entries, args.limit), encoders, seeds, args.work_dir, args.retry_failed, changes=changes)
+    found = plan(
+        with_limits(entries, args.limit),
+        encoders,
+        seeds,
+        args.work_dir,
+        args.retry_failed,
+        changes=changes,
+        shots_asked=bool(args.shots),
+    )
     refuse_equal_names(found.cells)
     if args.baseline is not None:
         check_baseline(args.baseline, found.cells)

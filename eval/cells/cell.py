@@ -223,7 +223,7 @@ class ResolvedCell:
 
 
 def _fitting(recipe: dict, cell: Cell, protocol: CellProtocol) -> tuple[dict, dict[str, Any]]:
-    """The recipe with the cell's changes and with defaults, after a check of keys, types and ranges; and the changes."""
+    """The recipe with the cell's changes and with defaults, its keys, types and ranges checked; and the changes."""
     if 'protocol' in recipe and recipe['protocol'] != protocol.name:
         raise DataError(f'Recipe {cell.recipe} is for the protocol {recipe["protocol"]}, asked for {protocol.name}.')
     recipe, applied = apply_changes(recipe, cell.changes, protocol.settings)

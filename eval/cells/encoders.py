@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.cells.pretraining import what_was_reached
 from sigma.data.cards import find_card, read_card
 from sigma.errors import DataError
 from sigma.files import sha256_file
@@ -53,6 +54,8 @@ class EncoderCard:
             return None
         if not Path(self.checkpoint).is_file():
             how = f' Make it with: {self.info["make"]}.' if self.info.get('make') else ''
+            if reached := what_was_reached(self.checkpoint):
+                how = f' {reached}'
             what = 'no file' if Path(self.checkpoint).exists() else 'not there'
             raise DataError(
                 f'Encoder {self.name}: its checkpoint {self.checkpoint} is {what}.{how} '

@@ -58,7 +58,7 @@ def as_changes(values: dict[str, Any]) -> Changes:
 
 def known_keys(recipe: dict, settings: Settings | None) -> set[str]:
     """Keys of a recipe that a command line may change: those that its protocol declares, else those that it has."""
-    return set(recipe if settings is None else settings.names()) - {'protocol', 'trained'}
+    return set(recipe if settings is None else settings.names()) - {'protocol', 'trained', 'departures'}
 
 
 def apply_changes(recipe: dict, changes: Changes, settings: Settings | None) -> tuple[dict, dict[str, Any]]:
@@ -99,14 +99,14 @@ def in_name(applied: dict[str, Any]) -> str:
     return ''.join(f'+{key}={_short(value)}' for key, value in sorted(applied.items()))
 
 
-def refuse_unused(wanted: Iterable[str], used: set[str], known: Iterable[str]) -> None:
-    """Refuse a change that no cell of the plan takes.
+def refuse_unknown(wanted: Iterable[str], known: set[str]) -> None:
+    """Refuse a change that no protocol of the plan knows.
 
     Raises:
         DataError: with the nearest known key.
     """
     for key in wanted:
-        if key not in used:
+        if key.split('.')[0] not in known:
             raise DataError(f'--recipe {key}: {did_you_mean("setting", key.split(".")[0], known)}.')
 
 

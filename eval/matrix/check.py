@@ -81,11 +81,16 @@ def facts_of(resolved: ResolvedCell) -> Facts | None:
         return _examine(encoder, backbone, loading, clip)
 
 
-def problems_of_data(resolved: ResolvedCell) -> tuple[list[str], list[str]]:
+def problems_of_data(resolved: ResolvedCell, shots_asked: bool = True) -> tuple[list[str], list[str]]:
     """Why a cell cannot run on its dataset, and what its user should know; a sentence each.
 
     Both splits must list readable videos. Few-shot cells must find as many clips as they ask for: in some class at
-    least for `shots`, and in all for `examples`. A trial (`--limit`) may have fewer.
+    least for `shots`, and in all for `examples`. A trial (`--limit`) may have fewer, and so may the shots of a suite
+    on other data.
+
+    Args:
+        resolved: The cell.
+        shots_asked: Whether the user named the number of shots.
     """
     refusals, notes = [], []
     dataset, cell = resolved.dataset, resolved.cell
@@ -101,7 +106,7 @@ def problems_of_data(resolved: ResolvedCell) -> tuple[list[str], list[str]]:
     counts = labels['train']
     if cell.shots and counts:
         few = [label for label, count in counts.items() if count < cell.shots]
-        if len(few) == len(counts) and not cell.limit:
+        if len(few) == len(counts) and shots_asked and not cell.limit:
             refusals.append(
                 f'--shots {cell.shots}: {dataset.name} has at most {max(counts.values())} training clips per class; '
                 'ask for fewer, or leave the few-shot entries out.'

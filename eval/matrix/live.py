@@ -62,6 +62,7 @@ class Progress(Watcher):
         self.logs: dict[str, tuple[Path, int]] = {}  # of running cells: the log, and its size when they started
         self.steps: dict[str, Step] = {}
         self.looked = self.told = time.monotonic()
+        self.ends: list[Finished] = []
         self.live = Live(get_renderable=self.table, console=self.console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> 'Progress':
@@ -85,6 +86,7 @@ class Progress(Watcher):
     def ended(self, finished: Finished) -> None:
         name = finished.job.name
         self.states[name] = finished.state
+        self.ends.append(finished)
         self.logs.pop(name, None)
         self.steps.pop(name, None)
         how = 'by another matrix'
@@ -121,7 +123,8 @@ class Progress(Watcher):
         if step is not None and step.seconds_left is not None:
             return step.seconds_left
         usual = self.estimates.get(name, self.ruled.get(name))
-        return None if usual is None else max(usual - (time.monotonic() - self.since[name]), 0.0)
+        left = None if usual is None else usual - (time.monotonic() - self.since[name])
+        return left if left is not None and left > 0 else None  # it takes longer than the estimate
 
     def num_over(self) -> int:
         """Cells that have ended."""

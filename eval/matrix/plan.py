@@ -1,5 +1,6 @@
 """Suite x encoders x seeds -> cells, with the cells that they need, the state of each, and the cost of the rest."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from time import time
 
 from eval.cells import claims
 from eval.cells.cell import Cards, Cell, ResolvedCell
-from eval.cells.overrides import Changes, known_keys, refuse_unused
+from eval.cells.overrides import Changes, known_keys, refuse_unknown
 from eval.matrix.check import Facts, facts_of, problems_of_data
 from eval.matrix.executors.job import Failure, Finished, Job, job_of, read_failure
 from eval.matrix.steps import Reached, reached
@@ -125,14 +126,17 @@ class Plan:
         return [job(item) for item in self.in_state(*OPEN)]
 
     def measured(self, results: Sequence[Finished]) -> list[tuple[str, Work, float]]:
-        """(protocol, work, seconds) of the cells that ran from their beginning to their record."""
+        """(protocol, work, seconds) of the cells that ran here from their beginning to their record."""
         items = {item.resolved.id: item for item in self.cells if item.resolved is not None and not item.reached}
-        ended = [(items.get(end.job.id), end) for end in results if end.state == 'done']
-        return [
-            (item.cell.protocol, item.work, end.seconds)
-            for item, end in ended
-            if item is not None and item.work is not None and end.seconds is not None
-        ]
+        found = []
+        for end in results:
+            item = items.get(end.job.id)
+            if end.state != 'done' or end.seconds is None or item is None or item.work is None:
+                continue
+            with contextlib.suppress(RecordError):
+                seconds = read_record(Path(end.job.cwd, end.job.record)).get('run.seconds')
+                found.append((item.cell.protocol, item.work, float(seconds)))
+        return found
 
     def max_parallel(self) -> int:
         """How many open cells can usefully run at the same time: the largest number at one depth of needs."""
@@ -156,6 +160,7 @@ def plan(
     retry_failed: bool = False,
     cards: Cards | None = None,
     changes: Changes = (),
+    shots_asked: bool = False,
 ) -> Plan:
     """Plan every cell, by column, then encoder, then seed, each after the cells that it needs. Writes nothing.
 
@@ -170,6 +175,7 @@ def plan(
         retry_failed: Run failed cells again.
         cards: Cards of encoders, datasets and recipes (default: read from files).
         changes: Of recipes, from the command line.
+        shots_asked: Whether the user named the numbers of shots; more than any class has are then refused.
 
     Raises:
         MissingData: on names of encoders and datasets that do not exist; all of them.
@@ -214,7 +220,7 @@ def plan(
                     found.problems.append(str(error))
     _drop_unused(found)
     _check_changes(found, changes)
-    facts = _check(found)
+    facts = _check(found, shots_asked)
     found.problems, found.notes = list(dict.fromkeys(found.problems)), list(dict.fromkeys(found.notes))
     _estimate(found, work_dir, facts)
     return found
@@ -235,27 +241,28 @@ def _refuse_unknown_names(cards: Cards, entries: Sequence[Entry], encoders: Sequ
 
 
 def _check_changes(found: Plan, changes: Changes) -> None:
-    """Refuse changes that no cell takes, and name the protocols that a change leaves alone."""
-    resolved = [item.resolved for item in found.cells if item.resolved is not None]
-    if not changes or not resolved:
+    """Refuse changes that no protocol knows, and name the protocols that a change leaves alone."""
+    if not changes:
         return
-    used = {key for cell in resolved for key in cell.changes}
+    resolved = [item.resolved for item in found.cells if item.resolved is not None]
     known = {key for cell in resolved for key in known_keys(cell.recipe, cell.protocol.settings)}
-    refuse_unused(dict(changes), used, known)
+    for item in found.cells:  # also of cells that cannot be resolved, perhaps because a change has a wrong type
+        known |= known_keys({}, get_protocol(item.cell.protocol).settings)
+    refuse_unknown(dict(changes), known)
     for key, _ in changes:
         without = sorted({cell.protocol.name for cell in resolved if key not in cell.changes})
         if without:
             found.notes.append(f'{key}: {", ".join(without)} {"has" if len(without) == 1 else "have"} no such setting.')
 
 
-def _check(found: Plan) -> dict[str, Facts | None]:
+def _check(found: Plan, shots_asked: bool) -> dict[str, Facts | None]:
     """Facts of the encoders of cells that would run, by identity of the cell; adds what must fail to the problems."""
     facts: dict[str, Facts | None] = {}
     for item in found.in_state(*OPEN):
         resolved = item.resolved
         if resolved is None:
             continue
-        refusals, notes = problems_of_data(resolved)
+        refusals, notes = problems_of_data(resolved, shots_asked)
         found.notes += notes
         try:
             facts[resolved.id] = facts_of(resolved)

@@ -1,20 +1,19 @@
 """How far a cell has come, from what it has written: the last line of progress in its log, and its newest checkpoint.
 
-Standard library alone; nothing is imported from what wrote the lines (`sigma.engine.progress`, `sigma.processes`,
+Nothing is imported from what wrote the lines (`sigma.engine.progress`, `sigma.processes`,
 `eval.features`, `eval.protocols.showing`, MMEngine).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from sigma.files import state_header
+
 TAIL_BYTES = 16_384
-MOST_HEADER_BYTES = 100_000_000  # as safetensors itself
 
 _LEFT = r'(?:about )?(?P<left>\d+) s left'
 _PATTERNS = tuple(
@@ -107,14 +106,6 @@ def reached(folder: str | Path) -> Reached | None:
 
 def _saved_epoch(state: Path) -> int | None:
     """Epochs that are done in the state of a head (`eval.protocols.training`), from its header alone."""
-    try:
-        with open(state, 'rb') as file:
-            (size,) = struct.unpack('<Q', file.read(8))
-            if size > MOST_HEADER_BYTES:
-                return None
-            header = json.loads(file.read(size))
-        tree = json.loads(header['__metadata__']['sigma'])['tree']
-        found = dict(tree['@dict'])['epoch']
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
-        return None
-    return found if isinstance(found, int) else None
+    found = state_header(state).get('tree')
+    epoch = found.get('epoch') if isinstance(found, dict) else None
+    return epoch if isinstance(epoch, int) else None
