@@ -57,6 +57,7 @@ def test_a_misspelt_encoder_is_told_without_torch(tmp_path):
     assert_one_sentence(done, "run_severe: Unknown encoder 'randon'. Did you mean 'random'?")
 
 
+@pytest.mark.integration
 def test_a_plan_of_known_encoders_imports_no_torch(toy, tmp_path):
     words = ('--suite', 'own', '--datasets', str(toy), '--encoders', 'random', '--work-dir', str(tmp_path / 'w'))
     assert run_tool('eval/run_severe.py', *words, '--dry-run').returncode == 0  # now the encoder is known

@@ -74,6 +74,7 @@ def test_a_changed_recipe_is_another_cell_with_its_own_row(home, monkeypatch, ca
     assert sorted(rows) == ['a [high+strength=3]', 'a [high]', 'a [low+strength=3]', 'a [low]']
     names = {path.name for path in (home / 'work').glob('*.table.md')}
     assert names == {'tiny-home.table.md', 'tiny-home-strength=3.table.md'}
+    capsys.readouterr()
     done = guarded(monkeypatch, capsys, command(home, '--recipe', 'strenght=3'))
     assert_one_sentence(done, "--recipe strenght: Unknown setting 'strenght'. Did you mean 'strength'?")
     done = guarded(monkeypatch, capsys, command(home, '--epochs', '3'))
