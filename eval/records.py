@@ -81,6 +81,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'predictions_sha256': ((str, NoneType), 'hash of the predictions next to the record'),
     'seed': ((int,), 'seed of the cell'),
     'selection.epoch': ((int, NoneType), 'epoch whose weights were scored'),
+    'selection.steps': ((int, NoneType), 'optimizer steps until then, where an encoder is fine-tuned'),
     'selection.how': ((str,), 'how it was chosen: last, or best on which split'),
     'run.num_processes': ((int,), 'processes that trained together'),
     'run.batch_size': ((int, NoneType), 'clips per optimizer step, over all processes'),

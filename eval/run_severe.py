@@ -39,6 +39,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='print every name with a sentence and exit: suites, encoders, datasets, recipes, protocols, corruptions, '
         'probes or figures',
     )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='with --list recipes, datasets or encoders: also every key of such a file, with type, range and default',
+    )
     parser.add_argument('--suite', metavar='NAME', help='suite to run (see --list suites), or the path of a suite card')
     parser.add_argument(
         '--encoders', nargs='+', metavar='NAME[@CHECKPOINT]', help='encoder cards (see --list encoders)'
@@ -316,7 +321,7 @@ def print_list(args: argparse.Namespace) -> int:
     from eval.matrix.listing import listing
 
     imported(args)
-    print(listing(args.list))
+    print(listing(args.list, args.verbose))
     return 0
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,12 @@ def find_card(kind: str, name: str) -> Path:
 
 
 def own_recipe(dataset: str, protocol: str) -> str | None:
-    """The recipe that a dataset's card names for a protocol under `recipes`; None if it names none, or is not there.
+    """The recipe that a dataset's card names for a protocol under `recipes`; None if it names none, or is not there."""
+    return own_recipes(dataset).get(protocol)
+
+
+def own_recipes(dataset: str) -> dict[str, str]:
+    """protocol -> recipe, as a dataset's card says under `recipes`; empty if it says nothing, or is not there.
 
     Args:
         dataset: Name, path or folder, as in `find_card`.
@@ -86,11 +91,11 @@ def own_recipe(dataset: str, protocol: str) -> str | None:
     try:
         path = find_card('datasets', dataset)
     except DataError:
-        return None  # whoever reads the card says what is missing
+        return {}  # whoever reads the card says what is missing
     recipes = read_plain(path).get('recipes', {})
     if not isinstance(recipes, dict) or not all(isinstance(recipe, str) for recipe in recipes.values()):
         raise DataError(f'{path}: `recipes` is {recipes!r}; write dict(PROTOCOL=RECIPE), such as dict(finetune=...).')
-    return recipes.get(protocol)
+    return recipes
 
 
 def sentence_of(path: str | Path) -> str:
@@ -146,6 +151,20 @@ def _values(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise DataError(f'{path} cannot be read as a card: {type(error).__name__}: {error}.') from None
     own = {name: value for name, value in namespace.items() if not name.startswith('_')}
     return merged(base, own)
+
+
+def check_top_level(path: str | Path, assigned: Iterable[str], known: Sequence[str] | None) -> None:
+    """Check what a card assigns; names that begin with an underscore are the author's own.
+
+    Raises:
+        DataError: naming the first unknown one, and the nearest known one. `known` None checks nothing.
+    """
+    for name in assigned if known is not None else ():
+        if not name.startswith('_') and name not in known:
+            raise DataError(
+                f'{path} assigns something that nothing reads. {did_you_mean("variable", name, known)}; begin the name '
+                f'with _ if it is a helper of yours.'
+            )
 
 
 def merged(base: dict, changes: dict) -> dict:

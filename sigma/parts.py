@@ -106,17 +106,20 @@ def _arguments(path: Path, name: str) -> Settings | None:
     if not own:
         inherited = [base for base in bases if base in classes]
         return _arguments(path, inherited[0]) if inherited else None
-    if own[0].args.kwarg is not None:
-        return None
-    return Settings(tuple(_settings(own[0].args, _sentences(node, own[0]))), told=f'dict of arguments of {name}')
+    kwargs = own[0].args.kwarg
+    if kwargs is not None and any(isinstance(n, ast.Name) and n.id == kwargs.arg for n in ast.walk(own[0])):
+        return None  # it hands them on; where nothing reads them, they are ignored without a word
+    typed = path.is_relative_to(ROOT)  # those of others may be wrong: mmaction2 has `use_mean_pooling: int = True`
+    found = tuple(_settings(own[0].args, _sentences(node, own[0]), typed))
+    return Settings(found, told=f'dict of arguments of {name}')
 
 
-def _settings(found: ast.arguments, sentences: dict[str, str]) -> Iterator[Setting]:
+def _settings(found: ast.arguments, sentences: dict[str, str], typed: bool) -> Iterator[Setting]:
     plain = [*found.posonlyargs, *found.args][1:]  # without self
     defaults = [None] * (len(plain) - len(found.defaults)) + list(found.defaults)
     pairs = [*zip(plain, defaults[-len(plain) :] if plain else []), *zip(found.kwonlyargs, found.kw_defaults)]
     for one, default in pairs:
-        kinds = _kinds(one.annotation)
+        kinds = _kinds(one.annotation) if typed else (object,)
         none = type(None) in kinds
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         yield Setting(
@@ -155,7 +158,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _sentences(node: ast.ClassDef, function: ast.FunctionDef) -> dict[str, str]:
-    """What the docstring says under `Args` of each argument."""
+    """First sentence of what the docstring says under `Args` of each argument."""
     text = ast.get_docstring(node) or ''
     if 'Args:' not in text:
         text = ast.get_docstring(function) or ''
@@ -173,7 +176,7 @@ def _sentences(node: ast.ClassDef, function: ast.FunctionDef) -> dict[str, str]:
             found |= {name: f'{found[name]} {line.strip()}' for name in names}
         else:
             names = []
-    return found
+    return {name: re.split(r'(?<=\.) ', sentence)[0] for name, sentence in found.items()}
 
 
 @functools.cache

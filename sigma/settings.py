@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sigma.configs import merged
 from sigma.errors import DataError, nearest
 
 
@@ -300,6 +301,18 @@ class Settings:
         if found:
             raise DataError(f'{where}: {"; ".join(found)}.')
         return changes
+
+    def changed(self, values: Mapping, changes: Mapping) -> dict:
+        """Values with changes over them, dicts key by key; a key that a change excludes becomes None.
+
+        A recipe with `epochs` and the change `num_steps=7` gives `epochs=None, num_steps=7`.
+        """
+        result = merged(dict(values), dict(changes))
+        given = {name for name, value in changes.items() if value is not None}
+        for rule in self.rules:
+            if not isinstance(rule, Needs) and given & set(rule.names):
+                result |= {name: None for name in rule.names if name in result and name not in given}
+        return result
 
     def _kind_of(self, path: list[str]) -> Any:
         settings = self

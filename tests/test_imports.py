@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What every room may import.
 BASE = {
-    *('sigma.errors', 'sigma.files', 'sigma.configs', 'sigma.registry', 'sigma.settings', 'sigma.text', 'sigma.video'),
+    *(
+        'sigma.errors',
+        'sigma.files',
+        'sigma.configs',
+        'sigma.parts',
+        'sigma.registry',
+        'sigma.settings',
+        'sigma.text',
+        'sigma.video',
+    ),
 }
 # room: rooms of ours that it may import, besides itself and BASE
 ALLOWED = {

@@ -1,5 +1,6 @@
 """Draw a figure from result records, or print their table.
 
+    python tools/plot.py --list
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
     python tools/plot.py --figure pretraining --runs work_dirs/a work_dirs/b --out curves
@@ -20,11 +21,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from eval.report.figures import figure_names, load_figure, save_figure
+from eval.report.figures import all_figures, load_figure, save_figure
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
 from sigma.commands import Parser
 from sigma.errors import SigmaError
+from sigma.text import align
 
 FROM_VIDEO = 'corruption_sheet'
 # Figure of the trainer -> options that it needs.
@@ -38,6 +40,7 @@ TRAINER_FIGURES = {
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = Parser(prog='plot', description=__doc__)
+    parser.add_argument('--list', action='store_true', help='print every figure with a sentence, and exit')
     parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(
         '--published',
@@ -49,8 +52,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--figure',
         default='bars',
-        help=f'one of: {", ".join([*figure_names(), *TRAINER_FIGURES])}; or the path of a figure of your own (.py) '
-        '(default: bars)',
+        help=f'one of: {", ".join(all_figures())}; or the path of a figure of your own (.py) (default: bars)',
     )
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='for pretraining: work directories of trainings')
     parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')
@@ -68,6 +70,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--allow-partial', action='store_true', help='count records that scored fewer than 99 %% of their videos'
     )
     args = parser.parse_args(argv)
+    if args.list:
+        return args
     if args.figure in TRAINER_FIGURES:
         missing = [f'--{name}' for name in (*TRAINER_FIGURES[args.figure], 'out') if not getattr(args, name)]
         if missing:
@@ -87,6 +91,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Read, draw, write; returns the exit status."""
     args = parse(argv)
+    if args.list:
+        print(align(list(all_figures().items())))
+        return 0
     if args.figure in TRAINER_FIGURES:
         return draw_of_trainer(args)
     if args.video:

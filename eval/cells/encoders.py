@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.cells.pretraining import what_was_reached
-from sigma.data.cards import find_card, read_card
+from sigma.data.cards import find_card, read_complete_card
 from sigma.errors import DataError
 from sigma.files import sha256_file
+from sigma.parts import Part
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -20,20 +21,7 @@ class EncoderCard:
     Attributes:
         name: Name in records and tables.
         reference: As the user gave it: `NAME`, `PATH.py`, or either with `@CHECKPOINT`.
-        info: The card's `encoder` dict. Required:
-            `backbone`: config, with the scope written out;
-            `embed_dims`: width D of its tokens;
-            `clip`: num_frames, stride_frames, size (pixels).
-            Optional:
-            `name`; `family`: which recipes of a suite it takes, `vit` (default) or `r2plus1d`;
-            `checkpoint`: file; None for random weights;
-            `sha256`: hash of that file; None accepts any;
-            `layout`, `inner`: see `sigma.checkpoints.encoder.load_encoder_weights`;
-            `mean`, `std`: per channel, for uint8 RGB values (default: ImageNet's);
-            `drop`: prefixes of checkpoint tensors that the backbone does not have;
-            `finetune`: backbone settings that differ in fine-tuning; `finetune_drop`: further prefixes to drop then;
-            `pretraining_data`, `source`: copied into the record;
-            `make`: command that makes the checkpoint.
+        info: The card's `encoder` dict; its keys are those of `sigma.data.declared.ENCODER`.
     """
 
     name: str
@@ -118,10 +106,8 @@ def load_encoder_card(reference: str) -> EncoderCard:
             f'Encoder {reference}: no checkpoint follows the @; use {name} alone for the weights of the card.'
         )
     path = find_card('encoders', name)
-    info = read_card(path, 'encoder')
-    lacking = [key for key in ('backbone', 'embed_dims', 'clip') if key not in info]
-    if lacking:
-        raise DataError(f'{path} lacks {", ".join(lacking)}; see mmaction_configs/encoders for complete cards.')
+    info = read_complete_card(path, 'encoder')
+    _check_finetuned(path, info)
     label = info.get('name', path.stem)
     if checkpoint:
         info |= {
@@ -133,6 +119,14 @@ def load_encoder_card(reference: str) -> EncoderCard:
         stem = Path(checkpoint).stem if Path(checkpoint).stem != 'encoder' else Path(checkpoint).parent.name
         label = f'{label}-{stem}'
     return EncoderCard(label, reference, info)
+
+
+def _check_finetuned(path: Path, info: dict) -> None:
+    """Raise a DataError if `finetune` has an argument that the backbone does not take."""
+    if info.get('finetune'):
+        backbone = EncoderCard('', '', info).backbone(finetune=True)
+        if found := list(Part().problems(backbone, 'finetune')):
+            raise DataError(f'{path}: `encoder`: {"; ".join(found)}.')
 
 
 def _merge(config: dict, changes: dict) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from eval.corruptions.corruption import Draws, register, to_bytes
 
@@ -52,6 +52,8 @@ def gaussian_noise(frames: np.ndarray, sigma: float, draws: Draws) -> np.ndarray
 @lru_cache(maxsize=16)
 def _poisson_quantiles(photons: float) -> np.ndarray:
     """(256 * 2^POISSON_BITS,) uint8: the new value for each value and each pattern of random bits."""
+    from scipy import stats  # half a second, which lists of names need not wait for
+
     size = 1 << POISSON_BITS
     u = (np.arange(size) + 0.5) / size
     counts = np.arange(int(photons + 10 * np.sqrt(photons) + 20))

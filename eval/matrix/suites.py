@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sigma.configs import card_names, find_card, own_recipe, read_plain
+from eval.protocols.declared import check_recipe_file, settings_of
+from sigma.configs import card_names, check_top_level, find_card, own_recipes, read_plain
 from sigma.errors import DataError, did_you_mean
+from sigma.settings import Setting, Settings
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class Suites(MutableMapping[str, tuple[Entry, ...]]):
 SUITES = Suites()
 _FIELDS = tuple(field.name for field in fields(Entry))
 _COUNTS = ('shots', 'examples')
+SUMMARY = Settings(
+    (
+        Setting('name', str, 'Name of the mean, in tables.'),
+        Setting('columns', [[object]], '(protocol, dataset, subset) of each column; default: all of the suite.', None),
+    )
+)
 
 
 def read_suite(path: str | Path) -> tuple[Entry, ...]:
@@ -78,7 +86,12 @@ def read_suite(path: str | Path) -> tuple[Entry, ...]:
     Raises:
         DataError: one sentence, if the card cannot be read, has no entries, or an entry does not fit.
     """
-    entries = read_plain(path).get('entries')
+    card = read_plain(path)
+    check_top_level(path, card, ('entries', 'summary'))
+    entries, summary = card.get('entries'), card.get('summary', {'name': ''})
+    if not isinstance(summary, dict):
+        raise DataError(f'{path}: `summary` is {summary!r}; write dict(name=...).')
+    SUMMARY.check(f'{path}: `summary`', summary)
     if not isinstance(entries, (list, tuple)) or not entries:
         raise DataError(f'{path} has no `entries`, a list of dict(protocol=..., dataset=..., recipe=...).')
     return tuple(_entry(path, number, entry) for number, entry in enumerate(entries, start=1))
@@ -112,7 +125,8 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
 
     Raises:
         DataError: if there is no such suite (with the nearest name), its card does not fit, `shots` is given and the
-            suite has no few-shot entry, or `recipes` of a dataset's card is no dict of names.
+            suite has no few-shot entry, a recipe has an unknown key, or `recipes` of a dataset's card is no dict of
+            protocols to recipes.
     """
     if name not in SUITES:
         if Path(name).suffix == '.py' or len(Path(name).parts) > 1:
@@ -131,6 +145,8 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
             for entry in entries
             for number in (shots if entry.shots else [None])
         ]
+    for protocol, recipe in dict.fromkeys((entry.protocol, entry.recipe) for entry in entries):
+        check_recipe_file(protocol, recipe)
     return list(dict.fromkeys(entries))
 
 
@@ -139,4 +155,7 @@ def _on(dataset: str, entry: Entry) -> Entry:
     moved = replace(entry, dataset=dataset)
     if '{family}' not in entry.recipe:
         return moved
-    return replace(moved, recipe=own_recipe(dataset, entry.protocol) or entry.recipe)
+    recipes = own_recipes(dataset)
+    for protocol in recipes:
+        settings_of(protocol)  # raises if there is no such protocol
+    return replace(moved, recipe=recipes.get(entry.protocol) or entry.recipe)

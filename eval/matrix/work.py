@@ -83,7 +83,7 @@ def _training(config: dict, num_train: int) -> tuple[int, int]:
     batch, together = loader['batch_size'], sampler.get('steps_together', 1)
     epoch = max(1, num_clips * sampler.get('repeats', 1) // (batch * together) * together)
     loop = config.get('train_cfg', {})
-    steps = loop.get('max_iters') or loop.get('max_epochs', 1) * epoch
+    steps = loop.get('max_steps') or loop.get('max_epochs', 1) * epoch
     augmented = [step.get('num_samples', 1) for step in loader['dataset'].get('pipeline', [])]
     return steps, steps * batch * max(augmented, default=1)
 

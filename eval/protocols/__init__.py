@@ -21,7 +21,7 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         DataError: if there is none, with the nearest name.
     """
-    if (found := _defined().get(name) or _in_its_file(name)) is None:
+    if (found := imported_protocols().get(name) or _in_its_file(name)) is None:
         raise DataError(did_you_mean('protocol', name, load_protocols()))
     return found
 
@@ -34,7 +34,7 @@ def load_protocols() -> dict[str, Protocol]:
     """
     for stem in _files():
         importlib.import_module(f'{__name__}.{stem}')
-    found = _defined()
+    found = imported_protocols()
     for name, protocol in found.items():
         home = type(protocol).__module__
         if _is_ours(protocol) and _in_its_file(name) is None:
@@ -97,8 +97,8 @@ def _in_its_file(name: str) -> Protocol | None:
     return None
 
 
-def _defined() -> dict[str, Protocol]:
-    """By name, what was imported so far."""
+def imported_protocols() -> dict[str, Protocol]:
+    """By name, what was imported so far: those of users, and ours where something needed them."""
     return {protocol.name: protocol for protocol in _instances()}
 
 

@@ -106,7 +106,7 @@ class Protocol:
 
     def metric_of(self, resolved: ResolvedCell) -> str:
         """The primary metric of a cell."""
-        return self.metric or resolved.dataset.info['metric']
+        return self.metric or resolved.dataset.needed('metric')
 
     def num_classes(self, resolved: ResolvedCell) -> int:
         """Classes that the encoder has to tell apart."""

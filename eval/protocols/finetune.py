@@ -1,23 +1,7 @@
 """Fine-tuning of the whole encoder with labels, on all training clips or on a few of each class.
 
-A recipe (`mmaction_configs/recipes/finetune_*.py`, such as `finetune_vit.py`) sets what follows. A part whose key is
-missing is left out.
-
-    optimizer     `optimizer` (AdamW, Adam, SGD), `base_lr` per 256 clips of the total batch, or `lr` as it is,
-                  `betas` or `momentum` and `nesterov`, `weight_decay`, which parameters have it (`decays`,
-                  sigma/engine/optim.py), `layer_decay`, `precision` (fp32, bf16)
-    schedule      `epochs` of `repeats` passes, or `num_steps`; `warmup_epochs` or `warmup_share` from `warmup_lr`; then
-                  a cosine to `min_lr`, or to `base_min_lr` per 256 clips of the total batch, or `milestones` (epochs),
-                  each a factor of `milestone_factor`
-    batch         `batch_size` per process, `accumulate` passes per optimizer step, `num_sample` augmentations per clip
-    frames        `sampling` (eval/features/views.py), `num_frames`, `stride_frames`, `clip_fps`, `frames` (controls),
-                  `normalise` (`mean` and `std` of uint8 values instead of the encoder's)
-    augmentation  `rand_augment`, `crop_area` or `short_side_jitter`, `flip` (not if the dataset's card says that flips
-                  change the label, unless `flip_anyway`), `colour_jitter`, `erase`, `mixup`, `cutmix`, `mix_switch`,
-                  `mix_together` (videos per draw, those of one device in the published code), `resampling` of the crop
-                  (`opencv`, `antialias`; without it, mmaction2's crop)
-    model         `drop_path`, `head_dropout`, `head_init_scale`, `head_norm`, `label_smoothing`
-    test          `views`, `test_batch_size`, `decoder`
+The keys of a recipe (`mmaction_configs/recipes/finetune_*.py`) are declared in `eval/settings/finetune.py`;
+`docs/settings.md` lists them. With `num_steps`, exactly so many optimizer steps are taken: the last epoch is cut.
 
 Versions: 1 (2026-11-21). What moved on 2026-11-30 (mixing, resizing, schedules, values of recipes) is in the configs of
 the cells that it touches, so those are new cells, and all others keep theirs.
@@ -181,7 +165,7 @@ class Finetune(Protocol):
             },
             'test_evaluator': {'type': 'eval.KeepPredictions', 'metric': self.metric_of(resolved)},
             'test_cfg': {'type': 'mmengine.TestLoop'},
-            'train_cfg': {'type': 'sigma.TrainLoop', 'max_epochs': length.epochs},
+            'train_cfg': {'type': 'sigma.TrainLoop', 'max_epochs': length.epochs} | length.cut,
             'randomness': {'seed': resolved.cell.seed},
             'optim_wrapper': optimisation(recipe, length),
             'param_scheduler': schedule(recipe, length),
@@ -214,7 +198,7 @@ class Finetune(Protocol):
             num_listed=len(runner.test_dataloader.dataset),
             num_train=len(dataset),
             num_train_skipped=len(dataset.skipped) + len(failures),
-            selection={'epoch': runner.epoch, 'how': 'last'},
+            selection={'epoch': runner.epoch, 'steps': runner.iter // length.accumulate, 'how': 'last'},
             subset=self._describe_subset(resolved),
             batch_size=length.total_batch,
             num_processes=length.processes,
@@ -323,7 +307,9 @@ class Length:
         total_batch: Clips per optimizer step: processes x batch x accumulate.
         repeats: Passes over the list per epoch.
         steps: Forward passes per epoch and process.
-        epochs: Of the whole training.
+        epochs: Of the whole training; with `num_steps` the last one may be cut.
+        total: Forward passes of the whole training and process.
+        cut: Entry of `train_cfg` that ends the training within its last epoch; empty where it ends with it.
         notes: Sentences for the record, where few clips made the batch smaller.
     """
 
@@ -341,6 +327,9 @@ class Length:
         self.total_batch = together * self.accumulate
         self.steps = max(1, num_clips * self.repeats // self.total_batch * self.accumulate)
         self.epochs = recipe.get('epochs') or -(-recipe['num_steps'] * self.accumulate // self.steps)
+        whole = self.steps * self.epochs
+        self.total = whole if recipe.get('epochs') else recipe['num_steps'] * self.accumulate
+        self.cut = {'max_steps': self.total} if self.total < whole else {}
         self.notes = []
         if self.batch < recipe['batch_size']:
             self.notes.append(f'batch {self.batch} instead of {recipe["batch_size"]}: no more clips to train on')
@@ -398,7 +387,7 @@ def optimisation(recipe: dict, length: Length) -> dict:
 
 def schedule(recipe: dict, length: Length) -> list[dict]:
     """Configs of the schedulers, in forward passes: linear warm-up, then a cosine or steps at milestones."""
-    total, peak = length.steps * length.epochs, learning_rate(recipe, length)
+    total, peak = length.total, learning_rate(recipe, length)
     warmup = 0
     if 'warmup_epochs' in recipe:
         warmup = int(recipe['warmup_epochs'] * length.steps)

@@ -4,14 +4,8 @@ THUMOS14-C and ActivityNet-v1.3-C: a contiguous block of 1, 5 or 10 percent of e
 black, blurred, over-exposed, occluded or broken by packet loss. Nothing is trained here: encoder and head are those of
 a `localization` cell of the same dataset, encoder and seed. It is needed, so a matrix runs it first.
 
-A recipe (`mmaction_configs/recipes/localization_robustness_*.py`) says:
-
-    trained             recipe of the `localization` cell; or a dict family -> recipe
-    corruptions         names in tal-c; all five by default
-    severities          1 to 3 by default: the lengths of the block
-    working_short_side  pixels to which frames are resized before they are damaged (256 by default); None keeps the
-                        size of the file
-    batch_size          clips per forward pass of the encoder
+The keys of a recipe (`mmaction_configs/recipes/localization_robustness_*.py`) are declared in
+`eval/settings/applied.py`.
 
 Each video is read once, and only clips that see a damaged frame pass the encoder again
 (`eval/corruptions/shown_dense.py`). Features are kept in `<work_dir>/robustness/<encoder>/<hash>/`, one file per video,

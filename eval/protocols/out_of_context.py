@@ -7,8 +7,7 @@ name, held throughout (`one_frame`).
 
 `out_of_context` measures a fine-tuned cell, `out_of_context_frozen` a frozen encoder with its linear probe.
 
-A recipe (`mmaction_configs/recipes/out_of_context*.py`) has `trained`, `working_short_side` and `block_videos`, as
-explained in `eval/protocols/robustness.py`.
+The keys of a recipe (`mmaction_configs/recipes/out_of_context*.py`) are declared in `eval/settings/applied.py`.
 
 The record is an ordinary one of accuracy, with these further numbers in percent:
 

@@ -41,7 +41,7 @@ from eval.protocols.repetition import (
 )
 from eval.protocols.training import discard, state_path, train_network
 from eval.settings.repetition import REPETITION_CYCLES
-from sigma.errors import DataError, DecodeError, did_you_mean
+from sigma.errors import DataError, DecodeError
 from sigma.video import READERS
 
 # What `form` of a recipe chooses: window_frames, count_cycles, draw_state, next_state, true_lengths and EXTRA_FRAMES.
@@ -119,8 +119,6 @@ class RepetitionCycles(Protocol):
             DataError: if the dataset cannot be counted on.
         """
         check_counting(resolved)
-        if resolved.recipe['form'] not in FORMS:
-            raise DataError(did_you_mean('form of cycle localisation', resolved.recipe['form'], FORMS))
         return {
             'form': resolved.recipe['form'],
             'backbone': resolved.encoder.backbone(),

@@ -7,16 +7,8 @@ frozen encoder's probe is fitted again from the stored features of the training 
 There are ten protocols: `robustness` and `robustness_<suite>` measure fine-tuned cells, the same names with `_frozen`
 measure `frozen_linear` cells. Their numbers differ in kind, so their names differ.
 
-A recipe (`mmaction_configs/recipes/robustness_*.py`) says:
-
-    trained             recipe of the trained cell; `{family}` is the encoder's, or a dict family -> recipe
-    corruptions         names, where the protocol is not that of a published suite
-    severities          1 to 5 by default, the same for all, so every corruption has the same weight
-    working_short_side  pixels to which videos are resized before the corruption (256 by default, for which the
-                        published constants hold); None keeps the size of the file
-    diagnostics         (name, severity) of what is shown besides and enters no mean: by default the sampled clip
-                        reversed, shuffled and frozen
-    block_videos        videos whose scores are kept together: the most that a kill costs
+The keys of a recipe (`mmaction_configs/recipes/robustness_*.py`) are declared in `eval/settings/applied.py`. The
+published constants hold for a `working_short_side` of 256 pixels.
 
 How videos are shown and scores are kept: `eval/protocols/showing.py`. Corruptions that need neighbouring frames hold
 the whole video in memory.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = 'page.html.j2'
-ORIGIN = ('record', 'score', 'videos scored', 'list', 'weights', 'protocol', 'epoch', 'commit', 'device', 'started')
+ORIGIN = ('record', 'score', 'videos scored', 'list', 'weights', 'protocol', 'trained', 'commit', 'device', 'started')
 
 
 def page(table: Table, *, title: str = 'Results', baseline: str | None = None, trainings: Figure | None = None) -> str:
@@ -76,11 +76,20 @@ def origin(record: Record) -> tuple[str, ...]:
         record.dataset['list_sha256'][:10],
         (record.get('encoder.sha256') or 'random')[:10],
         f'{record.protocol["name"]} v{record.protocol["version"]}',
-        f'{record.get("selection.epoch") or "-"}',
+        _trained(record),
         commit + (' (changed)' if record.get('run.clean') is False else ''),
         record.get('run.device') or '-',
         record.get('run.started') or '-',
     )
+
+
+def _trained(record: Record) -> str:
+    """How long the scored weights were trained: epochs, and optimizer steps where the record has them."""
+    epoch, steps = record.get('selection.epoch'), record.get('selection.steps')
+    found = [
+        f'{number} {word}{"" if number == 1 else "s"}' for number, word in ((epoch, 'epoch'), (steps, 'step')) if number
+    ]
+    return ', '.join(found) or '-'
 
 
 def remarks(records: Sequence[Record]) -> list[str]:

@@ -1,7 +1,7 @@
 """Fine-tuning for the demo: a tiny encoder, few steps.
 
 Optimizer, layer decay and label smoothing are those of `finetune_vit`. Clips show the whole frame without crops, there
-is no drop path, and the head starts at full scale, since 40 steps are too few to grow it.
+is no drop path, and the head starts at full scale, since 50 steps are too few to grow it.
 """
 
 recipe = dict(
@@ -13,7 +13,7 @@ recipe = dict(
     warmup_share=0.125,
     batch_size=32,
     test_batch_size=64,
-    num_steps=40,
+    num_steps=50,
     label_smoothing=0.1,
     drop_path=0.0,
     head_dropout=0.0,

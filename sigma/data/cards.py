@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigma.configs import CONFIG_ROOT, card_names, find_card, split_limit
+from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card, split_limit
+from sigma.data.declared import DATASET, SECTIONS, TOP_LEVEL
 from sigma.data.lists import Label, list_sha256, read_list, spread
 from sigma.errors import DataError
 
@@ -29,6 +30,7 @@ __all__ = [
     'find_card',
     'load_dataset_card',
     'read_card',
+    'read_complete_card',
     'read_config',
     'silent_up_to',
 ]
@@ -60,7 +62,8 @@ def read_card(path: str | Path, section: str) -> dict:
     Python slice: `../annotations/gym99/classes.txt[6:17]`.
 
     Raises:
-        DataError: if the file is not a config, lacks the section, or its file of classes does not exist.
+        DataError: if the file is not a config, lacks the section, its file of classes does not exist, or it assigns
+            something or has a key that is not known (with the nearest name), of a wrong type, or out of range.
     """
     try:
         config = read_config(path, import_custom_modules=False)
@@ -68,10 +71,23 @@ def read_card(path: str | Path, section: str) -> dict:
         raise DataError(f'{path} cannot be read as a config: {error}') from None
     if section not in config:
         raise DataError(f'{path} has no `{section}`, so it is not such a card; see mmaction_configs for examples.')
+    check_top_level(path, config, TOP_LEVEL.get(section))
+    if not isinstance(config[section], dict):
+        raise DataError(f'{path}: `{section}` is {config[section]!r}; write {section} = dict(...).')
     card = config[section].to_dict()
+    if section in SECTIONS:
+        SECTIONS[section].check(f'{path}: `{section}`', card, partial=True)
     if isinstance(card.get('classes'), str):
         card['classes'] = _classes(card['classes'], Path(path))
     return card | ({'data_root': config.data_root} if 'data_root' in config else {})
+
+
+def read_complete_card(path: Path, section: str) -> dict:
+    """A section of a card in which no required key is missing."""
+    card = read_card(path, section)
+    own = {key: value for key, value in card.items() if key != 'data_root'}
+    SECTIONS[section].check(f'{path}: `{section}`', own)
+    return card
 
 
 def _classes(text: str, card: Path) -> list[str]:
@@ -119,14 +135,25 @@ class DatasetCard:
     @property
     def num_classes(self) -> int:
         """Number of classes; 1 for a count."""
-        return 1 if self.task == 'repetition' else len(self.info['classes'])
+        return 1 if self.task == 'repetition' else len(self.needed('classes'))
 
     @property
     def task(self) -> str:
         return self.info.get('task', 'action_recognition')
 
+    def needed(self, key: str) -> Any:
+        """A field that cards may leave out, where it is needed.
+
+        Raises:
+            DataError: if the card has none.
+        """
+        if self.info.get(key) is None:
+            told = DATASET[key].sentence if key in DATASET.names() else 'Folder of lists, index and videos.'
+            raise DataError(f'{self.path} lacks {key} ({told.rstrip(".")}); add it to the card.')
+        return self.info[key]
+
     def _file(self, name: str) -> Path:
-        return Path(self.info['data_root']) / name
+        return Path(self.needed('data_root')) / name
 
     def split(self, split: str) -> dict:
         """The card's entry for a split: list, sha256, num_videos.
@@ -203,11 +230,11 @@ class DatasetCard:
 
     def _read_entries(self, split: str) -> list[dict]:
         pairs = self.pairs(split)
-        if not self._file(self.info['index']).is_file():
+        if not self._file(self.needed('index')).is_file():
             raise self._not_prepared()
         from sigma.data.index import load_index  # PyAV and NumPy are not needed to read a card
 
-        index = load_index(self._file(self.info['index']))
+        index = load_index(self._file(self.needed('index')))
         absent = [video for video, _ in pairs if video not in index]
         if absent:
             raise DataError(
@@ -291,4 +318,4 @@ def _first(videos: list[str], most: int = 3) -> str:
 def load_dataset_card(name: str) -> DatasetCard:
     """The card of a dataset, by name or path; `NAME#limit=20` uses 20 videos of each split."""
     path = find_card('datasets', name)
-    return DatasetCard(path, read_card(path, 'dataset_info'), split_limit(name)[1])
+    return DatasetCard(path, read_complete_card(path, 'dataset_info'), split_limit(name)[1])

@@ -18,16 +18,30 @@ class TrainLoop(EpochBasedTrainLoop):
     Attributes:
         seconds_waited: Total time spent waiting for batches in this process.
 
+    Args:
+        max_epochs: Epochs.
+        max_steps: Steps (forward passes) after which training ends, within the last epoch; None: at its end.
+
     Raises:
-        DataError: if `max_epochs` is not a whole number of at least 1.
+        DataError: if `max_epochs` or `max_steps` is not a whole number of at least 1, or the steps do not end in the
+            last epoch.
     """
 
     seconds_waited = 0.0
 
-    def __init__(self, runner, dataloader, max_epochs: int, **others) -> None:
-        if not isinstance(max_epochs, int) or max_epochs < 1:
-            raise DataError(f'train_cfg.max_epochs is {max_epochs}; it must be a whole number, 1 or more.')
+    def __init__(self, runner, dataloader, max_epochs: int, max_steps: int | None = None, **others) -> None:
+        for name, value in (('max_epochs', max_epochs), ('max_steps', 1 if max_steps is None else max_steps)):
+            if not isinstance(value, int) or value < 1:
+                raise DataError(f'train_cfg.{name} is {value}; it must be a whole number, 1 or more.')
         super().__init__(runner, dataloader, max_epochs, **others)
+        if max_steps is not None:
+            per_epoch = len(self.dataloader)
+            if not (max_epochs - 1) * per_epoch < max_steps <= max_epochs * per_epoch:
+                raise DataError(
+                    f'train_cfg.max_steps is {max_steps}, not in the last of {max_epochs} epochs of {per_epoch} steps; '
+                    'leave it out, or give as many epochs as the steps need.'
+                )
+            self._max_iters = max_steps
 
     def run_epoch(self) -> None:
         """Run one epoch, or the rest of it."""
@@ -41,7 +55,8 @@ class TrainLoop(EpochBasedTrainLoop):
             )
         self.dataloader.sampler.set_position(self._epoch, first_step)
         begun = time.perf_counter()  # starting the loader's processes counts as waiting
-        for step, data_batch in zip(range(first_step, len(self.dataloader)), self.dataloader):
+        last_step = min(len(self.dataloader), self._max_iters - self._epoch * len(self.dataloader))
+        for step, data_batch in zip(range(first_step, last_step), self.dataloader):
             self.seconds_waited += time.perf_counter() - begun
             self.run_iter(step, data_batch)
             begun = time.perf_counter()

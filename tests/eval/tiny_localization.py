@@ -39,11 +39,14 @@ HEAD = {
     'hidden_dim_3d': 16,
 }
 CHANGE = (
-    """head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
+    """ longest=None,
+    standardise=False, targets=dict(whole_frames=False, least_share=0.0, empty_videos=True),
+    head=dict(width=16, num_heads=2, num_levels=3, num_stem=1, window=5, num_positives=10.0),
     training=dict(epochs=2, warmup_epochs=1, batch_size=2, lr=1e-3, weight_decay=0.05, ema_decay=0.9, clip_norm=1.0,
-                  crop=(0.8, 1.0)),""",
-    f"""head={HEAD}, naming=dict(strength=0.1, top=2),
-    training=dict(epochs=1, batch_size=2, lr=1e-3, weight_decay=1e-4, milestone=1, clip_norm=40),""",
+                  crop=(0.8, 1.0)),
+    suppression=dict(sigma=0.5, class_wise_voting=0.7, most=20, before=200, shortest_steps=0.3))""",
+    f""" standardise=False, head={HEAD}, naming=dict(strength=0.1, top=2),
+    training=dict(epochs=1, batch_size=2, lr=1e-3, weight_decay=1e-4, milestone=1, clip_norm=40))""",
 )
 FPS = 25
 # frames, actions [start frame, end frame, class] of each video; the last of each split is shorter than a clip

@@ -18,6 +18,12 @@ from eval.matrix.suites import SUITES, Entry
 from eval.protocols.base import Outcome, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of a card that is read and checked, but never built.
+BACKBONE = {
+    'backbone': {'type': 'sigma.R2Plus1D18'},
+    'embed_dims': 1,
+    'clip': {'num_frames': 1, 'stride_frames': 1, 'size': 1},
+}
 
 
 def home_of_process() -> Path:
@@ -91,7 +97,7 @@ def make(home: Path, num_encoders: int = 3) -> Path:
     (home / 'dataset.py').write_text(f'data_root = {str(home)!r}\ndataset_info = {info!r}\n')
     for name in 'abc'[:num_encoders]:
         (home / f'{name}.safetensors').write_text(f'weights of {name}')
-        card = {'backbone': {}, 'embed_dims': 1, 'clip': {}, 'checkpoint': str(home / f'{name}.safetensors')}
+        card = BACKBONE | {'checkpoint': str(home / f'{name}.safetensors')}
         (home / f'{name}.py').write_text(f'encoder = {card!r}\n')
     for name, strength in (('low', 1), ('high', 2)):
         recipe = {'protocol': 'tiny', 'strength': strength}

@@ -111,9 +111,14 @@ def run_matrix(args) -> None:
     print_matrix(args, marks, reported, whole, again)
 
 
+ENCODER = """encoder = dict(
+    backbone=dict(type='sigma.R2Plus1D18'), embed_dims=1, clip=dict(num_frames=1, stride_frames=1, size=1))
+"""
+
+
 def make(home: Path, kind: str, num_cells: int, no_forks: bool) -> list[str]:
     """Write cards and a protocol to a folder. Returns the command that measures them."""
-    (home / 'encoder.py').write_text('encoder = dict(backbone={}, embed_dims=1, clip={}, checkpoint=None)\n')
+    (home / 'encoder.py').write_text(ENCODER)
     (home / 'recipe.py').write_text("recipe = dict(protocol='marked')\n")
     dataset, encoder = str(home), str(home / 'encoder.py')
     if kind == 'finetune':

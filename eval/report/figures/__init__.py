@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sigma.configs import CONFIG_ROOT, walk_sentences
 from sigma.errors import SigmaError, did_you_mean
 from sigma.files import write_atomic
 
@@ -48,6 +49,12 @@ def figure_names() -> list[str]:
     return sorted(name for name in found if not name.startswith('_'))
 
 
+def all_figures() -> dict[str, str]:
+    """Name and sentence of every figure that `tools/plot.py` draws, the trainer's included; sorted. Nothing is run."""
+    folders = (Path(__file__).parent, CONFIG_ROOT.parent / 'sigma' / 'figures')
+    return dict(sorted(pair for folder in folders for pair in walk_sentences(folder)))
+
+
 def load_figure(name: str) -> Callable[..., Figure]:
     """The `draw` of a figure, by the name of a file in this folder or by the path of one elsewhere.
 
@@ -57,7 +64,7 @@ def load_figure(name: str) -> Callable[..., Figure]:
     if name.endswith('.py'):
         return _draw_of_file(Path(name))
     if name not in figure_names():
-        raise FigureError(did_you_mean('figure', name, figure_names()))
+        raise FigureError(did_you_mean('figure', name, all_figures()))
     return importlib.import_module(f'{__name__}.{name}').draw
 
 

@@ -456,7 +456,7 @@ def test_data_without_two_cycles_ends_in_a_sentence(tmp_path):
 
 
 def test_an_unknown_form_ends_in_a_sentence(counting, tmp_path):
-    with pytest.raises(DataError, match="form of cycle localisation 'fractonal'.*fractional"):
+    with pytest.raises(DataError, match="form is 'fractonal'; did you mean 'fractional'"):
         resolve(counting, tmp_path, form='fractonal')
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.structures import BaseDataElement
 
@@ -158,6 +159,30 @@ def test_few_clips_make_the_batch_smaller_and_the_record_says_so():
     length = Length(recipe_of('finetune_vit'), 20)
     assert (length.batch, length.steps) == (20, 1)
     assert length.notes == ['batch 20 instead of 32: no more clips to train on']
+
+
+@pytest.mark.parametrize(
+    ('num_clips', 'num_steps', 'accumulate', 'epochs', 'total', 'cut'),
+    [
+        (1600, 40, 1, 1, 40, {'max_steps': 40}),  # U9: an epoch has 50 steps
+        (1600, 50, 1, 1, 50, {}),
+        (1600, 120, 1, 3, 120, {'max_steps': 120}),
+        (45, 40, 1, 1, 40, {'max_steps': 40}),
+        (1600, 7, 4, 1, 28, {'max_steps': 28}),
+    ],
+)
+def test_U9_num_steps_is_what_is_run(num_clips, num_steps, accumulate, epochs, total, cut):
+    recipe = recipe_of('finetune_demo', num_steps=num_steps, accumulate=accumulate)
+    length = Length(recipe, num_clips)
+    assert (length.epochs, length.total, length.cut) == (epochs, total, cut)
+    warmup, cosine = schedule(recipe, length)
+    assert (warmup['end'], cosine['end']) == (max(1, int(0.125 * total)), total)
+
+
+def test_the_demo_trains_as_long_as_it_always_did_on_toy():
+    """Its cells on the 1600 clips of toy keep their identity: 50 steps were run when 40 were asked for."""
+    length = Length(recipe_of('finetune_demo'), 1600)
+    assert (length.epochs, length.steps, length.total, length.cut) == (1, 50, 50, {})
 
 
 def test_an_epoch_never_ends_among_accumulated_steps():
@@ -415,6 +440,26 @@ def test_the_whole_transformer_recipe_runs(toy, tmp_path, monkeypatch):
     assert said in outcome.notes
     logs = list((resolved.folder(tmp_path / 'work')).rglob('*.log'))
     assert any(said in log.read_text() for log in logs)
+
+
+def test_U9_the_record_says_how_many_steps_were_taken(toy, tmp_path, monkeypatch):
+    seen, step = [], OptimWrapper.step
+
+    def counted(self, **settings):
+        seen.append(self.optimizer.param_groups[0]['lr'])
+        return step(self, **settings)
+
+    monkeypatch.setattr(OptimWrapper, 'step', counted)
+    recipe = written(tmp_path, 'finetune_demo', num_steps=3, batch_size=4, accumulate=2, **SMALL)
+    resolved = resolve(toy, recipe)
+    assert resolved.config['train_cfg'] == {'type': 'sigma.TrainLoop', 'max_epochs': 1, 'max_steps': 6}
+    outcome = resolved.protocol.run(resolved, tmp_path / 'work')
+    assert len(seen) == 3
+    assert outcome.selection == {'epoch': 1, 'steps': 3, 'how': 'last'}
+    again = resolved.protocol.run(resolved, tmp_path / 'work')  # goes on from its checkpoint: nothing is left to train
+    assert len(seen) == 3
+    assert again.selection == outcome.selection
+    assert np.array_equal(again.scores, outcome.scores)
 
 
 def test_the_whole_convolutional_recipe_runs_from_a_file(toy, tmp_path, monkeypatch):

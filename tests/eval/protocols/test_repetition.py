@@ -104,9 +104,10 @@ def counting(tmp_path_factory):
     return write_counting(tmp_path_factory.mktemp('counting'))
 
 
-def resolve(dataset, tmp_path, finetune=False, how='num_steps=5', seed=0, shots=None, change=('', '')) -> ResolvedCell:
+def resolve(dataset, tmp_path, finetune=False, how=None, seed=0, shots=None, change=('', '')) -> ResolvedCell:
     path = tmp_path / 'counting_recipe.py'
     protocol = 'repetition' if finetune else 'repetition_frozen'
+    how = how or ('epochs=1' if finetune else 'num_steps=5')
     how, batch = (f'{how}, encoder_lr=1e-4', '') if finetune else (how, ' batch_size=4,')
     path.write_text(RECIPE.format(protocol=protocol, finetune=finetune, how=how, batch=batch).replace(*change))
     return ResolvedCell(
