@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, write predictions, config and record; return the exit status."""
     args = parse_args(argv)
     matrix = die_with_parent()
+    os.environ['SIGMA_CELL_PROCESS'] = '1'  # of eval.cells.machine
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
 
     from eval.cells import claims
@@ -357,6 +358,13 @@ def guarded() -> int:
         logging.getLogger(__name__).info('stopped', exc_info=True)
         print(f'cell: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if type(error).__name__ != 'Preempted':  # of sigma.engine.preemption, which imports torch
+            raise
+        print(f'cell: {" ".join(str(error).split())}', file=sys.stderr, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)  # it was told to end, and has saved: stopped, not failed
+        return 128 + signal.SIGTERM
 
 
 if __name__ == '__main__':

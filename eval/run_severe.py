@@ -444,9 +444,9 @@ def headline(found: Plan, jobs: int) -> str:
     text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere')
     text += number('blocked', 'blocked by a failed cell') + number('missing', 'that cannot run')
     left = cost(found, jobs)
-    text += f', {left.num_known + left.num_unknown} to run, {jobs} in parallel'
-    if stopped := sum(item.reached is not None for item in found.in_state('to run')):
-        text += f' ({stopped} of them interrupted before)'
+    stopped = sum(item.reached is not None for item in found.in_state('to run'))
+    text += f', {left.num_known + left.num_unknown} to run{f" ({stopped} interrupted before)" if stopped else ""}'
+    text += f', {jobs} in parallel'
     if left.num_known:
         text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB for the rest'
         text += told_source(left.how)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from eval.cells.cell import ResolvedCell
 from eval.cells.encoders import EncoderCard
-from eval.cells.machine import machine_settings, num_processes
+from eval.cells.machine import machine_settings, num_processes, saving_when_told_to_end
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
@@ -184,7 +184,8 @@ class Finetune(Protocol):
         length = Length(resolved.recipe, self._num_readable(resolved, self._subset(resolved)))
         scaling = describe_learning_rate(resolved.recipe, length)
         runner.logger.info(scaling)
-        runner.train()
+        with saving_when_told_to_end():
+            runner.train()
         runner.test()
         metric = runner.test_evaluator.metrics[0]
         dataset = runner.train_dataloader.dataset

@@ -19,6 +19,7 @@ from eval.corruptions.shown import CorruptedClips, Store, Variant, one, why_not_
 from eval.protocols.applied import Applied
 from eval.records import identity_hash
 from sigma.errors import DataError
+from sigma.processes import progress_bar
 
 LOG = logging.getLogger(__name__)
 
@@ -97,11 +98,15 @@ class Showing:
         )
         found: dict[str, dict[int, np.ndarray]] = {variant.name: {} for variant in variants}
         errors = {}
-        for position, name, sample, error in DataLoader(clips, batch_size=1, num_workers=num_workers(), collate_fn=one):
-            if error is not None:
-                errors[position] = error
-            else:
-                found[name][position] = self.applied.scores(sample)
+        what = f'videos {positions[0] + 1} to {positions[-1] + 1} under {len(variants)} variants'
+        loader = DataLoader(clips, batch_size=1, num_workers=num_workers(), collate_fn=one)
+        with progress_bar(what, len(positions) * len(variants)) as advance:
+            for position, name, sample, error in loader:
+                if error is not None:
+                    errors[position] = error
+                else:
+                    found[name][position] = self.applied.scores(sample)
+                advance()
         return {name: dict(sorted(rows.items())) for name, rows in found.items()}, errors
 
     def unscored(self) -> list[dict]:

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -12,6 +13,7 @@ from eval import run_severe
 from eval.cells.cell import Cell
 from eval.cells.overrides import apply_changes, as_changes, in_name, parse_changes
 from eval.matrix import choose, suites
+from eval.matrix.steps import last_step, reached
 from eval.matrix.suites import Entry
 from eval.records import read_records
 from eval.report.table import Table
@@ -19,7 +21,7 @@ from eval.settings.finetune import FINETUNE
 from sigma.configs import split_limit, with_limit
 from sigma.data.lists import spread
 from sigma.errors import DataError
-from tests.conftest import PATIENCE, assert_one_sentence
+from tests.conftest import PATIENCE, ROOT, assert_one_sentence, run_tool
 from tests.eval import tiny_matrix as tiny
 from tests.eval.test_run_severe import HIGH, LOW, command, guarded, home  # noqa: F401 - a fixture
 
@@ -210,3 +212,38 @@ def test_the_command_that_goes_on_can_be_pasted(monkeypatch):
 
     monkeypatch.setattr(sys, 'argv', ['/anywhere/pytest'])
     assert command_again(['--datasets', 'my videos']) == "python eval/run_severe.py --datasets 'my videos'"
+
+
+def test_a_cell_that_saved_when_told_to_end_is_stopped_and_not_failed():
+    code = (
+        'from eval import run_cell\nclass Preempted(RuntimeError): pass\n'
+        "def main(): raise Preempted('the state after step 3 of 9 is saved')\n"
+        'run_cell.main = main\nrun_cell.guarded()'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGTERM
+    assert done.stderr == 'cell: the state after step 3 of 9 is saved\n'
+
+
+@pytest.mark.integration
+def test_a_fine_tuning_cell_that_is_told_to_end_goes_on_from_its_step(toy, tmp_path):
+    words = ['--suite', 'demo', '--protocols', 'finetune', '--datasets', str(toy), '--encoders', 'random']
+    words += ['--work-dir', str(tmp_path), '--recipe', 'num_steps=100000', '--jobs', '1']
+    command = [sys.executable, str(ROOT / 'eval' / 'run_severe.py'), *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120 * PATIENCE
+    while time.monotonic() < deadline:
+        logs = list(tmp_path.glob('cells/*/cell.log'))
+        if logs and (step := last_step(logs[0])) is not None and step.done >= 2:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=120 * PATIENCE)
+    assert process.returncode == 128 + signal.SIGTERM, out
+    (found,) = [reached(folder) for folder in (tmp_path / 'cells').iterdir()]
+    assert found.saved >= 2
+    assert found.unit == 'step'
+    assert list(tmp_path.rglob('failed.json')) == []
+    done = run_tool('eval/run_severe.py', *words, '--dry-run')
+    assert f'goes on after step {found.saved}' in done.stdout
+    assert '1 to run (1 interrupted before)' in done.stdout
