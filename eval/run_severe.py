@@ -10,7 +10,8 @@ and runs again with `--retry-failed`. `--dry-run` prints the plan: what is done,
 to run, what it will cost, and what is missing.
 
 Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
-blocked, 2 for bad input and missing data, before anything ran.
+blocked, 2 for bad input and missing data, before anything ran; 130 after Ctrl-C and 143 after SIGTERM, with the table
+so far and the command that goes on.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def problems_of_data(resolved: ResolvedCell, shots_asked: bool = True) -> tuple[
         resolved: The cell.
         shots_asked: Whether the user named the number of shots.
     """
-    refusals, notes = [], []
+    refusals: list[str] = []
+    notes: list[str] = []
     dataset, cell = resolved.dataset, resolved.cell
     untrained = bool(dataset.info.get('trained_on'))  # a set that is only tested on
     for split in ('test',) if untrained else ('train', 'test'):

@@ -71,7 +71,7 @@ def work_of(resolved: ResolvedCell, facts: Facts | None) -> Work:
         steps, trained, seen = 0, 0, (num_train + num_test) * num_views
     clip = resolved.encoder.info['clip']
     num_frames = recipe.get('num_frames') or clip.get('num_frames', 0)
-    flops = facts and (3 * trained + seen) * facts.flops
+    flops = None if facts is None else (3 * trained + seen) * facts.flops
     return Work(steps, trained, seen, num_views, num_frames, flops, _bytes(facts, steps, seen, num_test))
 
 
