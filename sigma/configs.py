@@ -159,7 +159,9 @@ def check_top_level(path: str | Path, assigned: Iterable[str], known: Sequence[s
     Raises:
         DataError: naming the first unknown one, and the nearest known one. `known` None checks nothing.
     """
-    for name in assigned if known is not None else ():
+    if known is None:
+        return
+    for name in assigned:
         if not name.startswith('_') and name not in known:
             raise DataError(
                 f'{path} assigns something that nothing reads. {did_you_mean("variable", name, known)}; begin the name '

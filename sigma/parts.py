@@ -87,7 +87,7 @@ def _classes(scope: str) -> dict[str, Path]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return {}
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted((Path(spec.origin).parent / folder).rglob('*.py')):
         for name in re.findall(r'^class (\w+)', path.read_text(encoding='utf-8'), re.MULTILINE):
             found.setdefault(name, path)

@@ -1,14 +1,18 @@
 """The base class of every protocol, and what its run returns."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from eval.cells.cell import ResolvedCell
 from sigma.configs import first_sentence
 from sigma.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
@@ -96,7 +100,7 @@ class Protocol:
     metric: str = ''
     uses_torch: bool = True
     settings: Settings | None = None
-    instances: Mapping[str, tuple] = {}
+    instances: ClassVar[Mapping[str, tuple]] = {}
     told: str = ''
     departures: tuple[Departure, ...] = ()
 

@@ -93,8 +93,8 @@ def _of_file(path: Path) -> Iterator[Declared]:
         sentence = ast.literal_eval(told[1]) if told else first_sentence(ast.get_docstring(node))
         if 'instances' in own:
             instances = ast.literal_eval(own['instances'])
-        elif isinstance(own.get('name'), ast.Constant):
-            instances = {own['name'].value: ()}
+        elif 'name' in own:
+            instances = {ast.literal_eval(own['name']): ()}
         else:
             continue
         if not all(instances):
@@ -107,9 +107,9 @@ def _of_file(path: Path) -> Iterator[Declared]:
 
 def _settings(path: Path, name: str) -> Settings:
     found = _inherited(path, name, 'settings')
-    if found is None or not isinstance(found[1], ast.Name):
+    where, value = found or (path, None)
+    if not isinstance(value, ast.Name):
         raise DataError(f'{path}: the protocol {name} declares no settings; import them from eval/settings.')
-    where, value = found
     module, imported = _imports(where)[value.id]
     return getattr(importlib.import_module(module), imported)
 
@@ -148,7 +148,7 @@ def _ancestry(path: Path, name: str) -> list[str]:
 
 
 def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    found = {}
+    found: dict[str, ast.expr] = {}
     for part in node.body:
         if isinstance(part, ast.Assign):
             found |= {target.id: part.value for target in part.targets if isinstance(target, ast.Name)}

@@ -10,7 +10,7 @@ from eval.corruptions import CORRUPTIONS
 from eval.matrix.listing import KINDS, listing
 from eval.matrix.suites import SUITES
 from eval.protocols import load_protocols
-from eval.report.figures import figure_names
+from eval.report.figures import all_figures
 from sigma.configs import card_names, first_sentence, walk_sentences
 from sigma.errors import DataError
 from tests.conftest import ROOT, assert_one_sentence
@@ -23,7 +23,7 @@ def names(kind: str) -> list[str]:
         return card_names(kind)
     if kind == 'probes':
         return [path.stem for path in (ROOT / 'eval' / 'probes').glob('[!_]*.py')]
-    return {'protocols': load_protocols, 'corruptions': lambda: CORRUPTIONS, 'figures': figure_names}[kind]()
+    return {'protocols': load_protocols, 'corruptions': lambda: CORRUPTIONS, 'figures': all_figures}[kind]()
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -344,7 +344,11 @@ def test_trained_tells_record_facts_and_weights(home):
     make_by_hand(home, 'low')
     trained = load_trained(low, home / 'work')
     assert (trained.num_train, trained.num_train_skipped) == (4, 0)
-    assert (trained.selection, trained.subset, trained.sampling) == ({'epoch': None, 'how': 'last'}, None, None)
+    assert (trained.selection, trained.subset, trained.sampling) == (
+        {'epoch': None, 'steps': None, 'how': 'last'},
+        None,
+        None,
+    )
     assert low.name in trained.note
     with pytest.raises(DataError, match=f'{LOW} has its record but no head.bin in'):
         trained.weights('head.bin')
