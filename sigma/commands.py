@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         if strange is None:
             return f'{" ".join(unknown)} belongs to no option; see --help'
         close = difflib.get_close_matches(strange, options, n=1)
-        return f'unknown option {strange}; {f"did you mean {close[0]}? " if close else ""}See --help'
+        return f'unknown option {strange}{f" (did you mean {close[0]}?)" if close else ""}; see --help'
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence and exit with 2."""

@@ -69,7 +69,7 @@ def test_bad_input_is_one_sentence(capsys):
     parser.add_argument('--number', type=int, help='a number')
     parser.add_argument('--needed', required=True, help='needed')
     for words, said in (
-        (['--needed', 'x', '--numbr', '3'], 'tool: unknown option --numbr; did you mean --number? See --help\n'),
+        (['--needed', 'x', '--numbr', '3'], 'tool: unknown option --numbr (did you mean --number?); see --help\n'),
         (['--needed', 'x', 'stray'], 'tool: stray belongs to no option; see --help\n'),
         (['--needed', 'x', '--number', 'three'], "tool: --number: invalid int value: 'three'\n"),
         ([], 'tool: --needed must be given; see --help\n'),
