@@ -54,6 +54,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'dataset.train_list_sha256': ((str, NoneType), 'hash of the list trained on, before the subset is drawn'),
     'dataset.num_train': ((int, NoneType), 'training videos used'),
     'dataset.num_train_skipped': ((int, NoneType), 'training videos that could not be read'),
+    'dataset.limit': ((int, NoneType), 'for a trial: videos of each split that were used (--limit); None is all'),
     'subset': ((dict, NoneType), 'which part of the training list; None is all of it'),
     'subset.name': ((str,), 'kind of subset, such as 5-a-class; must agree in a column'),
     'subset.seed': ((int, NoneType), 'seed of the draw; differs between the seeds of one column'),
@@ -107,6 +108,7 @@ COMPARED = (
     *('score.metric', 'score.unit', 'score.higher_is_better'),
     *('protocol.name', 'protocol.version', 'protocol.evaluator_version'),
     *('dataset.name', 'dataset.split', 'dataset.list_sha256', 'dataset.num_classes'),
+    'dataset.limit',
     *('subset.name', 'selection.how', 'sampling.name'),
 )
 

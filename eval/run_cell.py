@@ -24,6 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sigma.commands import Parser
 from sigma.revision import git_state
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, write predictions, config and record; return the exit status."""
     args = parse_args(argv)
     matrix = die_with_parent()
+    os.environ['SIGMA_CELL_PROCESS'] = '1'  # of eval.cells.machine
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
 
     from eval.cells import claims
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('cell', help='fields of eval.cells.cell.Cell as JSON')
     parser.add_argument('--work-dir', required=True, help='records, features, logs and checkpoints go here')
     parser.add_argument('--id', help='identity of the cell in the plan; if it has changed since, nothing runs')
@@ -225,7 +227,7 @@ def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: 
         identity=resolved.identity,
         score=score_of(resolved, outcome, predictions),
         dataset=dataset_of(resolved, outcome),
-        subset=outcome.subset,
+        subset=subset_of(resolved, outcome),
         encoder={
             'name': encoder.name,
             'checkpoint': encoder.checkpoint,
@@ -239,7 +241,7 @@ def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: 
             'evaluator_version': protocol.evaluator_version,
             'source': protocol.source,
         },
-        recipe={'name': Path(resolved.cell.recipe).stem},
+        recipe={'name': resolved.recipe_name},
         seed=resolved.cell.seed,
         selection=outcome.selection,
         sampling=outcome.sampling,
@@ -265,6 +267,14 @@ def score_of(resolved: ResolvedCell, outcome: Outcome, predictions: Predictions)
     }
 
 
+def subset_of(resolved: ResolvedCell, outcome: Outcome) -> dict | None:
+    """The training subset. A trial on a few videos (`--limit`) has a subset, and so a column, of its own."""
+    limit, subset = resolved.cell.limit, outcome.subset
+    if limit is None:
+        return subset
+    return (subset or {}) | {'name': '_'.join([*([subset['name']] if subset else []), f'limit_{limit}'])}
+
+
 def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
     """The dataset, and how many of its videos were listed, scored and trained on."""
     dataset = resolved.dataset
@@ -280,6 +290,7 @@ def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:
         'train_list_sha256': dataset.list_sha256('train'),
         'num_train': outcome.num_train,
         'num_train_skipped': outcome.num_train_skipped,
+        'limit': resolved.cell.limit,
     }
 
 
@@ -354,6 +365,11 @@ def guarded() -> int:
         print(f'cell: {one_line(str(error))}', file=sys.stderr)
         return 2
     except RuntimeError as error:
+        if type(error).__name__ == 'Preempted':  # of sigma.engine.preemption, which imports torch
+            print(f'cell: {one_line(str(error))}', file=sys.stderr, flush=True)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)  # it was told to end, and has saved: stopped, not failed
+            return 128 + signal.SIGTERM
         from sigma.data.loading import explain
 
         if os.environ.get('SIGMA_TRACEBACK') or not (said := explain(error)):

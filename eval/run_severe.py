@@ -10,17 +10,19 @@ does not list it. A failed cell keeps its log and the reason, and runs again wit
 the plan: what is done, failed, blocked, running elsewhere or to run, what it will cost, and what is missing.
 
 Exit status: 0 when every cell has its record (a dry run: when the plan can run), 1 when cells failed, were stopped or
-blocked, 2 for bad input and missing data, before anything ran.
+blocked, 2 for bad input and missing data, before anything ran; 130 after Ctrl-C and 143 after SIGTERM, with the table
+so far and the command that goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sigma.commands import Parser, add_version
 
 if TYPE_CHECKING:
     from eval.cells.cell import CellProtocol
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog='run_severe', description=__doc__)
     parser.add_argument(
         '--list',
         metavar='KIND',
@@ -52,15 +54,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='each is a cell of its own (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')
-    parser.add_argument('--datasets', nargs='+', help="dataset cards or prepared folders to use instead of the suite's")
-    parser.add_argument(
-        '--shots', nargs='+', type=positive, help="training clips per class, instead of the suite's few-shot numbers"
-    )
+    add_change_args(parser)
     parser.add_argument(
         '--jobs', type=positive, help='cells run in parallel (default: one per GPU, else one per core, at most 4)'
     )
     parser.add_argument('--no-forks', action='store_true', help='start a new Python per cell; costs seconds each')
     parser.add_argument('--dry-run', action='store_true', help='print the plan and run nothing')
+    parser.add_argument(
+        '--print-config',
+        nargs='?',
+        const='',
+        metavar='CELL',
+        help='print the resolved config of the cell with this id or name, or of all cells, and run nothing',
+    )
+    parser.add_argument(
+        '--device',
+        type=device,
+        metavar='cpu|cuda|cuda:N',
+        help='where cells compute (default: all GPUs that are visible, else the CPU)',
+    )
+    parser.add_argument(
+        '--keep-states',
+        choices=('none', 'last'),
+        default='last',
+        help='what stays of the trained weights of finished cells: the last state (default), or none; those that other '
+        'cells of the plan still need stay until then',
+    )
     parser.add_argument('--retry-failed', action='store_true', help='also run cells that failed before')
     parser.add_argument(
         '--import',
@@ -77,11 +96,51 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='let rows with under 99 %% of the videos count in means and verdicts',
     )
     add_executor_args(parser)
+    add_version(parser)
     args = parser.parse_args(argv)
     needed = {'--suite': args.suite, '--encoders': args.encoders, '--work-dir': args.work_dir}
     if lacking := [name for name, value in needed.items() if value is None and args.list is None]:
-        parser.error(f'the following arguments are required: {", ".join(lacking)}')
+        parser.error(f'{", ".join(lacking)} must be given; see --help')
     return args
+
+
+def add_change_args(parser: argparse.ArgumentParser) -> None:
+    """Options that change what a suite says."""
+    group = parser.add_argument_group('changes to the suite')
+    group.add_argument(
+        '--datasets',
+        nargs='+',
+        metavar='DATASET',
+        help="dataset cards or prepared folders to use instead of the suite's",
+    )
+    group.add_argument(
+        '--protocols',
+        nargs='+',
+        metavar='PROTOCOL',
+        help='only these protocols of the suite; one that the suite lacks is measured on each of its datasets',
+    )
+    group.add_argument(
+        '--shots',
+        nargs='+',
+        type=positive,
+        metavar='CLIPS',
+        help="training clips per class, instead of the suite's few-shot numbers",
+    )
+    group.add_argument(
+        '--recipe',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings to change in recipes, such as layer_decay=0.65 views.num_clips=2; part of the names of cells',
+    )
+    group.add_argument('--epochs', type=positive, metavar='N', help='the same as --recipe epochs=N')
+    group.add_argument('--batch-size', type=positive, metavar='N', help='the same as --recipe batch_size=N')
+    group.add_argument(
+        '--limit',
+        type=positive,
+        metavar='N',
+        help='a trial on N videos of each split, spread over the classes; its records never join others',
+    )
 
 
 def add_executor_args(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +198,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def device(text: str) -> str:
+    """A device, for argparse; whether it is there is checked later."""
+    kind, colon, number = text.partition(':')
+    if kind not in ('cpu', 'cuda') or (colon and (kind == 'cpu' or not number.isdigit())):
+        raise argparse.ArgumentTypeError(f'{text!r} was given; cpu, cuda, or cuda:N is needed, such as cuda:1')
+    return text
+
+
 def seed(text: str) -> int:
     """A seed that every library accepts, for argparse."""
     if not text.isdecimal() or int(text) >= 2**32:
@@ -151,16 +218,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     if args.list is not None:
         return print_list(args)
-    from eval.matrix.executors.schedule import run
-    from eval.matrix.live import Progress, print_encoders, print_plan
-    from eval.matrix.plan import OPEN
-    from eval.protocols import import_protocols
+    from eval.matrix.ending import print_unfinished, signals_stop, status_of, told_stop
+    from eval.matrix.executors.local import use_device
+    from eval.matrix.live import print_encoders, print_plan
 
-    imports = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
-    import_protocols(imports)
     check_work_dir(args.work_dir)
+    imports = imported(args)
+    use_device(args.device)
     found = make_plan(args)
     jobs = num_at_once(args, found.max_parallel())
+    if args.print_config is not None:
+        return print_configs(found, args.print_config)
     print(headline(found, jobs))
     print_encoders(found)
     print_plan(found, every_cell=args.dry_run)
@@ -168,16 +236,15 @@ def main(argv: list[str] | None = None) -> int:
         refuse(found.problems)
     if args.dry_run:
         return 0
-    tasks = found.jobs(args.work_dir, imports)
-    protocols = [item.resolved.protocol for item in found.in_state(*OPEN) if item.resolved]
-    backend = make_backend(args, jobs, protocols) if tasks else None
     check_work_dir(args.work_dir, make=True)
-    results = []
     try:
-        if backend is not None:
-            with Progress(found, jobs) as progress:
-                results = run(tasks, backend, progress)
-        print_results(found.listed(), args)
+        with signals_stop():
+            results = run_cells(found, args, jobs, imports)
+            print_table(found, args)
+    except KeyboardInterrupt as stop:
+        print(f'run_severe: {told_stop(stop, found, args.work_dir, argv or sys.argv[1:])}', file=sys.stderr)
+        print_table(found, args)
+        return status_of(stop)
     except OSError as error:  # a full disk, or a file system that is unavailable
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
         print(
@@ -187,14 +254,78 @@ def main(argv: list[str] | None = None) -> int:
     return print_unfinished(found, results)
 
 
+def imported(args: argparse.Namespace) -> list[str]:
+    """Import what `--import` names; return the names as cells need them."""
+    names = [str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports]
+    if names:
+        from eval.protocols import import_protocols
+
+        import_protocols(names)
+    return names
+
+
+def run_cells(found: Plan, args: argparse.Namespace, jobs: int, imports: list[str]) -> list[Finished]:
+    """Run the open cells, and remember how fast they were on this machine."""
+    from eval.matrix.ending import DropStates
+    from eval.matrix.executors.schedule import run
+    from eval.matrix.live import Progress
+    from eval.matrix.plan import OPEN
+    from eval.matrix.work import learn
+
+    tasks = found.jobs(args.work_dir, imports)
+    protocols = [item.resolved.protocol for item in found.in_state(*OPEN) if item.resolved]
+    backend = make_backend(args, jobs, protocols) if tasks else None
+    with Progress(found, jobs) as progress:
+        watcher = DropStates(found, args.work_dir, progress) if args.keep_states == 'none' else progress
+        try:
+            return run(tasks, backend, watcher) if backend is not None else []
+        finally:
+            if args.executor == 'local':
+                learn(found.measured(progress.ends))
+
+
+def print_table(found: Plan, args: argparse.Namespace) -> None:
+    """Print and write the table of what has records so far."""
+    from eval.matrix.results import print_results, table_name
+
+    changes = (args.recipe or []) + [f'{key}={value}' for key, value in sugar(args).items()]
+    limits = [f'limit{args.limit}'] if args.limit else []
+    name = table_name(args.suite, args.datasets, args.protocols, args.shots, changes, limits)
+    # The mean of a suite covers its own columns, so there is none with other datasets, protocols or shots.
+    own = not (args.datasets or args.shots or args.protocols or args.limit)
+    print_results(found.listed(), args.work_dir, name, args.suite if own else None, args.baseline, args.allow_partial)
+
+
+def print_configs(found: Plan, wanted: str) -> int:
+    """Print the resolved config of every cell, or of the one with this name or start of an id.
+
+    Raises:
+        MissingData: if cells cannot be resolved.
+        DataError: if there is no such cell.
+    """
+    import pprint
+
+    from sigma.errors import DataError, did_you_mean
+
+    cells = [item.resolved for item in found.cells if item.resolved is not None]
+    chosen = [cell for cell in cells if not wanted or cell.name == wanted or cell.id.startswith(wanted)]
+    if not chosen and found.problems:
+        refuse(found.problems)
+    if not chosen:
+        raise DataError(did_you_mean('cell', wanted, (cell.name for cell in cells)))
+    for cell in chosen:
+        print(f'# {cell.name} ({cell.id[:8]})\nrecipe = {pprint.pformat(cell.recipe, width=100)}')
+        print(f'config = {pprint.pformat(cell.config, width=100)}\n')
+    if found.problems:
+        refuse(found.problems)
+    return 0
+
+
 def print_list(args: argparse.Namespace) -> int:
     """Print what `--list` asks for, including what `--import` adds; return the exit status."""
     from eval.matrix.listing import listing
 
-    if args.imports:
-        from eval.protocols import import_protocols
-
-        import_protocols([str(Path(name).resolve()) if name.endswith('.py') else name for name in args.imports])
+    imported(args)
     print(listing(args.list, args.verbose))
     return 0
 
@@ -205,16 +336,35 @@ def make_plan(args: argparse.Namespace) -> Plan:
     Raises:
         DataError: on an unknown suite, protocol or baseline, or two cells with one name.
     """
+    from eval.cells.overrides import as_changes, parse_changes
+    from eval.matrix.choose import with_limits, with_protocols
     from eval.matrix.plan import plan
     from eval.matrix.suites import suite_entries
 
     entries = suite_entries(args.suite, args.datasets, args.shots)
+    if args.protocols:
+        entries = with_protocols(entries, args.protocols, args.suite)
+    changes = as_changes(parse_changes(args.recipe, sugar(args)))
     encoders, seeds = list(dict.fromkeys(args.encoders)), list(dict.fromkeys(args.seeds))
-    found = plan(entries, encoders, seeds, args.work_dir, args.retry_failed)
+    found = plan(
+        with_limits(entries, args.limit),
+        encoders,
+        seeds,
+        args.work_dir,
+        args.retry_failed,
+        changes=changes,
+        shots_asked=bool(args.shots),
+    )
     refuse_equal_names(found.cells)
     if args.baseline is not None:
         check_baseline(args.baseline, found.cells)
     return found
+
+
+def sugar(args: argparse.Namespace) -> dict[str, int]:
+    """What `--epochs` and `--batch-size` change in recipes."""
+    given = {'epochs': args.epochs, 'batch_size': args.batch_size}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def check_work_dir(work_dir: str, make: bool = False) -> None:
@@ -299,15 +449,24 @@ def headline(found: Plan, jobs: int) -> str:
     text += number('failed', 'failed before') + number('elsewhere', 'running elsewhere')
     text += number('blocked', 'blocked by a failed cell') + number('missing', 'that cannot run')
     left = cost(found, jobs)
-    text += f', {left.num_known + left.num_unknown} to run, {jobs} in parallel'
+    stopped = sum(item.reached is not None for item in found.in_state('to run'))
+    text += f', {left.num_known + left.num_unknown} to run{f" ({stopped} interrupted before)" if stopped else ""}'
+    text += f', {jobs} in parallel'
     if left.num_known:
-        text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB'
-        text += f' for {left.num_known} of them, ? for {left.num_unknown}' if left.num_unknown else ' for the rest'
-    elif left.num_unknown:
-        text += '; their cost is unknown until one of their kind has run in this work directory'
+        text += f', about {left.seconds / 3600:.2f} h and {left.num_bytes / 1e9:.2f} GB for the rest'
+        text += told_source(left.how)
     if extra := sum(not item.listed for item in found.cells):
         text += f'; {extra} {"is" if extra == 1 else "are"} not in the suite, but needed by cells of it'
     return text
+
+
+def told_source(how: tuple[str, ...]) -> str:
+    """Where an estimate comes from, for the end of a sentence; empty if all was measured in this work directory."""
+    from eval.matrix.work import RULE
+
+    if 'rule' in how:
+        return f' (no such cell has run on this machine yet, so by a rule of thumb: {RULE})'
+    return ' (by the speed of earlier cells on this machine)' if 'machine' in how else ''
 
 
 def refuse(problems: list[str]) -> None:
@@ -319,25 +478,6 @@ def refuse(problems: list[str]) -> None:
     from eval.matrix.plan import MissingData
 
     raise MissingData(problems)
-
-
-def print_unfinished(found: Plan, results: list[Finished]) -> int:
-    """Name the cells without a record, with their logs; return the exit status."""
-    from eval.matrix.executors.job import read_failure
-
-    for item in found.cells:
-        if item.state == 'failed' and item.failure:
-            print(f'failed before: {item.name}: {item.failure.reason} (log: {item.failure.log})', file=sys.stderr)
-        elif blocker := item.blocker():
-            print(f'blocked: {item.name}: it needs {blocker.name}, which failed before', file=sys.stderr)
-    unfinished = [end for end in results if end.state != 'done']
-    for end in unfinished:
-        log = '' if end.state == 'blocked' else f' (log: {end.job.log})'
-        print(f'{end.state}: {end.job.name}: {end.reason}{log}', file=sys.stderr)
-    failed = len(found.in_state('failed')) + sum(read_failure(end.job.folder) is not None for end in unfinished)
-    if failed:
-        print(f'{failed} failed; --retry-failed runs them again', file=sys.stderr)
-    return 1 if unfinished or found.in_state('failed', 'blocked') else 0
 
 
 def refuse_equal_names(planned: list[Planned]) -> None:
@@ -355,45 +495,6 @@ def refuse_equal_names(planned: list[Planned]) -> None:
             raise DataError(f'{other} and {item.cell} both give a record named {item.name}; rename one of the parts.')
 
 
-def print_results(planned: list, args: argparse.Namespace) -> None:
-    """Print the table and the comparisons of these cells' records, and write them to the work directory."""
-    from eval.records import RecordError, read_record
-    from eval.report.formats import csv, markdown, text
-    from eval.report.summaries import SUMMARIES
-    from eval.report.sweeps import is_sweep, report
-    from eval.report.table import BASELINE, Table, select
-    from eval.report.verdicts import comparison
-    from sigma.files import write_atomic
-
-    records = []
-    for item in planned:
-        path = item.resolved.record_path(args.work_dir)
-        with contextlib.suppress(RecordError):  # the cell is not done
-            record = read_record(path)
-            if record.cell['id'] == item.resolved.id:
-                records.append(record)
-    if not records:
-        print('no records yet, so no table')
-        return
-    # The mean of a suite covers its own columns, so there is none with other datasets or shots.
-    summary = None if args.datasets or args.shots else SUMMARIES.get(args.suite)
-    table = Table(select(records), allow_partial=args.allow_partial, summary=summary)
-    print(text(table))
-    # --baseline may be a path or NAME@CHECKPOINT, as in --encoders; rows have the names of the cards.
-    names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned}
-    baseline = names.get(args.baseline, args.baseline)
-    for sentence in comparison(table, baseline):
-        print(sentence)
-    folder = Path(args.work_dir)
-    write_atomic(folder / 'table.md', markdown(table))
-    write_atomic(folder / 'table.csv', csv(table))
-    if any(map(is_sweep, records)):
-        robustness = report(table, baseline or BASELINE)
-        print(robustness)
-        write_atomic(folder / 'robustness.txt', robustness)
-    print(f'records: {folder / "records"}; table: {folder / "table.md"}, {folder / "table.csv"}')
-
-
 def guarded() -> int:
     """`main`, with errors as one sentence each."""
     from eval.records import RecordError
@@ -401,8 +502,8 @@ def guarded() -> int:
 
     try:
         return main()
-    except KeyboardInterrupt:
-        print('run_severe: interrupted; run the same command to continue', file=sys.stderr)
+    except KeyboardInterrupt:  # while it plans; `main` answers later ones
+        print('run_severe: interrupted before anything ran; run the same command again', file=sys.stderr)
         return 130
     except (ValueError, RecordError, OSError) as error:
         if os.environ.get('SIGMA_TRACEBACK'):

@@ -37,6 +37,17 @@ def card_names(kind: str) -> list[str]:
     return sorted(path.stem for path in (CONFIG_ROOT / kind).glob('*.py'))
 
 
+def with_limit(dataset: str, limit: int | None) -> str:
+    """The reference to a dataset of which only some videos are used: `toy` and 20 give `toy#limit=20`."""
+    return dataset if limit is None else f'{split_limit(dataset)[0]}#limit={limit}'
+
+
+def split_limit(dataset: str) -> tuple[str, int | None]:
+    """Name and limit of a dataset's reference: `toy#limit=20` gives (`toy`, 20), and `toy` gives (`toy`, None)."""
+    found = re.fullmatch(r'(.+)#limit=(\d+)', str(dataset), re.DOTALL)
+    return (found[1], int(found[2])) if found else (str(dataset), None)
+
+
 def find_card(kind: str, name: str) -> Path:
     """Path of a card.
 
@@ -47,6 +58,8 @@ def find_card(kind: str, name: str) -> Path:
     Raises:
         DataError: naming the nearest known name.
     """
+    if kind == 'datasets':
+        name, _ = split_limit(name)
     path, one = Path(name), kind.removesuffix('s')
     if path.suffix == '.py' and path.is_file():
         return path.resolve()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import struct
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+MOST_HEADER_BYTES = 100_000_000  # as safetensors itself
 
 
 def sha256_file(path: str | os.PathLike) -> str:
@@ -18,6 +22,34 @@ def sha256_file(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def state_header(path: str | os.PathLike) -> dict:
+    """The JSON that `sigma.checkpoints` keeps in a safetensors file, read without torch and without the tensors.
+
+    Nested states become plain dicts; a tensor's place holds None. Empty if there is no file, or it is another one.
+    """
+    try:
+        with open(path, 'rb') as file:
+            (size,) = struct.unpack('<Q', file.read(8))
+            if size > MOST_HEADER_BYTES:
+                return {}
+            header = json.loads(json.loads(file.read(size))['__metadata__']['sigma'])
+        return header | {'tree': _plain(header['tree'])} if 'tree' in header else header
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return {}
+
+
+def _plain(tree: Any) -> Any:
+    """A tree of `sigma.checkpoints.files` as plain dicts and lists."""
+    if isinstance(tree, list):
+        return [_plain(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((mark, content),) = tree.items()
+    if mark == '@dict':
+        return {key: _plain(item) for key, item in content}
+    return None if mark == '@tensor' else [_plain(item) for item in content]
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | str, durable: bool = True) -> Path:

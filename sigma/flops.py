@@ -10,13 +10,14 @@ attention also recomputes its scores.
 N tokens, V of them visible, M predicted, R masks per clip, D width, E width of the targets, K prototypes.
 """
 
-import argparse
 import logging
 import math
 import sys
 from typing import Any
 
 from torch import nn
+
+from sigma.commands import Parser
 
 H100_TFLOPS = 990  # dense bf16, from the data sheet
 EXPECTED_SHARE = 0.25  # of the peak; published runs reach 23 % (ViT-S) to 29 % (ViT-g)
@@ -122,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     from sigma.data.cards import read_config, silent_up_to
     from sigma.registry import MODELS  # noqa: F401 - applies sigma.compat before timm is imported
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     for path in parser.parse_args(argv).configs:
         try:

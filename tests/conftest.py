@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ if 'PYTEST_XDIST_WORKER' not in os.environ and not ('-m' in sys.argv and 'gpu' i
 # Tests use all cores at once: a thread that waits must not keep a core busy.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+# What commands remember between runs (eval/matrix/kept.py): not in the user's own folder.
+os.environ.setdefault('SIGMA_CACHE', str(Path(tempfile.gettempdir()) / f'sigma-tests-{os.getuid()}'))
 
 # Factor on every time limit of the tests: 1 on two idle cores, more with fewer cores or other work on the machine.
 # The first process sets it, and xdist's workers inherit it.

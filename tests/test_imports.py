@@ -54,7 +54,7 @@ ALLOWED = {
     },
     'eval.matrix': {
         *('eval.records', 'eval.cells', 'eval.protocols', 'eval.corruptions', 'eval.models', 'eval.report'),
-        *('eval.run_cell', 'sigma'),
+        *('eval.registry', 'eval.run_cell', 'sigma'),
     },
 }
 

@@ -7,12 +7,13 @@ The baseline has one line per room of `sigma` and `eval` (a package or a single 
 that are not listed have none.
 """
 
-import argparse
 import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+
+from sigma.commands import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = ROOT / 'tests' / 'data' / 'types_baseline.txt'
@@ -72,7 +73,7 @@ def run_mypy() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Count, compare, and say what to do."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('--lower', action='store_true', help='write smaller counts into the baseline')
     options = parser.parse_args(arguments)
     try:

@@ -25,6 +25,7 @@ from sigma.checkpoints.files import Weights, read_weights_apart, save_tensors, s
 from sigma.checkpoints.hf import hf_config
 from sigma.checkpoints.image import to_timm, without_place_in_timm
 from sigma.checkpoints.layouts import from_ours, layout_of, to_ours
+from sigma.commands import Parser
 from sigma.data.cards import find_card, read_card
 from sigma.errors import CheckpointError, SigmaError
 
@@ -104,7 +105,7 @@ def sizes_of(args: argparse.Namespace, card: dict | None) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     """Convert, write atomically, report what was left out; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('source', metavar='IN', help='checkpoint to read, .safetensors or a PyTorch file')
     parser.add_argument('target', metavar='OUT.safetensors', help='file to write; must not exist')
     parser.add_argument('--to', choices=LAYOUTS, default='sigma', help='layout to write (default: sigma)')

@@ -8,7 +8,6 @@ A protocol declares `departures` (`eval.protocols.base.Departure`); a recipe a l
 recipes with `_base_` on it take over. Neither enters a cell's config or identity.
 """
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ if __name__ == '__main__':
 
 from eval.protocols import load_protocols  # noqa: E402
 from eval.protocols.base import Departure, Protocol  # noqa: E402
+from sigma.commands import Parser  # noqa: E402
 from sigma.configs import card_names, find_card  # noqa: E402
 from sigma.data import transforms  # noqa: E402
 from sigma.data.cards import read_card  # noqa: E402
@@ -133,7 +133,7 @@ def wrapped(text: str) -> str:
 
 def main() -> int:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
+    parser = Parser(description=(__doc__ or '').partition('\n')[0])
     parser.add_argument('--check', action='store_true', help='compare the page with what would be written')
     check = parser.parse_args().check
     text = page()

@@ -96,9 +96,9 @@ def embed(argv: list[str]) -> int:
 
 def parse_embed(argv: list[str]) -> argparse.Namespace:
     """Parse the command line of `embed`."""
-    parser = argparse.ArgumentParser(
-        prog='features.py embed', description=EMBED, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    from sigma.commands import Parser
+
+    parser = Parser(prog='features.py embed', description=EMBED)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='dataset card or prepared folder')
     add('--encoder', required=True, metavar='ENCODER', help='card, CARD@FILE, or FILE.safetensors of a training')
@@ -147,7 +147,9 @@ def shard(text: str) -> tuple[int, int]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line without `embed`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    from sigma.commands import Parser
+
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')
     add('--recipe', required=True, help='recipe whose view is used, such as localization_thumos14')

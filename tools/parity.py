@@ -11,7 +11,6 @@ epsilon 0.05 with MLP targets and 0.03 with image features.
 Exit status: 1 if a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 if a file cannot be replayed.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 
 from sigma.checkpoints.files import load_strictly
 from sigma.checkpoints.published import from_published, to_published
+from sigma.commands import Parser
 from sigma.errors import CheckpointError, SigmaError
 from sigma.losses.sinkhorn import sinkhorn
 from sigma.models import SIGMA, ImageProjector, VideoViT
@@ -220,7 +220,7 @@ KINDS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table of each file; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference tensors')
     parser.add_argument(
         '--heads',

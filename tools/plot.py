@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NoReturn
 
 from eval.report.figures import all_figures, load_figure, save_figure
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
+from sigma.commands import Parser
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -37,16 +37,9 @@ TRAINER_FIGURES = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f'plot: {message}; see --help\n')
-
-
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = Parser(prog='plot', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog='plot', description=__doc__)
     parser.add_argument('--list', action='store_true', help='print every figure with a sentence, and exit')
     parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from sigma.commands import Parser
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
@@ -227,11 +228,10 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     """The parser. It names all published datasets, but has a sub-command only for the one that is asked for."""
     cards = published.published_cards()
     names = textwrap.fill(', '.join(cards), 100, initial_indent='  ', subsequent_indent='  ', break_on_hyphens=False)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='prepare',
         description=__doc__,
         epilog=f'published datasets (`prepare.py NAME --help` describes one):\n{names}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     reading = argparse.ArgumentParser(add_help=False)

@@ -15,6 +15,7 @@ import sys
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
+from sigma.commands import Parser
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('--records', nargs='+', required=True, metavar='DIR', help='work directories or record folders')
     parser.add_argument(
         '--published',

@@ -28,6 +28,7 @@ from eval.metrics import (
     score_predictions,
 )
 from eval.records import Record, RecordError, predictions_path, read_records
+from sigma.commands import Parser
 from sigma.files import sha256_file, write_atomic
 from sigma.text import align
 
@@ -78,9 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(
-        prog='rescore', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog='rescore', description=__doc__)
     parser.add_argument('work_dir', metavar='WORKDIR', help='work directory of eval/run_severe.py')
     parser.add_argument(
         '--metric', nargs='+', default=[], metavar='NAME', help=f'metrics to add, from: {", ".join(METRICS)}'

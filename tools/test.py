@@ -16,12 +16,14 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from sigma.commands import Parser
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     from tools.train import SettingsAction
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config of a cell, next to its record, or any config with a test')
     parser.add_argument('checkpoint', help='training state, or weights of the whole model: .safetensors or .pth')
     parser.add_argument('--work-dir', help='folder of the log (default: a temporary folder)')

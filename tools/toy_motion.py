@@ -10,7 +10,6 @@ frames of the step, and to its movement to the next step. Prints the share of va
 or of fine-tuning.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sigma.commands import Parser
 from sigma.datasets.toy import SETS, mover_places, toy_card
 from sigma.errors import DataError
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Print one line per encoder; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('work_dir', help='work directory of eval/run_severe.py')
     try:
         rows = list(motion_table(Path(parser.parse_args(arguments).work_dir)))

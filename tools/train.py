@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from sigma.commands import Parser
+
 TRACKERS = {'wandb': 'sigma.WandbBackend', 'mlflow': 'sigma.MLflowBackend'}  # also the names of the packages
 SECONDS_TO_END = 30  # for the end of the interpreter, which may wait for a process of the loader that hangs
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
@@ -33,7 +35,7 @@ SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointH
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file, such as those in mmaction_configs/pretrain')
     data = 'dataset card or prepared folder to train on, instead of the one in the config; repeat it for a joint pool'
     parser.add_argument('--data', action='append', metavar='CARD', help=data)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eval.cells.encoders import EncoderCard, load_encoder_card
+from eval.cells.overrides import Changes, apply_changes, in_name, in_words
 from eval.records import identity_hash, record_path, subset_name
+from sigma.configs import split_limit
 from sigma.data.cards import DatasetCard, find_card, load_dataset_card, read_card
 from sigma.errors import DataError
 from sigma.settings import Settings
@@ -27,6 +29,7 @@ class Cell:
     Attributes:
         shots: Training clips per class; None for all.
         examples: Total training clips, spread evenly over the classes; None for all.
+        changes: Of recipes, from the command line (`eval.cells.overrides`); the protocol takes those that it knows.
     """
 
     protocol: str
@@ -36,11 +39,21 @@ class Cell:
     seed: int
     shots: int | None = None
     examples: int | None = None
+    changes: Changes = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'changes', tuple(map(tuple, self.changes)))  # JSON has lists
+
+    @property
+    def limit(self) -> int | None:
+        """Videos of each split that are used, for a trial (`sigma.configs.with_limit`); None for all."""
+        return split_limit(self.dataset)[1]
 
     @property
     def subset_name(self) -> list[str]:
         """Parts of the cell's name that say how many clips it trains on; empty for all of them."""
-        return [name for counts in ((self.shots, None), (None, self.examples)) if (name := subset_name(*counts))]
+        found = [name for counts in ((self.shots, None), (None, self.examples)) if (name := subset_name(*counts))]
+        return found + ([f'limit-{self.limit}'] if self.limit else [])
 
     def to_json(self) -> str:
         """The cell as one line of JSON, which `eval/run_cell.py` takes as its argument."""
@@ -152,7 +165,8 @@ class ResolvedCell:
         cards = cards or Cards()
         self.cell, self.protocol, self.cards = cell, protocol, cards
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
-        self.recipe = _fitting(cards.recipe(cell.recipe), cell.recipe, protocol)
+        # Of the changes from the command line, those that this protocol knows; they are in `recipe` too.
+        self.recipe, self.changes = _fitting(cards.recipe(cell.recipe), cell, protocol)
         self.weights_sha256 = cards.weights_sha256(cell.encoder)
         with cards.joining(cell):
             self.config = protocol.config(self)
@@ -177,15 +191,19 @@ class ResolvedCell:
         return found
 
     @property
+    def recipe_name(self) -> str:
+        """Name of the recipe, with what the command line changed: `finetune_demo+epochs=5`."""
+        return Path(self.cell.recipe).stem + in_name(self.changes)
+
+    @property
     def name(self) -> str:
         """`<encoder>_<protocol>_<dataset>[_<shots>]_<recipe>_s<seed>`."""
-        recipe = Path(self.cell.recipe).stem
         parts = [
             self.encoder.name,
             self.protocol.name,
             self.dataset.name,
             *self.cell.subset_name,
-            recipe,
+            self.recipe_name,
             f's{self.cell.seed}',
         ]
         return '_'.join(parts)
@@ -200,7 +218,10 @@ class ResolvedCell:
     def _identity(self, lists: dict) -> dict:
         """Everything that the score depends on. Cards and weights count by content, not by path."""
         places = {str(self.cell.dataset): f'dataset:{self.dataset.name}', self.encoder.checkpoint: 'weights'}
-        return {
+        asked: dict[str, Any] = {'changes': self.changes} if self.changes else {}
+        if self.cell.limit:
+            asked['limit'] = self.cell.limit
+        return asked | {
             'protocol': {'name': self.protocol.name, 'version': self.protocol.version},
             'dataset': {'name': self.dataset.name, **lists},
             'encoder': {'name': self.encoder.name, 'weights': self.weights_sha256 or 'random'},
@@ -212,11 +233,13 @@ class ResolvedCell:
         }
 
 
-def _fitting(recipe: dict, name: str, protocol: CellProtocol) -> dict:
-    """The recipe with the defaults of the protocol's settings, after a check of its keys, types and ranges."""
+def _fitting(recipe: dict, cell: Cell, protocol: CellProtocol) -> tuple[dict, dict[str, Any]]:
+    """The recipe with the cell's changes and with defaults, its keys, types and ranges checked; and the changes."""
     if 'protocol' in recipe and recipe['protocol'] != protocol.name:
-        raise DataError(f'Recipe {name} is for the protocol {recipe["protocol"]}, asked for {protocol.name}.')
-    return recipe if protocol.settings is None else check_recipe(f'Recipe {name}', recipe, protocol.settings)
+        raise DataError(f'Recipe {cell.recipe} is for the protocol {recipe["protocol"]}, asked for {protocol.name}.')
+    recipe, applied = apply_changes(recipe, cell.changes, protocol.settings)
+    where = f'Recipe {cell.recipe}' + (f' with {in_words(applied)}' if applied else '')
+    return recipe if protocol.settings is None else check_recipe(where, recipe, protocol.settings), applied
 
 
 def check_recipe(where: str, recipe: dict, settings: Settings) -> dict:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.cells.pretraining import what_was_reached
 from sigma.architectures import architecture
 from sigma.checkpoints import described
 from sigma.checkpoints.described import IMAGENET_MEAN, IMAGENET_STD
@@ -112,6 +113,8 @@ class EncoderCard:
             return None
         if not Path(self.checkpoint).is_file():
             how = f' Make it with: {self.info["make"]}.' if self.info.get('make') else ''
+            if reached := what_was_reached(self.checkpoint):
+                how = f' {reached}'
             what = 'no file' if Path(self.checkpoint).exists() else 'not there'
             raise DataError(
                 f'Encoder {self.name}: its checkpoint {self.checkpoint} is {what}.{how} '

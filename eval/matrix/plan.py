@@ -1,5 +1,6 @@
 """Suite x encoders x seeds -> cells, with the cells that they need, the state of each, and the cost of the rest."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,12 @@ from time import time
 
 from eval.cells import claims
 from eval.cells.cell import Cards, Cell, ResolvedCell, what_differs
-from eval.matrix.executors.job import Failure, Job, job_of, read_failure
+from eval.cells.overrides import Changes, known_keys, refuse_unknown
+from eval.matrix.check import Facts, facts_of, problems_of_data
+from eval.matrix.executors.job import Failure, Finished, Job, job_of, read_failure
+from eval.matrix.steps import Reached, reached
 from eval.matrix.suites import Entry
+from eval.matrix.work import Work, own_factor, ruled_seconds, work_of
 from eval.protocols import get_protocol
 from eval.records import RecordError, config_path, predictions_path, read_record
 from sigma.data.cards import sentences
@@ -37,11 +42,14 @@ class Planned:
     Attributes:
         resolved: The cell; None if its data is missing.
         state: `done`; `failed`; `elsewhere` (a living process runs it); `to run`; `blocked` (a cell that it needs
-            failed); `missing` (its data is missing).
+            failed); `missing` (its data is missing, or it must fail).
         superseded: What differs in the record with the same name but another identity; empty without such a record.
         failure, claim: Why it failed; which other process runs it. None otherwise.
-        seconds, num_bytes: What a done cell took; for others, the mean of their kind in this work directory, or None if
-            no cell of the kind has run.
+        reached: Where an interrupted cell stopped, and what it goes on from; None if it never started.
+        work: Its steps, clips and operations; None if its data is missing or it is done.
+        seconds, num_bytes: What a done cell took. For others the mean of their kind in this work directory, else an
+            estimate from their work (`eval.matrix.work`). None only if the data is missing.
+        how: Where these come from: `measured`, `machine` (by this machine's own speed) or `rule`.
         needs: Cells that must have their records first.
         needed_by: Names of the cells that need this one.
         listed: Whether the suite lists it; False for a cell that is here only because others need it.
@@ -53,8 +61,11 @@ class Planned:
     superseded: str = ''
     failure: Failure | None = None
     claim: claims.Claim | None = None
+    reached: Reached | None = None
+    work: Work | None = None
     seconds: float | None = None
     num_bytes: int | None = None
+    how: str = 'measured'
     needs: list['Planned'] = field(default_factory=list)
     needed_by: list[str] = field(default_factory=list)
     listed: bool = True
@@ -84,10 +95,15 @@ class Planned:
 
 @dataclass
 class Plan:
-    """Every cell in the order it will run, and one sentence per missing thing, with the command that makes it."""
+    """Every cell in the order it will run, and one sentence per missing thing, with the command that makes it.
+
+    Attributes:
+        notes: Sentences on what will run otherwise than one might expect.
+    """
 
     cells: list[Planned] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def in_state(self, *states: str) -> list[Planned]:
         return [item for item in self.cells if item.state in states]
@@ -110,6 +126,19 @@ class Plan:
 
         return [job(item) for item in self.in_state(*OPEN)]
 
+    def measured(self, results: Sequence[Finished]) -> list[tuple[str, Work, float]]:
+        """(protocol, work, seconds) of the cells that ran here from their beginning to their record."""
+        items = {item.resolved.id: item for item in self.cells if item.resolved is not None and not item.reached}
+        found = []
+        for end in results:
+            item = items.get(end.job.id)
+            if end.state != 'done' or end.seconds is None or item is None or item.work is None:
+                continue
+            with contextlib.suppress(RecordError):
+                seconds = read_record(Path(end.job.cwd, end.job.record)).get('run.seconds')
+                found.append((item.cell.protocol, item.work, float(seconds)))
+        return found
+
     def max_parallel(self) -> int:
         """How many open cells can usefully run at the same time: the largest number at one depth of needs."""
         counts: dict[int, int] = {}
@@ -131,6 +160,8 @@ def plan(
     work_dir: str | Path,
     retry_failed: bool = False,
     cards: Cards | None = None,
+    changes: Changes = (),
+    shots_asked: bool = False,
 ) -> Plan:
     """Plan every cell, by column, then encoder, then seed, each after the cells that it needs. Writes nothing.
 
@@ -144,11 +175,15 @@ def plan(
         work_dir: Folder of the records; it may not exist yet.
         retry_failed: Run failed cells again.
         cards: Cards of encoders, datasets and recipes (default: read from files).
+        changes: Of recipes, from the command line.
+        shots_asked: Whether the user named the numbers of shots; more than any class has are then refused.
 
     Raises:
-        DataError: if there is no such protocol.
+        MissingData: on names of encoders and datasets that do not exist; all of them.
+        DataError: if there is no such protocol, or no cell takes a change.
     """
     cards, found = cards or Cards(), Plan()
+    _refuse_unknown_names(cards, entries, encoders)  # before protocols are imported, which takes seconds
     errors: list[DataError] = []
     for entry in entries:
         get_protocol(entry.protocol)
@@ -176,7 +211,7 @@ def plan(
         for encoder in encoders:
             for seed in seeds:
                 recipe = _recipe(cards, entry, encoder, broken)
-                cell = Cell(entry.protocol, entry.dataset, recipe, encoder, seed, entry.shots, entry.examples)
+                cell = Cell(entry.protocol, entry.dataset, recipe, encoder, seed, entry.shots, entry.examples, changes)
                 if broken & {('dataset', entry.dataset), ('encoder', encoder), ('recipe', recipe)}:
                     found.cells.append(Planned(cell, None, 'missing'))
                     continue
@@ -187,8 +222,59 @@ def plan(
                     errors.append(error)
     found.problems = sentences(errors)
     _drop_unused(found)
-    _estimate(found, work_dir)
+    _check_changes(found, changes)
+    facts = _check(found, shots_asked)
+    found.problems, found.notes = list(dict.fromkeys(found.problems)), list(dict.fromkeys(found.notes))
+    _estimate(found, work_dir, facts)
     return found
+
+
+def _refuse_unknown_names(cards: Cards, entries: Sequence[Entry], encoders: Sequence[str]) -> None:
+    """Refuse names of cards that do not exist; a card that is there and cannot be read is told later, with the rest."""
+    unknown: list[str] = []
+    datasets = dict.fromkeys(entry.dataset for entry in entries)
+    for read, names in ((cards.encoder, encoders), (cards.dataset, datasets)):
+        for name in names:
+            try:
+                read(name)
+            except DataError as error:
+                unknown.append(str(error))
+    if unknown:
+        raise MissingData(unknown)
+
+
+def _check_changes(found: Plan, changes: Changes) -> None:
+    """Refuse changes that no protocol knows, and name the protocols that a change leaves alone."""
+    if not changes:
+        return
+    resolved = [item.resolved for item in found.cells if item.resolved is not None]
+    known = {key for cell in resolved for key in known_keys(cell.recipe, cell.protocol.settings)}
+    for item in found.cells:  # also of cells that cannot be resolved, perhaps because a change has a wrong type
+        known |= known_keys({}, get_protocol(item.cell.protocol).settings)
+    refuse_unknown(dict(changes), known)
+    for key, _ in changes:
+        without = sorted({cell.protocol.name for cell in resolved if key not in cell.changes})
+        if without:
+            found.notes.append(f'{key}: {", ".join(without)} {"has" if len(without) == 1 else "have"} no such setting.')
+
+
+def _check(found: Plan, shots_asked: bool) -> dict[str, Facts | None]:
+    """Facts of the encoders of cells that would run, by identity of the cell; adds what must fail to the problems."""
+    facts: dict[str, Facts | None] = {}
+    for item in found.in_state(*OPEN):
+        resolved = item.resolved
+        if resolved is None:
+            continue
+        refusals, notes = problems_of_data(resolved, shots_asked)
+        found.notes += notes
+        try:
+            facts[resolved.id] = facts_of(resolved)
+        except DataError as error:
+            refusals.append(str(error))
+        if refusals:
+            item.state = 'missing'
+            found.problems += refusals
+    return facts
 
 
 def _drop_unused(found: Plan) -> None:
@@ -244,22 +330,35 @@ def _look_up(resolved: ResolvedCell, work_dir: str | Path, retry_failed: bool) -
     failure = read_failure(folder)
     claim = claims.holder(folder, now=time())  # by our own clock: asking the file system for its time writes a file
     state = 'elsewhere' if claim else 'failed' if failure and not retry_failed else 'to run'
-    return Planned(resolved.cell, resolved, state, superseded, failure, claim)
+    stopped = reached(folder) if state == 'to run' else None
+    return Planned(resolved.cell, resolved, state, superseded, failure, claim, stopped)
 
 
 # -------------------------------------------------------------------------------------- what cells took, and will
 
 
-def _estimate(found: Plan, work_dir: str | Path) -> None:
-    """Fill in seconds and bytes: measured if done, else the mean of its kind with this encoder, else with any."""
+def _estimate(found: Plan, work_dir: str | Path, facts: dict[str, Facts | None]) -> None:
+    """Fill in work, seconds and bytes.
+
+    Seconds are measured if the cell is done, else the mean of its kind with this encoder, else with any, else by
+    the machine's speed or the rule. A cell that goes on from a saved step takes only the rest.
+    """
     measured = _measured(Path(work_dir))
     for item in found.cells:
         if item.resolved is None:
             continue
         kind = _kind(item.resolved.identity)
         same = measured.get((item.resolved.id,)) or measured.get(kind) or measured.get(kind[:-1])
+        if item.resolved.id in facts:
+            item.work = work_of(item.resolved, facts[item.resolved.id])
         if same:
             item.seconds, item.num_bytes = mean(s for s, _ in same), round(mean(b for _, b in same))
+        elif item.work is not None:
+            factor = own_factor(item.resolved.protocol.name)
+            item.seconds, item.num_bytes = ruled_seconds(item.work) * (factor or 1.0), item.work.num_bytes
+            item.how = 'rule' if factor is None else 'machine'
+        if item.seconds is not None and item.reached and item.reached.saved and item.work and item.work.steps:
+            item.seconds *= max(0.0, 1 - item.reached.saved / item.work.steps)
 
 
 def _measured(work_dir: Path) -> dict[tuple, list[tuple[float, int]]]:
@@ -285,17 +384,24 @@ def _measured(work_dir: Path) -> dict[tuple, list[tuple[float, int]]]:
 def _kind(identity: dict) -> tuple:
     """Column and encoder: cells of one kind take about as long."""
     parts = [identity['protocol']['name'], identity['dataset']['name'], identity['recipe']]
-    return (*parts, identity.get('shots'), identity.get('examples'), identity['encoder']['name'])
+    changes = tuple(sorted((key, str(value)) for key, value in identity.get('changes', {}).items()))
+    sizes = identity.get('shots'), identity.get('examples'), identity.get('limit')
+    return (*parts, *sizes, changes, identity['encoder']['name'])
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the cells to run will take together, estimated from earlier cells of their kind."""
+    """What the cells to run will take together.
+
+    Attributes:
+        how: Where the estimates come from: some of `measured`, `machine` and `rule` (`Planned.how`).
+    """
 
     seconds: float
     num_bytes: int
     num_known: int
     num_unknown: int
+    how: tuple[str, ...] = ()
 
 
 def cost(found: Plan, jobs: int) -> Cost:
@@ -307,9 +413,10 @@ def cost(found: Plan, jobs: int) -> Cost:
     """
     items = found.in_state('to run')
     known = [item for item in items if item.seconds is not None]
+    how = tuple(sorted({item.how for item in known}))
     longest = max((_chain_seconds(item) for item in items), default=0.0)
     seconds = max(longest, sum(item.seconds or 0.0 for item in known) / jobs)
-    return Cost(seconds, sum(item.num_bytes or 0 for item in known), len(known), len(items) - len(known))
+    return Cost(seconds, sum(item.num_bytes or 0 for item in known), len(known), len(items) - len(known), how)
 
 
 def _chain_seconds(item: Planned) -> float:

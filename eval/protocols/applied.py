@@ -18,7 +18,7 @@ from eval.corruptions.shown import as_batch
 from eval.features.clips import build_encoder
 from eval.protocols.frozen import FrozenLinear
 from sigma.checkpoints.files import load_strictly, read_weights
-from sigma.configs import own_recipe
+from sigma.configs import own_recipe, with_limit
 from sigma.errors import DataError
 from sigma.registry import MODELS
 
@@ -58,11 +58,11 @@ def trained_cell(resolved: ResolvedCell, protocol: str, dataset: str | None = No
         if family not in wanted:
             raise DataError(f'{cell.recipe} names no trained recipe for the family {family}; add one.')
         wanted = wanted[family]
-    trained_on = dataset or cell.dataset
+    trained_on = with_limit(dataset, cell.limit) if dataset else cell.dataset
     if '{family}' in wanted:
         wanted = own_recipe(trained_on, protocol) or wanted
     recipe = wanted.replace('{family}', family)
-    found = Cell(protocol, trained_on, recipe, cell.encoder, cell.seed, cell.shots, cell.examples)
+    found = Cell(protocol, trained_on, recipe, cell.encoder, cell.seed, cell.shots, cell.examples, cell.changes)
     return resolved.cards.cell(found, get_protocol(protocol))
 
 

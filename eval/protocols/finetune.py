@@ -11,21 +11,16 @@ import copy
 from pathlib import Path
 from typing import Any, cast
 
-from mmengine.config import Config
-from mmengine.dist import get_world_size
-
 from eval.cells.cell import ResolvedCell
 from eval.cells.encoders import EncoderCard
-from eval.cells.machine import machine_settings
+from eval.cells.machine import machine_settings, num_processes, saving_when_told_to_end
 from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from eval.records import subset_name
 from eval.settings.finetune import FINETUNE
 from sigma.data.cards import DatasetCard
-from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
-from sigma.registry import RUNNERS
 
 # Of every recipe of the family; a recipe's own are in its `departures`.
 _TRANSFORMERS = (
@@ -179,13 +174,19 @@ class Finetune(Protocol):
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Train, test with the weights of the last epoch, and return its predictions."""
+        from mmengine.config import Config
+
+        from sigma.engine.diagnostics import DiagnosticsHook
+        from sigma.registry import RUNNERS
+
         # A copy: what is built from the settings may change them.
         config = Config(copy.deepcopy(resolved.config) | machine_settings(resolved, work_dir))
         runner = RUNNERS.build(config)
         length = Length(resolved.recipe, self._num_readable(resolved, self._subset(resolved)))
         scaling = describe_learning_rate(resolved.recipe, length)
         runner.logger.info(scaling)
-        runner.train()
+        with saving_when_told_to_end():
+            runner.train()
         runner.test()
         metric = runner.test_evaluator.metrics[0]
         dataset = runner.train_dataloader.dataset
@@ -315,7 +316,7 @@ class Length:
     """
 
     def __init__(self, recipe: dict, num_clips: int) -> None:
-        self.processes = get_world_size()
+        self.processes = num_processes()
         self.batch = max(1, min(recipe['batch_size'], num_clips))
         # With `num_steps` an epoch is several passes; otherwise few clips would restart the loader every few steps.
         if recipe.get('epochs'):

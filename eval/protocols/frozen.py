@@ -4,19 +4,23 @@ Versions: 1 (2026-11-21). 2 (2026-11-30): the strength is chosen by cross-valida
 the training clips: with 45 of them, two clips less moved a score by 10 points.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
-from eval.features.clips import Features, extract
 from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
-from eval.probes.choice import cross_validated
-from eval.probes.linear import LinearProbe
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.settings.frozen import FROZEN_LINEAR
 from sigma.errors import DataError
+
+if TYPE_CHECKING:  # a plan needs neither torch nor scikit-learn
+    from eval.features.clips import Features
+    from eval.probes.linear import LinearProbe
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class FrozenLinear(Protocol):
 
     def run(self, resolved: ResolvedCell, work_dir: Path) -> Outcome:
         """Extract or read features, choose the strength, fit, score."""
+        from eval.features.clips import extract
+
         fitted = self.fitted(resolved, work_dir)
         test = extract(resolved, 'test', work_dir)
         if not test.videos:
@@ -96,6 +102,8 @@ class FrozenLinear(Protocol):
         Raises:
             DataError: if no training video is readable, or no class has two training clips.
         """
+        from eval.features.clips import extract
+
         train = extract(resolved, 'train', work_dir)
         if not train.videos:
             raise DataError(f'{resolved.dataset.name}: no readable video in train.')
@@ -104,6 +112,8 @@ class FrozenLinear(Protocol):
 
     def _choose(self, resolved: ResolvedCell, train: Features) -> tuple[float, str]:
         """The strength with the best held-out accuracy, and the accuracy of each in words."""
+        from eval.probes.choice import cross_validated
+
         config = resolved.config
         try:
             accuracy = cross_validated(
@@ -122,6 +132,8 @@ class FrozenLinear(Protocol):
 
     @staticmethod
     def _fit(values: np.ndarray, labels: np.ndarray, strength: float, resolved: ResolvedCell) -> LinearProbe:
+        from eval.probes.linear import LinearProbe
+
         return LinearProbe(strength, resolved.config['max_iterations']).fit(values, labels)
 
 

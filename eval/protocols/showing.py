@@ -20,6 +20,7 @@ from eval.protocols.applied import Applied
 from eval.records import identity_hash
 from sigma.data.loading import watched
 from sigma.errors import DataError
+from sigma.processes import progress_bar
 
 LOG = logging.getLogger(__name__)
 
@@ -98,12 +99,15 @@ class Showing:
         )
         found: dict[str, dict[int, np.ndarray]] = {variant.name: {} for variant in variants}
         errors = {}
+        what = f'videos {positions[0] + 1} to {positions[-1] + 1} under {len(variants)} variants'
         loader = watched(DataLoader(clips, batch_size=1, num_workers=num_workers(), collate_fn=one))
-        for position, name, sample, error in loader:
-            if error is not None:
-                errors[position] = error
-            else:
-                found[name][position] = self.applied.scores(sample)
+        with progress_bar(what, len(positions) * len(variants)) as advance:
+            for position, name, sample, error in loader:
+                if error is not None:
+                    errors[position] = error
+                else:
+                    found[name][position] = self.applied.scores(sample)
+                advance()
         return {name: dict(sorted(rows.items())) for name, rows in found.items()}, errors
 
     def unscored(self) -> list[dict]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card, read_plain
+from sigma.configs import CONFIG_ROOT, card_names, check_top_level, find_card, read_plain, split_limit
 from sigma.data.declared import DATASET, SECTIONS, TOP_LEVEL
-from sigma.data.lists import Label, list_sha256, read_list
+from sigma.data.lists import Label, list_sha256, read_list, spread
 from sigma.errors import DataError
 from sigma.text import shell_join, shown
 
@@ -155,10 +155,12 @@ class DatasetCard:
     Attributes:
         path: The card.
         info: Its fields.
+        limit: For a trial: videos of each split that are used; None for all (`sigma.data.lists.spread`).
     """
 
     path: Path
     info: dict
+    limit: int | None = None
     # Lists are long, and every cell of a plan needs them, so a card reads and checks each list only once.
     _pairs: dict[str, list[tuple[str, Label]]] = field(default_factory=dict, repr=False)
     _entries: dict[str, list[dict]] = field(default_factory=dict, repr=False)
@@ -219,7 +221,7 @@ class DatasetCard:
             pairs = read_list(path, self.info.get('delimiter'), several)
             if self.task != 'repetition' and 'classes' in self.info:
                 self._check_labels(pairs, path)
-            self._pairs[split] = pairs
+            self._pairs[split] = pairs if self.limit is None else [pairs[i] for i in spread(pairs, self.limit)]
         return list(self._pairs[split])
 
     def _check_labels(self, pairs: list[tuple[str, Label]], path: Path) -> None:
@@ -386,6 +388,6 @@ def _first(videos: list[str], most: int = 3) -> str:
 
 
 def load_dataset_card(name: str) -> DatasetCard:
-    """The card of a dataset, by name or path."""
+    """The card of a dataset, by name or path; `NAME#limit=20` uses 20 videos of each split."""
     path = find_card('datasets', name)
-    return DatasetCard(path, read_complete_card(path, 'dataset_info'))
+    return DatasetCard(path, read_complete_card(path, 'dataset_info'), split_limit(name)[1])

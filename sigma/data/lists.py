@@ -120,3 +120,15 @@ def pick_delimiter(paths: Iterable[str]) -> str:
 def list_sha256(path: str | Path) -> str:
     """Hex sha256 of a list file's bytes: the identity of a split in cards and records."""
     return sha256_file(path)
+
+
+def spread(pairs: list[tuple[str, Label]], limit: int) -> list[int]:
+    """Positions of at most `limit` entries of a list, in order, spread over its labels as evenly as possible.
+
+    The first entry of every label, then the second of every label, and so on; several labels of a video count as one.
+    """
+    members: dict[Label, list[int]] = {}
+    for position, (_, label) in enumerate(pairs):
+        members.setdefault(label, []).append(position)
+    rounds = [(number, position) for group in members.values() for number, position in enumerate(group)]
+    return sorted(position for _, position in sorted(rounds)[:limit])

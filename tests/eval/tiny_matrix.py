@@ -128,6 +128,7 @@ def environment(home: Path) -> dict:
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     return os.environ | {
         'TINY_MATRIX': str(home),
+        'SIGMA_CACHE': str(home / 'cache'),
         'PYTHONPATH': paths,
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',

@@ -31,6 +31,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sigma.commands import Parser
+
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 
@@ -56,9 +58,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     from tools.benchmark.readers import add_readers
     from tools.benchmark.simulations import add_statistics
 
-    parser = argparse.ArgumentParser(
-        prog='benchmark', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog='benchmark', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
     adders = (add_finetune, add_corruptions, add_pretrain, add_sinkhorn, add_input, add_readers)
     for add in (*adders, add_localization, add_matrix, add_statistics):

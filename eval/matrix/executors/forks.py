@@ -29,6 +29,7 @@ STEP_SECONDS = 0.005
 # Modules that cells with torch import besides their protocol, most of them while building what configs name.
 WITH_TORCH = (
     'torch._dynamo',  # imported by the first step of an optimizer
+    'eval.features.clips',
     'eval.models.evaluator',
     'eval.models',
     'sigma.engine',
@@ -41,6 +42,8 @@ WITH_TORCH = (
     'mmaction.datasets',
     'mmaction.models',
 )
+# And what they import only when they measure, so that a plan is fast.
+MEASURING = {'eval.protocols.frozen': ('eval.probes.linear',)}
 
 
 def modules_of(protocols: Sequence) -> list[str]:
@@ -52,6 +55,7 @@ def modules_of(protocols: Sequence) -> list[str]:
         return []
     found = ['eval.cells.cell', 'eval.metrics']
     found += [type(protocol).__module__ for protocol in protocols]
+    found += [name for module in dict.fromkeys(found) for name in MEASURING.get(module, ())]
     found += WITH_TORCH if any(protocol.uses_torch for protocol in protocols) else ()
     return [name for name in dict.fromkeys(found) if name.partition('.')[0] in ('eval', 'sigma', 'mmaction', 'torch')]
 

@@ -26,6 +26,7 @@ from eval.cells.claims import CHANGED
 from eval.records import RecordError, read_record
 from sigma.files import write_atomic
 
+END_SECONDS = 30.0  # that a cell has to save after SIGTERM: a step, and its state
 RUN_CELL = Path(__file__).resolve().parents[2] / 'run_cell.py'
 
 # Someone asked the process to end. The cell did not fail, and continues in the next run.
@@ -253,7 +254,7 @@ def end(running: Running) -> None:
     """Stop a cell's process; the cell is not done."""
     running.process.terminate()
     try:
-        running.process.wait(timeout=10)
+        running.process.wait(timeout=END_SECONDS)
     except subprocess.TimeoutExpired:
         running.process.kill()
         running.process.wait()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from eval.matrix.executors.forks import POSSIBLE, Forks
 from eval.matrix.executors.job import Finished, Job, Running, conclude, end, start
+from eval.matrix.work import device_kind
+from sigma.errors import DataError
 
 
 class Local:
@@ -72,10 +74,33 @@ def default_jobs() -> int:
     return len(_gpus()) or min(4, len(os.sched_getaffinity(0)))
 
 
+def use_device(device: str | None) -> None:
+    """Restrict this process, and so its cells, to `cpu`, `cuda` (all visible GPUs) or `cuda:N`; None changes nothing.
+
+    Raises:
+        DataError: if there is no such GPU.
+    """
+    if device is None:
+        return
+    kind, _, number = device.partition(':')
+    if kind == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+        return
+    gpus = _gpus()
+    if not gpus:
+        raise DataError(f'--device {device}: no GPU is visible here; leave the option out, or give cpu.')
+    if number:
+        if int(number) >= len(gpus):
+            raise DataError(f'--device {device}: {len(gpus)} GPUs are visible here, numbered from 0.')
+        os.environ['CUDA_VISIBLE_DEVICES'] = gpus[int(number)]
+
+
 def _gpus() -> list[str]:
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
     if visible is not None:
         return [part for part in visible.split(',') if part]
+    if device_kind() == 'cpu':
+        return []
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

@@ -12,7 +12,7 @@ from eval.cells import claims
 from tests.conftest import PATIENCE
 from tests.eval import tiny_matrix as tiny
 
-TABLES = ('table.md', 'table.csv')
+TABLES = ('tiny-home.table.md', 'tiny-home.table.csv')
 FEW = {'encoders': 'ab', 'seeds': (0,)}
 
 

@@ -379,7 +379,7 @@ def test_a_suite_of_both_is_one_command(long, tmp_path):
     words = ['--suite', 'mini', '--import', tmp_path / 'suite.py', '--encoders', swept.cell.encoder, '--jobs', 1]
     done = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'mean corrupted mAP' in (tmp_path / 'robustness.txt').read_text()
+    assert 'mean corrupted mAP' in (tmp_path / 'mini.robustness.txt').read_text()
     assert {record.protocol['name'] for record in read_records(tmp_path)} == {'localization', 'localization_robustness'}
     again = run_tool('eval/run_severe.py', *words, '--work-dir', tmp_path)
     assert again.stdout.startswith('2 cells, 2 done')

@@ -1,6 +1,5 @@
 """Predictions are read once per record for a whole printout, page or figure; and what the report imports."""
 
-import argparse
 import subprocess
 import sys
 from collections import Counter
@@ -9,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from eval.matrix.results import print_results
 from eval.records import read_records
-from eval.run_severe import print_results
 from tests.conftest import ROOT, call_main
 from tests.eval.report.test_sweep_figures import add_sweep
 from tools import plot, report
@@ -65,8 +64,7 @@ def printout(work_dir: Path, **options) -> None:
             encoder=SimpleNamespace(name=record.encoder['name']),
         )
         planned.append(SimpleNamespace(resolved=resolved))
-    given = {'datasets': None, 'shots': None, 'suite': 'demo', 'allow_partial': False, 'baseline': None}
-    print_results(planned, argparse.Namespace(work_dir=str(work_dir), **(given | options)))
+    print_results(planned, work_dir, 'demo', **options)
 
 
 def test_a_printout_reads_each_prediction_once(work_dir, opened, capsys):
@@ -74,7 +72,7 @@ def test_a_printout_reads_each_prediction_once(work_dir, opened, capsys):
     said = capsys.readouterr().out
     assert 'finetune / toy: sigma_mlp_toy ' in said  # verdicts
     assert 'sigma_mlp_toy - random, mPC: ' in said  # the sweep
-    for name in ('table.md', 'table.csv', 'robustness.txt'):
+    for name in ('demo.table.md', 'demo.table.csv', 'demo.robustness.txt'):
         assert (work_dir / name).stat().st_size > 200
     assert_each_once(opened, 8)
 

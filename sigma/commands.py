@@ -1,0 +1,70 @@
+"""What every command shares: a parser that answers bad input in one sentence, and `--version`.
+
+Needs only the standard library, so that `--help` and typos are answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any, NoReturn
+
+from sigma import __version__
+from sigma.revision import git_state
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that keeps the line breaks of its description and refuses bad input in one sentence.
+
+    argparse prints the usage of every option before its error. This one prints `NAME: what is wrong` and exits with 2.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an unknown option is refused with the nearest known one."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about_unknown(unknown))
+        return found
+
+    def _about_unknown(self, unknown: list[str]) -> str:
+        options = [option for option in self._option_string_actions if option.startswith('--')]
+        strange = next((word.partition('=')[0] for word in unknown if word.startswith('-')), None)
+        if strange is None:
+            return f'{" ".join(unknown)} belongs to no option; see --help'
+        close = difflib.get_close_matches(strange, options, n=1)
+        return f'unknown option {strange}{f" (did you mean {close[0]}?)" if close else ""}; see --help'
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence and exit with 2."""
+        said = message.removeprefix('argument ')
+        if said.startswith('the following arguments are required: '):
+            said = f'{said.partition(": ")[2]} must be given; see --help'
+        self.exit(2, f'{self.prog.removesuffix(".py")}: {" ".join(said.split())}\n')
+
+
+class VersionAction(argparse.Action):
+    """`--version`: print version and commit, and exit. Git is asked only then."""
+
+    def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(version_line(parser.prog.removesuffix('.py')))
+        parser.exit(0)
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--version`."""
+    parser.add_argument('--version', action=VersionAction, help='print version and commit, and exit')
+
+
+def version_line(program: str) -> str:
+    """`run_severe 0.1.0 (commit 48e9a80, with changes)`; without the commit outside a repository."""
+    state = git_state()
+    if state['commit'] is None:
+        return f'{program} {__version__}'
+    return f'{program} {__version__} (commit {state["commit"][:10]}{"" if state["clean"] else ", with changes"})'

@@ -1,0 +1,124 @@
+"""What all commands share: help for every option, one sentence for bad input, and no torch before it is needed."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from sigma import __version__
+from sigma.commands import Parser, version_line
+from sigma.revision import git_state
+from tests.conftest import ROOT, assert_one_sentence, run_tool
+
+COMMANDS = (
+    'eval/run_severe.py',
+    'eval/run_cell.py',
+    'tools/features.py',
+    'tools/plot.py',
+    'tools/prepare.py',
+    'tools/report.py',
+    'tools/rescore.py',
+    'tools/test.py',
+    'tools/train.py',
+)
+HEAVY = ('torch', 'mmengine', 'sklearn', 'pandas', 'matplotlib', 'av', 'decord', 'timm')
+
+
+def imported(*words: str) -> set[str]:
+    """Heavy modules that a command imports until it ends."""
+    command = [sys.executable, '-X', 'importtime', *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    names = {line.rpartition('|')[2].strip() for line in done.stderr.splitlines() if line.startswith('import time:')}
+    return names & set(HEAVY)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_imports_nothing_heavy(command):
+    assert imported(command, '--help') == set()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('--suite', 'tony', '--encoders', 'random'),
+        ('--suite', 'demo', '--encoders', 'random', '--sedes', '1'),
+        ('--list', 'suites'),
+        ('--version',),
+    ],
+)
+def test_a_typo_or_a_list_of_the_matrix_imports_nothing_heavy(words, tmp_path):
+    assert imported('eval/run_severe.py', *words, '--work-dir', str(tmp_path / 'w')) <= {'mmengine'}
+
+
+def test_a_misspelt_encoder_is_told_without_torch(tmp_path):
+    words = ('--suite', 'demo', '--encoders', 'randon', '--work-dir', str(tmp_path / 'w'))
+    assert 'torch' not in imported('eval/run_severe.py', *words)
+    done = run_tool('eval/run_severe.py', *words)
+    assert_one_sentence(done, "run_severe: Unknown encoder 'randon'. Did you mean 'random'?")
+
+
+@pytest.mark.integration
+def test_a_plan_of_known_encoders_imports_no_torch(toy, tmp_path):
+    words = ('--suite', 'own', '--datasets', str(toy), '--encoders', 'random', '--work-dir', str(tmp_path / 'w'))
+    assert run_tool('eval/run_severe.py', *words, '--dry-run').returncode == 0  # now the encoder is known
+    assert imported('eval/run_severe.py', *words, '--dry-run') & {'torch', 'sklearn', 'timm'} == set()
+
+
+def test_bad_input_is_one_sentence(capsys):
+    parser = Parser(prog='tool')
+    parser.add_argument('--number', type=int, help='a number')
+    parser.add_argument('--needed', required=True, help='needed')
+    for words, said in (
+        (['--needed', 'x', '--numbr', '3'], 'tool: unknown option --numbr (did you mean --number?); see --help\n'),
+        (['--needed', 'x', 'stray'], 'tool: stray belongs to no option; see --help\n'),
+        (['--needed', 'x', '--number', 'three'], "tool: --number: invalid int value: 'three'\n"),
+        ([], 'tool: --needed must be given; see --help\n'),
+    ):
+        with pytest.raises(SystemExit) as left:
+            parser.parse_args(words)
+        assert left.value.code == 2
+        assert capsys.readouterr().err == said
+
+
+def test_a_version_names_the_commit(monkeypatch):
+    from sigma import commands
+
+    monkeypatch.setattr(commands, 'git_state', lambda: {'commit': '0123456789abcdef', 'clean': False})
+    assert version_line('run_severe') == f'run_severe {__version__} (commit 0123456789, with changes)'
+    monkeypatch.setattr(commands, 'git_state', lambda: {'commit': None, 'clean': None})
+    assert version_line('run_severe') == f'run_severe {__version__}'
+    assert set(git_state()) == {'commit', 'clean'}
+
+
+class Caught(Exception):
+    """Carries the parser of a command."""
+
+
+@pytest.mark.parametrize(
+    'module',
+    ['eval.run_severe', 'eval.run_cell', 'tools.features', 'tools.plot', 'tools.report', 'tools.rescore']
+    + ['tools.test', 'tools.train', 'tools.convert', 'tools.prepare'],
+)
+def test_every_option_has_help(module, monkeypatch):
+    import importlib
+
+    found = importlib.import_module(module)
+
+    def caught(parser, *_):
+        raise Caught(parser)
+
+    monkeypatch.setattr(Parser, 'parse_args', caught)
+    function = next(getattr(found, n) for n in ('parse_args', 'parse', '_parser', 'main') if hasattr(found, n))
+    try:
+        parser = function([])
+    except Caught as error:
+        (parser,) = error.args
+    parsers = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            parsers += action.choices.values()
+            continue
+        assert action.help, f'{module}: {action.option_strings or action.dest}'
+    for one in parsers[1:]:
+        assert [a.option_strings or a.dest for a in one._actions if not a.help] == [], one.prog
