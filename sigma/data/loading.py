@@ -66,7 +66,7 @@ def watched(loader: DataLoader) -> DataLoader:
 class WatchedLoader(DataLoader):
     """See `watched`."""
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Any:  # an iterator; torch names its own private class
         """Batches, as of the plain loader."""
         if self.num_workers == 0:
             with watching_this_process():

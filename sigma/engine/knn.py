@@ -25,7 +25,7 @@ from sigma.registry import HOOKS, MODELS
 
 
 def knn_scores(
-    queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int, temperature: float = 0.07
+    queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int | None = None, temperature: float = 0.07
 ) -> Tensor:
     """Votes of the k nearest clips of the bank, weighted by exp(cosine / temperature).
 
@@ -34,7 +34,7 @@ def knn_scores(
         bank: (N, D) features of the training split.
         labels: (N,) int64 classes of the bank.
         num_classes: C.
-        k: Number of neighbours, or N if the bank is smaller.
+        k: Number of neighbours, or N if the bank is smaller; None as `neighbours` says.
         temperature: > 0.
 
     Returns:
@@ -44,7 +44,7 @@ def knn_scores(
     took its bank from the test clips, so every query found itself.
     """
     similarity = F.normalize(queries.float(), dim=1) @ F.normalize(bank.float(), dim=1).T
-    nearest, index = similarity.topk(min(k, len(bank)), dim=1)
+    nearest, index = similarity.topk(min(k or neighbours(len(bank)), len(bank)), dim=1)
     weights = torch.softmax(nearest / temperature, dim=1)  # a common factor cancels in the shares
     votes = torch.zeros(len(queries), num_classes, dtype=weights.dtype, device=weights.device)
     return votes.scatter_add_(1, labels.to(index.device)[index], weights)
