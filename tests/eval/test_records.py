@@ -302,3 +302,22 @@ def test_reading_records_needs_the_standard_library_alone():
 
 def test_committed_records_are_whole():
     assert len(read_records(COMMITTED)) == 8
+
+
+def test_a_record_counts_the_readers_that_serve_the_test_videos():
+    from types import SimpleNamespace
+
+    from eval.run_cell import readers_of
+    from sigma.video import Proof
+
+    proofs = [Proof(9, ('pyav', 'decord')), Proof(9, ('pyav',)), Proof(9), None]
+    reasons = [None, None, None, 'the file is empty']
+    entries = [{'proof': proof, 'reason': reason} for proof, reason in zip(proofs, reasons, strict=True)]
+    dataset = SimpleNamespace(entries=lambda split: entries)
+
+    def found(recipe):
+        return readers_of(SimpleNamespace(recipe=recipe, dataset=dataset))
+
+    assert found({'decoder': 'proved'}) == {'pyav': 2, 'pyav_from_start': 1}
+    assert found({'decoder': 'decord'}) == {'decord': 1, 'none': 2}
+    assert found({}) is None
