@@ -30,7 +30,10 @@ _SKIPPING_CODECS = {'h264', 'hevc', 'mpeg4', 'mpeg2video', 'mpeg1video'}
 class Reader(Protocol):
     """Frames of one file by number. Raises DecodeError if the file cannot be opened or decoded."""
 
-    num_frames: int
+    @property
+    def num_frames(self) -> int:
+        """Frames that a player shows."""
+        ...
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) uint8 RGB of frames `indices` (n,); a number may repeat."""
@@ -127,7 +130,7 @@ def sought(video: OpenVideo, table: SeekTable, numbers: list[int]) -> Iterator[t
                 video, packets, {table.frame_pts[number]: number for number in group}, first, table.intra
             )
         else:
-            frames = (frame for packet in packets for frame in packet.decode())
+            frames: Iterator[Frame] = (frame for packet in packets for frame in packet.decode())
             if start is not None:
                 frames = _from_key_frame(frames)
             yield from _counted(frames, 0 if start is None else table.numbers[start], group)

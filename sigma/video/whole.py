@@ -211,7 +211,7 @@ def _are_times(pts: list[int | None]) -> bool:
 
 def signature_of(frame: Frame) -> int:
     """A checksum of evenly spaced rows of a frame's first plane (luma, or packed colours)."""
-    plane = frame.planes[0]
+    plane: Any = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
     is_packed = len(frame.planes) == 1
     width = plane.width * frame.format.padded_bits_per_pixel // 8 if is_packed else plane.width  # bytes of a row
