@@ -30,7 +30,10 @@ _SKIPPING_CODECS = {'h264', 'hevc', 'mpeg4', 'mpeg2video', 'mpeg1video'}
 class Reader(Protocol):
     """Frames of one file by number. Raises DecodeError if the file cannot be opened or decoded."""
 
-    num_frames: int
+    @property
+    def num_frames(self) -> int:
+        """Frames that a player shows."""
+        ...
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) uint8 RGB of frames `indices` (n,); a number may repeat."""

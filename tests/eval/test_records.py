@@ -312,3 +312,22 @@ def test_a_subset_has_one_spelling_whatever_an_older_record_says(old):
     assert subset_name(None, 1000) == '1000-examples' == spelled('1000_examples')
     assert subset_name(None, None) is None
     assert spelled('hard_half') == 'hard_half'  # another protocol's own name stays
+
+
+def test_a_record_counts_the_readers_that_serve_the_test_videos():
+    from types import SimpleNamespace
+
+    from eval.run_cell import readers_of
+    from sigma.video import Proof
+
+    proofs = [Proof(9, ('pyav', 'decord')), Proof(9, ('pyav',)), Proof(9), None]
+    reasons = [None, None, None, 'the file is empty']
+    entries = [{'proof': proof, 'reason': reason} for proof, reason in zip(proofs, reasons, strict=True)]
+    dataset = SimpleNamespace(entries=lambda split: entries)
+
+    def found(recipe):
+        return readers_of(SimpleNamespace(recipe=recipe, dataset=dataset))
+
+    assert found({'decoder': 'proved'}) == {'pyav': 2, 'pyav_from_start': 1}
+    assert found({'decoder': 'decord'}) == {'decord': 1, 'none': 2}
+    assert found({}) is None
