@@ -1,24 +1,35 @@
-"""Image encoders (timm's VisionTransformer, DINO, DINOv2), and how to inflate one to a video encoder."""
+"""Image encoders (timm's and transformers' ViT, DINO, DINOv2), and how to inflate one to a video encoder."""
 
 import math
 import re
 
+import torch
 from torch import Tensor
 
-from sigma.checkpoints.names import rename
+from sigma.checkpoints.files import misfits
+from sigma.checkpoints.hf import image_from_hf, is_hf_image
+from sigma.checkpoints.names import depth_of, fold_layer_scale, rename
 from sigma.errors import CheckpointError
 
-_NOT_IN_TIMM = ('mask_token', 'head.')
+# Heads of training and of classifiers, of DINO, DINOv2 and transformers.
+_NOT_IN_TIMM = ('mask_token', 'head.', 'dino_head.', 'ibot_head.', 'pooler.', 'classifier.')
 
 
 def to_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DINO and DINOv2 as released -> timm's VisionTransformer; timm's own names stay.
+    """DINO, DINOv2 and transformers' ViT and Dinov2 -> timm's VisionTransformer; timm's own names stay.
 
-    DINOv2's `mask_token` is dropped: only training uses it. With registers, timm has no position for the class token,
-    so we add it to the token itself.
+    What only training or a classifier uses is dropped. With registers, timm has no position for the class token, so we
+    add it to the token itself. DINOv2 stores its training with blocks in chunks (`blocks.1.7.`): the chunk goes.
     """
     tensors = {_timm_name(name): t for name, t in tensors.items()}
-    rules = ((r'^register_tokens$', 'reg_token'), (r'\.mlp\.w12\.', '.mlp.fc1.'), (r'\.mlp\.w3\.', '.mlp.fc2.'))
+    if is_hf_image(tensors):
+        tensors = image_from_hf(tensors)
+    rules = (
+        (r'^register_tokens$', 'reg_token'),
+        (r'\.mlp\.w12\.', '.mlp.fc1.'),
+        (r'\.mlp\.w3\.', '.mlp.fc2.'),
+    )
+    tensors = {re.sub(r'^blocks\.\d+\.(\d+\.)', r'blocks.\1', name): t for name, t in tensors.items()}
     named = {name: t for name, t in rename(tensors, rules).items() if not name.startswith(_NOT_IN_TIMM)}
     if 'register_tokens' in tensors:
         positions = named['pos_embed']
@@ -29,11 +40,70 @@ def to_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def without_place_in_timm(tensors: dict[str, Tensor]) -> list[str]:
     """Names that `to_timm` drops: tensors used only in training, or by a classifier."""
-    return [name for name in tensors if _timm_name(name).startswith(_NOT_IN_TIMM)]
+    return [name for name in tensors if _plain_name(name).startswith(_NOT_IN_TIMM)]
+
+
+def check_timm(tensors: dict[str, Tensor]) -> None:
+    """Refuse what timm's VisionTransformer cannot load, by building it (without memory) for these tensors.
+
+    Raises:
+        CheckpointError: with what does not fit.
+    """
+    import timm.layers
+    from timm.models.vision_transformer import VisionTransformer
+
+    width, channels, patch = tensors['patch_embed.proj.weight'].shape[:3]
+    prefix = [name for name in ('cls_token', 'reg_token') if name in tensors]
+    num_prefix = sum(tensors[name].shape[1] for name in prefix)
+    num_positions = tensors['pos_embed'].shape[1] if 'pos_embed' in tensors else 0
+    extra = next((n for n in (num_prefix, 0) if is_square(num_positions - n)), None)
+    fc1, fc2 = (tensors.get(f'blocks.0.mlp.{layer}.weight') for layer in ('fc1', 'fc2'))
+    if extra is None or num_positions <= extra or fc1 is None or fc2 is None:
+        raise CheckpointError(
+            f"timm's VisionTransformer cannot load it: {num_positions} positions, blocks "
+            f'{"whole" if fc1 is not None and fc2 is not None else "without their MLP"}'
+        )
+    has = {key: any(name.endswith(f'.{key}') for name in tensors) for key in ('ls1.gamma', 'q_norm.weight', 'qkv.bias')}
+    gated = fc1.shape[0] == 2 * fc2.shape[1]
+    with torch.device('meta'):
+        model = VisionTransformer(
+            img_size=math.isqrt(num_positions - extra) * patch,
+            patch_size=patch,
+            in_chans=channels,
+            num_classes=0,
+            embed_dim=width,
+            depth=depth_of(tensors),
+            num_heads=width // len(tensors['blocks.0.attn.q_norm.weight']) if has['q_norm.weight'] else 1,
+            mlp_ratio=fc1.shape[0] / width,
+            qkv_bias=has['qkv.bias'],
+            qk_norm=has['q_norm.weight'],
+            init_values=1.0 if has['ls1.gamma'] else None,
+            class_token='cls_token' in tensors,
+            reg_tokens=tensors['reg_token'].shape[1] if 'reg_token' in tensors else 0,
+            no_embed_class=bool(num_prefix) and extra == 0,
+            pre_norm='norm_pre.weight' in tensors,
+            global_pool='avg' if 'cls_token' not in tensors else 'token',
+            final_norm='norm.weight' in tensors or 'fc_norm.weight' in tensors,
+            fc_norm='fc_norm.weight' in tensors,
+            mlp_layer=timm.layers.SwiGLUPacked if gated else timm.layers.Mlp,
+        )
+    problems = misfits(model, tensors)
+    if problems:
+        raise CheckpointError(f"timm's VisionTransformer cannot load it: {'; '.join(problems)}")
+
+
+def is_square(number: int) -> bool:
+    """Whether a number of tokens fills a square image."""
+    return number > 0 and math.isqrt(number) ** 2 == number
 
 
 def _timm_name(name: str) -> str:
-    return re.sub(r'^(?:module\.|_orig_mod\.|backbone\.|teacher\.)+', '', name)
+    return re.sub(r'^(?:module\.|_orig_mod\.|backbone\.|teacher\.|model\.)+', '', name)
+
+
+def _plain_name(name: str) -> str:
+    """As `_timm_name`, without the name of a transformers model or what it calls its embeddings."""
+    return re.sub(r'^(?:\w+\.)?embeddings\.', '', _timm_name(name))
 
 
 def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: int = 2) -> dict[str, Tensor]:
@@ -61,16 +131,12 @@ def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: in
     video = dict(tensors)
     weight = video['patch_embed.proj.weight']
     video['patch_embed.proj.weight'] = weight[:, :, None].expand(-1, -1, tubelet_size, -1, -1) / tubelet_size
-    for name in [n for n in video if re.search(r'\.ls[12]\.gamma$', n)]:
-        gamma = video.pop(name)
-        layer = name.replace('ls1.gamma', 'attn.proj').replace('ls2.gamma', 'mlp.fc2')
-        video[f'{layer}.weight'] = gamma[:, None] * video[f'{layer}.weight']
-        video[f'{layer}.bias'] = gamma * video[f'{layer}.bias']
+    video = fold_layer_scale(video)
     if 'pos_embed' in video:
         positions = video.pop('pos_embed')[0]
         tokens = sum(video[name].shape[1] for name in ('cls_token', 'reg_token') if name in video)
         # Positions may or may not include those of the class and register tokens.
-        extra = next((n for n in (0, tokens) if math.isqrt(len(positions) - n) ** 2 == len(positions) - n), None)
+        extra = next((n for n in (0, tokens) if is_square(len(positions) - n)), None)
         if extra is None:
             raise CheckpointError(
                 f'its {len(positions)} positions do not form a square image, with or without {tokens} for class and '
