@@ -34,11 +34,10 @@ from sigma.checkpoints.files import (
     write_atomically,
 )
 from sigma.checkpoints.hf import hf_config
-from sigma.checkpoints.image import check_timm, to_timm, without_place_in_timm
+from sigma.checkpoints.image import to_timm, without_place_in_timm
 from sigma.checkpoints.layouts import POSITIONS, from_ours, layout_of, to_ours, told_by
 from sigma.checkpoints.severe import from_severe, is_r2plus1d
 from sigma.errors import CheckpointError
-from sigma.models.r2plus1d import R2Plus1D18
 
 LAYOUTS = ('sigma', 'pretraining', 'mmaction', 'hf', 'published', 'timm')
 
@@ -100,6 +99,8 @@ def _image(tensors: dict, inflate: int | None) -> Output:
         raise CheckpointError('it is a video transformer, and timm is a layout of image encoders')
     if inflate is not None:
         raise CheckpointError('--inflate gives a video encoder, and timm is a layout of image encoders')
+    from sigma.models.image_encoder import check_timm  # here: models take seconds to import
+
     named = to_timm(tensors)
     check_timm(named)
     return Output(named, without_place_in_timm(tensors))
@@ -110,6 +111,8 @@ def _convolutional(tensors: dict, layout: str) -> Output:
         raise CheckpointError(
             "it is an R(2+1)D-18, and that is a layout of transformers; --to sigma writes torchvision's names"
         )
+    from sigma.models.r2plus1d import R2Plus1D18  # here for the same reason
+
     with torch.device('meta'):
         backbone = R2Plus1D18()
     named, left_out = from_severe(tensors)

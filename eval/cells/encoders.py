@@ -27,7 +27,7 @@ class EncoderCard:
             `name`; `family`: which recipes of a suite it takes, `vit` (default) or `r2plus1d`;
             `checkpoint`: file; None for random weights;
             `sha256`: hash of that file; None accepts any;
-            `layout`, `inner`: see `sigma.checkpoints.encoder.load_encoder_weights`;
+            `layout`, `inner`, `positions`: see `sigma.checkpoints.encoder.load_encoder_weights`;
             `mean`, `std`: per channel, for uint8 RGB values (default: ImageNet's);
             `drop`: prefixes of checkpoint tensors that the backbone does not have;
             `finetune`: backbone settings that differ in fine-tuning; `finetune_drop`: further prefixes to drop then;
@@ -88,6 +88,7 @@ class EncoderCard:
             'layout': self.info.get('layout', 'sigma'),
             'inner': self.info.get('inner', ''),
             'drop': (*self.info.get('drop', ()), *(self.info.get('finetune_drop', ()) if finetune else ())),
+            'positions': self.info.get('positions'),
         }
 
     @property

@@ -134,11 +134,11 @@ def _unpack(tree, tensors: dict[str, Tensor]):
 
 
 def read_training_state(path: str | os.PathLike) -> dict:
-    """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict': tensors}."""
+    """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict', 'header'}."""
     weights = _read_safetensors(path)
     if weights.header.get('kind') == 'training_state':
         return _training_state(weights, path)
-    return {'state_dict': weights.tensors, 'meta': {}}
+    return {'state_dict': weights.tensors, 'meta': {}, 'header': weights.header}
 
 
 def read_weights(path: str | os.PathLike) -> Weights:

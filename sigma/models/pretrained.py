@@ -16,7 +16,11 @@ _CLASSIFIER = ('head.', 'fc_norm.')  # of a fine-tuned model
 
 
 def load_encoder(
-    source: str | Path, arch: str | dict | None = None, image_size: int | None = None, num_frames: int | None = None
+    source: str | Path,
+    arch: str | dict | None = None,
+    image_size: int | None = None,
+    num_frames: int | None = None,
+    positions: str | None = None,
 ) -> nn.Module:
     """Build a video encoder and load its weights.
 
@@ -30,6 +34,7 @@ def load_encoder(
         arch: As in `VideoViT`; default: the sizes of the weights, with the published number of heads for that width.
         image_size: Side length of a clip in pixels; default 224.
         num_frames: Frames per clip; default 16.
+        positions: `videomae` or `mvd`, for a fine-tuned file that does not say which positions it was trained with.
 
     Returns:
         The module in eval mode: a `VideoViT` for a file, the card's backbone for a card. It ends in a LayerNorm only
@@ -40,7 +45,7 @@ def load_encoder(
         DataError: if the card does not exist.
         ValueError: if a card is given together with sizes, or sizes are not multiples of the tubelet size.
     """
-    sizes = {'arch': arch, 'image_size': image_size, 'num_frames': num_frames}
+    sizes = {'arch': arch, 'image_size': image_size, 'num_frames': num_frames, 'positions': positions}
     given = {name: value for name, value in sizes.items() if value is not None}
     if Path(source).suffix == '.py' or not (Path(source).suffix or Path(source).exists()):
         if given:
@@ -48,7 +53,7 @@ def load_encoder(
                 f'load_encoder was given the card {source} and {", ".join(given)}; a card sets its own sizes.'
             )
         return _from_card(str(source)).eval()
-    converted = read_encoder(source, _CLASSIFIER, num_frames or 16)
+    converted = read_encoder(source, _CLASSIFIER, num_frames or 16, positions, image_size=image_size)
     _check_architecture(converted, arch, str(source))
     width, _, tubelet_size, patch_size, _ = converted.encoder['patch_embed.proj.weight'].shape
     encoder = VideoViT(
@@ -92,5 +97,6 @@ def _from_card(name: str) -> nn.Module:
     wanted = card.get('sha256')
     if wanted and Path(checkpoint).is_file() and sha256_file(checkpoint) != wanted:
         raise CheckpointError(f'{checkpoint} is not the file that {path} names: its sha256 is not {wanted[:16]}...')
-    load_encoder_weights(backbone, checkpoint, card.get('layout', 'sigma'), card.get('drop', ()), card.get('inner', ''))
+    loading = {'layout': card.get('layout', 'sigma'), 'drop': card.get('drop', ()), 'inner': card.get('inner', '')}
+    load_encoder_weights(backbone, checkpoint, **loading, positions=card.get('positions'))
     return backbone
