@@ -93,27 +93,62 @@ def _r2plus1d(tensors: dict[str, Tensor], checkpoint: str | Path) -> dict[str, T
         raise CheckpointError(f'{checkpoint} does not fit: {error}.') from None
 
 
+def load_fine_tuned(backbone: nn.Module, head: nn.Module, checkpoint: str | Path, **loading) -> None:
+    """Load a released fine-tuned model whole: its encoder into a backbone, its classifier into a head.
+
+    Args:
+        backbone, checkpoint, loading: As in `load_encoder_weights`.
+        head: With `fc_norm` and `fc` on the mean token, such as `eval.TokenHead`.
+
+    Raises:
+        CheckpointError: as `load_encoder_weights`, and if the file has no such classifier, or one of other classes.
+    """
+    drop, layout = tuple(loading.get('drop', ())), loading.get('layout', 'sigma')
+    if layout not in ('sigma', 'mmaction'):
+        raise CheckpointError(f'{checkpoint} cannot be tested whole: only transformers have a head that is known here.')
+    module = backbone.get_submodule(loading.get('inner', ''))
+    converted = read_encoder(checkpoint, drop, None, loading.get('positions'), module)
+    if not converted.head:
+        found = ', '.join(converted.head_names) or 'none of its tensors'
+        raise CheckpointError(
+            f'{checkpoint} has no whole classifier on the mean token (a norm and a linear layer; found {found}), so '
+            'there is nothing to test; use it as an encoder.'
+        )
+    place_encoder(module, converted, str(checkpoint), layout, drop, say=False)
+    load_strictly(head, converted.head, f'The classifier of {checkpoint}')
+
+
 def place_encoder(
-    module: nn.Module, converted: Converted, source: str, layout: str = 'sigma', drop: Iterable[str] = ()
+    module: nn.Module,
+    converted: Converted,
+    source: str,
+    layout: str = 'sigma',
+    drop: Iterable[str] = (),
+    say: bool = True,
 ) -> None:
-    """Put a converted encoder into a module; arguments and errors as in `load_encoder_weights`."""
+    """Put a converted encoder into a module; arguments and errors as in `load_encoder_weights`.
+
+    Args:
+        say: Log what is left out of a fine-tuned model.
+    """
     tensors = to_mmaction(converted.encoder) if layout == 'mmaction' else converted.encoder
     tensors = _without(tensors, drop)
     positions = tensors.pop('positions', None)
     if converted.is_fine_tuned:
-        _end_as_fine_tuned(module, 'norm.weight' in tensors, source)
+        _end_as_fine_tuned(module, 'norm.weight' in tensors, source, say)
     load_strictly(module, tensors, source, _MMACTION_MAY_LACK if layout == 'mmaction' else ())
     if positions is not None:
         _set_positions(module, positions, source)
 
 
-def _end_as_fine_tuned(module: nn.Module, has_norm: bool, source: str) -> None:
+def _end_as_fine_tuned(module: nn.Module, has_norm: bool, source: str, say: bool) -> None:
     """Take the final norm from a module if a fine-tuned file has none, and say what is left out."""
     said = f'{source} is a fine-tuned model: its classifier and the norm before it (fc_norm) are left out'
     if not has_norm and isinstance(getattr(module, 'norm', None), nn.LayerNorm):
         module.norm = nn.Identity()
         said += '; the encoder ends without a norm, as it did in fine-tuning'
-    LOG.warning('%s.', said)
+    if say:
+        LOG.warning('%s.', said)
 
 
 def _without(tensors: dict[str, Tensor], prefixes: Iterable[str]) -> dict[str, Tensor]:

@@ -275,13 +275,14 @@ def _read_pickle(path: Path) -> Weights:
 
 
 def _arguments(content: dict) -> dict:
-    """Settings of the training, if a PyTorch file stores them under `args`: those that are plain values."""
+    """Settings of the training, if a PyTorch file stores them under `args`; None for what is no plain value."""
     settings = content.get('args') if isinstance(content, dict) else None
     settings = vars(settings) if isinstance(settings, argparse.Namespace) else settings
     if not isinstance(settings, dict):
         return {}
     plain = (bool, int, float, str, type(None))
-    return {name: value for name, value in settings.items() if isinstance(name, str) and type(value) in plain}
+    named = {name: value for name, value in settings.items() if isinstance(name, str)}
+    return {name: value if type(value) in plain else None for name, value in named.items()}
 
 
 def _training_notes(content: dict, arguments: dict) -> dict[str, int]:
