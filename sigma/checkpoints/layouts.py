@@ -227,7 +227,7 @@ def _settle_positions(encoder: dict[str, Tensor], layout: str, prefix: str, told
             "MVD's, whose fine-tuned files look the same; tell by tools/convert.py --positions videomae or --positions "
             'mvd, or in an encoder card by positions'
         )
-    elif layout == 'sigma' and not prefix and told.positions is None and has_key_bias(encoder):
+    elif layout == 'sigma' and not prefix and has_key_bias(encoder):
         raise CheckpointError(
             'its attention has a bias on k and it holds no positions, so it is no encoder of ours; V-JEPA 2 looks like '
             'this, and its rotary positions are not built here'
