@@ -25,6 +25,8 @@ def what_it_is(path: Path) -> str | None:
     size = path.stat().st_size
     if size == 0:
         return 'an empty file; download or create it again'
+    if is_safetensors(path):  # the length of its header may look like another kind
+        return None
     with path.open('rb') as file:
         head = file.read(_HEAD)
     for magic, name in _MAGIC:
@@ -37,7 +39,7 @@ def what_it_is(path: Path) -> str | None:
         return 'a JSON text, not a checkpoint; if it is the answer of a server, download the file again'
     if head[257:262] == b'ustar' and b'storages' not in head[:100]:
         return 'a tar archive; unpack it first'
-    return _what_zip(path, size) if head.startswith(b'PK') else None
+    return _what_zip(path, size) if head.startswith((b'PK\x03\x04', b'PK\x05\x06')) else None
 
 
 def _what_zip(path: Path, size: int) -> str | None:

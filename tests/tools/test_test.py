@@ -90,7 +90,7 @@ def test_a_released_fine_tuned_file_is_tested_with_its_own_head(cell, toy, tmp_p
     monkeypatch.setattr(
         test_tool, 'print_found', lambda found, runner: kept.append(runner) or print_found(found, runner)
     )
-    line = ('--data', toy, '--recipe', record.path.parents[2] / 'finetune_tiny.py')
+    line = ('--data', toy, '--recipe', weights.parents[2] / 'finetune_tiny.py')
     file = as_released(weights, tmp_path / 'released.pth')
     done = call_main(test_tool.main, capsys, f'random@{file}', *line)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import gzip
+import json
 import os
 import pickle
 import random
@@ -140,7 +141,7 @@ def test_objects_that_only_hold_data_are_passed_over(tmp_path, monkeypatch):
     from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
 
-    history = HistoryBuffer([1.0, 2.0])
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
     monkeypatch.setattr(HistoryBuffer, '__setstate__', lambda *a: pytest.fail('the real class was used'), raising=False)
     monkeypatch.setattr(HistoryBuffer, '__init__', lambda *a: pytest.fail('the real class was used'))
     settings = argparse.Namespace(
@@ -171,12 +172,12 @@ def test_objects_that_only_hold_data_are_passed_over(tmp_path, monkeypatch):
 
 
 def test_an_unknown_class_is_named_with_the_way_out(tmp_path):
-    thing = data_class('somebodys.trainer', 'Meter')()
+    thing = data_class('somebodys_trainer', 'Meter')()
     for is_zip in (True, False):
         torch.save(
             {'model': {'w': torch.ones(1)}, 'meter': thing}, tmp_path / 'x.pth', _use_new_zipfile_serialization=is_zip
         )
-        with pytest.raises(CheckpointError, match=r'somebodys\.trainer\.Meter .*without running it.*state_dict'):
+        with pytest.raises(CheckpointError, match=r'somebodys_trainer\.Meter .*without running it.*state_dict'):
             read_weights(tmp_path / 'x.pth')
 
 
@@ -198,7 +199,7 @@ def test_what_is_no_checkpoint_is_called_what_it_is(tmp_path):
         'an empty file': b'',
         'cut short.*5000 bytes': weights.read_bytes()[:5000],
         'zip archive of 2 other files, first .a.txt': zip_of(tmp_path / 'z', 'a.txt', 'b.txt'),
-        'numpy arrays': zip_of(tmp_path / 'z', 'arr_0.npy'),
+        'file of numpy arrays': zip_of(tmp_path / 'z', 'arr_0.npy'),
         'TorchScript': (tmp_path / 'script.pt').read_bytes(),
         'gzip archive': gzip.compress(b'weights'),
         'JSON text': b'{"error": "not found"}',
@@ -212,6 +213,15 @@ def test_what_is_no_checkpoint_is_called_what_it_is(tmp_path):
                     read(tmp_path / f'x.{ending}')
     with pytest.raises(CheckpointError, match='a folder'):
         read_weights(tmp_path)
+
+
+def test_a_header_as_long_as_the_mark_of_a_zip_is_no_zip(tmp_path):
+    length = int.from_bytes(b'PK', 'little')
+    header = json.dumps({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}).ljust(length).encode()
+    content = length.to_bytes(8, 'little') + header + torch.ones(2).numpy().tobytes()
+    (tmp_path / 'x.safetensors').write_bytes(content)
+    assert content.startswith(b'PK')
+    assert read_weights(tmp_path / 'x.safetensors').tensors['a'].tolist() == [1, 1]
 
 
 def test_a_wrong_ending_is_no_obstacle_or_is_named(tmp_path):
