@@ -52,7 +52,9 @@ def start_from_others(model: nn.Module, checkpoint: dict, source: str) -> None:
     problems = misfits(model.encoder, converted.encoder)  # type: ignore[arg-type] # a module
     if problems:
         raise CheckpointError(f'{source} does not fit the encoder of this config: {"; ".join(problems)}.')
-    own, taken, new = model.state_dict(), {}, []
+    own = model.state_dict()
+    taken: dict[str, Tensor] = {}
+    new: list[str] = []
     parts = sorted({_part_of(name) for name in own}, key=lambda part: (*_ORDER, part).index(part))
     for part in parts:
         wanted = {name: tensor for name, tensor in own.items() if _part_of(name) == part}
