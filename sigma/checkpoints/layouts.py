@@ -168,7 +168,7 @@ def _to_ours(
     if f'{prefix}pos_embed' in names:  # (1, N, D) -> (N, D)
         names[f'{prefix}positions'] = names.pop(f'{prefix}pos_embed')[0]
     encoder, rest, head, stray = {}, {}, {}, []
-    heads = () if prefix else _heads_in(names, layout)
+    heads = () if prefix and layout != 'hf' else _heads_in(names, layout)  # theirs has a prefix with a head too
     for name, tensor in names.items():
         ours = name.removeprefix(prefix)
         if name.startswith(prefix) and is_encoder_name(ours):
