@@ -97,7 +97,8 @@ def fix_checkpoint_reading() -> None:
         if str(filename).endswith('.safetensors'):
             # Always to the CPU: loading then copies each tensor to the device of this process.
             return read_training_state(filename)
-        return {'state_dict': read_weights(filename).tensors, 'meta': {}}
+        weights = read_weights(filename)
+        return {'state_dict': weights.tensors, 'meta': {}, 'header': weights.header}
 
     # An empty prefix matches every local path; mmengine still reads URLs itself.
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_sigma, force=True)

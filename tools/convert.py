@@ -1,38 +1,75 @@
 """Convert a checkpoint to another layout of keys; every tensor is placed or listed.
 
-    python tools/convert.py IN OUT.safetensors --to sigma|mmaction|hf|published|timm [--inflate FRAMES] [--card CARD]
+    python tools/convert.py IN OUT.safetensors --to sigma|pretraining|mmaction|hf|published|timm [--inflate FRAMES]
+        [--card CARD] [--positions videomae|mvd]
 
-IN is a safetensors file or a plain PyTorch file: our pretraining or fine-tuning, the releases of SIGMA, VideoMAE, MVD
-and MGMAE, transformers' VideoMAE, mmaction2's VisionTransformer, timm's ViT, DINO or DINOv2. Its layout is recognised
-by its keys. A PyTorch file is read in a separate process, and refused if reading it would run code.
+IN is a safetensors file or a PyTorch file: our pretraining or fine-tuning, the releases of SIGMA, VideoMAE, MVD, MGMAE
+and VideoMAE V2, V-JEPA, UMT, transformers' VideoMAE, mmaction2's VisionTransformer, the R(2+1)D-18 of the methods in
+SEVERE, and image encoders: timm's and transformers' ViT, DINO, DINOv2. Its layout is recognised by its keys. Of a
+PyTorch file, a separate process reads tensors and plain values; a file that could run code is refused. So is a file
+with a part of the network that has no place here.
 
-`sigma` and `mmaction` write only the encoder, for encoder cards and for mmaction2. `hf` and `published` write
-everything that has a place in their layout; `hf` adds a config.json, so give each model its own folder. `timm` writes
-an image encoder for `sigma.ImageProjector`. `--inflate` turns an image encoder into a video encoder.
+`sigma` writes the encoder alone, for encoder cards; `pretraining` the whole pretraining model, for `load_from`.
+`mmaction` writes the backbone for mmaction2, and its whole recognizer if IN has a classifier. `hf` and `published`
+write everything that has a place in their layout; `hf` adds a config.json, so give each model its own folder. `timm`
+writes an image encoder for `sigma.ImageProjector`. `--inflate` turns an image encoder into a video encoder.
 
 A file of our training says what encoder it holds, and so does OUT then. For other files, `--card` says it: OUT is then
 an encoder without a card (`--encoders OUT.safetensors`).
+
+A fine-tuned file without the settings of its training (as DeepSpeed writes it) does not say whether its positions are
+VideoMAE's or MVD's, and only one gives its features: tell it by `--positions`.
 """
 
 import argparse
 import json
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from sigma.architectures import architecture
 from sigma.checkpoints.described import BACKBONE, CARD_KEY, card_for, card_of_file, from_encoder_info
-from sigma.checkpoints.files import Weights, read_weights_apart, save_tensors, sha256_of_tensors, write_atomically
+from sigma.checkpoints.files import (
+    Weights,
+    misfits,
+    read_weights_apart,
+    save_tensors,
+    sha256_of_tensors,
+    write_atomically,
+)
 from sigma.checkpoints.hf import hf_config
 from sigma.checkpoints.image import to_timm, without_place_in_timm
-from sigma.checkpoints.layouts import from_ours, layout_of, to_ours
+from sigma.checkpoints.layouts import POSITIONS, from_ours, layout_of, to_ours, told_by
+from sigma.checkpoints.severe import from_severe, is_r2plus1d
 from sigma.commands import Parser
 from sigma.data.cards import find_card, read_card
 from sigma.errors import CheckpointError, SigmaError
 
-LAYOUTS = ('sigma', 'mmaction', 'hf', 'published', 'timm')
+LAYOUTS = ('sigma', 'pretraining', 'mmaction', 'hf', 'published', 'timm')
 
 
-def convert(weights: Weights, source: str, layout: str, inflate: int | None = None, **sizes) -> tuple[dict, list, dict]:
+@dataclass
+class Output:
+    """What is written, and what is said about it.
+
+    Attributes:
+        tensors: Under the names of the layout.
+        left_out: Names of those in the source that have no place there.
+        config: For `hf`, the content of config.json.
+        fine_tuned: Whether a classifier was in the source.
+    """
+
+    tensors: dict
+    left_out: list[str]
+    config: dict = field(default_factory=dict)
+    fine_tuned: bool = False
+
+
+def convert(
+    weights: Weights, source: str, layout: str, inflate: int | None = None, positions: str | None = None, **sizes
+) -> Output:
     """Convert weights to a layout.
 
     Args:
@@ -40,27 +77,27 @@ def convert(weights: Weights, source: str, layout: str, inflate: int | None = No
         source: Its path, for errors.
         layout: One of `LAYOUTS`.
         inflate: Turn an image encoder into a video encoder for clips of this many frames.
-        sizes: `image_size`, `num_frames`, `heads`, `decoder_heads` for `hf_config`.
-
-    Returns:
-        The tensors, the names of those that have no place in the layout, and for `hf` the content of config.json.
+        positions: `videomae` or `mvd`, for a fine-tuned file that does not say.
+        sizes: `image_size`, `num_frames`, `heads`, `decoder_heads` for `hf_config`; the first two for MVD's positions.
 
     Raises:
         CheckpointError: if the source does not hold what the layout needs.
     """
     tensors = weights.tensors
     try:
+        if is_r2plus1d(tensors):
+            return _convolutional(tensors, layout)
         if layout == 'timm':
-            if layout_of(tensors) != 'image':
-                raise CheckpointError('it is a video transformer, and timm is a layout of image encoders')
-            if inflate is not None:
-                raise CheckpointError('--inflate gives a video encoder, and timm is a layout of image encoders')
-            return to_timm(tensors), without_place_in_timm(tensors), {}
-        converted = to_ours(tensors, inflate)
+            return _image(tensors, inflate)
+        told = told_by(weights.header, positions, sizes.get('num_frames'), sizes.get('image_size'))
+        converted = to_ours(tensors, inflate, told=told)
         if inflate is not None and converted.layout != 'image':
             raise CheckpointError('it already is a video transformer; --inflate is for image encoders')
+        if layout == 'pretraining' and not converted.rest:
+            raise CheckpointError('it holds an encoder alone, not a pretraining model; use --to sigma')
         written, left_out = from_ours(converted, layout)
-        return written, left_out, hf_config(converted, **sizes) if layout == 'hf' else {}
+        config = hf_config(converted, **sizes) if layout == 'hf' else {}
+        return Output(written, left_out, config, converted.is_fine_tuned)
     except CheckpointError as error:
         raise CheckpointError(f'{source} cannot be converted to {layout}: {error}.') from None
 
@@ -103,6 +140,36 @@ def sizes_of(args: argparse.Namespace, card: dict | None) -> dict:
     }
 
 
+def _image(tensors: dict, inflate: int | None) -> Output:
+    if layout_of(tensors) != 'image':
+        raise CheckpointError('it is a video transformer, and timm is a layout of image encoders')
+    if inflate is not None:
+        raise CheckpointError('--inflate gives a video encoder, and timm is a layout of image encoders')
+    from sigma.models.image_encoder import check_timm  # here: models take seconds to import
+
+    named = to_timm(tensors)
+    check_timm(named)
+    return Output(named, without_place_in_timm(tensors))
+
+
+def _convolutional(tensors: dict, layout: str) -> Output:
+    if layout != 'sigma':
+        raise CheckpointError(
+            "it is an R(2+1)D-18, and that is a layout of transformers; --to sigma writes torchvision's names"
+        )
+    from sigma.models.r2plus1d import R2Plus1D18  # here for the same reason
+
+    with torch.device('meta'):
+        backbone = R2Plus1D18()
+    named, left_out = from_severe(tensors)
+    left_out += [name for name in named if name.startswith('fc.')]
+    named = {name: tensor for name, tensor in named.items() if not name.startswith('fc.')}
+    problems = misfits(backbone, named)
+    if problems:
+        raise CheckpointError('; '.join(problems))
+    return Output(named, left_out)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Convert, write atomically, report what was left out; return the exit status."""
     parser = Parser(description=__doc__)
@@ -116,14 +183,23 @@ def main(argv: list[str] | None = None) -> int:
         help='turn an image encoder into a video encoder for clips of this length',
     )
     parser.add_argument(
+        '--positions', choices=POSITIONS, help="for a fine-tuned file that does not say whether it is MVD's"
+    )
+    parser.add_argument(
         '--card',
         metavar='CARD',
         help='encoder card that describes IN, such as vit_b, if IN does not do so itself',
     )
     parser.add_argument(
-        '--image-size', type=int, help='pixels, for config.json (default: what IN or its card says, else 224)'
+        '--image-size',
+        type=int,
+        help="pixels, for config.json and MVD's positions (default: what IN or its card says, else 224)",
     )
-    parser.add_argument('--num-frames', type=int, help='for config.json (default: what IN or its card says, else 16)')
+    parser.add_argument(
+        '--num-frames',
+        type=int,
+        help="frames, for config.json and MVD's positions (default: what IN or its card says, else 16)",
+    )
     parser.add_argument(
         '--heads', type=int, help='attention heads, for config.json; needed if the width is not a published one'
     )
@@ -139,10 +215,13 @@ def main(argv: list[str] | None = None) -> int:
         card = described_by(args)
         sizes = sizes_of(args, card)
         weights = read_weights_apart(args.source)
-        tensors, left_out, config = convert(weights, args.source, args.to, args.inflate, **sizes)
+        output = convert(weights, args.source, args.to, args.inflate, args.positions, **sizes)
+        tensors, left_out, config = output.tensors, output.left_out, output.config
         notes = weights.header.get('training')
         notes = notes if isinstance(notes, dict) else {}
         header = {'kind': 'weights', 'layout': args.to, 'source': Path(args.source).name, 'training': notes}
+        if output.fine_tuned:
+            header['fine_tuned'] = True
         header['sha256'] = sha256_of_tensors(tensors)
         if card is not None and args.to != 'timm':
             header[CARD_KEY] = card_for(card, {name: tensor.shape for name, tensor in tensors.items()})

@@ -150,6 +150,7 @@ class EncoderCard:
             'layout': self.info.get('layout', 'sigma'),
             'inner': self.info.get('inner', ''),
             'drop': (*self.info.get('drop', ()), *(self.info.get('finetune_drop', ()) if finetune else ())),
+            'positions': self.info.get('positions'),
         }
 
     def sentence(self) -> str:

@@ -9,11 +9,8 @@ import hashlib
 import json
 import multiprocessing
 import os
-import pickle
-import re
 import signal
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +20,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sigma.checkpoints.kinds import is_pytorch, is_safetensors, what_it_is
+from sigma.checkpoints.pickles import read_pytorch
 from sigma.errors import CheckpointError
 from sigma.files import atomic_path
 
 HEADER_KEY = 'sigma'
 # Keys under which PyTorch files keep their weights; the first one found counts, averages (EMA) last.
-_FOLDERS = ('model', 'module', 'state_dict', 'teacher', 'model_ema', 'state_dict_ema', 'ema')
+# Trained teachers and averages of V-JEPA and DINO come before what they were averaged from.
+_FOLDERS = ('model', 'module', 'state_dict', 'model_state', 'target_encoder', 'teacher', 'encoder', 'student')
+_FOLDERS += ('model_ema', 'state_dict_ema', 'ema')
 
 
 @dataclass
@@ -133,32 +134,63 @@ def _unpack(tree, tensors: dict[str, Tensor]):
 
 
 def read_training_state(path: str | os.PathLike) -> dict:
-    """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict': tensors}."""
+    """The nested state that `save_training_state` wrote; a bare weights file becomes {'state_dict', 'header'}."""
     weights = _read_safetensors(path)
     if weights.header.get('kind') == 'training_state':
         return _training_state(weights, path)
-    return {'state_dict': weights.tensors, 'meta': {}}
+    return {'state_dict': weights.tensors, 'meta': {}, 'header': weights.header}
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
     """Model weights of any file, under the names in the file.
 
-    Reads our training states and weights, any safetensors file, and PyTorch files that hold only tensors and plain
-    containers. In those it looks under `model`, `module`, `state_dict`, `teacher`, then for averages of the weights.
+    Reads our training states and weights, any safetensors file, and PyTorch files, of which it reads only tensors and
+    plain values (`sigma.checkpoints.pickles`). In those it looks under `model`, `module`, `state_dict`, `teacher` and
+    their like, then for averages of the weights. `header['arguments']` has the plain settings of the training that a
+    PyTorch file stores under `args`.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, holds no tensors, or is a pickle that would run code. Such a
-            pickle is refused and never executed.
+        CheckpointError: if the file is missing, damaged, something else, holds no tensors or NaN, or is a pickle that
+            might run code. Such a pickle is refused and never executed.
     """
     path = Path(path)
+    weights = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    if weights.header.get('kind') == 'training_state':
+        weights = Weights(_training_state(weights, path)['state_dict'], weights.header)
+    check_finite(weights.tensors, path)
+    return weights
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By name or content, since some files of others have the wrong ending.
+
+    Raises:
+        CheckpointError: if there is no file.
+    """
     if not path.is_file():
-        raise CheckpointError(f'Checkpoint {path} is not there; give the path of a .safetensors or .pth file.')
-    if path.suffix == '.safetensors':
-        weights = _read_safetensors(path)
-        if weights.header.get('kind') == 'training_state':
-            return Weights(_training_state(weights, path)['state_dict'], weights.header)
-        return weights
-    return _read_pickle(path)
+        what = 'a folder' if path.is_dir() else 'not there'
+        raise CheckpointError(f'Checkpoint {path} is {what}; give the path of a .safetensors or .pth file.')
+    return path.suffix == '.safetensors' or is_safetensors(path)
+
+
+def check_finite(tensors: dict[str, Tensor], source: str | os.PathLike) -> None:
+    """Refuse weights with NaN or infinite values.
+
+    Raises:
+        CheckpointError: with the number of such tensors, the first one's name and the number of its bad values.
+    """
+    bad = {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.layout == torch.strided:
+            wide = tensor.float() if tensor.element_size() == 1 else tensor
+            if count := int((~torch.isfinite(wide)).sum()):
+                bad[name] = count
+    if bad:
+        first = next(iter(bad))
+        raise CheckpointError(
+            f'{source} has NaN or infinite values in {len(bad)} of its {len(tensors)} tensors, first {first} '
+            f'({bad[first]} of {tensors[first].numel()} values); use a checkpoint from before the training diverged.'
+        )
 
 
 def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights:
@@ -172,7 +204,7 @@ def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights
         CheckpointError: as `read_weights`, and if the reader dies or exceeds its time limit.
     """
     path = Path(path)
-    if path.suffix == '.safetensors' or not path.is_file():
+    if _is_safetensors(path):
         return read_weights(path)
     context = multiprocessing.get_context('fork')  # torch is already loaded; a new interpreter takes seconds
     with tempfile.TemporaryDirectory(prefix='sigma-reading-') as folder:
@@ -191,7 +223,9 @@ def read_weights_apart(path: str | os.PathLike, seconds: float = 600) -> Weights
             code = process.exitcode or 0
             how = signal.Signals(-code).name if code < 0 else f'status {code}'
             raise CheckpointError(f'{path} crashed its reader ({how}), so it is refused.')
-        return _read_safetensors(handed)
+        weights = _read_safetensors(handed)
+    check_finite(weights.tensors, path)
+    return weights
 
 
 def _read_for_parent(path: Path, handed: Path) -> None:
@@ -205,8 +239,10 @@ def _read_for_parent(path: Path, handed: Path) -> None:
 
 
 def _read_safetensors(path: str | os.PathLike) -> Weights:
-    if not Path(path).is_file():
-        raise CheckpointError(f'Checkpoint {path} is not there; give the path of a .safetensors or .pth file.')
+    _is_safetensors(Path(path))  # is there
+    kind = what_it_is(Path(path))
+    if kind is not None:
+        raise CheckpointError(f'{path} is {kind}.')
     try:
         with safe_open(path, 'pt', device='cpu') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -214,28 +250,15 @@ def _read_safetensors(path: str | os.PathLike) -> Weights:
             if not isinstance(header, dict):
                 raise ValueError('its header is not a JSON object')
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f'{path} is damaged or not a safetensors file ({error}); create or download it again.'
-        ) from error
+        remedy = 'create or download it again'
+        if is_pytorch(Path(path)):
+            remedy = 'it is a PyTorch file, so rename it to .pth'
+        raise CheckpointError(f'{path} is damaged or not a safetensors file ({error}); {remedy}.') from error
     return Weights(tensors, header)
 
 
 def _read_pickle(path: Path) -> Weights:
-    try:
-        # Released SIGMA files hold their argparse arguments; Namespace runs no code when unpickled.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # about the pickle protocol; our own sentence follows
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = re.sub(r'\s+', ' ', str(error)).split('. ')[0]
-        raise CheckpointError(
-            f'{path} is not a plain state dict; it was refused without running it ({reason[:160]}). '
-            'Ask for a safetensors file, or one that holds only tensors.'
-        ) from None
-    except Exception as error:  # damaged bytes raise anything: IndexError, AssertionError, ...
-        reason = re.sub(r'\s+', ' ', str(error))[:160] or type(error).__name__
-        raise CheckpointError(f'{path} is damaged or not a checkpoint ({reason}).') from None
-    whole = content
+    content = whole = read_pytorch(path)
     for _ in range(3):  # bounded: a dict may contain itself
         inner = [n for n in _FOLDERS if isinstance(content, dict) and isinstance(content.get(n), dict)]
         content = content[inner[0]] if inner else content
@@ -247,16 +270,24 @@ def _read_pickle(path: Path) -> Weights:
             f'{path} holds no named tensors at its top level or under {", ".join(_FOLDERS)}; found '
             f'{found or "nothing"}.'
         )
-    return Weights(tensors, {'training': _training_notes(whole)})
+    arguments = _arguments(whole)
+    return Weights(tensors, {'training': _training_notes(whole, arguments), 'arguments': arguments})
 
 
-def _training_notes(content: dict) -> dict[str, int]:
-    """`epoch`, `epochs` and `start_epoch` of the training, if a PyTorch file stores them."""
-    settings = content.get('args')
+def _arguments(content: dict) -> dict:
+    """Settings of the training, if a PyTorch file stores them under `args`; None for what is no plain value."""
+    settings = content.get('args') if isinstance(content, dict) else None
     settings = vars(settings) if isinstance(settings, argparse.Namespace) else settings
-    notes = {'epoch': content.get('epoch')}
-    if isinstance(settings, dict):
-        notes |= {name: settings.get(name) for name in ('epochs', 'start_epoch')}
+    if not isinstance(settings, dict):
+        return {}
+    plain = (bool, int, float, str, type(None))
+    named = {name: value for name, value in settings.items() if isinstance(name, str)}
+    return {name: value if type(value) in plain else None for name, value in named.items()}
+
+
+def _training_notes(content: dict, arguments: dict) -> dict[str, int]:
+    """`epoch`, `epochs` and `start_epoch` of the training, if a PyTorch file stores them."""
+    notes = {'epoch': content.get('epoch')} | {name: arguments.get(name) for name in ('epochs', 'start_epoch')}
     return {name: value for name, value in notes.items() if type(value) is int}
 
 
@@ -290,7 +321,7 @@ def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str, ma
 def misfits(module: nn.Module, tensors: dict[str, Tensor], may_lack: Iterable[str] = ()) -> list[str]:
     """Why tensors do not fit a module, one phrase per kind of problem; empty if they fit. Arguments as above."""
     own, name = module.state_dict(), type(module).__name__
-    extra = [k for k in tensors if k not in own]
+    extra = [k for k in tensors if k not in own and not _are_positions(module, k, tensors[k])]
     missing = [k for k in own if k not in tensors and not k.startswith(tuple(may_lack))]
     shapes = [k for k in tensors if k in own and own[k].shape != tensors[k].shape]
     problems = []
@@ -304,3 +335,11 @@ def misfits(module: nn.Module, tensors: dict[str, Tensor], may_lack: Iterable[st
         first = shapes[0]
         problems.append(f'{first} has shape {tuple(tensors[first].shape)}, but {name} needs {tuple(own[first].shape)}')
     return problems
+
+
+def _are_positions(module: nn.Module, name: str, tensor: Tensor) -> bool:
+    """Whether a tensor has its place as positions of the weights' own (`VideoViT.set_positions`)."""
+    *path, last = name.split('.')
+    parts = dict(module.named_modules()) if last == 'positions' else {}
+    place = parts.get('.'.join(path))
+    return hasattr(place, 'set_positions') and place.positions.shape == tensor.shape  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sigma.checkpoints.names import HEADS, Converted, depth_of
+from sigma.checkpoints.names import HEADS, Converted, depth_of, rename
 from sigma.checkpoints.published import split_qkv_bias, to_published
 from sigma.errors import CheckpointError
 
@@ -30,6 +30,43 @@ _OUTSIDE_BLOCKS = (
     ('videomae.encoder.layer.', 'encoder.blocks.'),
     ('decoder.decoder_layers.', 'decoder.blocks.'),
 )
+
+
+# transformers' image encoders (ViT, DeiT, Dinov2, with or without registers) -> timm
+_IMAGE = (
+    (r'^embeddings\.patch_embeddings\.projection\.', 'patch_embed.proj.'),
+    (r'^embeddings\.position_embeddings$', 'pos_embed'),
+    (r'^embeddings\.', ''),
+    (r'^layernorm\.', 'norm.'),
+    (r'^encoder\.layer\.(\d+)\.(layernorm_before|norm1)\.', r'blocks.\1.norm1.'),
+    (r'^encoder\.layer\.(\d+)\.(layernorm_after|norm2)\.', r'blocks.\1.norm2.'),
+    (r'^encoder\.layer\.(\d+)\.attention\.output\.dense\.', r'blocks.\1.attn.proj.'),
+    (r'^encoder\.layer\.(\d+)\.attention\.attention\.', r'blocks.\1.attn.'),
+    (r'^encoder\.layer\.(\d+)\.layer_scale([12])\.lambda1$', r'blocks.\1.ls\2.gamma'),
+    (r'^encoder\.layer\.(\d+)\.(intermediate\.dense|mlp\.fc1|mlp\.weights_in)\.', r'blocks.\1.mlp.fc1.'),
+    (r'^encoder\.layer\.(\d+)\.(output\.dense|mlp\.fc2|mlp\.weights_out)\.', r'blocks.\1.mlp.fc2.'),
+)
+
+
+def is_hf_image(tensors: dict[str, Tensor]) -> bool:
+    """Whether tensors are those of an image encoder of transformers: its patch embedding has four axes."""
+    return any(name.endswith('patch_embeddings.projection.weight') and t.dim() == 4 for name, t in tensors.items())
+
+
+def image_from_hf(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """transformers' ViT or Dinov2, bare or inside a model with a head -> names of timm, with registers as in DINOv2."""
+    inner = re.compile(r'^\w+\.(?=(embeddings|encoder|layernorm)\.)')  # `vit.`, `dinov2.`
+    named = rename({inner.sub('', name): tensor for name, tensor in tensors.items()}, _IMAGE)
+    joined = {}
+    for name, tensor in named.items():
+        part = re.fullmatch(r'(blocks\.\d+\.attn\.)(query|key|value)\.(weight|bias)', name)
+        if part is None:
+            joined[name] = tensor
+        elif part[2] == 'query':
+            joined[f'{part[1]}qkv.{part[3]}'] = torch.cat(
+                [named[f'{part[1]}{p}.{part[3]}'] for p in ('query', 'key', 'value')]
+            )
+    return joined
 
 
 def from_hf(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -62,7 +99,8 @@ def from_hf(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
-    """Ours -> `VideoMAEForPreTraining` if there is a decoder, else `VideoMAEModel`; and the names left out.
+    """Ours -> `VideoMAEForPreTraining` if there is a decoder, `VideoMAEForVideoClassification` if there is a head, else
+    `VideoMAEModel`; and the names left out.
 
     SIGMA's projector and prototypes have no place there. Nor does its decoder's last layer: theirs predicts the pixels
     of a tubelet, ours predicts features, and transformers refuses to load another width.
@@ -92,7 +130,9 @@ def to_hf(converted: Converted) -> tuple[dict[str, Tensor], list[str]]:
             tensors[name] = tensor
     outside, block = ([(b, a) for a, b in table] for table in (_OUTSIDE_BLOCKS, _BLOCK))
     tensors = {_replace(name, outside, block): tensor for name, tensor in tensors.items()}
-    if not converted.has_decoder:
+    if converted.head:
+        tensors |= rename(converted.head, ((r'^fc\.', 'classifier.'),))
+    elif not converted.has_decoder:
         tensors = {name.removeprefix('videomae.'): tensor for name, tensor in tensors.items()}
     return tensors, left_out
 
@@ -119,7 +159,7 @@ def hf_config(
     heads = _heads_of(width, heads, '--heads')
     config = {
         'model_type': 'videomae',
-        'architectures': ['VideoMAEForPreTraining' if converted.has_decoder else 'VideoMAEModel'],
+        'architectures': [_kind_of(converted)],
         'hidden_size': width,
         'intermediate_size': converted.encoder['blocks.0.mlp.fc1.weight'].shape[0],
         'num_hidden_layers': depth_of(converted.encoder),
@@ -141,7 +181,16 @@ def hf_config(
             'decoder_num_hidden_layers': depth_of(converted.rest, 'decoder.blocks.'),
             'decoder_num_attention_heads': _heads_of(narrow, decoder_heads, '--decoder-heads'),
         }
+    if converted.head:
+        names = {str(i): f'LABEL_{i}' for i in range(len(converted.head['fc.weight']))}
+        config |= {'id2label': names, 'label2id': {name: int(i) for i, name in names.items()}}
     return config
+
+
+def _kind_of(converted: Converted) -> str:
+    if converted.head:
+        return 'VideoMAEForVideoClassification'
+    return 'VideoMAEForPreTraining' if converted.has_decoder else 'VideoMAEModel'
 
 
 def _heads_of(width: int, heads: int | None, option: str) -> int:

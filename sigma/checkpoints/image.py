@@ -1,24 +1,33 @@
-"""Image encoders (timm's VisionTransformer, DINO, DINOv2), and how to inflate one to a video encoder."""
+"""Image encoders (timm's and transformers' ViT, DINO, DINOv2), and how to inflate one to a video encoder."""
 
 import math
 import re
 
 from torch import Tensor
 
-from sigma.checkpoints.names import rename
+from sigma.checkpoints.hf import image_from_hf, is_hf_image
+from sigma.checkpoints.names import fold_layer_scale, rename
 from sigma.errors import CheckpointError
 
-_NOT_IN_TIMM = ('mask_token', 'head.')
+# Heads of training and of classifiers, of DINO, DINOv2 and transformers.
+_NOT_IN_TIMM = ('mask_token', 'head.', 'dino_head.', 'ibot_head.', 'pooler.', 'classifier.')
 
 
 def to_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DINO and DINOv2 as released -> timm's VisionTransformer; timm's own names stay.
+    """DINO, DINOv2 and transformers' ViT and Dinov2 -> timm's VisionTransformer; timm's own names stay.
 
-    DINOv2's `mask_token` is dropped: only training uses it. With registers, timm has no position for the class token,
-    so we add it to the token itself.
+    What only training or a classifier uses is dropped. With registers, timm has no position for the class token, so we
+    add it to the token itself. DINOv2 stores its training with blocks in chunks (`blocks.1.7.`): the chunk goes.
     """
     tensors = {_timm_name(name): t for name, t in tensors.items()}
-    rules = ((r'^register_tokens$', 'reg_token'), (r'\.mlp\.w12\.', '.mlp.fc1.'), (r'\.mlp\.w3\.', '.mlp.fc2.'))
+    if is_hf_image(tensors):
+        tensors = image_from_hf(tensors)
+    rules = (
+        (r'^register_tokens$', 'reg_token'),
+        (r'\.mlp\.w12\.', '.mlp.fc1.'),
+        (r'\.mlp\.w3\.', '.mlp.fc2.'),
+    )
+    tensors = {re.sub(r'^blocks\.\d+\.(\d+\.)', r'blocks.\1', name): t for name, t in tensors.items()}
     named = {name: t for name, t in rename(tensors, rules).items() if not name.startswith(_NOT_IN_TIMM)}
     if 'register_tokens' in tensors:
         positions = named['pos_embed']
@@ -29,11 +38,21 @@ def to_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def without_place_in_timm(tensors: dict[str, Tensor]) -> list[str]:
     """Names that `to_timm` drops: tensors used only in training, or by a classifier."""
-    return [name for name in tensors if _timm_name(name).startswith(_NOT_IN_TIMM)]
+    return [name for name in tensors if _plain_name(name).startswith(_NOT_IN_TIMM)]
+
+
+def is_square(number: int) -> bool:
+    """Whether a number of tokens fills a square image."""
+    return number > 0 and math.isqrt(number) ** 2 == number
 
 
 def _timm_name(name: str) -> str:
-    return re.sub(r'^(?:module\.|_orig_mod\.|backbone\.|teacher\.)+', '', name)
+    return re.sub(r'^(?:module\.|_orig_mod\.|backbone\.|teacher\.|model\.)+', '', name)
+
+
+def _plain_name(name: str) -> str:
+    """As `_timm_name`, without the name of a transformers model or what it calls its embeddings."""
+    return re.sub(r'^(?:\w+\.)?embeddings\.', '', _timm_name(name))
 
 
 def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: int = 2) -> dict[str, Tensor]:
@@ -61,16 +80,12 @@ def inflate(tensors: dict[str, Tensor], num_frames: int | None, tubelet_size: in
     video = dict(tensors)
     weight = video['patch_embed.proj.weight']
     video['patch_embed.proj.weight'] = weight[:, :, None].expand(-1, -1, tubelet_size, -1, -1) / tubelet_size
-    for name in [n for n in video if re.search(r'\.ls[12]\.gamma$', n)]:
-        gamma = video.pop(name)
-        layer = name.replace('ls1.gamma', 'attn.proj').replace('ls2.gamma', 'mlp.fc2')
-        video[f'{layer}.weight'] = gamma[:, None] * video[f'{layer}.weight']
-        video[f'{layer}.bias'] = gamma * video[f'{layer}.bias']
+    video = fold_layer_scale(video)
     if 'pos_embed' in video:
         positions = video.pop('pos_embed')[0]
         tokens = sum(video[name].shape[1] for name in ('cls_token', 'reg_token') if name in video)
         # Positions may or may not include those of the class and register tokens.
-        extra = next((n for n in (0, tokens) if math.isqrt(len(positions) - n) ** 2 == len(positions) - n), None)
+        extra = next((n for n in (0, tokens) if is_square(len(positions) - n)), None)
         if extra is None:
             raise CheckpointError(
                 f'its {len(positions)} positions do not form a square image, with or without {tokens} for class and '

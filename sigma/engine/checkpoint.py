@@ -16,11 +16,12 @@ from mmengine.model import is_model_wrapper
 
 from sigma.checkpoints.described import CARD_KEY
 from sigma.checkpoints.encoder import load_encoder_weights
-from sigma.checkpoints.files import save_tensors, save_training_state, sha256_of_tensors, write_atomically
+from sigma.checkpoints.files import check_finite, save_tensors, save_training_state, sha256_of_tensors, write_atomically
 from sigma.engine.description import card_of, config_sha256
 from sigma.engine.optim import is_between_updates, precision_of
 from sigma.engine.preemption import Preempted, signal_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
+from sigma.engine.starting import start_from_others
 from sigma.errors import CheckpointError
 from sigma.registry import HOOKS
 from sigma.revision import git_state
@@ -156,7 +157,11 @@ class CheckpointHook(Hook):
                 f'{source} holds weights but no training state, so a run cannot be resumed from it; give an '
                 'iter_N.safetensors of the run, or start a new run from these weights: --cfg-options load_from=FILE.'
             )
-        check_fits(_unwrapped(runner.model), checkpoint['state_dict'], source)
+        model = _unwrapped(runner.model)
+        if not runner._resume:
+            check_finite(checkpoint['state_dict'], source)
+            start_from_others(model, checkpoint, source)
+        check_fits(model, checkpoint['state_dict'], source)
         if not runner._resume:
             return
         checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
@@ -195,14 +200,22 @@ class EncoderWeightsHook(Hook):
     Arguments and errors as in `sigma.checkpoints.encoder.load_encoder_weights`.
     """
 
-    def __init__(self, checkpoint: str, layout: str = 'sigma', drop: tuple[str, ...] = (), inner: str = '') -> None:
-        self.checkpoint, self.layout, self.drop, self.inner = checkpoint, layout, tuple(drop), inner
+    def __init__(
+        self,
+        checkpoint: str,
+        layout: str = 'sigma',
+        drop: tuple[str, ...] = (),
+        inner: str = '',
+        positions: str | None = None,
+    ) -> None:
+        self.checkpoint, self.layout, self.drop = checkpoint, layout, tuple(drop)
+        self.inner, self.positions = inner, positions
 
     def before_train(self, runner) -> None:
         """Load, unless this run was resumed from its own checkpoint."""
         if runner.iter == 0:
             backbone = _unwrapped(runner.model).backbone
-            load_encoder_weights(backbone, self.checkpoint, self.layout, self.drop, self.inner)
+            load_encoder_weights(backbone, self.checkpoint, self.layout, self.drop, self.inner, self.positions)
 
 
 def random_state() -> dict:

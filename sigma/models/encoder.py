@@ -129,6 +129,17 @@ class VideoViT(nn.Module):
         self.register_buffer('positions', positions, persistent=False)
         self.fixed_length = False  # True if the weights came with their own positions, which cannot be extended
 
+    def set_positions(self, positions: Tensor) -> None:
+        """Use positions (N, D) that came with the weights. From now on they are saved and loaded with the weights."""
+        self.register_buffer('positions', positions.to(self.positions, copy=True))
+        self.fixed_length = True
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        found = state_dict.get(f'{prefix}positions')
+        if found is not None and found.shape == self.positions.shape:
+            self.set_positions(found)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     @property
     def num_tokens(self) -> int:
         """Tokens of a clip of the declared shape."""

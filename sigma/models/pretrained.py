@@ -18,7 +18,11 @@ _CLASSIFIER = ('head.', 'fc_norm.')  # of a fine-tuned model
 
 
 def load_encoder(
-    source: str | Path, arch: str | dict | None = None, image_size: int | None = None, num_frames: int | None = None
+    source: str | Path,
+    arch: str | dict | None = None,
+    image_size: int | None = None,
+    num_frames: int | None = None,
+    positions: str | None = None,
 ) -> nn.Module:
     """Build a video encoder and load its weights.
 
@@ -34,6 +38,7 @@ def load_encoder(
             of heads for that width.
         image_size: Side length of a clip in pixels; default: what the file says, else 224.
         num_frames: Frames per clip; default: what the file says, else 16.
+        positions: `videomae` or `mvd`, for a fine-tuned file that does not say which positions it was trained with.
 
     Returns:
         The module in eval mode: a `VideoViT` for a file, the card's backbone for a card. It ends in a LayerNorm only
@@ -44,7 +49,7 @@ def load_encoder(
         DataError: if the card does not exist.
         ValueError: if a card is given together with sizes, or sizes are not multiples of the tubelet size.
     """
-    sizes = {'arch': arch, 'image_size': image_size, 'num_frames': num_frames}
+    sizes = {'arch': arch, 'image_size': image_size, 'num_frames': num_frames, 'positions': positions}
     given = {name: value for name, value in sizes.items() if value is not None}
     if Path(source).suffix == '.py' or not (Path(source).suffix or Path(source).exists()):
         if given:
@@ -54,8 +59,8 @@ def load_encoder(
         return _from_card(str(source)).eval()
     card = card_of_file(source) or {}
     said = card.get('backbone', {})
-    num_frames = num_frames or said.get('num_frames', 16)
-    converted = read_encoder(source, _CLASSIFIER, num_frames)
+    num_frames, image_size = num_frames or said.get('num_frames', 16), image_size or said.get('image_size')
+    converted = read_encoder(source, _CLASSIFIER, num_frames, positions, image_size=image_size)
     _check_architecture(converted, arch, str(source), said.get('arch'))
     arch = arch or said.get('arch')
     width, _, tubelet_size, patch_size, _ = converted.encoder['patch_embed.proj.weight'].shape
@@ -106,5 +111,6 @@ def _from_card(name: str) -> nn.Module:
     wanted = card.get('sha256')
     if wanted and Path(checkpoint).is_file() and sha256_file(checkpoint) != wanted:
         raise CheckpointError(f'{checkpoint} is not the file that {path} names: its sha256 is not {wanted[:16]}...')
-    load_encoder_weights(backbone, checkpoint, card.get('layout', 'sigma'), card.get('drop', ()), card.get('inner', ''))
+    loading = {'layout': card.get('layout', 'sigma'), 'drop': card.get('drop', ()), 'inner': card.get('inner', '')}
+    load_encoder_weights(backbone, checkpoint, **loading, positions=card.get('positions'))
     return backbone

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from sigma.checkpoints.files import read_weights
+from sigma.checkpoints.files import misfits, read_weights
+from sigma.checkpoints.image import to_timm
 from sigma.errors import CheckpointError
 from sigma.models.attention import choose_attention
 from sigma.models.cpu_kernels import pack_linears
@@ -199,8 +200,23 @@ def _timm_encoder(model: str, image_size: int) -> nn.Module:
 
 
 def _load_teacher(encoder: Any, name: str, checkpoint: str) -> None:
+    """Load a file of timm, or of DINO, DINOv2 or transformers as released."""
     tensors = read_weights(checkpoint).tensors
+    if any(key.endswith(('patch_embed.proj.weight', 'patch_embeddings.projection.weight')) for key in tensors):
+        tensors = to_timm(tensors)
     tensors = {k: v for k, v in tensors.items() if not k.startswith(('head.', 'fc.', 'classifier.'))}
+    try:
+        _resample_positions(encoder, tensors)
+        encoder.load_state_dict(tensors, strict=True)
+    except (RuntimeError, KeyError, IndexError) as error:
+        problems = misfits(encoder, tensors)
+        raise CheckpointError(
+            f"{checkpoint} does not hold {name} in timm's layout: {'; '.join(problems) or error}."
+        ) from error
+
+
+def _resample_positions(encoder: Any, tensors: dict[str, Tensor]) -> None:
+    """Resample the positions in `tensors` to the image size of the encoder."""
     own = getattr(encoder, 'pos_embed', None)
     if own is not None and 'pos_embed' in tensors and tensors['pos_embed'].shape != own.shape:
         tensors['pos_embed'] = resample_abs_pos_embed(
@@ -208,7 +224,3 @@ def _load_teacher(encoder: Any, name: str, checkpoint: str) -> None:
             new_size=encoder.patch_embed.grid_size,
             num_prefix_tokens=0 if getattr(encoder, 'no_embed_class', False) else encoder.num_prefix_tokens,
         )
-    try:
-        encoder.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint} does not hold {name} in timm's layout: {error}") from error

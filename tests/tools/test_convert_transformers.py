@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.models import VideoMAE, VideoViT
-from tests.conftest import call_main
+from tests.conftest import assert_one_sentence, call_main
+from tests.sigma.checkpoints.peers import VIDEOMAE_ARGUMENTS, clip, peer
 from tests.sigma.checkpoints.test_layouts import moved
 from tests.sigma.models.test_models import TINY, tiny_sigma, tiny_vit
 from tools import convert
@@ -121,3 +122,80 @@ def test_what_they_save_is_ours(kind, pooled, tmp_path, capsys):
     clip = torch.randn(2, 3, 4, 64, 64)
     theirs = getattr(model, 'videomae', model)(clip.transpose(1, 2)).last_hidden_state
     torch.testing.assert_close(vit.encode(clip), theirs, atol=1e-5, rtol=1e-5)
+
+
+def moved_from_hf(model):
+    generator = torch.Generator().manual_seed(4)
+    for parameter in model.parameters():  # biases and norms too
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_a_fine_tuned_file_becomes_their_classifier_and_theirs_goes_straight_into_a_card(tmp_path, capsys):
+    theirs = peer('videomae_finetuned')
+    file = theirs.save(tmp_path / 'x.pth', arguments=VIDEOMAE_ARGUMENTS)
+    out = tmp_path / 'hub' / 'model.safetensors'
+    line = ('--to', 'hf', '--heads', 4, '--num-frames', 4, '--image-size', 32)
+    done = call_main(convert.main, capsys, file, out, *line)
+    assert done.returncode == 0, done.stderr
+    assert 'left out' not in done.stdout
+    model, found = load(transformers.VideoMAEForVideoClassification, out.parent)
+    assert not found
+    assert model.config.num_labels == 7
+    logits = model(clip().transpose(1, 2)).logits
+    torch.testing.assert_close(logits, theirs.outputs['logits'], atol=1e-5, rtol=1e-5)
+    vit = VideoViT(TINY, 32, 4).eval()
+    load_encoder_weights(vit, out)
+    torch.testing.assert_close(vit.encode(clip()), theirs.outputs['tokens'], atol=1e-5, rtol=1e-5)
+    for layout in ('published', 'mmaction'):  # and back, with the head
+        again = tmp_path / f'{layout}.safetensors'
+        assert call_main(convert.main, capsys, out, again, '--to', layout).returncode == 0
+        tensors = load_file(again)
+        head = ('head.', 'fc_norm.') if layout == 'published' else ('cls_head.fc_cls.', 'backbone.fc_norm.')
+        assert torch.equal(tensors[f'{head[0]}weight'], theirs.tensors['head.weight'])
+        assert torch.equal(tensors[f'{head[1]}bias'], theirs.tensors['fc_norm.bias'])
+    assert {n: t.tolist() for n, t in load_file(tmp_path / 'published.safetensors').items()} == {
+        n: t.tolist() for n, t in theirs.tensors.items()
+    }
+    load_encoder_weights(vit, tmp_path / 'mmaction.safetensors')
+    torch.testing.assert_close(vit.encode(clip()), theirs.outputs['tokens'], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('kind', ['ViT', 'Dinov2', 'Dinov2WithRegisters'])
+def test_their_image_encoders_are_image_encoders(kind, tmp_path, capsys):
+    import timm
+
+    if not hasattr(transformers, f'{kind}Model'):
+        pytest.skip(f'this transformers has no {kind}Model')
+    sizes = {'hidden_size': 48, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'image_size': 64, 'patch_size': 16}
+    sizes |= {'intermediate_size': 192} if kind == 'ViT' else {'mlp_ratio': 4}
+    model = moved_from_hf(getattr(transformers, f'{kind}Model')(getattr(transformers, f'{kind}Config')(**sizes)))
+    model.save_pretrained(tmp_path / 'theirs')
+    source, out = tmp_path / 'theirs' / 'model.safetensors', tmp_path / 'o.safetensors'
+    assert_one_sentence(call_main(convert.main, capsys, source, out), '--inflate FRAMES')
+    done = call_main(convert.main, capsys, source, out, '--to', 'timm')
+    assert done.returncode == 0, done.stderr
+    more = {} if kind == 'ViT' else {'init_values': 1.0}
+    more |= {'reg_tokens': 4, 'no_embed_class': True} if 'Registers' in kind else {}
+    ours = timm.models.VisionTransformer(64, 16, num_classes=0, embed_dim=48, depth=2, num_heads=4, **more).eval()
+    for module in ours.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = model.config.layer_norm_eps
+    ours.load_state_dict(load_file(out), strict=True)
+    image = torch.randn(2, 3, 64, 64)
+    wanted = model(pixel_values=image).last_hidden_state[:, ours.num_prefix_tokens :]
+    found = ours.forward_features(image)[:, ours.num_prefix_tokens :]
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_their_vivit_is_another_network(tmp_path, capsys):
+    sizes = {'hidden_size': 48, 'num_hidden_layers': 1, 'num_attention_heads': 4, 'intermediate_size': 96}
+    config = transformers.VivitConfig(**sizes, image_size=32, num_frames=4, tubelet_size=[2, 16, 16])
+    for model in (transformers.VivitModel(config), transformers.VivitForVideoClassification(config)):
+        model.save_pretrained(tmp_path / 'theirs')
+        for layout in ('sigma', 'timm', 'hf'):
+            line = (tmp_path / 'theirs' / 'model.safetensors', tmp_path / 'o' / 'o.safetensors', '--to', layout)
+            assert_one_sentence(call_main(convert.main, capsys, *line), 'model.safetensors')
+        assert not (tmp_path / 'o').exists()

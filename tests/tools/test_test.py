@@ -1,5 +1,6 @@
 """tools/test.py: the weights of a cell, tested again, give the number of its record."""
 
+import argparse
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from eval.cells import claims
 from eval.metrics import read_predictions
 from eval.records import predictions_path, read_records
 from sigma.checkpoints.files import read_weights, save_tensors
+from sigma.checkpoints.published import to_published
 from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, run_tool
 from tests.sigma.checkpoints.test_checkpoints import Hostile
 from tools import test as test_tool
@@ -65,6 +67,43 @@ def test_the_number_is_that_of_the_record(cell, capsys, monkeypatch):
     assert metric.videos == stored.video.tolist()
     np.testing.assert_allclose(metric.scores, stored.scores, atol=1e-6)  # of every video, not the number alone
     assert metric.scores.std(axis=0).min() > 0
+
+
+def as_released(weights, path, classes: int = 10):
+    """The weights of a cell as SIGMA and VideoMAE release a fine-tuned model."""
+    tensors = read_weights(weights).tensors
+    head = {
+        name.replace('cls_head.fc.', 'head.').replace('cls_head.', ''): t
+        for name, t in tensors.items()
+        if 'cls' in name
+    }
+    encoder = {name.removeprefix('backbone.'): t for name, t in tensors.items() if name.startswith('backbone.')}
+    content = to_published(encoder) | {n: t[:classes] if n.startswith('head.') else t for n, t in head.items()}
+    torch.save({'model': content, 'epoch': 9, 'args': argparse.Namespace(input_size=64, num_frames=16)}, path)
+    return path
+
+
+@pytest.mark.integration
+def test_a_released_fine_tuned_file_is_tested_with_its_own_head(cell, toy, tmp_path, capsys, monkeypatch):
+    record, config, weights = cell
+    kept, print_found = [], test_tool.print_found
+    monkeypatch.setattr(
+        test_tool, 'print_found', lambda found, runner: kept.append(runner) or print_found(found, runner)
+    )
+    line = ('--data', toy, '--recipe', weights.parents[2] / 'finetune_tiny.py')
+    file = as_released(weights, tmp_path / 'released.pth')
+    done = call_main(test_tool.main, capsys, f'random@{file}', *line)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(printed(record))
+    metric, stored = kept[0].test_evaluator.metrics[0], read_predictions(predictions_path(record.path))
+    np.testing.assert_allclose(metric.scores, stored.scores, atol=6e-7)
+    few = as_released(weights, tmp_path / 'few.pth', classes=7)
+    done = call_main(test_tool.main, capsys, f'random@{few}', *line)
+    assert_one_sentence(done, 'few.pth', '(7', '(10')
+    done = call_main(test_tool.main, capsys, f'random@{weights.parent / "none.pth"}', *line)
+    assert_one_sentence(done, 'none.pth')
+    assert_one_sentence(call_main(test_tool.main, capsys, f'random@{file}'), 'without a checkpoint')
+    assert_one_sentence(call_main(test_tool.main, capsys, 'random', *line), 'CARD@FILE')
 
 
 @pytest.mark.slow

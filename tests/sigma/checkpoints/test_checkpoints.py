@@ -1,11 +1,20 @@
 """Checkpoint files: written whole or not at all, nothing executed, every tensor placed."""
 
 import argparse
+import datetime
+import gzip
+import json
 import os
 import pickle
 import random
+import sys
+import types
 import warnings
+import zipfile
+from collections import OrderedDict, defaultdict, deque
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -16,6 +25,7 @@ from sigma.checkpoints.files import (
     load_strictly,
     read_training_state,
     read_weights,
+    read_weights_apart,
     save_tensors,
     save_training_state,
     sha256_of_tensors,
@@ -102,6 +112,136 @@ def test_released_files_with_argparse_arguments_are_read(tmp_path):
     content = {'model': {'encoder.norm.weight': torch.ones(3)}, 'args': argparse.Namespace(lr=1e-3), 'epoch': 1}
     torch.save(content, tmp_path / 'released.pth')
     assert list(read_weights(tmp_path / 'released.pth').tensors) == ['encoder.norm.weight']
+
+
+MEDIA = Path(__file__).parents[4] / 'shared' / 'cases' / 'media'
+
+
+def data_class(module: str, name: str, base: type = object) -> type:
+    """A class that pickles under a foreign name, as the file of someone who has that package does."""
+    made = type(name, (base,), {})
+    made.__module__ = module
+    home = sys.modules.setdefault(module, types.ModuleType(module))
+    setattr(home, name, made)
+    return made
+
+
+@pytest.mark.parametrize('name', ['mmaction2_epoch_1', 'numpy_args'])
+def test_files_of_mmaction2_and_of_numpy_users_are_read(name):
+    file = MEDIA / f'{name}.pth'
+    if not file.is_file():
+        pytest.skip('the cases of ../shared are not here')
+    for read in (read_weights, read_weights_apart):
+        tensors = read(file).tensors
+        assert len(tensors) == {'mmaction2_epoch_1': 33, 'numpy_args': 54}[name]
+        assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_objects_that_only_hold_data_are_passed_over(tmp_path, monkeypatch):
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    monkeypatch.setattr(HistoryBuffer, '__setstate__', lambda *a: pytest.fail('the real class was used'), raising=False)
+    monkeypatch.setattr(HistoryBuffer, '__init__', lambda *a: pytest.fail('the real class was used'))
+    settings = argparse.Namespace(
+        output_dir=Path('runs'), lr=np.float64(1e-3), epochs=30, betas=np.ones(2), use_cls_token=np.bool_(False)
+    )
+    content = {
+        'state_dict': {'w': torch.arange(3.0)},
+        'args': settings,
+        'hub': {'loss': history},
+        'cfg': ConfigDict(a=1, b={'c': 2}),
+        'queue': deque([1.0, np.float32(2)], maxlen=5),
+        'counts': defaultdict(list, {'a': [1]}),
+        'when': datetime.datetime(2026, 1, 2),
+        'seen': OrderedDict(a=Path('x')),
+    }
+    for is_zip in (True, False):
+        torch.save(content, tmp_path / 'x.pth', _use_new_zipfile_serialization=is_zip)
+        weights = read_weights(tmp_path / 'x.pth')
+        assert {name: tensor.tolist() for name, tensor in weights.tensors.items()} == {'w': [0, 1, 2]}
+        assert weights.header['training'] == {'epochs': 30}
+        assert weights.header['arguments'] == {
+            'output_dir': None,
+            'lr': None,
+            'epochs': 30,
+            'betas': None,
+            'use_cls_token': None,
+        }  # the names count, also of what is no plain value
+
+
+def test_an_unknown_class_is_named_with_the_way_out(tmp_path):
+    thing = data_class('somebodys_trainer', 'Meter')()
+    for is_zip in (True, False):
+        torch.save(
+            {'model': {'w': torch.ones(1)}, 'meter': thing}, tmp_path / 'x.pth', _use_new_zipfile_serialization=is_zip
+        )
+        with pytest.raises(CheckpointError, match=r'somebodys_trainer\.Meter .*without running it.*state_dict'):
+            read_weights(tmp_path / 'x.pth')
+
+
+def zip_of(path, *names):
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name in names:
+            archive.writestr(name, b'x' * 100)
+    return path.read_bytes()
+
+
+def test_what_is_no_checkpoint_is_called_what_it_is(tmp_path):
+    weights = tmp_path / 'w.pth'
+    torch.save({'a': torch.ones(2000)}, weights)
+    torch.jit.script(nn.Linear(2, 2)).save(tmp_path / 'script.pt')
+    pointer = b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n'
+    cases = {
+        'Git LFS pointer.*git lfs pull': pointer,
+        'web page': b'\n<!DOCTYPE html><html><body>Sign in</body></html>',
+        'an empty file': b'',
+        'cut short.*5000 bytes': weights.read_bytes()[:5000],
+        'zip archive of 2 other files, first .a.txt': zip_of(tmp_path / 'z', 'a.txt', 'b.txt'),
+        'file of numpy arrays': zip_of(tmp_path / 'z', 'arr_0.npy'),
+        'TorchScript': (tmp_path / 'script.pt').read_bytes(),
+        'gzip archive': gzip.compress(b'weights'),
+        'JSON text': b'{"error": "not found"}',
+        'HDF5': b'\x89HDF\r\n\x1a\n' + bytes(100),
+    }
+    for what, content in cases.items():
+        for ending in ('pth', 'safetensors'):
+            (tmp_path / f'x.{ending}').write_bytes(content)
+            for read in (read_weights, read_weights_apart):
+                with pytest.raises(CheckpointError, match=rf'x\.{ending} is (a |an )?{what.removeprefix("an ")}'):
+                    read(tmp_path / f'x.{ending}')
+    with pytest.raises(CheckpointError, match='a folder'):
+        read_weights(tmp_path)
+
+
+def test_a_header_as_long_as_the_mark_of_a_zip_is_no_zip(tmp_path):
+    length = int.from_bytes(b'PK', 'little')
+    header = json.dumps({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}).ljust(length).encode()
+    content = length.to_bytes(8, 'little') + header + torch.ones(2).numpy().tobytes()
+    (tmp_path / 'x.safetensors').write_bytes(content)
+    assert content.startswith(b'PK')
+    assert read_weights(tmp_path / 'x.safetensors').tensors['a'].tolist() == [1, 1]
+
+
+def test_a_wrong_ending_is_no_obstacle_or_is_named(tmp_path):
+    path = save_tensors(tmp_path / 'x.safetensors', {'a': torch.ones(2)}, {}).rename(tmp_path / 'pytorch_model.bin')
+    assert read_weights(path).tensors['a'].tolist() == [1, 1]
+    assert read_weights_apart(path).tensors['a'].tolist() == [1, 1]
+    torch.save({'a': torch.ones(2)}, tmp_path / 'y.safetensors')
+    with pytest.raises(CheckpointError, match='rename it to .pth'):
+        read_weights(tmp_path / 'y.safetensors')
+
+
+@pytest.mark.parametrize('name', ['x.pth', 'x.safetensors'])
+def test_nan_and_infinite_weights_are_refused_with_name_and_count(tmp_path, name):
+    tensors = {'fine': torch.ones(3), 'b.weight': torch.tensor([1.0, float('nan'), float('inf')]), 'n': torch.arange(3)}
+    tensors['half'] = torch.full((2,), float('nan')).half()
+    torch.save({'model': tensors}, tmp_path / 'x.pth')
+    save_file(tensors, tmp_path / 'x.safetensors')
+    for read in (read_weights, read_weights_apart):
+        with pytest.raises(CheckpointError, match=rf'{name} .*2 of its 4 tensors, first b.weight .2 of 3 values'):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize('name', ['x.safetensors', 'x.pth'])

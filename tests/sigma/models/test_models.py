@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from sigma.checkpoints.mmaction import to_mmaction
+from sigma.errors import CheckpointError
 from sigma.models import SIGMA, FeatureMapTokens, ImageProjector, MLPProjector, PixelTargets, VideoMAE, VideoViT
+from sigma.models import projector as projector_module
 from sigma.models.encoder import ARCHITECTURES, tubelets
 from sigma.models.preprocessor import ClipPreprocessor, token_indices
 from sigma.positions import sinusoid_positions
@@ -243,6 +245,25 @@ def test_image_projector_needs_weights_from_a_file(tmp_path):
     torch.testing.assert_close(projector.encoder.blocks[0].attn.qkv.weight, weights['blocks.0.attn.qkv.weight'])
     with pytest.raises(ValueError, match='does not hold resnet18'):
         ImageProjector('resnet18', checkpoint=str(tmp_path / 'vit.safetensors'))
+
+
+def test_a_released_dinov2_with_registers_is_a_teacher(tmp_path):
+    from tests.sigma.checkpoints.peers import image, peer
+
+    theirs, name = peer('dinov2_reg4'), 'vit_small_patch14_reg4_dinov2'
+    # The peer has the names of DINOv2, and few blocks; the teacher of timm gets their sizes.
+    small = {'embed_dim': 48, 'depth': 2, 'num_heads': 4}
+    made, create = [], projector_module.timm.create_model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            projector_module.timm, 'create_model', lambda *a, **k: made.append(create(*a, **k, **small)) or made[-1]
+        )
+        torch.save(theirs.tensors, tmp_path / 'dinov2_reg4.pth')
+        projector = ImageProjector(name, str(tmp_path / 'dinov2_reg4.pth'), (1, 4, 4), image_size=56)
+        features = projector.features(image(56)[:, :, None].expand(-1, -1, 2, -1, -1))
+        torch.testing.assert_close(features, theirs.outputs['tokens'], atol=1e-5, rtol=1e-5)
+        with pytest.raises(CheckpointError, match='does not hold vit_small_patch14_dinov2 .*reg_token'):
+            ImageProjector('vit_small_patch14_dinov2', str(tmp_path / 'dinov2_reg4.pth'), (1, 4, 4), image_size=56)
 
 
 def test_building_a_model_for_training_leaves_loaded_teacher_weights_alone(tmp_path):
