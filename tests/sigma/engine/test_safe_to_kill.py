@@ -64,7 +64,7 @@ def test_the_places_of_a_run_are_those_where_it_could_break(whole):
     assert counts['step: before'] == counts['step: after'] == 10
     assert counts['write: half'] == 7  # steps 2, 4, 5, 6, 8, 10, and the encoder
     assert counts['rename: before'] == counts['rename: after'] == 13  # and the pointer beside each of six
-    assert counts['delete: before'] == counts['delete: after'] == 4  # six checkpoints, two stay
+    assert counts['delete: before'] == counts['delete: after'] == 5  # six checkpoints, two stay; and the claim
 
 
 @pytest.mark.parametrize(
