@@ -120,6 +120,8 @@ def _settings(found: ast.arguments, sentences: dict[str, str], typed: bool) -> I
     pairs = [*zip(plain, defaults[-len(plain) :] if plain else []), *zip(found.kwonlyargs, found.kw_defaults)]
     for one, default in pairs:
         kinds = _kinds(one.annotation) if typed else (object,)
+        if isinstance(default, ast.Constant) and isinstance(default.value, bool):
+            kinds = (bool,)  # mmaction2 annotates a switch as int
         none = type(None) in kinds
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         yield Setting(

@@ -28,8 +28,10 @@ from sigma.files import atomic_path
 HEADER_KEY = 'sigma'
 # Keys under which PyTorch files keep their weights; the first one found counts, averages (EMA) last.
 # Trained teachers and averages of V-JEPA and DINO come before what they were averaged from.
-_FOLDERS = ('model', 'module', 'state_dict', 'model_state', 'target_encoder', 'teacher', 'encoder', 'student')
-_FOLDERS += ('model_ema', 'state_dict_ema', 'ema')
+_FOLDERS = (
+    *('model', 'module', 'state_dict', 'model_state', 'target_encoder', 'teacher', 'encoder', 'student'),
+    *('model_ema', 'state_dict_ema', 'ema'),
+)
 
 
 @dataclass

@@ -100,7 +100,7 @@ ENCODER = Settings(
     )
 )
 # What a card may assign, by the section that is read from it.
-_OF_DATASET = ('data_root', 'dataset_info', 'recipes', 'prepare_from')
+_OF_DATASET = ('data_root', 'dataset_info', 'recipes', 'prepare_from', 'prepare_together')
 TOP_LEVEL = {
     'dataset_info': _OF_DATASET,
     'prepare_from': _OF_DATASET,

@@ -52,7 +52,7 @@ def check_timm(tensors: dict[str, Tensor]) -> None:
             global_pool='avg' if 'cls_token' not in tensors else 'token',
             final_norm='norm.weight' in tensors or 'fc_norm.weight' in tensors,
             fc_norm='fc_norm.weight' in tensors,
-            mlp_layer=timm.layers.SwiGLUPacked if gated else timm.layers.Mlp,
+            mlp_layer=timm.layers.SwiGLUPacked if gated else timm.layers.Mlp,  # type: ignore[arg-type]
         )
     problems = misfits(model, tensors)
     if problems:

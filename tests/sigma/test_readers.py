@@ -261,7 +261,7 @@ def test_an_old_index_is_rebuilt_with_a_sentence(tmp_path, caplog):
 def test_a_reader_that_kills_its_process_does_not_make_a_file_unreadable(tmp_path, monkeypatch):
     write(tmp_path / 'a.mp4', 'libx264', {}, 12, 0, num_frames=5)
 
-    def in_processes(read, jobs, workers):
+    def in_processes(read, jobs, workers, **_):
         for job in jobs:  # a reader other than PyAV crashes
             yield job, read(job) if job[3] == ('pyav',) else ProcessDied(-11)
 

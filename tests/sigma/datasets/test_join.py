@@ -32,7 +32,7 @@ PER_LABEL = {'train': 3, 'test': 2}
 def one_process(monkeypatch):
     """Joining and indexing in this process: spawning others takes longer than a few clips."""
 
-    def serially(function, jobs, workers=None):
+    def serially(function, jobs, workers=None, **_):
         return ((job, function(job)) for job in jobs)
 
     for module in (join, index):

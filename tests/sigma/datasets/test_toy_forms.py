@@ -315,7 +315,7 @@ def test_where_movers_rest_knows_nothing_of_their_motions():
 def one_process(monkeypatch):
     """Rendering and indexing in this process: spawning others takes longer than a few clips."""
 
-    def serially(function, jobs, workers=None):
+    def serially(function, jobs, workers=None, **_):
         return ((job, function(job)) for job in jobs)
 
     monkeypatch.setattr(toy, 'in_processes', serially)

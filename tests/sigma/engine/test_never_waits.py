@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-import sigma.data.transforms
 from sigma import claims
+from sigma.video import READERS
 from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, demo_options
 from tests.forked import Group, Run
 from tests.sigma.data.test_loading import with_shared_memory
@@ -22,8 +22,8 @@ class Hanging:
 
     hangs_in: tuple[str, ...] = ()
 
-    def __init__(self, path: str) -> None:
-        self.path, self._reader = path, ORIGINAL(path)
+    def __init__(self, path: str, proof=None) -> None:
+        self.path, self._reader = path, ORIGINAL(path, proof)
         self.num_frames = self._reader.num_frames
 
     def frames(self, indices):
@@ -32,7 +32,7 @@ class Hanging:
         return self._reader.frames(indices)
 
 
-ORIGINAL = sigma.data.transforms.READERS['decord']
+ORIGINAL = READERS['pyav']
 
 
 def victim(toy) -> str:
@@ -46,7 +46,7 @@ def hang(toy):
     def prepare() -> None:
         os.environ['SIGMA_STUCK_SECONDS'] = '1'
         Hanging.hangs_in = (victim(toy),)
-        sigma.data.transforms.READERS['decord'] = Hanging
+        READERS['pyav'] = Hanging
 
     return prepare
 
