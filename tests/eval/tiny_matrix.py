@@ -84,7 +84,7 @@ def make(home: Path, num_encoders: int = 3) -> Path:
     """Cards under `home`: a dataset of 4 + 10 files, encoders a, b, c with weights of their own, two recipes."""
     home.mkdir(parents=True, exist_ok=True)
     videos = [f'v{number}.mp4' for number in range(14)]
-    index = [json.dumps({'version': 1, 'root': '.'})]
+    index = [json.dumps({'version': 2, 'root': '.'})]
     for video in videos:
         (home / video).write_text(video)
         index.append(json.dumps({'path': video, 'readable': True, 'frames': 8, 'fps': 8.0, 'sha256': video}))

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import sigma.data.transforms
 from sigma import claims
 from sigma.video import READERS
 from tests.conftest import DEMO, PATIENCE, assert_one_sentence, call_main, demo_options
