@@ -219,7 +219,7 @@ def test_a_frozen_encoder_with_its_probe(toy, tmp_path):
 # --- frames -----
 
 PIPELINE = [
-    {'type': 'sigma.OpenVideo', 'decoder': 'decord', 'on_error': 'blank'},
+    {'type': 'sigma.OpenVideo', 'decoder': 'proved', 'on_error': 'blank'},
     {'type': 'sigma.SampleDense', 'num_frames': 8, 'stride_frames': 3, 'num_clips': 2, 'test_mode': True},
     {'type': 'sigma.DecodeFrames'},
     {'type': 'mmaction.FormatShape', 'input_format': 'NCTHW'},
@@ -248,7 +248,7 @@ def clips_of(frames) -> np.ndarray:
 def test_frames_are_those_of_the_corruptions_themselves(entries):
     entry = entries[0]
     video, total, fps = entry['video'], entry['total_frames'], entry['fps']
-    whole = to_working_size(READERS['decord'](entry['filename']).frames(np.arange(total)), 48)
+    whole = to_working_size(READERS['pyav'](entry['filename']).frames(np.arange(total)), 48)
     taken = np.concatenate([start + 3 * np.arange(8) for start in (0, total - 24)])
     frame, order, reverse = get_corruption('shot_noise'), get_corruption('jumble'), get_corruption('clip_reverse')
     variants = [
@@ -289,8 +289,8 @@ def test_a_clip_by_seconds_sees_the_same_seconds_at_a_lower_frame_rate(entries):
 
 def test_each_video_is_decoded_once(entries, monkeypatch):
     opened = []
-    reader = READERS['decord']
-    monkeypatch.setitem(READERS, 'decord', lambda path: opened.append(path) or reader(path))
+    reader = READERS['pyav']
+    monkeypatch.setitem(READERS, 'pyav', lambda path, proof: opened.append(path) or reader(path, proof))
     variants = [Variant(CLEAN), Variant('contrast', 1), Variant('jumble', 2), Variant('frame_average', 1)]
     assert len(shown(entries, variants, (0, 1))) == 8
     assert opened == [entries[0]['filename'], entries[1]['filename']]
@@ -356,7 +356,7 @@ def test_unreadable_videos_are_named(entries, tmp_path):
     (first, second) = list(clips)
     assert first == (0, None, None, 'moov atom not found')
     assert second[:3] == (1, None, None)
-    assert 'decord cannot open it' in second[3]
+    assert 'PyAV cannot open it' in second[3]
 
 
 def test_videos_that_a_corruption_cannot_be_shown_of_are_named_in_every_column(toy, tmp_path, monkeypatch):
