@@ -46,7 +46,7 @@ from sigma.processes import progress_bar
 FORMAT_VERSION = 1
 POOLS = ('mean', 'time', 'none')
 KINDS = ('.parquet', '.npy')
-DECODER = 'decord'
+DECODER = 'proved'
 _MOST_VIDEOS = 64  # of a part: what a kill may cost
 _MOST_PART_BYTES = 64_000_000  # of a part: what is held in memory
 

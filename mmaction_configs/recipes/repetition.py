@@ -9,7 +9,7 @@ recipe = dict(
     num_frames=64,
     clip_step_frames=None,  # side by side: half the memory of overlapping clips
     views={'num_clips': 1, 'crops': 1, 'resize': 'short_side'},
-    decoder='decord',
+    decoder='proved',
     head=dict(width=64, num_heads=4, num_channels=32, dropout=0.1),
     training=dict(
         epochs=50,

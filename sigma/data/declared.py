@@ -74,7 +74,11 @@ ENCODER = Settings(
         Setting('checkpoint', str, 'File of the weights; None: random weights.', default=None),
         Setting('sha256', str, 'Hash of that file; None accepts any.', default=None),
         Setting(
-            'layout', str, 'Names of the tensors in the backbone.', 'sigma', choices=('sigma', 'mmaction', 'plain')
+            'layout',
+            str,
+            'Names of the tensors in the backbone.',
+            'sigma',
+            choices=('sigma', 'mmaction', 'plain', 'r2plus1d'),
         ),
         Setting(
             'inner', str, 'Attribute of the backbone that gets the weights; empty: the backbone itself.', default=''
@@ -89,6 +93,13 @@ ENCODER = Settings(
         ),
         Setting(
             'std', [float], "Per channel (RGB), on the scale 0 to 255 (default: ImageNet's).", ABSENT, length=3, least=1
+        ),
+        Setting(
+            'positions',
+            str,
+            'Position embedding of a fine-tuned file that does not say which it was trained with.',
+            default=None,
+            choices=('videomae', 'mvd'),
         ),
         Setting('drop', [str], 'Prefixes of tensors of the file that the backbone does not have.', default=()),
         Setting('finetune', dict, 'Arguments of the backbone that differ in fine-tuning.', default=ABSENT),
