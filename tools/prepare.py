@@ -373,7 +373,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--train', type=_PathText, required=True, metavar='LIST', help='lines of `path label`, labels from 0')
     add('--val', type=_PathText, metavar='LIST', help='the test split, if there is no --test')
-    add('--test', type=_PathText, metavar='LIST')
+    add('--test', type=_PathText, metavar='LIST', help='list of the test split')
     add(
         '--root',
         type=_PathText,

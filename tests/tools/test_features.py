@@ -6,7 +6,7 @@ import os
 import pytest
 
 from eval.features import dense as features_dense
-from tests.conftest import assert_one_sentence, call_main, run_tool
+from tests.conftest import assert_one_sentence, believe, call_main, run_tool
 from tests.eval.tiny_localization import ENCODER, RECIPE, resolve, write_long
 from tools import features
 
@@ -41,6 +41,7 @@ def test_what_it_makes_is_what_cells_read(cards, tmp_path, capsys, monkeypatch):
 def test_a_video_that_cannot_be_read_is_named(cards, tmp_path, capsys):
     dataset = write_long(tmp_path / 'data')
     (dataset / 'test_1.mp4').write_bytes(b'no video')
+    believe(dataset)
     options = ['--dataset', dataset, *cards[2:], '--work-dir', tmp_path, '--quiet', '--export', tmp_path / 'out']
     done = call_main(features.main, capsys, *options)
     assert 'test: 2 videos' in done.stdout
@@ -52,6 +53,7 @@ def test_where_nothing_can_be_read_there_is_no_export(cards, tmp_path, capsys):
     dataset = write_long(tmp_path / 'data')
     for video in dataset.glob('*.mp4'):
         video.write_bytes(b'no video')
+    believe(dataset)
     options = ['--dataset', dataset, *cards[2:], '--work-dir', tmp_path, '--quiet', '--export', tmp_path / 'out']
     done = call_main(features.main, capsys, *options)
     assert done.returncode == 2

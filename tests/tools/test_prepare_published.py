@@ -56,7 +56,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv('SIGMA_DATA', str(tmp_path / 'data'))
     shipped = tmp_path / 'shipped'
     monkeypatch.setattr(published, 'SHIPPED', shipped)
-    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers: ((job, do(job)) for job in jobs))
+    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers, **_: ((job, do(job)) for job in jobs))
 
     def open_card(name: str):
         card = load_dataset_card(name)
@@ -352,7 +352,7 @@ def test_a_second_run_reads_no_video_again(small, lay, tmp_path, capsys, monkeyp
     arguments = ['gym99', '--root', root, '--out', out, '--allow-unreadable']
     assert call_main(prepare.main, capsys, *arguments).returncode == 0
     read = []
-    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers: read.extend(jobs) or [])
+    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers, **_: read.extend(jobs) or [])
     assert call_main(prepare.main, capsys, *arguments).returncode == 0
     assert read == []
 
@@ -360,7 +360,7 @@ def test_a_second_run_reads_no_video_again(small, lay, tmp_path, capsys, monkeyp
 def test_half_of_the_videos_missing_changes_neither_list_nor_draw(monkeypatch, lay, tmp_path, capsys):
     """With the real lists; reading the videos is left out."""
 
-    def unread(_do, jobs, _workers):
+    def unread(_do, jobs, _workers, **_):
         for job in jobs:
             yield job, VideoInfo(job[0], readable=True, frames=4, fps=25.0, sha256=job[0], file=job[2])
 
@@ -465,7 +465,7 @@ OWN_ROWS = 'take,verb,part\n7,stir,a\n12,cut,a\n3,stir,b\n'
 def test_a_new_published_dataset_is_one_file(is_dropped_in, lay, monkeypatch, tmp_path, capsys):
     """A card alone: given by its path, or put beside the others and found there by name."""
     monkeypatch.setenv('SIGMA_DATA', str(tmp_path / 'data'))
-    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers: ((job, do(job)) for job in jobs))
+    monkeypatch.setattr(index_module, 'in_processes', lambda do, jobs, workers, **_: ((job, do(job)) for job in jobs))
     name = card = tmp_path / 'kitchen.py'
     if is_dropped_in:
         for module in (cards, configs):

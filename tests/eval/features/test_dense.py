@@ -31,6 +31,7 @@ from eval.features.dense import (
 from sigma.data.index import build_index
 from sigma.errors import DataError, DecodeError
 from sigma.video import FrameTimes, PyAVReader
+from tests.conftest import believe
 from tests.eval.tiny_localization import resolve, write_long
 from tests.sigma.video_files import written
 
@@ -178,6 +179,7 @@ def test_features_of_another_encoder_view_or_video_are_refused(long, tmp_path):
 def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
     folder = write_long(tmp_path / 'data')
     (folder / 'test_1.mp4').write_bytes(b'no video')  # after the index was made
+    believe(folder)
     found, unscored = extract_dense(resolve(folder, tmp_path), 'test', VIEW, tmp_path, progress=False)
     assert [one.video for one in found] == ['test_0.mp4', 'test_2.mp4']
     assert [one['video'] for one in unscored] == ['test_1.mp4']

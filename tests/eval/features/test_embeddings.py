@@ -19,7 +19,7 @@ from sigma import load_encoder
 from sigma.data.cards import load_dataset_card
 from sigma.errors import DataError
 from sigma.video import READERS
-from tests.conftest import PATIENCE, ROOT, assert_one_sentence, call_main
+from tests.conftest import PATIENCE, ROOT, assert_one_sentence, believe, call_main
 from tests.eval.tiny_localization import ENCODER, write_long
 from tools import features
 
@@ -172,6 +172,7 @@ def test_unreadable_videos_are_named_and_have_no_row(tmp_path, capsys, monkeypat
     (tmp_path / 'small.py').write_text(ENCODER)
     video = dataset / 'test_1.mp4'
     video.write_bytes(video.read_bytes()[:200])
+    believe(dataset)
     done = run(dataset, capsys, tmp_path / 'x.npy', encoder=tmp_path / 'small.py')
     assert done.returncode == 0, done.stderr
     first, last = done.stdout.splitlines()
@@ -186,6 +187,7 @@ def test_unreadable_videos_are_named_and_have_no_row(tmp_path, capsys, monkeypat
     assert [(one['path'], one['split']) for one in unread] == [('test_1.mp4', 'test')]
     for video in dataset.glob('*.mp4'):
         video.write_bytes(b'nothing')
+    believe(dataset)
     done = run(dataset, capsys, tmp_path / 'y.npy', encoder=tmp_path / 'small.py')
     assert_one_sentence(done, 'no video could be read', 'train_0.mp4')
     assert not list(tmp_path.glob('y.*'))

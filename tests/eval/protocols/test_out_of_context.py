@@ -205,7 +205,7 @@ def test_what_leaves_the_picture_is_cut():
 @pytest.fixture
 def at_home(monkeypatch):
     """Videos are made and read in this process."""
-    in_here = lambda do, jobs, workers=None: ((job, do(job)) for job in jobs)  # noqa: E731
+    in_here = lambda do, jobs, workers=None, **_: ((job, do(job)) for job in jobs)  # noqa: E731
     monkeypatch.setattr(scenes, 'in_processes', in_here)
     monkeypatch.setattr(index_module, 'in_processes', in_here)
 

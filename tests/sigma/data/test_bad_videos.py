@@ -1,6 +1,5 @@
 """Nine kinds of bad video among good ones: training goes on, and each is counted and named once."""
 
-import json
 import re
 import shutil
 
@@ -14,7 +13,7 @@ from sigma.data.lists import list_sha256, write_list
 from sigma.data.sampler import EpochSampler
 from sigma.engine.diagnostics import DiagnosticsHook
 from sigma.errors import DataError
-from sigma.files import sha256_file
+from tests.conftest import believe
 from tests.forked import Run, tiny_config
 from tests.sigma.engine.test_diagnostics import fake
 
@@ -106,21 +105,6 @@ def dataset(root, contents: dict[str, bytes], indexed_whole: bool):
         f"    splits=dict(train=dict(list='train.txt', sha256='{list_sha256(root / 'train.txt')}', num_videos=100)))\n"
     )
     return root
-
-
-def believe(root, names) -> None:
-    """Let the index hold the present size, time and hash of these files beside the frames that it promises.
-
-    A file that is seen to have changed would be refused before anything is read (sigma/data/on_disk.py).
-    """
-    header, *lines = (root / 'index.jsonl').read_text().splitlines()
-    videos = [json.loads(line) for line in lines]
-    for video in videos:
-        if video['path'] in names:
-            stat = (root / video['path']).stat()
-            video |= {'size_bytes': stat.st_size, 'mtime_ns': stat.st_mtime_ns}
-            video |= {'sha256': sha256_file(root / video['path'])}
-    (root / 'index.jsonl').write_text('\n'.join([header, *map(json.dumps, videos)]) + '\n')
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.conftest import DEMO, assert_one_sentence, call_main
+from tests.conftest import DEMO, assert_one_sentence, believe, call_main
 from tools.benchmark import __main__ as benchmark
 from tools.benchmark import input as reading
 
@@ -109,6 +109,7 @@ def test_a_video_that_cannot_be_decoded_is_named(toy, tmp_path):
     shutil.copytree(toy, tmp_path / 'toy')
     first = (tmp_path / 'toy' / 'train.txt').read_text().splitlines()[1].split()[0]
     (tmp_path / 'toy' / 'videos' / first).write_bytes(b'no video')
+    believe(tmp_path / 'toy')
     from sigma.data.cards import read_config
 
     dataset = read_config(DEMO).train_dataloader.dataset.to_dict()
