@@ -60,7 +60,7 @@ def test_sha256_file(tmp_path):
 def test_written_record_reads_back_whole(tmp_path):
     record = make_record('sigma_mlp_toy', subset='5-a-class', seed=2, num_unscored=1)
     path = write_record(record, tmp_path)
-    name = 'sigma_mlp_toy_finetune_toy_5aclass_s2'
+    name = 'sigma_mlp_toy_finetune_toy_5-a-class_s2'
     assert path == tmp_path / 'records' / 'sigma_mlp_toy' / 'finetune-v1' / f'{name}.json' == record.path
     assert read_record(path) == record
     assert read_record(path).path == path

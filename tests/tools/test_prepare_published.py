@@ -494,7 +494,7 @@ def test_a_new_published_dataset_is_one_file(is_dropped_in, lay, monkeypatch, tm
     [
         ("needs='kitchen.csv'", "reader='tabel'", ("Unknown reader 'tabel'. Did you mean 'table'?", 'charades')),
         ("needs='kitchen.csv'", 'trian=1', ("Unknown setting of prepare_from 'trian'. Did you mean 'train'?",)),
-        ('prepare_from =', 'prepared_from =', ('has no `prepare_from`',)),
+        ('prepare_from =', 'prepared_from =', ("Unknown variable 'prepared_from'. Did you mean 'prepare_from'",)),
         ("needs='kitchen.csv'", "pictures='all', base='k400'", ('prepare_from must have `pictures` and `base`',)),
     ],
 )

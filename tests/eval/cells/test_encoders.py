@@ -107,8 +107,8 @@ def test_a_card_with_a_file_takes_what_the_file_says_of_its_training(tmp_path, t
     assert load_encoder_card(f'{narrow}@{path}').info['pretraining_data'] == 'waves, train split, no labels'
     old = write(tmp_path / 'old', 'encoder.safetensors', tensors, None)
     assert load_encoder_card(f'{narrow}@{old}').info['pretraining_data'].startswith('not stated')
-    wrong = changed(backbone__arch__num_heads=3) | {'embed_dims': 48}
-    narrow.write_text(f'encoder = {wrong!r}\n')
+    card['backbone'] = changed(backbone__arch__num_heads=3)['backbone']
+    narrow.write_text(f'encoder = {card!r}\n')
     with pytest.raises(DataError, match='num_heads 3.*mine/encoder.safetensors.*4'):
         load_encoder_card(f'{narrow}@{path}')
     with pytest.raises(DataError, match='vit_b has embed_dims 768.*48'):

@@ -68,7 +68,9 @@ def test_two_matrices_at_once_run_every_cell_once_and_both_print_the_whole_table
     assert len(records(work)) == 4
     for out in said:
         assert '[4/4]' in out
-    assert said[0].partition('encoder ')[2] == said[1].partition('encoder ')[2] != ''
+    tables = [out.rpartition('\nencoder ')[2] for out in said]  # behind the plan, which depends on the moment
+    assert tables[0] == tables[1]
+    assert all(name in tables[0] for name in 'ab')
 
 
 def test_a_killed_matrix_goes_on_to_the_same_table(few, tmp_path):

@@ -26,7 +26,7 @@ from eval.models.cycles import (
 from eval.protocols import get_protocol, repetition_cycles, training
 from eval.protocols.repetition_cycles import FORMS, fit_square, walk
 from sigma.errors import DataError
-from tests.conftest import SHARED
+from tests.conftest import SHARED, believe
 from tests.eval.protocols.test_repetition import mark_unreadable, small_encoder, write_counting
 
 PEER = Path(__file__).resolve().parents[2] / 'data' / 'peers' / 'counting.npz'
@@ -436,6 +436,7 @@ def test_a_frozen_encoder_stays_and_unreadable_videos_are_named(tmp_path, monkey
     folder = write_counting(tmp_path / 'data', train=((2, 40), (3, 48)), test=((2, 40), (3, 40)))
     mark_unreadable(folder, 'test_1.mp4')
     (folder / 'train_1.mp4').write_bytes(b'no video')  # after the index was made
+    believe(folder)
     resolved, seen = resolve(folder, tmp_path, finetune=False), {}
     monkeypatch.setattr(training, 'save_training_state', lambda path, content: seen.update(content['state_dict']))
     outcome = resolved.protocol.run(resolved, tmp_path)

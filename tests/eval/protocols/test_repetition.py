@@ -36,6 +36,7 @@ from sigma.data.transforms import SampleSpread
 from sigma.datasets.toy.render import encode
 from sigma.errors import DataError
 from sigma.video import PyAVReader
+from tests.conftest import believe
 
 # (count, frames) of a video; the last of each is shorter than a clip of the encoder, and has one cycle
 TRAIN = ((2, 40), (3, 48), (4, 48), (5, 60), (6, 48), (1, 5))
@@ -302,6 +303,7 @@ def test_a_finetuned_encoder_moves_and_what_fails_to_decode_is_named(tmp_path, m
 
     folder = write_counting(tmp_path / 'data')
     (folder / 'train_2.mp4').write_bytes(b'no video')  # after the index was made
+    believe(folder)
     resolved, seen = resolve(folder, tmp_path, finetune=True, how='epochs=1'), {}
     monkeypatch.setattr(training, 'save_training_state', lambda path, content: seen.update(content['state_dict']))
     outcome = resolved.protocol.run(resolved, tmp_path)

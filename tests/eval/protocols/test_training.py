@@ -24,6 +24,7 @@ from eval.protocols.training import (
     warmup_cosine,
 )
 from sigma.errors import CheckpointError
+from tests.conftest import believe
 from tests.eval.models import test_actionformer as actionformer
 from tests.eval.models import test_cycles as cycles
 from tests.eval.protocols import test_localization_bmn as bmn
@@ -226,6 +227,7 @@ def with_a_damaged_video(folder: Path) -> Path:
         shapes = ((2, 40), (3, 48), (4, 40), (2, 44))
         counting.write_counting(folder, train=shapes, test=shapes[:1])
         (folder / 'train_3.mp4').write_bytes(b'no video')
+        believe(folder)
     return folder
 
 
