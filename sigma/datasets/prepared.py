@@ -129,7 +129,13 @@ def refuse_another(out: Path, name: str) -> None:
     """Raise a DataError if the name does not do, or the folder holds another dataset, which would be overwritten."""
     check_name(name)
     check_utf8(out)
-    if (out / 'dataset.py').exists() and (other := load_dataset_card(str(out)).name) != name:
+    if not (out / 'dataset.py').exists():
+        return
+    try:
+        other = load_dataset_card(str(out)).name
+    except DataError:  # not one of ours, or damaged
+        raise DataError(f"'{out}' holds a dataset other than {name}: choose another --out.") from None
+    if other != name:
         raise DataError(f"'{out}' holds the dataset {other}, not {name}: choose another --out.")
 
 
