@@ -35,7 +35,9 @@ RECIPE = Settings(
     )
 )
 
-DECODER = Setting('decoder', str, 'Reader of videos; `proved`: the fastest one that was proved for the file.', choices=readers)
+DECODER = Setting(
+    'decoder', str, 'Reader of videos; `proved`: the fastest one that was proved for the file.', choices=readers
+)
 FRAMES = Setting(
     'frames',
     str,

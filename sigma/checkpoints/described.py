@@ -31,6 +31,7 @@ CARD_VERSION = 1
 BACKBONE = 'sigma.VideoViT'
 ARCH_SIZES = ('embed_dims', 'depth', 'num_heads')
 SIZES = ('image_size', 'num_frames', 'patch_size', 'tubelet_size')
+POSITIONS = ('videomae', 'mvd')  # fixed position embeddings that a fine-tuned file may have been trained with
 UNKNOWN_STRIDE = 2  # video frames between sampled frames, if training had no fixed stride
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of uint8 values

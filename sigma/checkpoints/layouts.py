@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from sigma.checkpoints.described import POSITIONS
 from sigma.checkpoints.hf import from_hf, is_hf_image, to_hf
 from sigma.checkpoints.image import inflate, to_timm, without_place_in_timm
 from sigma.checkpoints.mmaction import from_mmaction, to_mmaction
@@ -36,7 +37,6 @@ from sigma.checkpoints.published import from_published, to_published
 from sigma.errors import CheckpointError
 from sigma.positions import axial_positions
 
-POSITIONS = ('videomae', 'mvd')
 _WRAPPERS = r'^(?:module\.|_orig_mod\.|model\.)+'  # prefixes of DataParallel, torch.compile and Lightning
 _MVD_SETTINGS = ('use_cls_token', 'remove_pos_emb')  # which only MVD's scripts have
 # Heads of classifiers under each layout (fc_norm, then fc), and what else an encoder does not need: only training or
