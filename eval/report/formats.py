@@ -33,14 +33,22 @@ class Entry(NamedTuple):
 
 
 def grid(table: Table) -> list[list[Entry]]:
-    """Lines of entries: the header, the metrics where columns have different ones, the rows, and chance."""
+    """Lines of entries: header, metrics where they differ, the rows, chance, the commonest class where that differs."""
     lines = [['encoder', *(column.name for column in table.columns)]]
     if len({column.metric_label for column in table.measured}) > 1:
         lines.append(['metric', *(column.metric_label for column in table.columns)])
     entries = [[Entry(text) for text in line] for line in lines]
     entries += [[Entry(row), *(_entry(column, row) for column in table.columns)] for row in table.rows]
-    chance = [column.text(column.chance) if column.chance is not None else '-' for column in table.columns]
-    return [*entries, [Entry('chance'), *map(Entry, chance)]]
+    entries.append(_constant(table, 'chance', [column.chance for column in table.columns]))
+    if any(column.is_unbalanced for column in table.columns):
+        entries.append(_constant(table, 'commonest class', [column.commonest for column in table.columns]))
+    return entries
+
+
+def _constant(table: Table, name: str, values: list[float | None]) -> list[Entry]:
+    """A line of what is reached without looking at the videos."""
+    said = [column.text(value) if value is not None else '-' for column, value in zip(table.columns, values)]
+    return [Entry(name), *map(Entry, said)]
 
 
 def _entry(column: Column, row: str) -> Entry:
@@ -54,7 +62,7 @@ def _entry(column: Column, row: str) -> Entry:
 
 
 def text(table: Table) -> str:
-    """For a terminal: `83.2 [80.1, 86.0] n=3`, a row of chance, and the notes below."""
+    """For a terminal: `83.2 [80.1, 86.0] n=3`, rows of chance and the commonest class, and the notes below."""
     lines = [[entry.text() for entry in line] for line in grid(table)]
     return '\n'.join([align(lines, rule=True), '', *footnotes(table)]).rstrip() + '\n'
 
@@ -75,14 +83,16 @@ def frame(table: Table) -> pd.DataFrame:
     """The table in long form: one line for each row and column.
 
     Columns: encoder, protocol, dataset, subset, metric, unit; mean, low and high (95 %) in that unit; n (seeds),
-    coverage (percent), num_videos, chance; `interval`, how it was computed; `in_means`, False where too few videos were
-    scored. A row that has no mean over a suite says in `interval` what it lacks.
+    coverage (percent), num_videos, chance, commonest (score of the commonest class, where known); `interval`, how it
+    was computed; `in_means`, False where too few videos were scored. A row that has no mean over a suite says in
+    `interval` what it lacks.
     """
     import pandas as pd
 
     lines = [
         {**_where(column, row), **_numbers(cell), 'num_videos': cell.interval.num_videos}
-        | {'chance': column.chance, 'interval': cell.interval.how, 'in_means': not cell.left_out}
+        | {'chance': column.chance, 'commonest': column.commonest}
+        | {'interval': cell.interval.how, 'in_means': not cell.left_out}
         for column in table.columns
         for row, cell in column.cells.items()
     ]

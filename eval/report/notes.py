@@ -12,6 +12,8 @@ from eval.report import INCOMPLETE, LEFT_OUT
 if TYPE_CHECKING:
     from eval.report.table import Table
 
+COMMONEST = 'commonest class: what always giving the commonest answer of the test videos would score'
+
 
 def footnotes(table: Table) -> list[str]:
     """All notes of a table, a sentence or two each."""
@@ -19,6 +21,8 @@ def footnotes(table: Table) -> list[str]:
     how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
     chance = chance_note(table)
     notes = [f'{_units(table)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    if any(column.is_unbalanced for column in table.columns):
+        notes.append(COMMONEST)
     if lost := lost_predictions(table):
         notes.append(f'intervals are less precise where predictions are missing beside the record: {"; ".join(lost)}')
     if any(len(cell.records) == 1 and not cell.published for cell in cells):

@@ -22,6 +22,7 @@ from eval.metrics import METRICS, Metric, Predictions, load_predictions
 from eval.metrics.metric import DIGITS
 from eval.records import Record, RecordError, check_comparable, coverage, is_partial, read_records
 from eval.report import INCOMPLETE, LEFT_OUT
+from eval.report.metrics import under_metric
 from eval.report.papers import read_paper
 from eval.report.statistics import (
     Interval,
@@ -90,6 +91,7 @@ class Column:
     higher_is_better: bool
     num_classes: int | None = None
     chance: float | None = None  # score without looking at the videos (Metric.chance); None if unknown
+    commonest: float | None = None  # score of always giving the commonest answer of the test videos; None if unknown
     cells: dict[str, TableCell] = field(default_factory=dict)  # row -> cell
     # Of a summary: row without a mean -> names of the columns that it lacks.
     lacks: dict[str, list[str]] = field(default_factory=dict)
@@ -109,6 +111,13 @@ class Column:
     def metric_label(self) -> str:
         """The metric as a reader calls it: `top-1 accuracy`."""
         return METRICS[self.metric].label if self.metric in METRICS else self.metric.replace('_', ' ')
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether always giving the commonest answer reaches more than chance, as far as a table shows."""
+        if self.commonest is None or self.chance is None:
+            return False
+        return self.text(self.commonest) != self.text(self.chance)
 
     @property
     def best(self) -> float | None:
@@ -170,6 +179,7 @@ class Table:
         datasets: Sequence[str] | None = None,
         allow_partial: bool = False,
         summary: Summary | None = None,
+        metric: str | None = None,
     ) -> Table:
         """The table of all records in some work directories, beside numbers from papers.
 
@@ -178,14 +188,16 @@ class Table:
             papers: Names of tables of `eval.report.papers`.
             encoders, protocols, datasets: Keep these only, in this order (`select`).
             allow_partial, summary: As in `Table`.
+            metric: Show this metric where records have the labels for it (`under_metric`); None: each its own.
 
         Raises:
-            RecordError: as `read_records`, `read_paper`, `select` and `Table`.
+            RecordError: as `read_records`, `read_paper`, `select`, `under_metric` and `Table`.
         """
         records = [record for place in places for record in read_records(place)]
         wanted = summary.columns if summary else ()
         records += [record for paper in papers for record in read_paper(paper, wanted)]
         kept = select(records, encoders, protocols, datasets)
+        kept = under_metric(kept, metric) if metric else kept
         return cls(kept, allow_partial=allow_partial, summary=summary)
 
     @property
@@ -235,6 +247,8 @@ class Table:
                     labels = found.label
         if column.metric in METRICS and column.num_classes:
             column.chance = METRICS[column.metric].chance(column.num_classes, labels)
+        if column.metric in METRICS and labels is not None:
+            column.commonest = METRICS[column.metric].commonest(labels)
         return column
 
 

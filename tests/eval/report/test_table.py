@@ -18,6 +18,7 @@ from eval.report.papers import read_paper
 from eval.report.summaries import Summary
 from eval.report.table import Table, select
 from eval.report.verdicts import comparison, verdicts
+from sigma.errors import SigmaError
 from sigma.files import sha256_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'data' / 'records'))
@@ -542,3 +543,76 @@ def test_what_chance_is_is_said_for_each_kind(tmp_path):
     add_exact(tmp_path, 40)
     text = formats.text(Table(select(read_records(tmp_path), protocols=['repetition', 'finetune'])))
     assert f'; chance: a uniform guess, of count error {constant}\n' in text
+
+
+# --- unbalanced classes and other metrics ---------------------------------------------------------------------------
+
+
+def add_unbalanced(root, encoder='random', seed=0, num_right=(10, 1, 1, 1)):
+    """Eleven videos of class 0, and 8, 6 and 5 of the others: 36.7 % are of the commonest class, where chance is 25."""
+    label = np.repeat(np.arange(4), (11, 8, 6, 5))
+    place = np.concatenate([np.arange(count) for count in (11, 8, 6, 5)])
+    said = np.where(place < np.array(num_right)[label], label, (label + 1) % 4)
+    scores = np.eye(4)[said]
+    record = make_record(encoder, num_listed=30, num_classes=4, seed=seed, value=100 * float((said == label).mean()))
+    write_record(record, root)
+    write_predictions(predictions_path(record.path), [f'{i:02d}.mp4' for i in range(30)], label, scores)
+    return record
+
+
+def test_the_commonest_class_stands_beside_chance_where_classes_are_unbalanced(tmp_path):
+    add_unbalanced(tmp_path)
+    table = Table(read_records(tmp_path))
+    lines = formats.text(table).splitlines()
+    assert lines[3].split() == ['chance', '25.0']
+    assert lines[4].split() == ['commonest', 'class', '36.7']
+    assert any(line.startswith('commonest class: ') for line in lines)
+    assert [part.strip() for part in formats.markdown(table).splitlines()[4].split('|')[1:3]] == [
+        'commonest class',
+        '36.7',
+    ]
+    (line,) = formats.frame(table).to_dict('records')
+    assert (line['chance'], line['commonest']) == (25, pytest.approx(1100 / 30))
+
+
+def test_balanced_classes_need_no_row_for_the_commonest(tmp_path):
+    add_exact(tmp_path, 40)
+    assert 'commonest' not in formats.text(Table(read_records(tmp_path)))
+
+
+def test_mean_class_accuracy_of_the_same_predictions(tmp_path):
+    add_unbalanced(tmp_path)
+    table = Table.read([tmp_path], metric='mean_class')
+    (column,) = table.columns
+    value = 100 * np.mean([10 / 11, 1 / 8, 1 / 6, 1 / 5])
+    assert column.metric == 'mean_class'
+    assert column.cells['random'].interval.mean == pytest.approx(value)
+    assert column.cells['random'].scores == [pytest.approx(value)]
+    assert (column.chance, column.commonest) == (25, 25)
+    assert table.records[0].score['others']['top1'] == pytest.approx(1300 / 30)
+    assert read_records(tmp_path)[0].score['metric'] == 'top1'  # files stay as they are
+
+
+def test_a_metric_that_suits_no_record_is_refused(tmp_path):
+    add_unbalanced(tmp_path)
+    for name, fact in [('mean_clas', 'mean_class'), ('count_error', 'repetition'), ('top5', '6 classes')]:
+        with pytest.raises(SigmaError, match=fact):
+            Table.read([tmp_path], metric=name)
+
+
+def test_another_metric_needs_predictions_or_the_stored_number(tmp_path):
+    record = add_unbalanced(tmp_path)
+    predictions_path(record.path).unlink()
+    with pytest.raises(RecordError, match='mean_class'):
+        Table.read([tmp_path], metric='mean_class')
+    record.score['others'] = {'mean_class': 35.0}
+    write_record(record, tmp_path)
+    assert Table.read([tmp_path], metric='mean_class').columns[0].cells['random'].scores == [35]
+
+
+def test_columns_of_other_tasks_keep_their_metric(tmp_path):
+    add_unbalanced(tmp_path)
+    add_record(tmp_path, encoder='sigma_mlp_toy', dataset='other', num_classes=5, num_listed=40)
+    add_record(tmp_path, encoder='sigma_mlp_toy', dataset='many', num_classes=10, num_listed=40)
+    metrics = {column.dataset: column.metric for column in Table.read([tmp_path], metric='top5').columns}
+    assert metrics == {'toy': 'top1', 'other': 'top1', 'many': 'top5'}
