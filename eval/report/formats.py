@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from eval.report.differences import clear_best
 from eval.report.notes import footnotes
 from sigma.text import align
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from eval.report.table import Column, Table, TableCell
 
+CLEARLY = "clearly better (p < 0.05 by Holm's correction, and a 95 % interval without 0) than"
+
 
 class Entry(NamedTuple):
     """One entry as shown: `83.2`, `*`, ` [80.1, 86.0] n=3`; most have `value` alone."""
@@ -20,14 +23,14 @@ class Entry(NamedTuple):
     value: str
     mark: str = ''
     rest: str = ''
-    best: bool = False  # of its column
+    best: bool = False  # clearly better than the others of its column
 
     def text(self) -> str:
         """For a terminal."""
         return f'{self.value}{self.mark}{self.rest}'
 
     def markdown(self) -> str:
-        """For Markdown: the best of a column in bold."""
+        """For Markdown: in bold where it is clearly the best of its column."""
         value = f'**{self.value}**' if self.best else self.value
         return f'{value}{_escaped(self.mark)}{self.rest}'
 
@@ -38,7 +41,7 @@ def grid(table: Table) -> list[list[Entry]]:
     if len({column.metric_label for column in table.measured}) > 1:
         lines.append(['metric', *(column.metric_label for column in table.columns)])
     entries = [[Entry(text) for text in line] for line in lines]
-    entries += [[Entry(row), *(_entry(column, row) for column in table.columns)] for row in table.rows]
+    entries += [[Entry(row), *(_entry(table, column, row) for column in table.columns)] for row in table.rows]
     entries.append(_constant(table, 'chance', [column.chance for column in table.columns]))
     if any(column.is_unbalanced for column in table.columns):
         entries.append(_constant(table, 'commonest class', [column.commonest for column in table.columns]))
@@ -51,14 +54,14 @@ def _constant(table: Table, name: str, values: list[float | None]) -> list[Entry
     return [Entry(name), *map(Entry, said)]
 
 
-def _entry(column: Column, row: str) -> Entry:
+def _entry(table: Table, column: Column, row: str) -> Entry:
     cell = column.cells.get(row)
     if cell is None:
         return Entry('-' if column.is_summary else 'missing')
     mean, low, high = cell.interval[:3]
     rest = '' if math.isnan(low) else f' [{column.text(low)}, {column.text(high)}]'
     rest += '' if cell.published else f' n={cell.num_seeds}'
-    return Entry(column.text(mean), cell.mark, rest, best=mean == column.best and not cell.left_out)
+    return Entry(column.text(mean), cell.mark, rest, best=clear_best(table, column) == row)
 
 
 def text(table: Table) -> str:
@@ -68,9 +71,9 @@ def text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """As `text`, as Markdown, with the best of each column in bold."""
+    """As `text`, as Markdown, with what is clearly the best of a column in bold."""
     lines = [[entry.markdown() for entry in line] for line in grid(table)]
-    notes = [f'{_escaped(note)}\n' for note in footnotes(table)]
+    notes = [f'{_escaped(note)}\n' for note in [*best_note(table), *footnotes(table)]]
     return '\n'.join([align(lines, markdown=True), '', *notes]).rstrip() + '\n'
 
 
@@ -103,6 +106,14 @@ def frame(table: Table) -> pd.DataFrame:
         for row, names in column.lacks.items()
     ]
     return pd.DataFrame(lines)
+
+
+def best_note(table: Table) -> list[str]:
+    """What bold means in the table, or that nothing is bold; nothing where there is one encoder."""
+    if any(clear_best(table, column) for column in table.columns):
+        return [f'bold: {CLEARLY} every other row measured here, and above published numbers']
+    several = any(sum(not cell.published for cell in column.cells.values()) > 1 for column in table.measured)
+    return [f'nothing is bold: no row is {CLEARLY} all others'] if several else []
 
 
 def _where(column: Column, row: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from eval.metrics.metric import UNIFORM
 from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
-from eval.report.notes import COMMONEST, chance_note, partial_notes, published_notes, summary_notes
+from eval.report.notes import COMMONEST, chance_note, partial_notes, published_notes, seed_notes, summary_notes
 from eval.report.table import Column, Table, TableCell
 
 # Sizes in inches. The x axis is in inches too, so we know what fits before drawing.
@@ -251,6 +251,9 @@ def _notes(table: Table, num_characters: int) -> list[str]:
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
         notes.append(f'{which}: 95 % interval over test videos only.')
+    for note in seed_notes(table):
+        if not note.startswith('n=1'):
+            notes.append(f'{note[0].upper()}{note[1:]}.')
     if (chance := chance_note(table)) not in ('', UNIFORM):
         notes.append(f'Chance: {chance}.')
     if any(column.is_unbalanced for column in table.columns):
