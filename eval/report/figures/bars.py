@@ -116,7 +116,7 @@ def _draw_group(axes: Axes, column: Column, names: list[str], look: dict, middle
             linewidth=0.8,
             linestyle=(0, (4, 2)),
         )
-    if column.is_unbalanced:
+    if column.is_unbalanced and column.commonest is not None:
         ends = left - 0.05, left + slot * len(names) + 0.05
         axes.hlines(column.commonest, *ends, color=INK, linewidth=0.8, linestyle=COMMONEST_LINE)
 
