@@ -256,7 +256,8 @@ def score_of(resolved: ResolvedCell, outcome: Outcome, predictions: Predictions)
 
     primary = resolved.protocol.metric_of(resolved)
     metric = get_metric(primary)
-    others = {name: score_predictions(predictions, name) for name in other_metrics(primary)}
+    num_classes = predictions.scores.shape[-1]
+    others = {name: score_predictions(predictions, name) for name in other_metrics(primary, num_classes)}
     defined = {name: value for name, value in others.items() if math.isfinite(value)}  # 0/0 is NaN
     return {
         'metric': primary,

@@ -89,6 +89,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='MODULE',
         help='modules or .py files with your own protocols, corruptions or suites (entries of SUITES)',
     )
+    parser.add_argument(
+        '--metric', metavar='NAME', help="metric of the table, such as mean_class (default: the suite's)"
+    )
     parser.add_argument('--baseline', help='encoder to compare the others with (default: random, if it is there)')
     parser.add_argument(
         '--allow-partial',
@@ -223,6 +226,10 @@ def main(argv: list[str] | None = None) -> int:
     from eval.matrix.live import print_encoders, print_plan
 
     check_work_dir(args.work_dir)
+    if args.metric:
+        from eval.metrics import get_metric
+
+        get_metric(args.metric)
     imports = imported(args)
     use_device(args.device)
     found = make_plan(args)
@@ -290,10 +297,13 @@ def print_table(found: Plan, args: argparse.Namespace) -> None:
 
     changes = (args.recipe or []) + [f'{key}={value}' for key, value in sugar(args).items()]
     limits = [f'limit{args.limit}'] if args.limit else []
-    name = table_name(args.suite, args.datasets, args.protocols, args.shots, changes, limits)
+    name = table_name(
+        args.suite, args.datasets, args.protocols, args.shots, changes, limits, [args.metric] if args.metric else None
+    )
     # The mean of a suite covers its own columns, so there is none with other datasets, protocols or shots.
     own = not (args.datasets or args.shots or args.protocols or args.limit)
-    print_results(found.listed(), args.work_dir, name, args.suite if own else None, args.baseline, args.allow_partial)
+    suite = args.suite if own else None
+    print_results(found.listed(), args.work_dir, name, suite, args.baseline, args.allow_partial, metric=args.metric)
 
 
 def print_configs(found: Plan, wanted: str) -> int:

@@ -9,8 +9,9 @@
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
 
 `--published` shows numbers from papers next to ours (eval/report/papers), `--summary` adds a mean over columns
-(eval/report/summaries.py). Figures of results need records and their predictions, but no torch, no GPU and no data. The
-same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
+(eval/report/summaries.py), `--metric mean_class` shows another metric of the same predictions. Figures of results need
+records and their predictions, but no torch, no GPU and no data. The same records give the same bytes. Bad input ends
+with one sentence and exit status 2, and writes nothing.
 
 Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: `masks` draws the
 masks of configs over it, `clusters` the prototypes of a checkpoint.
@@ -60,6 +61,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', metavar='FILE', help='for clusters: a training state of that config')
     parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
     parser.add_argument('--table', choices=('text', 'markdown', 'csv'), help='print the table (then --out is optional)')
+    parser.add_argument(
+        '--metric', metavar='NAME', help='show this metric, such as mean_class, where records have the labels for it'
+    )
     parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
     for kind in ('encoders', 'protocols', 'datasets'):
         parser.add_argument(f'--{kind}', nargs='+', metavar='NAME', help=f'only these {kind}, in this order')
@@ -111,6 +115,7 @@ def main(argv: list[str] | None = None) -> int:
             datasets=args.datasets,
             allow_partial=args.allow_partial,
             summary=get_summary(args.summary) if args.summary else None,
+            metric=args.metric,
         )
         if args.table:
             print(FORMATS[args.table](table), end='')

@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         summary = get_summary(args.summary) if args.summary else None
-        table = Table.read(args.records, args.published, allow_partial=args.allow_partial, summary=summary)
+        table = Table.read(
+            args.records, args.published, allow_partial=args.allow_partial, summary=summary, metric=args.metric
+        )
         trainings = None
         if args.runs:
             from sigma.figures.pretraining import draw_pretraining
@@ -57,6 +59,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--runs', nargs='+', default=[], metavar='DIR', help='work directories of training runs whose curves to show'
+    )
+    parser.add_argument(
+        '--metric', metavar='NAME', help='show this metric, such as mean_class, where records have the labels for it'
     )
     parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
     parser.add_argument(

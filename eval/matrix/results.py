@@ -9,6 +9,7 @@ from pathlib import Path
 from eval.matrix.ending import record_of
 from eval.matrix.plan import Planned
 from eval.report.formats import csv, markdown, text
+from eval.report.metrics import under_metric
 from eval.report.summaries import SUMMARIES
 from eval.report.sweeps import is_sweep, report
 from eval.report.table import BASELINE, Table, select
@@ -23,6 +24,7 @@ def print_results(
     summary: str | None = None,
     baseline: str | None = None,
     allow_partial: bool = False,
+    metric: str | None = None,
 ) -> None:
     """Print the table and the comparisons of these cells' records, and write them to `NAME.table.md` and `.csv`.
 
@@ -33,12 +35,14 @@ def print_results(
         summary: Suite whose mean is added as the last column; None for no mean.
         baseline: Encoder to compare the others with, as on the command line.
         allow_partial: As in `Table`.
+        metric: Show this metric where records have the labels for it; None: each its own.
     """
     records = [record for item in planned if (record := record_of(item, work_dir)) is not None]
     if not records:
         print('no records yet, so no table')
         return
-    table = Table(select(records), allow_partial=allow_partial, summary=SUMMARIES.get(summary) if summary else None)
+    records = under_metric(select(records), metric) if metric else select(records)
+    table = Table(records, allow_partial=allow_partial, summary=SUMMARIES.get(summary) if summary else None)
     print(text(table))
     # --baseline may be a path or NAME@CHECKPOINT, as in --encoders; rows have the names of the cards.
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned if item.resolved}

@@ -37,6 +37,20 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
     return 100 * float(top_k_correct(scores, labels, k).mean())
 
 
+def commonest_share(labels: np.ndarray, k: int = 1) -> float:
+    """Percent of videos in the k commonest classes: the accuracy of always giving the same k answers.
+
+    Args:
+        labels: (N,) whole numbers.
+        k: Answers that are given, 1 or more.
+
+    Raises:
+        ValueError: if labels are not whole numbers of shape (N,), or there is none.
+    """
+    _, _, counts = _class_counts(labels)
+    return 100 * float(np.sort(counts)[-k:].sum() / counts.sum())
+
+
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Plain mean over classes of the top-1 accuracy within each class, in percent.
 

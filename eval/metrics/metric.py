@@ -30,6 +30,10 @@ def _unknown(num_classes: int, labels: np.ndarray | None = None) -> float | None
     return None
 
 
+def _no_commonest(labels: np.ndarray) -> float | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric of one kind of predictions, and how its interval over test videos is computed.
@@ -53,6 +57,9 @@ class Metric:
     # number of classes, labels (None without stored predictions) -> score without looking at videos, or None
     chance: Callable[[int, np.ndarray | None], float | None] = _unknown
     chance_label: str = UNIFORM
+    # labels -> score of always giving the answer that is commonest in the test videos, or None
+    commonest: Callable[[np.ndarray], float | None] = _no_commonest
+    min_classes: int = 1  # with fewer classes it says nothing
     unit: str = 'percent'
     higher_is_better: bool = True
     stored: bool = True  # in records of its task; others are computed on request (tools/rescore.py)
@@ -69,6 +76,18 @@ def _uniform(num_classes: int, labels: np.ndarray | None = None) -> float:
 
 def _uniform_top5(num_classes: int, labels: np.ndarray | None = None) -> float:
     return 100 * min(5, num_classes) / num_classes
+
+
+def _commonest(labels: np.ndarray) -> float | None:
+    return classification.commonest_share(labels)
+
+
+def _commonest_five(labels: np.ndarray) -> float | None:
+    return classification.commonest_share(labels, k=5)
+
+
+def _one_class_of_all(labels: np.ndarray) -> float | None:
+    return 100 / len(np.unique(labels))
 
 
 def _mean_prevalence(num_classes: int, labels: np.ndarray | None = None) -> float | None:
@@ -117,6 +136,7 @@ _ALL = (
         top_k_accuracy,
         per_video=top_k_correct,
         chance=_uniform,
+        commonest=_commonest,
     ),
     Metric(
         'top5',
@@ -125,6 +145,8 @@ _ALL = (
         lambda scores, labels: top_k_accuracy(scores, labels, k=5),
         per_video=lambda scores, labels: top_k_correct(scores, labels, k=5),
         chance=_uniform_top5,
+        commonest=_commonest_five,
+        min_classes=6,
     ),
     Metric(
         'mean_class',
@@ -134,6 +156,7 @@ _ALL = (
         per_video=top_k_correct,
         weights=classification.mean_class_weights,
         chance=_uniform,
+        commonest=_one_class_of_all,
     ),
     Metric(
         'mean_class_prefix',
@@ -271,9 +294,13 @@ def get_metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def other_metrics(primary: str) -> list[str]:
-    """Further metrics that a record stores beside its primary one; raises like `get_metric`."""
-    return get_metric(primary).others
+def other_metrics(primary: str, num_classes: int | None = None) -> list[str]:
+    """Further metrics that a record stores beside its primary one; raises like `get_metric`.
+
+    Top-5 is not among them if there are five classes or fewer, where it is always 100; `num_classes` None: all.
+    """
+    others = get_metric(primary).others
+    return others if num_classes is None else [name for name in others if num_classes >= METRICS[name].min_classes]
 
 
 def score_predictions(predictions: Predictions, metric: str) -> float:

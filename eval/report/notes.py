@@ -8,9 +8,13 @@ from eval.metrics import METRICS
 from eval.metrics.metric import UNIFORM
 from eval.records import MIN_COVERAGE_PERCENT, predictions_path
 from eval.report import INCOMPLETE, LEFT_OUT
+from eval.report.statistics import POOLED
 
 if TYPE_CHECKING:
     from eval.report.table import Table
+
+ENOUGH_SEEDS = 3
+COMMONEST = 'commonest class: what always giving the commonest answer of the test videos would score'
 
 
 def footnotes(table: Table) -> list[str]:
@@ -19,10 +23,11 @@ def footnotes(table: Table) -> list[str]:
     how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
     chance = chance_note(table)
     notes = [f'{_units(table)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    if any(column.is_unbalanced for column in table.columns):
+        notes.append(COMMONEST)
     if lost := lost_predictions(table):
         notes.append(f'intervals are less precise where predictions are missing beside the record: {"; ".join(lost)}')
-    if any(len(cell.records) == 1 and not cell.published for cell in cells):
-        notes.append('n=1: the interval covers the choice of test videos, not the choice of seed')
+    notes += seed_notes(table)
     if incomplete := partial_notes(table, left_out=False):
         notes.append(f'{INCOMPLETE} not all videos were scored: ' + '; '.join(incomplete))
     if left_out := partial_notes(table, left_out=True):
@@ -31,6 +36,19 @@ def footnotes(table: Table) -> list[str]:
             f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
     return notes + summary_notes(table) + published_notes(table)
+
+
+def seed_notes(table: Table) -> list[str]:
+    """What intervals of few seeds rest on, and how many seeds there should be."""
+    counts = {len(cell.records) for cell in table.cells if not cell.published}
+    notes = []
+    if 1 in counts:
+        notes.append('n=1: the interval covers the choice of test videos, not the choice of seed')
+    if any(POOLED in cell.interval.how for cell in table.cells):
+        notes.append('n=2 or 3: the spread of seeds is pooled over the cells of a protocol')
+    if counts and min(counts) < ENOUGH_SEEDS:
+        notes.append('fewer than three seeds say little about others: run three (--seeds 0 1 2)')
+    return notes
 
 
 def _units(table: Table) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from eval.records import Record, RecordError
 from eval.report.figures import load_figure, render
-from eval.report.formats import Entry, grid
+from eval.report.formats import Entry, best_note, grid
 from eval.report.notes import footnotes
 from eval.report.sweeps import holds_sweep, report
 from eval.report.table import BASELINE, Table
@@ -53,7 +53,7 @@ def page(table: Table, *, title: str = 'Results', baseline: str | None = None, t
     return environment.get_template(TEMPLATE).render(
         title=title,
         results=grid(plain) if plain.measured else [],
-        notes=footnotes(plain) if plain.measured else [],
+        notes=[*best_note(plain), *footnotes(plain)] if plain.measured else [],
         bars=_svg(load_figure('bars')(plain)) if plain.measured else '',
         baseline=baseline or BASELINE,
         comparison=comparison(table, baseline),

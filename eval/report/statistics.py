@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special  # scipy.stats takes ten times as long for one value
 
-from eval.report.variances import Strata, Variance, of_difference, of_mean, share_covariance
+from eval.report.variances import Pool, Spread, Strata, Variance, of_difference, of_mean, share_covariance, spread
 
 # Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
 NUM_RESCORED = 1_000
@@ -27,6 +27,8 @@ NUM_SWAPS = 10_000
 # A verdict on fewer common videos would rest on next to nothing.
 MIN_VIDEOS = 10
 ALPHA = 0.05
+# In `Interval.how`, where few seeds have the spread of all cells.
+POOLED = ', spread of seeds pooled over'
 
 # weights (N, B): how often each resample contains each video -> (B,) scores
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -77,7 +79,12 @@ mean_scorer = MeanScorer
 # --- intervals -------------------------------------------------------------------------------------------------------
 
 
-def interval(per_seed_correct: Sequence[np.ndarray], level: float = 0.95, strata: Strata | None = None) -> Interval:
+def interval(
+    per_seed_correct: Sequence[np.ndarray],
+    level: float = 0.95,
+    strata: Strata | None = None,
+    pooled: Pool | None = None,
+) -> Interval:
     """Confidence interval of the mean score over seeds, for other seeds and other test videos of the same kind.
 
     Two things are random: the seed (initial weights, data order, few-shot draw) and which videos are in the test set.
@@ -95,6 +102,7 @@ def interval(per_seed_correct: Sequence[np.ndarray], level: float = 0.95, strata
             mean is the score (`eval.metrics.Metric.per_video`).
         level: Confidence, between 0 and 1.
         strata: For a mean over classes: the class and the weight of each video (`eval.metrics.Metric.weights`).
+        pooled: Spread of seeds over several cells, used with two or three seeds (`share_spread`).
 
     Raises:
         ValueError: if there is no seed or no video, the arrays differ in length, hold something else than shares, do
@@ -104,10 +112,19 @@ def interval(per_seed_correct: Sequence[np.ndarray], level: float = 0.95, strata
     values = _stack(per_seed_correct)  # (S, N)
     strata = _checked_strata(strata, values.shape[1])
     scores, covariance = share_covariance(values, strata)
-    mean, variance, trials = _side(values, strata, scores, covariance)
+    mean, variance, trials = _side(values, strata, scores, covariance, pooled)
     below, above = _half_widths(mean, trials, variance, level)
     wider = _t_over_z(variance.freedom, level)
-    return _in_percent(mean, wider * below, wider * above, len(scores), values.shape[1])
+    found = _in_percent(mean, wider * below, wider * above, len(scores), values.shape[1])
+    return found._replace(how=found.how + _which_pool(variance))
+
+
+def share_spread(per_seed_correct: Sequence[np.ndarray], strata: Strata | None = None) -> Spread:
+    """How far apart the seeds of one cell are, for `eval.report.variances.pool`; arguments as in `interval`."""
+    values = _stack(per_seed_correct)
+    scores, covariance = share_covariance(values, _checked_strata(strata, values.shape[1]))
+    mean = float(np.clip(scores.mean(), 0, 1))
+    return spread(scores, covariance, mean * (1 - mean))
 
 
 def interval_from_scores(scores: Sequence[float], num_videos: int, level: float = 0.95) -> Interval:
@@ -160,6 +177,8 @@ def bootstrap_interval(
     level: float = 0.95,
     limits: tuple[float, float] = (-np.inf, np.inf),
     num_resamples: int = NUM_RESCORED,
+    pooled: Pool | None = None,
+    rounds: np.ndarray | None = None,
 ) -> Interval:
     """Like `interval`, for a score that is not a share of right answers; in the unit of the scores.
 
@@ -178,6 +197,8 @@ def bootstrap_interval(
         level: Confidence, between 0 and 1.
         limits: Range of the score.
         num_resamples: Rounds.
+        pooled: As in `interval` (`bootstrap_spread`).
+        rounds: What `rescored` gave for these scorers, to save the time of computing it again.
 
     Raises:
         ValueError: if there is no seed, no video or no round, a score is not finite, or the level is not between 0
@@ -189,11 +210,29 @@ def bootstrap_interval(
     how = 'test videos only (one seed)' if num == 1 else f'{num} seeds and test videos'
     if num_videos == 1:
         return Interval(mean, math.nan, math.nan, num, 1, 'none: one video of this metric')
-    rounds = _rescored(scorers, num_videos, num_resamples)
-    variance = of_mean(scores, _covariance(rounds, num_videos), num_videos - 1)
+    rounds = rescored(scorers, num_videos, num_resamples) if rounds is None else rounds
+    covariance = _covariance(rounds, num_videos)
+    variance = of_mean(scores, covariance, num_videos - 1, pooled, _unit(mean, limits))
     low, high = _around(mean, rounds.mean(axis=0), variance, level)
     low, high = (float(np.clip(bound, *limits)) for bound in (low, high))
-    return Interval(mean, low, high, num, num_videos, f'{how}, bootstrap')
+    return Interval(mean, low, high, num, num_videos, f'{how}, bootstrap' + _which_pool(variance))
+
+
+def bootstrap_spread(
+    scorers: Sequence[Scorer],
+    num_videos: int,
+    rounds: np.ndarray,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Spread:
+    """Like `share_spread`, for a score that is not a share; arguments as in `bootstrap_interval`, N >= 2."""
+    scores = _scores_of(scorers, num_videos)
+    return spread(scores, _covariance(rounds, num_videos), _unit(float(scores.mean()), limits))
+
+
+def _unit(mean: float, limits: tuple[float, float]) -> float:
+    """What the variance of seeds is proportional to: less near the ends of a range that has two, else the same."""
+    low, high = limits
+    return max(0.0, (mean - low) * (high - mean)) if math.isfinite(high - low) else 1.0
 
 
 # --- differences -----------------------------------------------------------------------------------------------------
@@ -303,7 +342,7 @@ def bootstrap_difference(
     how = 'paired bootstrap over test videos' + _which_seeds(num_a, num_b)
     if num_videos == 1:
         return Difference(value, math.nan, math.nan, 1.0, 1, 'none: one video')
-    rounds = _rescored([*a, *b], num_videos, num_resamples)
+    rounds = rescored([*a, *b], num_videos, num_resamples)
     variance = of_difference(scores, _covariance(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
     low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
     p = _p_of_t(value, variance)
@@ -344,10 +383,15 @@ def is_clear(found: Difference, p_corrected: float) -> bool:
 
 
 def _side(
-    values: np.ndarray, strata: Strata | None, scores: np.ndarray, covariance: np.ndarray
+    values: np.ndarray,
+    strata: Strata | None,
+    scores: np.ndarray,
+    covariance: np.ndarray,
+    pooled: Pool | None = None,
 ) -> tuple[float, Variance, float]:
     """Mean share of one side, its variance, and the number of trials for Wilson's interval."""
-    mean, variance = float(np.clip(scores.mean(), 0, 1)), of_mean(scores, covariance)
+    mean = float(np.clip(scores.mean(), 0, 1))
+    variance = of_mean(scores, covariance, pooled=pooled, unit=mean * (1 - mean))
     one = _one_video(strata, values.shape[1])
     if not 1e-9 < mean < 1 - 1e-9:
         return mean, Variance(0.0, np.inf, np.inf), 1 / one  # seeds that are all right agree
@@ -497,6 +541,10 @@ def _is_binary(*arrays: np.ndarray) -> bool:
     return all(((array == 0) | (array == 1)).all() for array in arrays)
 
 
+def _which_pool(variance: Variance) -> str:
+    return f'{POOLED} {variance.num_pooled} cells' if variance.num_pooled else ''
+
+
 def _which_seeds(num_a: int, num_b: int) -> str:
     if (num_a, num_b) == (1, 1):
         return ' only (one seed each)'
@@ -520,7 +568,7 @@ def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
     return scores
 
 
-def _rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int) -> np.ndarray:
+def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NUM_RESCORED) -> np.ndarray:
     """(S, R) scores of every seed in every round; all score the same draws of videos, none has no score.
 
     Raises:

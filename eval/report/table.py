@@ -10,7 +10,6 @@ Table(records) -> formats   text, Markdown and CSV
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,22 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics import METRICS, Metric, Predictions, load_predictions
+from eval.metrics import METRICS, Predictions, load_predictions
 from eval.metrics.metric import DIGITS
 from eval.records import Record, RecordError, check_comparable, coverage, is_partial, read_records
 from eval.report import INCOMPLETE, LEFT_OUT
+from eval.report.measured import Measured, measure
+from eval.report.metrics import under_metric
 from eval.report.papers import read_paper
-from eval.report.statistics import (
-    Interval,
-    Scorer,
-    bootstrap_interval,
-    interval,
-    interval_from_scores,
-    interval_over_seeds,
-    mean_scorer,
-)
+from eval.report.statistics import Interval
 from eval.report.summaries import Summary
-from eval.report.variances import Strata
+from eval.report.variances import FEW_SEEDS, pool
 from sigma.errors import did_you_mean
 
 BASELINE = 'random'
@@ -90,6 +83,7 @@ class Column:
     higher_is_better: bool
     num_classes: int | None = None
     chance: float | None = None  # score without looking at the videos (Metric.chance); None if unknown
+    commonest: float | None = None  # score of always giving the commonest answer of the test videos; None if unknown
     cells: dict[str, TableCell] = field(default_factory=dict)  # row -> cell
     # Of a summary: row without a mean -> names of the columns that it lacks.
     lacks: dict[str, list[str]] = field(default_factory=dict)
@@ -111,8 +105,13 @@ class Column:
         return METRICS[self.metric].label if self.metric in METRICS else self.metric.replace('_', ' ')
 
     @property
+    def is_unbalanced(self) -> bool:
+        """Whether always giving the commonest answer scores more than a tenth above chance."""
+        return self.commonest is not None and self.chance is not None and self.commonest > 1.1 * self.chance
+
+    @property
     def best(self) -> float | None:
-        """Best mean among the cells that count; None if fewer than two count."""
+        """Best mean among the cells that count; None if fewer than two count. It may be so by luck (`clear_best`)."""
         means = [cell.interval.mean for cell in self.cells.values() if not cell.left_out]
         return None if len(means) < 2 else max(means) if self.higher_is_better else min(means)
 
@@ -147,6 +146,8 @@ class Table:
     ) -> None:
         self.records = _without_copies(records)
         self._predictions: dict[str, Predictions | None] = {}
+        self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
+        self._measured: dict[tuple[Key, str], Measured] = {}
         groups: dict[Key, list[Record]] = {}
         for record in self.records:
             key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
@@ -157,6 +158,8 @@ class Table:
             self._column(key, members, _rows(members, several, name_sources), allow_partial)
             for key, members in groups.items()
         ]
+        _pool_seeds(self.measured, self._measured)
+        self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
 
     @classmethod
@@ -170,6 +173,7 @@ class Table:
         datasets: Sequence[str] | None = None,
         allow_partial: bool = False,
         summary: Summary | None = None,
+        metric: str | None = None,
     ) -> Table:
         """The table of all records in some work directories, beside numbers from papers.
 
@@ -178,14 +182,16 @@ class Table:
             papers: Names of tables of `eval.report.papers`.
             encoders, protocols, datasets: Keep these only, in this order (`select`).
             allow_partial, summary: As in `Table`.
+            metric: Show this metric where records have the labels for it (`under_metric`); None: each its own.
 
         Raises:
-            RecordError: as `read_records`, `read_paper`, `select` and `Table`.
+            RecordError: as `read_records`, `read_paper`, `select`, `under_metric` and `Table`.
         """
         records = [record for place in places for record in read_records(place)]
         wanted = summary.columns if summary else ()
         records += [record for paper in papers for record in read_paper(paper, wanted)]
         kept = select(records, encoders, protocols, datasets)
+        kept = under_metric(kept, metric) if metric else kept
         return cls(kept, allow_partial=allow_partial, summary=summary)
 
     @property
@@ -229,12 +235,15 @@ class Table:
             predictions = [None if record.published else load_predictions(record) for record in seeds]
             self._predictions |= {record.cell['id']: found for record, found in zip(seeds, predictions)}
             left_out = not allow_partial and any(map(is_partial, seeds))
-            column.cells[row] = TableCell(seeds, _interval(seeds, predictions), left_out)
+            self._measured[key, row] = measure(seeds, predictions)
+            column.cells[row] = TableCell(seeds, self._measured[key, row].interval, left_out)
             for found in predictions:
                 if found is not None and (labels is None or len(found.label) > len(labels)):
                     labels = found.label
         if column.metric in METRICS and column.num_classes:
             column.chance = METRICS[column.metric].chance(column.num_classes, labels)
+        if column.metric in METRICS and labels is not None:
+            column.commonest = METRICS[column.metric].commonest(labels)
         return column
 
 
@@ -352,49 +361,29 @@ def _check_row(row: str, seeds: list[Record], column: Column) -> None:
 # --- intervals -------------------------------------------------------------------------------------------------------
 
 
-def _interval(seeds: list[Record], predictions: Sequence[Predictions | None]) -> Interval:
-    """Interval of a row: from predictions where all seeds have them, else from the scores alone."""
-    scores = [record.score['value'] for record in seeds]
-    if seeds[0].published:
-        return Interval(float(np.mean(scores)), math.nan, math.nan, len(seeds), 0, 'published, no interval')
-    metric = METRICS.get(seeds[0].score['metric'])
-    if metric is None:
-        return interval_over_seeds(scores)
-    limits = (0, 100) if metric.unit == 'percent' else (0, math.inf)
-    if metric.per_video is None and metric.resampled is None:
-        return interval_over_seeds(scores, limits=limits)
-    found = [p for p in predictions if p is not None]
-    if len(found) == len(seeds) and all(np.array_equal(p.video, found[0].video) for p in found):
-        if gives_shares(metric):
-            return interval(shares(found, metric), strata=strata(found, metric))
-        return bootstrap_interval(scorers(found, metric), len(found[0].video), limits=limits)
-    if gives_shares(metric):
-        return interval_from_scores(scores, min(record.dataset['num_scored'] for record in seeds))
-    return interval_over_seeds(scores, limits=limits)
+def _pool_seeds(columns: Sequence[Column], measured: dict[tuple[Key, str], Measured]) -> None:
+    """Give cells of two or three seeds the interval with the spread of seeds in all cells of their protocol.
 
-
-def gives_shares(metric: Metric) -> bool:
-    """Whether the score is a share of right answers: in percent, and a mean over videos."""
-    return metric.per_video is not None and metric.unit == 'percent'
-
-
-def shares(predictions: Sequence[Predictions], metric: Metric) -> list[np.ndarray]:
-    """What was right in each video: one (N,) array per seed. Only for a metric with `per_video`."""
-    assert metric.per_video is not None
-    return [metric.per_video(p.scores, p.label) for p in predictions]
-
-
-def strata(predictions: Sequence[Predictions], metric: Metric) -> Strata | None:
-    """Class and weight of each video for a mean over classes; None for a plain mean. All seeds have the same videos."""
-    label = predictions[0].label
-    return None if metric.weights is None else Strata(label, metric.weights(label))
-
-
-def scorers(predictions: Sequence[Predictions], metric: Metric) -> list[Scorer]:
-    """One function per seed from weights of the videos to scores. Only for a metric with `per_video` or `resampled`."""
-    if metric.resampled is not None:
-        return [metric.resampled(p.scores, p.label) for p in predictions]
-    return [mean_scorer(values) for values in shares(predictions, metric)]
+    Cells pool with those of the same protocol and metric. Encoders of a few-shot column share the draws of clips, so
+    all of them together count as one.
+    """
+    groups: dict[tuple[str, str], list[tuple[TableCell, Measured]]] = {}
+    for column in columns:
+        alike = [
+            (cell, each)
+            for row, cell in column.cells.items()
+            if (each := measured[column.key, row]).spread is not None and not cell.left_out
+        ]
+        for cell, each in alike:
+            spread = each.spread
+            if column.subset is not None and spread is not None:
+                each = each._replace(spread=spread._replace(freedom=spread.freedom / len(alike)))
+            groups.setdefault((column.protocol, column.metric), []).append((cell, each))
+    for members in groups.values():
+        found = pool([each.spread for _, each in members if each.spread is not None])
+        for cell, each in members:
+            if found is not None and each.pooled is not None and len(cell.records) <= FEW_SEEDS:
+                cell.interval = each.pooled(found)
 
 
 # --- the mean of a suite ---------------------------------------------------------------------------------------------

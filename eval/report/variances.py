@@ -12,19 +12,30 @@ above I, nothing tells that seeds differ by more than the luck of videos; the va
 of freedom is lost to the seeds. That holds on average over tables, which is what an interval promises, and less so far
 in the tails, where the p of many comparisons lie; so a p always counts the n - 1 (`for_p`).
 
+Two or three scores say little about S^2: with two, Student's t of one degree of freedom is 12.7. Cells of one protocol
+and metric are alike in that, so intervals of few seeds take S^2 from all of them (`pool`): I + q u, where u is
+m (1 - m) for a share of m, and q is what all cells together have beyond their luck. An own S^2 that is larger is kept,
+with the freedom of the pool; where it is clearly larger, with its own n - 1.
+
 Source: Obuchowski and Rockette (Communications in Statistics - Simulation and Computation, 1995) for readers and cases,
 which are seeds and videos here; degrees of freedom by Hillis (Statistics in Medicine, 2007), who takes d as infinite.
-The comparison of S^2 with I is ours; docs/statistics.md says how often the intervals hold the truth.
+The comparison of S^2 with I and the pool are ours; docs/statistics.md says how often the intervals hold the truth.
 
 Shape letters: S seeds, N videos, R rounds of a bootstrap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
+# So many seeds or fewer take their spread from all cells of their protocol.
+FEW_SEEDS = 3
+# A cell whose own spread is that unlikely under the pooled one keeps its own.
+UNLIKE_THE_POOL = 0.01
 # Counts one class at the largest possible spread, so that few classes cannot claim that there is none.
 PRIOR_CLASSES = 1.0
 
@@ -43,6 +54,49 @@ class Variance(NamedTuple):
     freedom: float  # for an interval
     for_p: float
     apart: float = 0.0  # the part of the value by which seeds differ more than by the luck of videos
+    num_pooled: int = 0  # cells that the spread of seeds was pooled over; 0: the cell's own
+
+
+class Spread(NamedTuple):
+    """How far apart the scores of the seeds of one cell are."""
+
+    squared: float  # S^2
+    luck: float  # I
+    unit: float  # u, what the variance of seeds is taken to be proportional to: m (1 - m) for a share of m
+    freedom: float  # n - 1; less where cells share what makes seeds differ, such as few-shot draws
+
+
+class Pool(NamedTuple):
+    """Variance of seeds over several cells."""
+
+    excess: float  # q
+    freedom: float  # that of q times u^2, as 2 over its variance
+    num_cells: int
+
+    def of(self, luck: float, unit: float) -> tuple[float, float]:
+        """S^2 of a cell with that I and u, and its degrees of freedom."""
+        squared = luck + self.excess * unit
+        return squared, (squared / unit) ** 2 * self.freedom if unit > 0 else np.inf
+
+
+def pool(cells: Sequence[Spread]) -> Pool | None:
+    """What the seeds of these cells have in common; None if fewer than two cells tell anything.
+
+    q is the mean of (S^2 - I) / u, with weights by its precision in each cell: a cell of few videos tells less.
+    """
+    told = [cell for cell in cells if cell.freedom > 0 and cell.unit > 0 and cell.squared + cell.luck > 0]
+    if len(told) < 2:
+        return None
+    squared, luck, unit, freedom = np.array(told, dtype=float).T
+    weight, excess = freedom, 0.0
+    for _ in range(2):  # equal weights first, since the right ones depend on q
+        excess = max(0.0, float((weight * (squared - luck)).sum() / (weight * unit).sum()))
+        expected = luck + excess * unit
+        # A cell in which seeds give nearly equal answers must not outweigh all others.
+        expected = np.maximum(expected, 0.1 * expected.mean())
+        weight = freedom * unit / expected**2
+    known = float((weight * unit).sum() ** 2 / (weight**2 * expected**2 / freedom).sum())
+    return Pool(excess, known, len(told))
 
 
 def share_covariance(values: np.ndarray, strata: Strata | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +131,35 @@ def share_covariance(values: np.ndarray, strata: Strata | None = None) -> tuple[
     return scores, each @ (weight**2 / counts)
 
 
-def of_mean(scores: np.ndarray, covariance: np.ndarray, freedom: float = np.inf) -> Variance:
-    """Variance of the mean of (S,) scores with their (S, S) covariance over videos, known to `freedom` degrees."""
+def spread(scores: np.ndarray, covariance: np.ndarray, unit: float) -> Spread:
+    """Spread of (S,) scores with their (S, S) covariance over videos; `unit` as in `Spread`."""
+    side = _side(scores, covariance)
+    num = side.num_seeds
+    return Spread(side.spread * num, side.luck * num, unit, num - 1)
+
+
+def of_mean(
+    scores: np.ndarray,
+    covariance: np.ndarray,
+    freedom: float = np.inf,
+    pooled: Pool | None = None,
+    unit: float = 1.0,
+) -> Variance:
+    """Variance of the mean of (S,) scores with their (S, S) covariance over videos, known to `freedom` degrees.
+
+    With few seeds the spread is that of `pooled`, if it is given; `unit` as in `Spread`.
+    """
     found = _side(scores, covariance)
-    return _sum([found], found.videos, freedom)
+    if pooled is None or not 1 < found.num_seeds <= FEW_SEEDS:
+        return _sum([found], found.videos, freedom)
+    num = found.num_seeds
+    squared, known = pooled.of(found.luck * num, unit)
+    if squared <= 0:  # all seeds give the same answers
+        return _sum([found], found.videos, freedom)
+    if special.fdtrc(num - 1, min(known, 1e9), found.spread * num / squared) < UNLIKE_THE_POOL:
+        return _sum([found], found.videos, freedom)
+    found = found._replace(spread=max(found.spread, squared / num), freedom=known)
+    return _sum([found], found.videos, freedom)._replace(num_pooled=pooled.num_cells)
 
 
 def of_difference(
@@ -103,15 +182,16 @@ class _Side(NamedTuple):
     luck: float  # I / n
     videos: float  # C; all of the variance for one seed
     num_seeds: int
+    freedom: float  # of the spread
 
 
 def _side(scores: np.ndarray, covariance: np.ndarray) -> _Side:
     num, diagonal = len(scores), float(np.trace(covariance))
     if num == 1:
-        return _Side(0.0, 0.0, diagonal, 1)
+        return _Side(0.0, 0.0, diagonal, 1, 0)
     videos = max(0.0, (float(covariance.sum()) - diagonal) / (num * (num - 1)))
     luck = max(0.0, diagonal / num - videos)
-    return _Side(float(scores.var(ddof=1)) / num, luck / num, videos, num)
+    return _Side(float(scores.var(ddof=1)) / num, luck / num, videos, num, num - 1)
 
 
 def _sum(sides: list[_Side], videos: float, freedom: float) -> Variance:
@@ -119,9 +199,7 @@ def _sum(sides: list[_Side], videos: float, freedom: float) -> Variance:
     spread, luck = sum(side.spread for side in sides), sum(side.luck for side in sides)
     apart = spread > luck
     total = videos + max(spread, luck)
-    of_seeds = sum(
-        (side.spread if apart else side.luck) ** 2 / (side.num_seeds - 1) for side in sides if side.num_seeds > 1
-    )
+    of_seeds = sum((side.spread if apart else side.luck) ** 2 / side.freedom for side in sides if side.num_seeds > 1)
     of_videos = videos**2 / freedom
     lost = (of_videos + of_seeds * apart, of_videos + of_seeds)
     freedom, for_p = (total**2 / each if each > 0 else np.inf for each in lost)

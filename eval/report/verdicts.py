@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from eval.metrics import METRICS, Predictions
 from eval.records import RecordError
-from eval.report.statistics import (
-    ALPHA,
-    MIN_VIDEOS,
-    Difference,
-    bootstrap_difference,
-    holm,
-    is_clear,
-    paired_difference,
-)
-from eval.report.table import BASELINE, Column, Table, TableCell, gives_shares, scorers, shares, strata
+from eval.report.differences import difference
+from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, holm, is_clear
+from eval.report.table import BASELINE, Column, Table
 from sigma.errors import did_you_mean
 
 
@@ -49,7 +39,7 @@ def verdicts(table: Table, baseline: str = BASELINE) -> list[Verdict]:
         for row, cell in column.cells.items()
         if row != baseline and not cell.published
     ]
-    found = [_difference(table, column, column.cells[row], column.cells.get(baseline)) for column, row in places]
+    found = [difference(table, column, column.cells[row], column.cells.get(baseline)) for column, row in places]
     corrected = iter(holm([each.p for each in found if isinstance(each, Difference)]))
     result = []
     for (column, row), each in zip(places, found):
@@ -93,33 +83,6 @@ def p_text(p: float, p_corrected: float) -> str:
     """`p 0.012 (0.003)`: corrected, then not."""
     corrected, raw = ('< 0.001' if value < 0.0005 else f'{value:.3f}' for value in (p_corrected, p))
     return f'p {corrected} ({raw})'
-
-
-def _difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | int | None:
-    """The difference; the number of common videos if they are too few; None if it is unknown."""
-    metric = METRICS.get(column.metric)
-    if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
-        return None
-    if cell.left_out or base.left_out:
-        return None
-    sides: list[list[Predictions]] = []
-    for side in (cell, base):
-        stored = [table.predictions(record) for record in side.records]
-        sides.append([predictions for predictions in stored if predictions is not None])
-        if len(sides[-1]) < len(stored):
-            return None
-    common = sorted(set.intersection(*(set(p.video.tolist()) for side in sides for p in side)))
-    if len(common) < MIN_VIDEOS:
-        return len(common)
-    keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
-    if not column.higher_is_better:
-        keep.reverse()
-    # Seeds of one number share the few-shot draw and nothing else that matters.
-    paired = column.subset is not None and [r.seed for r in cell.records] == [r.seed for r in base.records]
-    if gives_shares(metric):
-        ours, theirs = (shares(side, metric) for side in keep)
-        return paired_difference(ours, theirs, paired_seeds=paired, strata=strata(keep[0], metric))
-    return bootstrap_difference(scorers(keep[0], metric), scorers(keep[1], metric), len(common), paired_seeds=paired)
 
 
 def _not_compared(column: Column, row: str, baseline: str, num_common: int | None) -> str:

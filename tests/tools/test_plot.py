@@ -62,7 +62,7 @@ def test_published_rows_stand_beside_ours(tmp_path, capsys):
     assert 'published: SIGMA (arXiv:2407.15447), its table of SEVERE; TrackMAE, its table of the same columns' in lines
     assert main([*map(str, arguments), 'csv']) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert 'SIGMA-DINO (published),mean of 8,,,mean,percent,64.2625,,,1,100.0000,0,,published, no interval' in (
+    assert 'SIGMA-DINO (published),mean of 8,,,mean,percent,64.2625,,,1,100.0000,0,,,published, no interval' in (
         line.replace('"', '').removesuffix(',True') for line in lines
     )
     out = tmp_path / 'both.svg'

@@ -46,7 +46,8 @@ def test_the_page_holds_results_verdicts_origins_and_curves(tmp_path, capsys):
     assert {row[0] for row in results} >= {'random', 'sigma_mlp_toy', 'videomae_toy', 'chance'}
     random = next(row for row in results if row[0] == 'random')
     assert any(cell.startswith('44.0') and cell.endswith('n=1') for cell in random)  # as in its record
-    assert '<b>' in page.split('</table>')[0]
+    assert '<b>' not in page  # a seed or two of each encoder show no clear best
+    assert 'nothing is bold' in page
     assert len(origins) == 9
     frozen = next(row for row in origins if row[0] == 'random_frozen_linear_toy_s0')
     assert frozen[1:7] == ['top1 44', '100 of 100', '66346a2a0d', 'random', 'frozen_linear v1', '20 epochs']

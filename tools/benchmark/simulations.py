@@ -231,7 +231,7 @@ def simulate(row: Row, num_tables: int, random_state: int = 1) -> Result:
         sample = row.draw(rng, row.num_seeds)
         baseline, *others = sample.encoders
         if row.is_share:
-            bounds.append(statistics.interval(baseline, strata=sample.strata)[:3])
+            bounds.append(statistics.interval(baseline, strata=sample.strata, pooled=_pooled(row, sample))[:3])
             found = [
                 statistics.paired_difference(other, baseline, paired_seeds=row.paired_seeds, strata=sample.strata)
                 for other in others
@@ -251,6 +251,16 @@ def simulate(row: Row, num_tables: int, random_state: int = 1) -> Result:
     held = [low <= (mean if truth is None else truth) <= high for (_, low, high), truth in zip(bounds, truths)]
     percent = [100 * share / num_tables for share in (sum(held), no_difference, false)]
     return Result(*percent, num_tables, time.perf_counter() - begun)
+
+
+def _pooled(row: Row, sample: Sample):
+    """What the seeds of all encoders of a table have in common, as a table of results pools them; shares only."""
+    from eval.report import statistics
+    from eval.report.variances import pool
+
+    found = [statistics.share_spread(encoder, sample.strata) for encoder in sample.encoders]
+    shared = len(found) if row.paired_seeds else 1  # few-shot draws
+    return pool([each._replace(freedom=each.freedom / shared) for each in found])
 
 
 def _simulated(job: tuple[int, tuple[int, ...], int, int]) -> Result:

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from eval.metrics.metric import UNIFORM
 from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.figures import COLUMN_WIDTH_INCHES, PAPER_WIDTH_INCHES, colours, style
-from eval.report.notes import chance_note, partial_notes, published_notes, summary_notes
+from eval.report.notes import COMMONEST, chance_note, partial_notes, published_notes, seed_notes, summary_notes
 from eval.report.table import Column, Table, TableCell
 
 # Sizes in inches. The x axis is in inches too, so we know what fits before drawing.
@@ -29,6 +29,7 @@ CHARACTER = 0.053  # width of a letter in the notes
 MARGIN = 0.62  # width of the y axis
 AXES_HEIGHT = 2.0
 INK = '#222222'
+COMMONEST_LINE = (0, (1, 1.5))
 
 
 def draw(table: Table) -> Figure:
@@ -115,6 +116,9 @@ def _draw_group(axes: Axes, column: Column, names: list[str], look: dict, middle
             linewidth=0.8,
             linestyle=(0, (4, 2)),
         )
+    if column.is_unbalanced and column.commonest is not None:
+        ends = left - 0.05, left + slot * len(names) + 0.05
+        axes.hlines(column.commonest, *ends, color=INK, linewidth=0.8, linestyle=COMMONEST_LINE)
 
 
 def _draw_bar(axes: Axes, column: Column, cell: TableCell, look: tuple[str, str], x: float, slot: float) -> None:
@@ -159,7 +163,9 @@ def _dress(axes: Axes, alike: Sequence[Column]) -> None:
     axes.tick_params(axis='x', length=0)
     cells = [cell for column in alike for cell in column.cells.values()]
     tops = [max([cell.interval.mean, *cell.scores, *_known(cell.interval.high)]) for cell in cells]
-    highest = max([0.0, *tops, *(column.chance or 0 for column in alike)])  # a summary may have no bar
+    highest = max(
+        [0.0, *tops, *(column.chance or 0 for column in alike), *(column.commonest or 0 for column in alike)]
+    )  # a summary may have no bar
     percent = alike[0].unit == 'percent'
     top = max(1.1 * highest, 1 if percent else 0.01)
     axes.set_ylim(0, top)
@@ -208,6 +214,9 @@ def _legend(figure: Figure, table: Table, names: list[str], look: dict, width: f
     if any(column.chance is not None for column in table.columns):
         handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (4, 2))))
         labels.append('chance')
+    if any(column.is_unbalanced for column in table.columns):
+        handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle=COMMONEST_LINE))
+        labels.append('commonest class')
     per_line = len(labels)
     while per_line > 1 and sum(max(map(_entry_width, labels[i::per_line])) for i in range(per_line)) > width - 0.1:
         per_line -= 1
@@ -242,8 +251,13 @@ def _notes(table: Table, num_characters: int) -> list[str]:
     if seeds and min(seeds) == 1:
         which = 'Whiskers (one seed)' if max(seeds) == 1 else 'Where n is 1'
         notes.append(f'{which}: 95 % interval over test videos only.')
+    for note in seed_notes(table):
+        if not note.startswith('n=1'):
+            notes.append(f'{note[0].upper()}{note[1:]}.')
     if (chance := chance_note(table)) not in ('', UNIFORM):
         notes.append(f'Chance: {chance}.')
+    if any(column.is_unbalanced for column in table.columns):
+        notes.append(f'{COMMONEST[0].upper()}{COMMONEST[1:]}.')
     for left_out, said in [
         (False, f'{INCOMPLETE} Not all videos scored'),
         (True, f'{LEFT_OUT} Too few videos scored to count in a mean'),

@@ -309,3 +309,15 @@ def test_unknown_metric():
         get_metric('top_1')
     with pytest.raises(ValueError, match="Unknown metric 'count_eror'. Did you mean 'count_error'"):
         other_metrics('count_eror')
+
+
+def test_the_commonest_answers_by_hand():
+    labels = np.repeat(np.arange(7), (8, 5, 3, 2, 1, 1, 5))
+    assert METRICS['top1'].commonest(labels) == 100 * 8 / 25
+    assert METRICS['top5'].commonest(labels) == 100 * 23 / 25
+    assert METRICS['mean_class'].commonest(labels) == pytest.approx(100 / 7)
+
+
+def test_five_classes_have_no_top_5():
+    assert other_metrics('top1', 5) == ['mean_class']
+    assert other_metrics('top1', 6) == ['top5', 'mean_class']

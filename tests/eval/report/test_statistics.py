@@ -22,7 +22,7 @@ from eval.report.statistics import (
     mean_scorer,
     paired_difference,
 )
-from eval.report.variances import Strata
+from eval.report.variances import Pool, Spread, Strata, pool
 from tools.benchmark import simulations
 
 
@@ -434,3 +434,33 @@ def test_one_video_has_no_bootstrap():
     one = mean_scorer(np.array([0.3]))
     assert np.isnan(bootstrap_interval([one], 1).low)
     assert bootstrap_difference([one], [mean_scorer(np.array([0.9]))], 1).p == 1
+
+
+def test_a_pool_of_equal_cells_by_hand():
+    cells = [Spread(0.010, 0.002, 0.25, 1), Spread(0.004, 0.002, 0.25, 1), Spread(0.001, 0.002, 0.25, 1)]
+    found = pool(cells)
+    assert found.excess == pytest.approx(0.003 / 0.25)  # the mean of S^2 is 0.005
+    assert found.num_cells == 3
+    assert found.of(0.002, 0.25) == pytest.approx((0.005, 3))  # as many degrees of freedom as cells of two seeds
+
+
+def test_a_pool_needs_two_cells_that_tell_something():
+    silent = Spread(0.0, 0.0, 0.25, 1)  # all seeds give the same answers
+    assert pool([]) is None
+    assert pool([Spread(0.01, 0.002, 0.25, 1), silent, Spread(0.0, 0.0, 0.0, 1)]) is None
+
+
+def test_a_cell_unlike_the_pool_keeps_its_own_spread():
+    close = Pool(excess=0.0, freedom=1e6, num_cells=20)
+    right = np.arange(100)
+    near, far = ([right < a, right < b] for a, b in ((58, 60), (30, 80)))
+    assert interval(near, pooled=close).how.endswith('pooled over 20 cells')
+    assert interval(far, pooled=close) == interval(far)
+    more = [*far, right < 50, right < 60]
+    assert interval(more, pooled=close) == interval(more)  # four seeds speak for themselves
+
+
+def test_seeds_that_are_all_alike_have_an_interval_with_a_pool_too():
+    right = np.arange(100) < 60
+    close = Pool(excess=0.0, freedom=10.0, num_cells=5)
+    assert interval([right, right], pooled=close) == interval([right, right])

@@ -14,10 +14,12 @@ from eval.metrics.predictions import Predictions
 from eval.metrics.repetition import best_constant_error
 from eval.records import RecordError, identity_hash, predictions_path, read_records, write_record
 from eval.report import formats
+from eval.report.differences import clear_best
 from eval.report.papers import read_paper
 from eval.report.summaries import Summary
 from eval.report.table import Table, select
 from eval.report.verdicts import comparison, verdicts
+from sigma.errors import SigmaError
 from sigma.files import sha256_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'data' / 'records'))
@@ -61,6 +63,7 @@ def test_text_markdown_and_csv(tmp_path):
         '',
         'top-1 accuracy in percent, mean over n seeds [95 % interval]; chance: a uniform guess',
         'n=1: the interval covers the choice of test videos, not the choice of seed',
+        'fewer than three seeds say little about others: run three (--seeds 0 1 2)',
     ]
     markdown = formats.markdown(Table(records)).splitlines()
     assert markdown[3] == '| sigma_mlp_toy | 99.0 [94.6, 99.8] n=1      | **66.0** [56.3, 74.5] n=1 |'
@@ -247,7 +250,7 @@ def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
     records = read_records(tmp_path)
     (column,) = Table(records).columns
     cell = column.cells['b'].interval
-    assert cell.how == '3 seeds and test videos, bootstrap'
+    assert cell.how == '3 seeds and test videos, bootstrap, spread of seeds pooled over 2 cells'
     assert 0 < cell.low < cell.mean < cell.high < 100
     assert cell.mean == pytest.approx(np.mean([r.score['value'] for r in records if r.encoder['name'] == 'b']))
     (found,) = verdicts(Table(records))
@@ -290,7 +293,7 @@ def test_ratios_and_percents_in_one_table(tmp_path):
         f'{chance:.3f}',
     ]
     assert prevalence == pytest.approx(100 * (np.random.default_rng(1).random((60, 4)) < 0.3).mean())
-    assert lines[7].strip() == (
+    assert lines[9].strip() == (
         'scores in percent, count error as a ratio (lower is better), mean over n seeds [95 % interval]; chance: a '
         'uniform guess, of mAP the mean share of positive videos, which a random order reaches, of count error the '
         'best constant count, chosen on the test labels'
@@ -542,3 +545,125 @@ def test_what_chance_is_is_said_for_each_kind(tmp_path):
     add_exact(tmp_path, 40)
     text = formats.text(Table(select(read_records(tmp_path), protocols=['repetition', 'finetune'])))
     assert f'; chance: a uniform guess, of count error {constant}\n' in text
+
+
+# --- unbalanced classes and other metrics ---------------------------------------------------------------------------
+
+
+def add_unbalanced(root, encoder='random', seed=0, num_right=(10, 1, 1, 1)):
+    """Eleven videos of class 0, and 8, 6 and 5 of the others: 36.7 % are of the commonest class, where chance is 25."""
+    label = np.repeat(np.arange(4), (11, 8, 6, 5))
+    place = np.concatenate([np.arange(count) for count in (11, 8, 6, 5)])
+    said = np.where(place < np.array(num_right)[label], label, (label + 1) % 4)
+    scores = np.eye(4)[said]
+    record = make_record(encoder, num_listed=30, num_classes=4, seed=seed, value=100 * float((said == label).mean()))
+    write_record(record, root)
+    write_predictions(predictions_path(record.path), [f'{i:02d}.mp4' for i in range(30)], label, scores)
+    return record
+
+
+def test_the_commonest_class_stands_beside_chance_where_classes_are_unbalanced(tmp_path):
+    add_unbalanced(tmp_path)
+    table = Table(read_records(tmp_path))
+    lines = formats.text(table).splitlines()
+    assert lines[3].split() == ['chance', '25.0']
+    assert lines[4].split() == ['commonest', 'class', '36.7']
+    assert any(line.startswith('commonest class: ') for line in lines)
+    assert [part.strip() for part in formats.markdown(table).splitlines()[4].split('|')[1:3]] == [
+        'commonest class',
+        '36.7',
+    ]
+    (line,) = formats.frame(table).to_dict('records')
+    assert (line['chance'], line['commonest']) == (25, pytest.approx(1100 / 30))
+
+
+def test_balanced_classes_need_no_row_for_the_commonest(tmp_path):
+    add_exact(tmp_path, 40)
+    assert 'commonest' not in formats.text(Table(read_records(tmp_path)))
+
+
+def test_mean_class_accuracy_of_the_same_predictions(tmp_path):
+    add_unbalanced(tmp_path)
+    table = Table.read([tmp_path], metric='mean_class')
+    (column,) = table.columns
+    value = 100 * np.mean([10 / 11, 1 / 8, 1 / 6, 1 / 5])
+    assert column.metric == 'mean_class'
+    assert column.cells['random'].interval.mean == pytest.approx(value)
+    assert column.cells['random'].scores == [pytest.approx(value)]
+    assert (column.chance, column.commonest) == (25, 25)
+    assert table.records[0].score['others']['top1'] == pytest.approx(1300 / 30)
+    assert read_records(tmp_path)[0].score['metric'] == 'top1'  # files stay as they are
+
+
+def test_a_metric_that_suits_no_record_is_refused(tmp_path):
+    add_unbalanced(tmp_path)
+    for name, fact in [('mean_clas', 'mean_class'), ('count_error', 'repetition'), ('top5', '6 classes')]:
+        with pytest.raises(SigmaError, match=fact):
+            Table.read([tmp_path], metric=name)
+
+
+def test_another_metric_needs_predictions_or_the_stored_number(tmp_path):
+    record = add_unbalanced(tmp_path)
+    predictions_path(record.path).unlink()
+    with pytest.raises(RecordError, match='mean_class'):
+        Table.read([tmp_path], metric='mean_class')
+    record.score['others'] = {'mean_class': 35.0}
+    write_record(record, tmp_path)
+    assert Table.read([tmp_path], metric='mean_class').columns[0].cells['random'].scores == [35]
+
+
+def test_columns_of_other_tasks_keep_their_metric(tmp_path):
+    add_unbalanced(tmp_path)
+    add_record(tmp_path, encoder='sigma_mlp_toy', dataset='other', num_classes=5, num_listed=40)
+    add_record(tmp_path, encoder='sigma_mlp_toy', dataset='many', num_classes=10, num_listed=40)
+    metrics = {column.dataset: column.metric for column in Table.read([tmp_path], metric='top5').columns}
+    assert metrics == {'toy': 'top1', 'other': 'top1', 'many': 'top5'}
+
+
+# --- few seeds, and what is bold ------------------------------------------------------------------------------------
+
+
+def test_two_seeds_take_their_spread_from_all_cells_of_the_protocol(tmp_path):
+    pairs = {'random': (50, 70), 'sigma_mlp_toy': (60, 62), 'videomae_toy': (61, 66), 'c': (55, 58), 'd': (70, 72)}
+    for encoder, (first, second) in pairs.items():
+        add_exact(tmp_path, first, encoder=encoder, seed=0)
+        add_exact(tmp_path, second, encoder=encoder, seed=1)
+    records = read_records(tmp_path)
+    (alone,) = Table([r for r in records if r.encoder['name'] == 'random']).columns
+    assert alone.cells['random'].interval[:3] == pytest.approx((60, 0, 100))  # nothing to pool with
+    table = Table(records)
+    found = table.columns[0].cells['random'].interval
+    assert found.how == '2 seeds and test videos, spread of seeds pooled over 5 cells'
+    assert found[:3] == pytest.approx((60, 35.55, 84.18), abs=0.01)
+    assert any('pooled over the cells of a protocol' in line for line in formats.text(table).splitlines())
+    assert any('run three (--seeds 0 1 2)' in line for line in formats.text(table).splitlines())
+
+
+def test_other_protocols_and_the_seeds_of_one_cell_are_not_pooled(tmp_path):
+    for seed, num_right in enumerate((50, 70)):
+        add_exact(tmp_path, num_right, seed=seed)
+        add_exact(tmp_path, num_right, seed=seed, protocol='frozen_linear')
+    for column in Table(read_records(tmp_path)).columns:
+        assert column.cells['random'].interval.how == '2 seeds and test videos'
+
+
+def test_three_seeds_are_not_asked_for_more(tmp_path):
+    for seed in range(3):
+        add_exact(tmp_path, 40 + seed, seed=seed)
+    assert '--seeds' not in formats.text(Table(read_records(tmp_path)))
+
+
+def test_nothing_is_bold_where_the_best_is_not_clear(tmp_path):
+    add_exact(tmp_path, 40)
+    assert 'bold' not in formats.markdown(Table(read_records(tmp_path)))  # one encoder alone
+    add_exact(tmp_path, 43, encoder='sigma_mlp_toy')
+    table = Table(read_records(tmp_path))
+    assert table.columns[0].best == 43
+    assert clear_best(table, table.columns[0]) is None
+    said = formats.markdown(table)
+    assert '**' not in said
+    assert 'nothing is bold' in said
+    add_exact(tmp_path, 80, encoder='videomae_toy')
+    assert '| **80.0** [' in formats.markdown(Table(read_records(tmp_path)))
+    add_exact(tmp_path, 80, encoder='z')  # a tie
+    assert '**' not in formats.markdown(Table(read_records(tmp_path)))

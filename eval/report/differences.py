@@ -1,0 +1,77 @@
+"""How much better one row of a column is than another, and which row is clearly the best. No torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.metrics import METRICS, Predictions
+from eval.report.measured import gives_shares, scorers, shares, strata
+from eval.report.statistics import (
+    MIN_VIDEOS,
+    Difference,
+    bootstrap_difference,
+    holm,
+    is_clear,
+    paired_difference,
+)
+
+if TYPE_CHECKING:
+    from eval.report.table import Column, Table, TableCell
+
+
+def clear_best(table: Table, column: Column) -> str | None:
+    """The row that is clearly better than every other measured row of the column, and above all published numbers.
+
+    Clear means as for a verdict, with Holm's correction over the comparisons with the best. None where the best is not
+    known: rows that tie, one row alone, no predictions, or a mean of several columns. Computed once per table.
+    """
+    if column.key not in table.clear:
+        table.clear[column.key] = _clear_best(table, column)
+    return table.clear[column.key]
+
+
+def _clear_best(table: Table, column: Column) -> str | None:
+    counted = {row: cell for row, cell in column.cells.items() if not cell.left_out}
+    measured = {row: cell for row, cell in counted.items() if not cell.published}
+    first = [row for row, cell in counted.items() if cell.interval.mean == column.best]
+    if column.is_summary or len(measured) < 2 or len(first) != 1 or first[0] not in measured:
+        return None
+    best = first[0]
+    sign = -1 if column.higher_is_better else 1
+    others = sorted((row for row in measured if row != best), key=lambda row: sign * measured[row].interval.mean)
+    found = []
+    for row in others:  # the nearest first, since one that is not clear is enough
+        each = difference(table, column, measured[best], measured[row])
+        if not isinstance(each, Difference) or not is_clear(each, each.p):
+            return None
+        found.append(each)
+    return best if all(map(is_clear, found, holm([each.p for each in found]))) else None
+
+
+def difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | int | None:
+    """The difference; the number of common videos if they are too few; None if it is unknown."""
+    metric = METRICS.get(column.metric)
+    if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
+        return None
+    if cell.left_out or base.left_out:
+        return None
+    sides: list[list[Predictions]] = []
+    for side in (cell, base):
+        stored = [table.predictions(record) for record in side.records]
+        sides.append([predictions for predictions in stored if predictions is not None])
+        if len(sides[-1]) < len(stored):
+            return None
+    common = sorted(set.intersection(*(set(p.video.tolist()) for side in sides for p in side)))
+    if len(common) < MIN_VIDEOS:
+        return len(common)
+    keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
+    if not column.higher_is_better:
+        keep.reverse()
+    # Seeds of one number share the few-shot draw and nothing else that matters.
+    paired = column.subset is not None and [r.seed for r in cell.records] == [r.seed for r in base.records]
+    if gives_shares(metric):
+        ours, theirs = (shares(side, metric) for side in keep)
+        return paired_difference(ours, theirs, paired_seeds=paired, strata=strata(keep[0], metric))
+    return bootstrap_difference(scorers(keep[0], metric), scorers(keep[1], metric), len(common), paired_seeds=paired)
