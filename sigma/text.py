@@ -69,6 +69,12 @@ def shown(name: str) -> str:
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in name)
 
 
+def sentence(text: str, most: int = 1000) -> str:
+    """A message as it can be printed: on one line, as `shown`; the middle is left out if it is longer than `most`."""
+    line = shown(one_line(text))
+    return line if len(line) <= most else f'{line[: most - most // 3]} [...] {line[-(most // 3) :]}'
+
+
 def align(lines: Sequence[Sequence[str]], *, rule: bool = False, markdown: bool = False) -> str:
     """Lines of cells as left-aligned columns, two spaces apart; no line ends in spaces.
 

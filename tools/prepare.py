@@ -32,6 +32,7 @@ from sigma.commands import Parser
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
+from sigma.text import sentence
 
 TASKS = ('action_recognition', 'multi_label', 'repetition')
 
@@ -49,14 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
         with _printed():
             return 0 if options.run(options) or getattr(options, 'allow_unreadable', False) else 1
     except DataError as error:
-        print(f'prepare: {error}', file=sys.stderr)
+        print(f'prepare: {sentence(str(error))}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('prepare: stopped. Run the same command again to continue.', file=sys.stderr)
         return 130
     except OSError as error:  # a full disk, a folder without permission
         where = error.filename or getattr(options, 'out', None)
-        print(f'prepare: {error.strerror}' + (f': {where}' if where else ''), file=sys.stderr)
+        print(f'prepare: {sentence(error.strerror + (f": {where}" if where else ""))}', file=sys.stderr)
         return 2
 
 
@@ -65,7 +66,7 @@ class _Printer(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            print(f'prepare: {record.getMessage()}', file=sys.stderr)
+            print(f'prepare: {sentence(record.getMessage())}', file=sys.stderr)
         else:
             print(record.getMessage())
 

@@ -158,6 +158,8 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
         return VideoInfo(**known, reason=NO_SUCH_FILE)
     except (UnreadableVideo, OSError, EOFError, ValueError) as error:
         return VideoInfo(**known, reason=reason_of(error))
+    except Exception as error:  # whatever else a file brings up in a library: it must not stop the other files
+        return VideoInfo(**known, reason=f'{type(error).__name__}: {reason_of(error)}')
 
 
 # -------------------------------------------------------------------------------------------------- the whole index

@@ -16,6 +16,7 @@ from sigma.files import sha256_file, write_atomic
 from sigma.text import in_utf8, is_utf8, shell_join, shown
 
 Label = int | tuple[int, ...]
+_MOST_DIGITS = 18  # what an int64 surely holds; Python alone would refuse more than 4300, with an error of its own
 
 
 def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool = False) -> list[tuple[str, Label]]:
@@ -44,12 +45,19 @@ def read_list(path: str | Path, delimiter: str | None = None, multi_label: bool 
         split_by = delimiter or ('\t' if '\t' in line else ' ')
         # With a tab, spaces around a name are part of it.
         video, *labels = (line if split_by == '\t' else line.strip(' \t')).split(split_by)
-        if not all(label.strip().isdecimal() for label in labels) or not (multi_label or len(labels) == 1):
+        found = [whole_number(label) for label in labels]
+        numbers = tuple(number for number in found if number is not None)
+        if len(numbers) < len(found) or not (multi_label or len(labels) == 1):
             wanted = 'a path and labels' if multi_label else 'a path and a label'
             raise DataError(f"'{path}' line {number}: expected {wanted}, found '{line}'.")
-        numbers = tuple(int(label) for label in labels)
         entries.append((video, numbers if multi_label else numbers[0]))
     return entries
+
+
+def whole_number(text: str) -> int | None:
+    """The number in digits that a text is, with or without spaces around it; None if it is none below 10**18."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def write_list(path: str | Path, entries: Sequence[tuple[str, Label]], delimiter: str | None = None) -> str:

@@ -87,7 +87,7 @@ def frames_and_vectors(path: str, indices: np.ndarray) -> tuple[np.ndarray, np.n
     explained, records, sizes = [], [], set()  # per P frame: the frames since its reference, its vectors
     kept_by = []  # frames since the last reference, which the next P frame explains
     turn = Turn()
-    with open_video(path, codec_options={'flags2': '+export_mvs'}) as video:
+    with open_video(path, strict_container=False, codec_options={'flags2': '+export_mvs'}) as video:
         codec = video.codec
         for number, frame in enumerate(video.frames()):
             if number in wanted:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sigma.data.lists import check_listable
+from sigma.data.lists import check_listable, whole_number
 from sigma.datasets.folders import index_and_write
 from sigma.datasets.prepared import LOG, NamedLabel, Splits, check_root, clean_label, refuse_another
 from sigma.datasets.selection import About
@@ -20,8 +20,9 @@ from sigma.datasets.splits import (
     warn_of_shared_groups,
 )
 from sigma.errors import DataError
-from sigma.text import shown
+from sigma.text import sentence
 
+MOST_CLASSES = 100_000  # more are no classes but ids or counts; a head for them would not fit a GPU
 Numbered = list[tuple[str, tuple[int, ...]]]
 
 
@@ -97,12 +98,15 @@ def read_path_labels(file: Path, task: str, delimiter: str | None) -> Numbered:
         split_by = delimiter or ('\t' if '\t' in line else ' ')
         most = -1 if task == 'multi_label' else 1
         path, *labels = line.strip().rsplit(split_by, most)
-        if not path or not all(label.strip().isdecimal() for label in labels) or not (labels or most < 0):
+        found = [whole_number(label) for label in labels]
+        numbers = tuple(number for number in found if number is not None)
+        if not path or len(numbers) < len(found) or not (labels or most < 0):
             wanted = 'path label label ...' if most < 0 else 'path label'
             raise DataError(
-                f"'{file}' line {number}: expected `{wanted}` with whole numbers as labels, found '{shown(line)}'."
+                f"'{file}' line {number}: expected `{wanted}` with whole numbers as labels, found "
+                f"'{sentence(line, 200)}'."
             )
-        pairs.append((path.strip(), tuple(int(label) for label in labels)))
+        pairs.append((path.strip(), numbers))
     num_empty = sum(not line.strip() for line in lines[:-1])
     if num_empty:
         LOG.info(f'{num_empty} empty line{"s" * (num_empty > 1)} of {file.name} passed over')
@@ -131,14 +135,24 @@ def class_names(lists: Mapping[str, Numbered], class_file: Path | None) -> list[
     """Names of all classes, in the order of their numbers.
 
     Raises:
-        DataError: if the file is missing, has a name twice, or has fewer names than the largest label needs.
+        DataError: if the file is missing, not in UTF-8, has a name twice, or has fewer names than the largest label
+            needs; without a file, if that would be more than MOST_CLASSES.
     """
     largest = max((label for pairs in lists.values() for _, labels in pairs for label in labels), default=0)
     if class_file is None:
+        if largest >= MOST_CLASSES:
+            raise DataError(
+                f'The lists have the label {largest}: labels are the numbers of classes, from 0, and at most '
+                f'{MOST_CLASSES - 1}. Number the classes from 0; for counts, say --task repetition.'
+            )
         return [str(number) for number in range(largest + 1)]
     if not class_file.is_file():
         raise DataError(f"--classes: no file at '{class_file}'.")
-    names = [clean_label(line) for line in class_file.read_text(encoding='utf-8-sig').split('\n') if line.strip()]
+    try:
+        lines = class_file.read_text(encoding='utf-8-sig').split('\n')
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{class_file}' is not a list of class names in UTF-8: {error}.") from None
+    names = [clean_label(line) for line in lines if line.strip()]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"'{class_file}' names the class {twice!r} twice.")
     if largest >= len(names):

@@ -7,10 +7,12 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from sigma.data.lists import whole_number
 from sigma.datasets.prepared import LOG, NamedLabel, Splits, clean_label
 from sigma.datasets.selection import Selection
 from sigma.datasets.splits import KNOWN_SPLITS, Pairs, groups_by_regex, split_by_hash, split_every, split_name
 from sigma.errors import DataError, did_you_mean
+from sigma.text import shown
 
 Row = Mapping[str, str]
 
@@ -51,15 +53,16 @@ def read_table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
     """Rows and column names of a CSV file with a header; empty rows are passed over, and counted in the log.
 
     Raises:
-        DataError: if there is no such file, or it is not CSV in UTF-8.
+        DataError: if there is no such file, it is not CSV in UTF-8, has a column twice, or a row has too many cells.
     """
     if not file.is_file():
         raise DataError(f"No CSV file at '{file}'.")
     try:
         with file.open(encoding='utf-8-sig', newline='') as lines:
-            reader = csv.DictReader(lines)
-            columns = [(column or '').strip() for column in reader.fieldnames or []]
-            found = [{name: _cell(name, cell) for name, cell in zip(columns, row.values())} for row in reader]
+            reader = csv.reader(lines)
+            columns = [column.strip() for column in next(reader, [])]
+            _check_header(columns, file)
+            found = [_row_of(cells, columns, file, reader.line_num) for cells in reader if cells]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"'{file}' is not a CSV file in UTF-8: {error}.") from None
     rows = [row for row in found if any(cell.strip() for cell in row.values())]
@@ -69,9 +72,24 @@ def read_table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
     return rows, columns
 
 
-def _cell(column: str, cell: str | None) -> str:
-    """A cell without the spaces around it, which in a path may be part of a name; a short row lacks its last cells."""
-    return (cell or '') if column == 'path' else (cell or '').strip()
+def _check_header(columns: Sequence[str], file: Path) -> None:
+    if twice := next((name for name in columns if name and columns.count(name) > 1), None):
+        raise DataError(f"'{file}' has two columns {shown(twice)!r}: rename one.")
+
+
+def _row_of(cells: Sequence[str], columns: Sequence[str], file: Path, line: int) -> dict[str, str]:
+    """Column -> cell; a short row lacks its last cells, and a long one may only have empty ones beyond the columns."""
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        raise DataError(
+            f"'{file}' line {line} has {len(cells)} cells for {len(columns)} columns: put a cell with commas in quotes."
+        )
+    cells = [*cells, *[''] * (len(columns) - len(cells))]
+    return {name: _cell(name, cell) for name, cell in zip(columns, cells)}
+
+
+def _cell(column: str, cell: str) -> str:
+    """A cell without the spaces around it, which in a path may be part of a name."""
+    return cell if column == 'path' else cell.strip()
 
 
 def _path_of_row(row: Row, root: Path) -> str:
@@ -89,9 +107,9 @@ def _label_of_row(row: Row, columns: Sequence[str], task: str, file: Path) -> Na
         return text
     if task == 'multi_label':
         return tuple(sorted({clean_label(name) for name in text.split(';') if name.strip()}))
-    if not text.isdecimal() or int(text) < 1:
+    if not (number := whole_number(text)):
         raise DataError(f"'{file}': the count of {row['path']} is {text!r}, expected a whole number of at least 1.")
-    return int(text)
+    return number
 
 
 def _count(label: NamedLabel) -> int:
@@ -102,12 +120,13 @@ def _count(label: NamedLabel) -> int:
 def _cycles_of_row(row: Row, count: int, column: str, file: Path) -> list[int]:
     """Frames at which cycles begin and end: 0, where the first begins, then each end."""
     words = row[column].split()
-    if not all(word.isdecimal() for word in words) or len(words) != count:
+    ends = [number for word in words if (number := whole_number(word)) is not None]
+    if len(ends) < len(words) or len(words) != count:
         raise DataError(
             f"'{file}': {row['path']} has {count} cycles, but {column} is {row[column]!r}; expected {count} frame "
             'numbers, at which the cycles end.'
         )
-    cycles = [0, *map(int, words)]
+    cycles = [0, *ends]
     if any(end <= start for start, end in zip(cycles, cycles[1:])):
         raise DataError(f"'{file}': the frames in {column} of {row['path']} are not in rising order: {row[column]}.")
     return cycles
@@ -176,13 +195,15 @@ def value_matcher(values: str) -> Callable[[str], bool]:
     exact, ranges = set(), []
     for value in (value.strip() for value in values.split(',')):
         first, dash, last = value.partition('-')
-        if dash and first.isdecimal() and last.isdecimal():
-            ranges.append((int(first), int(last)))
+        least, most = whole_number(first), whole_number(last)
+        if dash and least is not None and most is not None:
+            ranges.append((least, most))
         exact.add(value)
 
     def matches(value: str) -> bool:
         value = value.strip()
-        return value in exact or (value.isdecimal() and any(a <= int(value) <= b for a, b in ranges))
+        number = whole_number(value)
+        return value in exact or (number is not None and any(least <= number <= most for least, most in ranges))
 
     return matches
 

@@ -14,6 +14,7 @@ import av
 import av.error
 
 from sigma.errors import DecodeError
+from sigma.text import shown
 from sigma.video.look import Colour, Frame, Turn
 from sigma.video.times import FrameClock, FrameTimes
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 FFmpegError = av.error.FFmpegError  # for code that catches it and has no other business with PyAV
+NO_DECODER = 'FFmpeg has no decoder for its video stream'  # the codec is unknown, or the file names none
+# A decoder stops at larger frames: four times 8K. FFmpeg alone would take 2 GB for one frame of a file that lies.
+MOST_PIXELS = 2**27
 
 
 @dataclass
@@ -103,6 +107,7 @@ def open_video(
     path: str | os.PathLike,
     *,
     strict: bool = True,
+    strict_container: bool | None = None,
     threads: int | None = None,
     codec_options: Mapping[str, str] | None = None,
 ) -> Iterator[OpenVideo]:
@@ -110,7 +115,9 @@ def open_video(
 
     Args:
         path: The file.
-        strict: Raise on damage that FFmpeg would otherwise conceal, in the container and in the decoder.
+        strict: Raise on damage that FFmpeg would otherwise conceal, in the decoder and in the container.
+        strict_container: The same for the container alone; None: as `strict`. `read_whole` is lenient here and reads
+            FFmpeg's log instead, so whoever reads a file that it let pass must be lenient too.
         threads: Decoder threads; 1 raises an error at its own frame. None uses FFmpeg's default.
         codec_options: Further options of the decoder.
 
@@ -119,14 +126,21 @@ def open_video(
             names the file and the reason.
     """
     # The whitelist keeps a playlist that poses as a video from opening a connection.
-    options = {'protocol_whitelist': 'file'} | ({'err_detect': 'explode'} if strict else {})
+    is_strict = strict if strict_container is None else strict_container
+    options = {'protocol_whitelist': 'file'} | ({'err_detect': 'explode'} if is_strict else {})
     doing = 'open'
     try:
         with av.open(os.fspath(path), options=options) as container:
             stream: Any = container.streams.best('video')
             if stream is None:
                 raise DecodeError(f'{path}: no video stream')
-            stream.codec_context.options = ({'err_detect': 'explode'} if strict else {}) | dict(codec_options or {})
+            if stream.codec_context is None:
+                raise DecodeError(f'{path}: {NO_DECODER}')
+            stream.codec_context.options = (
+                {'max_pixels': str(MOST_PIXELS)}
+                | ({'err_detect': 'explode'} if strict else {})
+                | dict(codec_options or {})
+            )
             if threads is not None:
                 stream.codec_context.thread_type = 'NONE' if threads == 1 else 'AUTO'
                 stream.codec_context.thread_count = threads
@@ -168,11 +182,11 @@ def picture_type(frame: Frame) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """An error's message on one line, without the path."""
+    """An error's message on one line, without the path; FFmpeg quotes bytes of the file, so they are escaped."""
     if isinstance(error, av.error.FFmpegError):
         log: Any = error.log  # (level, component, message) or None
         detail = f' ({log[1]}: {log[2].strip()})' if log else ''
-        return f'{error.strerror}{detail}'
+        return shown(f'{error.strerror}{detail}')
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return ' '.join(str(error).split()) or type(error).__name__
+    return shown(' '.join(str(error).split())) or type(error).__name__

@@ -91,7 +91,7 @@ def _seen_by_pyav(
     """
     to_rgb, num_found = ToRGB(), 0
     pictures: list[np.ndarray] = []
-    with open_video(path, threads=1) as video:
+    with open_video(path, strict_container=False, threads=1) as video:
         for number, frame in sought(video, table, places):
             if signature_of(frame) != signatures[number]:
                 raise DecodeError(f'{path}: another frame than {number}')

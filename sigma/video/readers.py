@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,6 +68,7 @@ class PyAVReader:
         self.path = path
         self.seeking = SeekTable.from_text(proof.seeking) if proof and proof.seeking else None
         self._num_frames = proof.num_frames if proof else 0
+        self._is_proved = proof is not None
 
     @property
     def num_frames(self) -> int:
@@ -87,10 +88,14 @@ class PyAVReader:
         """(n, H, W, 3) uint8 RGB of increasing frame numbers."""
         if self.seeking is not None:
             # From some key frames of open GOPs, a strict decoder cannot go on; from the start of the file it can.
-            with suppress(DecodeError), open_video(self.path, threads=1) as video:
+            with suppress(DecodeError), self._opened() as video:
                 return self._filled(sought(video, self.seeking, numbers), numbers)
-        with open_video(self.path, threads=1) as video:
+        with self._opened() as video:
             return self._filled(_counted(video.frames(), 0, numbers), numbers)
+
+    def _opened(self) -> AbstractContextManager[OpenVideo]:
+        # The strict pass accepts some containers with small faults (sigma/video/whole.py).
+        return open_video(self.path, strict_container=not self._is_proved, threads=1)
 
     def _filled(self, decoded: Iterator[tuple[int, Frame]], numbers: list[int]) -> np.ndarray:
         """(n, H, W, 3) uint8 RGB of all of `numbers`."""

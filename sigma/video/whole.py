@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 
 from sigma.errors import DecodeError
 from sigma.video.look import Colour, Frame, ToRGB, Turn
-from sigma.video.opening import reason_of
+from sigma.video.opening import MOST_PIXELS, NO_DECODER, reason_of
 from sigma.video.seeking import SEEK_FRAMES, SeekTable
 from sigma.video.times import FrameClock, FrameTimes
 
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 # FFmpeg opens these although they are not video files: pictures, and playlists that make it open other files.
 _NOT_VIDEO_FORMATS = {'image2', 'concat', 'hls', 'dash', 'tty', 'ffmetadata', 'lavfi'}
-# Demuxers only log these messages when a file ends early or its structure is broken.
-_SIGNS_OF_DAMAGE = ('prematurely', 'partial file', 'exceeds containing', 'EBML number')
+# FFmpeg only logs these messages when a file ends early, its structure is broken, or a header lies.
+_SIGNS_OF_DAMAGE = (
+    *('prematurely', 'partial file', 'exceeds containing', 'EBML number'),
+    *('LZW decode failed', 'Picture size'),  # a GIF then ends; a stream loses its display matrix
+)
 # Formats that hold no presentation times: FFmpeg guesses them, and guesses otherwise after a seek.
 _WITHOUT_PTS = {'avi'}
+_FFMPEG_LOG, _NOWHERE = logging.getLogger('libav'), logging.NullHandler()
 _SIGNED_BYTES = 16384  # of a frame
 _SIGNED_FIRST, _SIGNED_SHARE = 8, 0.1  # frames: the first ones, and a share of the others
 _B_PICTURE = int(av.video.frame.PictureType.B)
@@ -87,6 +92,7 @@ def read_whole(path: str | os.PathLike, seed: str | int = 0) -> WholeVideo:
         OSError: if the file cannot be opened.
     """
     av.logging.set_level(av.logging.ERROR)
+    _FFMPEG_LOG.addHandler(_NOWHERE)  # what matters becomes the reason; Python would print the rest to stderr
     av.logging.set_skip_repeated(False)  # otherwise the second of two files that end early would pass
     try:
         with av.logging.Capture() as log, av.open(os.fspath(path), options={'protocol_whitelist': 'file'}) as container:
@@ -225,8 +231,13 @@ def _strict_stream(container: InputContainer) -> Any:
     if stream is None or stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a sound file
         kinds = sorted({stream.type for stream in container.streams})
         raise UnreadableVideo(f'no video stream (streams found: {", ".join(kinds) or "none"})')
+    if stream.codec_context is None:
+        raise UnreadableVideo(NO_DECODER)
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MOST_PIXELS:
+        raise UnreadableVideo(f'frames of {width}x{height} are too large to decode')
     # `explode` makes decoders raise instead of concealing; threads would delay the error past its frame.
-    stream.codec_context.options = {'err_detect': 'explode'}
+    stream.codec_context.options = {'err_detect': 'explode', 'max_pixels': str(MOST_PIXELS)}
     stream.codec_context.thread_type = 'NONE'
     stream.codec_context.thread_count = 1
     return stream
