@@ -8,9 +8,9 @@ MODES = ('shuffled', 'single')
 
 def readers() -> list[str]:
     """Names of the readers of videos; importing them takes a moment."""
-    from sigma.video import READERS
+    from sigma.video import PROVED, READERS
 
-    return list(READERS)
+    return [PROVED, *READERS]
 
 
 # Of every recipe.
