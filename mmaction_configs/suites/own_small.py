@@ -1,4 +1,4 @@
-"""Your own data, a small encoder, minutes: a linear probe, and fine-tuning on ten clips per class (`--datasets FOLDER`)."""
+"""Your own small data (`--datasets FOLDER`), in minutes: a linear probe, and fine-tuning on ten clips per class."""
 
 entries = [
     dict(protocol='frozen_linear', dataset='toy', recipe='frozen_demo'),
