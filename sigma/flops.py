@@ -133,10 +133,12 @@ def main(argv: list[str] | None = None) -> int:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             print(f'flops: {path} cannot be counted: {error}', file=sys.stderr)
             return 2
-        total, epochs = sum(parts.values()), config.train_cfg.max_epochs
-        hours = device_hours(total * epochs * 100_000)
+        total, epochs = sum(parts.values()), config.train_cfg.get('max_epochs')
         print(f'{path}: {total / 1e9:.1f} GFLOP per clip and step')
         print('  ' + ', '.join(f'{name} {value / 1e9:.1f}' for name, value in parts.items()))
+        if epochs is None:  # its length is in steps
+            continue
+        hours = device_hours(total * epochs * 100_000)
         print(
             f'  {epochs} epochs of 100,000 videos: {hours:.1f} H100-hours at {EXPECTED_SHARE:.0%} of '
             f'{H100_TFLOPS} TFLOP/s'

@@ -30,6 +30,7 @@ from sigma.commands import Parser
 
 TRACKERS = {'wandb': 'sigma.WandbBackend', 'mlflow': 'sigma.MLflowBackend'}  # also the names of the packages
 SECONDS_TO_END = 30  # for the end of the interpreter, which may wait for a process of the loader that hangs
+SMALL_PIXELS = 64
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
 
 
@@ -351,9 +352,19 @@ def what_next(cfg) -> list[str]:
         with suppress(DataError):
             if load_dataset_card(card).task == 'action_recognition':
                 labelled.append(str(card))
-    command = ['python', 'eval/run_severe.py', '--suite', 'own', '--encoders', str(encoder)]
+    small = is_small(encoder)  # then beside `random`, the same architecture with random weights
+    command = ['python', 'eval/run_severe.py', '--suite', 'own_small' if small else 'own']
+    command += ['--encoders', str(encoder), *(['random'] if small else [])]
     command += ['--datasets', *(labelled or ['FOLDER']), '--work-dir', str(Path(cfg.work_dir) / 'measured')]
     return [f'The encoder is in {encoder}. To measure it:', f'  {shlex.join(command)}']
+
+
+def is_small(encoder: Path) -> bool:
+    """Whether an encoder file holds a tiny one, which `own_small` measures in minutes: clips of up to 64 pixels."""
+    from sigma.checkpoints.described import card_of_file
+
+    card = card_of_file(encoder)
+    return card is not None and card['clip']['size'] <= SMALL_PIXELS
 
 
 @contextmanager

@@ -29,9 +29,12 @@ def what_was_reached(checkpoint: str | Path) -> str | None:
         return f'Its training in {folder} was started and has saved nothing yet. Go on with: {go_on}.'
     step, newest = max(found)
     meta = (state_header(newest).get('tree') or {}).get('meta') or {}
-    epochs = re.search(r'max_epochs=(\d+)', configs[0].read_text(encoding='utf-8', errors='replace'))
+    written = configs[0].read_text(encoding='utf-8', errors='replace')
+    epochs, steps = re.search(r'max_epochs=(\d+)', written), re.search(r'max_steps=(\d+)', written)
     where = f'step {step}'
-    if epochs and isinstance(meta.get('steps_per_epoch'), int):
+    if steps:
+        where += f' of {steps[1]}'
+    elif epochs and isinstance(meta.get('steps_per_epoch'), int):
         where += f' of {int(epochs[1]) * meta["steps_per_epoch"]}'
     if isinstance(meta.get('epoch'), int):
         where += f' (epoch {meta["epoch"]}{f" of {epochs[1]}" if epochs else ""})'

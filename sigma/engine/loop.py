@@ -19,23 +19,27 @@ class TrainLoop(EpochBasedTrainLoop):
         seconds_waited: Total time spent waiting for batches in this process.
 
     Args:
-        max_epochs: Epochs.
+        max_epochs: Epochs; None: as many as `max_steps` need.
         max_steps: Steps (forward passes) after which training ends, within the last epoch; None: at its end.
 
     Raises:
-        DataError: if `max_epochs` or `max_steps` is not a whole number of at least 1, or the steps do not end in the
-            last epoch.
+        DataError: if `max_epochs` or `max_steps` is not a whole number of at least 1, both are None, or the steps do
+            not end in the last epoch.
     """
 
     seconds_waited = 0.0
 
-    def __init__(self, runner, dataloader, max_epochs: int, max_steps: int | None = None, **others) -> None:
-        for name, value in (('max_epochs', max_epochs), ('max_steps', 1 if max_steps is None else max_steps)):
-            if not isinstance(value, int) or value < 1:
+    def __init__(self, runner, dataloader, max_epochs: int | None = None, max_steps: int | None = None, **others):
+        if max_epochs is None and max_steps is None:
+            raise DataError('train_cfg has no length; set train_cfg.max_epochs or train_cfg.max_steps.')
+        for name, value in (('max_epochs', max_epochs), ('max_steps', max_steps)):
+            if value is not None and (not isinstance(value, int) or value < 1):
                 raise DataError(f'train_cfg.{name} is {value}; it must be a whole number, 1 or more.')
-        super().__init__(runner, dataloader, max_epochs, **others)
+        super().__init__(runner, dataloader, max_epochs or 1, **others)
+        per_epoch = len(self.dataloader)
+        if max_epochs is None:
+            self._max_epochs = max_epochs = -(-max_steps // per_epoch)
         if max_steps is not None:
-            per_epoch = len(self.dataloader)
             if not (max_epochs - 1) * per_epoch < max_steps <= max_epochs * per_epoch:
                 raise DataError(
                     f'train_cfg.max_steps is {max_steps}, not in the last of {max_epochs} epochs of {per_epoch} steps; '

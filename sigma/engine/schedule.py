@@ -5,8 +5,8 @@ from typing import Any
 
 from sigma.errors import DataError
 
-# Unit of a schedule -> the setting that gives the length of a training in it.
-_LENGTH = {True: 'max_epochs', False: 'max_iters'}
+# (whether a schedule counts epochs, the setting that gives the length of a training in that unit)
+_LENGTHS = ((True, 'max_epochs'), (False, 'max_iters'), (False, 'max_steps'))
 
 
 def follow_length(cfg, options: Mapping[str, Any], former: Mapping[str, Any]) -> list[str]:
@@ -28,7 +28,7 @@ def follow_length(cfg, options: Mapping[str, Any], former: Mapping[str, Any]) ->
     """
     said = []
     by_hand = {path for path in options if path.startswith('param_scheduler')}
-    for by_epoch, name in _LENGTH.items():
+    for by_epoch, name in _LENGTHS:
         new, old = cfg.train_cfg.get(name), former.get(name)
         if f'train_cfg.{name}' not in options or by_hand or not isinstance(new, int) or new in (old, 0):
             continue

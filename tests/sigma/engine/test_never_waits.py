@@ -205,8 +205,11 @@ def test_a_training_ends_with_its_encoder_and_the_command_that_measures_it(confi
     first, command = done.stdout.strip().splitlines()[-2:]
     assert str(work / 'encoder.safetensors') in first
     words = shlex.split(command)
-    assert words[:4] == ['python', 'eval/run_severe.py', '--suite', 'own']
-    assert words[words.index('--encoders') + 1] == str(work / 'encoder.safetensors')
+    assert words[:4] == ['python', 'eval/run_severe.py', '--suite', 'own_small']
+    assert words[words.index('--encoders') + 1 : words.index('--datasets')] == [
+        str(work / 'encoder.safetensors'),
+        'random',
+    ]
     assert words[words.index('--datasets') + 1] == str(toy)
     done = call_main(train_tool.main, capsys, config, '--work-dir', work, '--resume', *options)
     assert_one_sentence(done, 'already complete', status=0)
