@@ -233,7 +233,8 @@ def _strict_stream(container: InputContainer) -> Any:
         raise UnreadableVideo(f'no video stream (streams found: {", ".join(kinds) or "none"})')
     if stream.codec_context is None:
         raise UnreadableVideo(NO_DECODER)
-    width, height = stream.codec_context.width, stream.codec_context.height
+    codec: Any = stream.codec_context
+    width, height = codec.width, codec.height
     if width * height > MOST_PIXELS:
         raise UnreadableVideo(f'frames of {width}x{height} are too large to decode')
     # `explode` makes decoders raise instead of concealing; threads would delay the error past its frame.
