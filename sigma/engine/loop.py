@@ -37,9 +37,9 @@ class TrainLoop(EpochBasedTrainLoop):
                 raise DataError(f'train_cfg.{name} is {value}; it must be a whole number, 1 or more.')
         super().__init__(runner, dataloader, max_epochs or 1, **others)
         per_epoch = len(self.dataloader)
-        if max_epochs is None:
+        if max_epochs is None and max_steps is not None:
             self._max_epochs = max_epochs = -(-max_steps // per_epoch)
-        if max_steps is not None:
+        if max_steps is not None and max_epochs is not None:
             if not (max_epochs - 1) * per_epoch < max_steps <= max_epochs * per_epoch:
                 raise DataError(
                     f'train_cfg.max_steps is {max_steps}, not in the last of {max_epochs} epochs of {per_epoch} steps; '
