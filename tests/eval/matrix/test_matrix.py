@@ -236,7 +236,7 @@ def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suit
     tuned = next(r for r in records if r.protocol['name'] == 'finetune' and r.encoder['name'] == 'random')
     assert tuned.subset['name'] == '2-a-class'
     assert tuned.dataset['num_train'] == 20
-    assert tuned.selection == {'epoch': 1, 'how': 'last'}
+    assert tuned.selection == {'epoch': 1, 'steps': 3, 'how': 'last'}
 
     stamps = {r.path: r.path.stat().st_mtime_ns for r in records}
     tuned.path.unlink()  # as if that cell had been killed
