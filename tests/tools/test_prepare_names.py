@@ -223,8 +223,8 @@ def test_two_processes_train_on_a_folder_with_an_odd_path(toy, tmp_path):
     home.parent.mkdir()
     home.symlink_to(toy)
     options = ['--cfg-options', 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=0']
-    options += ['train_dataloader.persistent_workers=False', 'train_cfg.max_epochs=1']
-    options += ['param_scheduler.0.end=0', 'param_scheduler.1.begin=0', 'param_scheduler.1.end=1']
+    options += ['train_dataloader.persistent_workers=False', 'train_cfg.max_epochs=2']
+    options += ['param_scheduler.0.end=1', 'param_scheduler.1.begin=1', 'param_scheduler.1.end=2']
     config = 'mmaction_configs/pretrain/demo_sigma-mlp_vit-t_toy.py'
     work = tmp_path / 'work dir'
     done = run_tool('tools/dist_train.sh', config, 2, '--data', home, '--work-dir', work, *options)
