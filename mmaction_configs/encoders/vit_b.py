@@ -1,6 +1,7 @@
 """ViT-B for 16 frames of 224 x 224 with RANDOM weights; with yours as vit_b@FILE.
 
-FILE is what pretraining writes (`encoder.safetensors`), or a released SIGMA or VideoMAE checkpoint.
+FILE is what pretraining writes (`encoder.safetensors`), or a released checkpoint of SIGMA, VideoMAE, MGMAE or VideoMAE
+V2, pretrained or fine-tuned. Those of MVD have other positions: mvd_vit_b@FILE.
 """
 
 encoder = dict(
@@ -13,6 +14,7 @@ encoder = dict(
     std=(58.395, 57.12, 57.375),
     finetune=dict(final_norm=False),  # the head has its own norm
     finetune_drop=('norm.',),
+    positions='videomae',  # of a fine-tuned file that does not say them, as DeepSpeed writes it
     pretraining_data=None,
     source='VideoMAE (arXiv:2203.12602), SIGMA (arXiv:2407.15447): the architecture of both',
 )

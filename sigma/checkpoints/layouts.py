@@ -76,7 +76,10 @@ def told_by(header: dict, positions: str | None = None, num_frames: int | None =
     elif header.get('layout') == 'published':  # we wrote it, and never with other positions
         said = 'videomae'
     if said and positions and said != positions:
-        raise CheckpointError(f"positions {positions} were asked for, but the settings in the file are {said}'s")
+        raise CheckpointError(
+            f"positions {positions} were asked for, but the settings in the file are {said}'s; encoder cards say which "
+            'they have: vit_b and mvd_vit_b'
+        )
     frames, pixels = (settings.get(name) for name in ('num_frames', 'input_size'))
     return Told(
         positions or said,

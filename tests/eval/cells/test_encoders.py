@@ -167,3 +167,9 @@ def test_random_weights_are_called_random():
     assert load_encoder_card('random').sentence() == (
         'random: tiny VideoViT, clips of 16 x 64 x 64, RANDOM weights (no pretraining)'
     )
+
+
+def test_the_cards_say_which_positions_a_fine_tuned_file_has():
+    """K5, K6: files as DeepSpeed writes them do not say it, and MVD's look like VideoMAE's."""
+    assert load_encoder_card('vit_b@x.pth').loading()['positions'] == 'videomae'
+    assert load_encoder_card('mvd_vit_b@x.pth').loading()['positions'] == 'mvd'
