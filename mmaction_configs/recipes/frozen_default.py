@@ -7,6 +7,6 @@ recipe = dict(
     decoder='proved',
     strengths=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
     folds=5,
-    least_predictions=500,
+    least_predictions=200,
     max_iterations=2000,
 )
