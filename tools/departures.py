@@ -19,11 +19,11 @@ if __name__ == '__main__':
 
 from eval.protocols import load_protocols  # noqa: E402
 from eval.protocols.base import Departure, Protocol  # noqa: E402
-from sigma.commands import Parser  # noqa: E402
 from sigma.configs import card_names, find_card  # noqa: E402
 from sigma.data import transforms  # noqa: E402
 from sigma.data.cards import read_card  # noqa: E402
 from sigma.errors import DataError  # noqa: E402
+from tools.made_page import write_or_check  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'departures.md'
 CELL, LINE, NAMED = 120, 118, 4  # characters of a table cell and of a line; recipes named in a cell
@@ -133,17 +133,7 @@ def wrapped(text: str) -> str:
 
 def main() -> int:
     """Write the page, or check it."""
-    parser = Parser(description=(__doc__ or '').partition('\n')[0])
-    parser.add_argument('--check', action='store_true', help='compare the page with what would be written')
-    check = parser.parse_args().check
-    text = page()
-    if check and (not PAGE.is_file() or PAGE.read_text(encoding='utf-8') != text):
-        print(f'{PAGE.relative_to(ROOT)} is not what protocols and recipes declare: run python tools/departures.py')
-        return 1
-    if not check:
-        PAGE.write_text(text, encoding='utf-8')
-        print(f'{PAGE.relative_to(ROOT)} written')
-    return 0
+    return write_or_check(PAGE, page, 'protocols and recipes', __doc__)
 
 
 if __name__ == '__main__':

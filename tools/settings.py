@@ -7,7 +7,6 @@
 The keys of recipes are declared in eval/settings, those of cards in sigma/data/declared.py.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ if __name__ == '__main__':
 from eval.matrix.listing import KEYS  # noqa: E402
 from sigma.settings import Settings  # noqa: E402
 from sigma.text import align  # noqa: E402
+from tools.made_page import write_or_check  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'settings.md'
 HEAD = """# Keys of recipes and cards
@@ -60,17 +60,7 @@ def cell(text: str) -> str:
 
 def main() -> int:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
-    parser.add_argument('--check', action='store_true', help='compare the page with what would be written')
-    check = parser.parse_args().check
-    text = page()
-    if check and (not PAGE.is_file() or PAGE.read_text(encoding='utf-8') != text):
-        print(f'{PAGE.relative_to(ROOT)} is not what protocols and cards declare: run python tools/settings.py')
-        return 1
-    if not check:
-        PAGE.write_text(text, encoding='utf-8')
-        print(f'{PAGE.relative_to(ROOT)} written')
-    return 0
+    return write_or_check(PAGE, page, 'protocols and cards', __doc__)
 
 
 if __name__ == '__main__':
