@@ -23,6 +23,7 @@ from eval.records import Record, RecordError, check_comparable, coverage, is_par
 from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
+from eval.report.naming import column_group, column_label
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
 from eval.report.summaries import Summary
@@ -100,6 +101,16 @@ class Column:
         return _name(self.key)
 
     @property
+    def label(self) -> str:
+        """Its short name within its group (eval/report/naming.py)."""
+        return column_label(self)
+
+    @property
+    def group(self) -> str:
+        """The group that papers put it in; '' for a summary."""
+        return column_group(self)
+
+    @property
     def metric_label(self) -> str:
         """The metric as a reader calls it: `top-1 accuracy`."""
         return METRICS[self.metric].label if self.metric in METRICS else self.metric.replace('_', ' ')
@@ -135,6 +146,8 @@ class Table:
         records: Without copies.
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
+        every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
+        faults: Sentences on files that were left out because they are damaged or no records.
 
     Raises:
         RecordError: if records of a column are not comparable (`check_comparable`), a row holds two sets of weights or
@@ -161,6 +174,8 @@ class Table:
         _pool_seeds(self.measured, self._measured)
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
+        self.every_row = self.rows
+        self.faults: list[str] = []
 
     @classmethod
     def read(
