@@ -1,4 +1,4 @@
-"""Short names of columns and the groups that papers put them in, as tables, figures and the page show them. No torch."""
+"""Short names of columns and the groups that papers put them in, as tables, figures and the page show them."""
 
 from __future__ import annotations
 
