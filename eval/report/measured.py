@@ -64,12 +64,12 @@ def _measure_shares(right: list[np.ndarray], strata: Strata | None) -> Measured:
 def _measure_by_bootstrap(scorers: list[Scorer], num_videos: int, limits: tuple[float, float]) -> Measured:
     if len(scorers) == 1 or num_videos == 1:
         return Measured(bootstrap_interval(scorers, num_videos, limits=limits))
-    rounds = rescored(scorers, num_videos)
+    draws = rescored(scorers, num_videos)
 
     def with_pool(pool: Pool | None) -> Interval:
-        return bootstrap_interval(scorers, num_videos, limits=limits, pooled=pool, rounds=rounds)
+        return bootstrap_interval(scorers, num_videos, limits=limits, pooled=pool, draws=draws)
 
-    return Measured(with_pool(None), bootstrap_spread(scorers, num_videos, rounds, limits), with_pool)
+    return Measured(with_pool(None), bootstrap_spread(scorers, num_videos, draws, limits), with_pool)
 
 
 def gives_shares(metric: Metric) -> bool:

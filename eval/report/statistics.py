@@ -22,6 +22,8 @@ from eval.report.variances import Pool, Spread, Strata, Variance, of_difference,
 
 # Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
 NUM_RESCORED = 1_000
+# Groups of videos that the jackknife leaves out in turn; up to this many videos, each is a group.
+NUM_LEFT_OUT = 500
 # Rounds of a test by swapped signs where its exact distribution is too large to compute.
 NUM_SWAPS = 10_000
 # A verdict on fewer common videos would rest on next to nothing.
@@ -54,6 +56,13 @@ class Difference(NamedTuple):
     p: float
     num_videos: int
     how: str
+
+
+class Draws(NamedTuple):
+    """Scores of other draws of the videos (`rescored`)."""
+
+    scores: np.ndarray  # (S, R) of every seed in every round
+    covariance: np.ndarray  # (S, S) of the seeds over draws of N videos
 
 
 class MeanScorer:
@@ -178,18 +187,18 @@ def bootstrap_interval(
     limits: tuple[float, float] = (-np.inf, np.inf),
     num_resamples: int = NUM_RESCORED,
     pooled: Pool | None = None,
-    rounds: np.ndarray | None = None,
+    draws: Draws | None = None,
 ) -> Interval:
     """Like `interval`, for a score that is not a share of right answers; in the unit of the scores.
 
     Each round draws videos with replacement, the same for all seeds, and scores the draw. The covariance of the seeds
-    over the rounds, times N / (N - 1), is what the videos add to the variance; seeds join as in `interval`. The
-    interval has the skew of the rounds: their quantiles around their mean, scaled to the standard error and to
-    Student's t. The mean of the rounds itself is not used: copies of a video tie with each other, which raises a mean
-    average precision a little and says nothing about the encoder. The interval holds for test sets of this size, since
-    a mean average precision is higher with few videos than with many. Unlike Wilson's interval, it has no width if all
-    videos agree, as with an error of 0; with a single video there is none (NaN). The random state is fixed. Rounds
-    without a score (NaN, for instance because no drawn video has a true segment) are dropped.
+    (`rescored`) is what the videos add to the variance; seeds join as in `interval`. The interval has the skew of the
+    rounds: their quantiles around their mean, scaled to the standard error and to Student's t. The mean of the rounds
+    itself is not used: copies of a video tie with each other, which raises a mean average precision a little and says
+    nothing about the encoder. The interval holds for test sets of this size, since a mean average precision is higher
+    with few videos than with many. Unlike Wilson's interval, it has no width if all videos agree, as with an error of
+    0; with a single video there is none (NaN). The random state is fixed. Rounds without a score (NaN, for instance
+    because no drawn video has a true segment) are dropped.
 
     Args:
         scorers: One per seed, for the same videos; `mean_scorer` makes one from a value per video.
@@ -198,7 +207,7 @@ def bootstrap_interval(
         limits: Range of the score.
         num_resamples: Rounds.
         pooled: As in `interval` (`bootstrap_spread`).
-        rounds: What `rescored` gave for these scorers, to save the time of computing it again.
+        draws: What `rescored` gave for these scorers, to save the time of computing it again.
 
     Raises:
         ValueError: if there is no seed, no video or no round, a score is not finite, or the level is not between 0
@@ -210,10 +219,9 @@ def bootstrap_interval(
     how = 'test videos only (one seed)' if num == 1 else f'{num} seeds and test videos'
     if num_videos == 1:
         return Interval(mean, math.nan, math.nan, num, 1, 'none: one video of this metric')
-    rounds = rescored(scorers, num_videos, num_resamples) if rounds is None else rounds
-    covariance = _covariance(rounds, num_videos)
-    variance = of_mean(scores, covariance, num_videos - 1, pooled, _unit(mean, limits))
-    low, high = _around(mean, rounds.mean(axis=0), variance, level)
+    draws = rescored(scorers, num_videos, num_resamples) if draws is None else draws
+    variance = of_mean(scores, draws.covariance, num_videos - 1, pooled, _unit(mean, limits))
+    low, high = _around(mean, draws.scores.mean(axis=0), variance, level)
     low, high = (float(np.clip(bound, *limits)) for bound in (low, high))
     return Interval(mean, low, high, num, num_videos, f'{how}, bootstrap' + _which_pool(variance))
 
@@ -221,12 +229,12 @@ def bootstrap_interval(
 def bootstrap_spread(
     scorers: Sequence[Scorer],
     num_videos: int,
-    rounds: np.ndarray,
+    draws: Draws,
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Spread:
     """Like `share_spread`, for a score that is not a share; arguments as in `bootstrap_interval`, N >= 2."""
     scores = _scores_of(scorers, num_videos)
-    return spread(scores, _covariance(rounds, num_videos), _unit(float(scores.mean()), limits))
+    return spread(scores, draws.covariance, _unit(float(scores.mean()), limits))
 
 
 def _unit(mean: float, limits: tuple[float, float]) -> float:
@@ -342,8 +350,8 @@ def bootstrap_difference(
     how = 'paired bootstrap over test videos' + _which_seeds(num_a, num_b)
     if num_videos == 1:
         return Difference(value, math.nan, math.nan, 1.0, 1, 'none: one video')
-    rounds = rescored([*a, *b], num_videos, num_resamples)
-    variance = of_difference(scores, _covariance(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
+    rounds, covariance = rescored([*a, *b], num_videos, num_resamples)
+    variance = of_difference(scores, covariance, num_a, paired_seeds, num_videos - 1)
     low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
     p = _p_of_t(value, variance)
     means = [[scorer.values for scorer in side if isinstance(scorer, MeanScorer)] for side in (a, b)]
@@ -568,8 +576,13 @@ def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
     return scores
 
 
-def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NUM_RESCORED) -> np.ndarray:
-    """(S, R) scores of every seed in every round; all score the same draws of videos, none has no score.
+def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NUM_RESCORED) -> Draws:
+    """Scores of all seeds in the same draws of videos, with replacement; a draw without a score is dropped.
+
+    The covariance of means (`MeanScorer`) is that of the rounds, times N / (N - 1). An average precision ranks all
+    videos together, and copies of a video in a draw enter its curve together, so that draws vary less than new videos
+    would. Its covariance is therefore the jackknife's, which leaves out one video at a time and is not too small in the
+    mean (Efron and Stein 1981). Of many videos it leaves out one of `NUM_LEFT_OUT` groups at a time.
 
     Raises:
         ValueError: if fewer than two rounds have a score.
@@ -589,13 +602,31 @@ def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NU
     defined = np.isfinite(scores).all(axis=0)
     if not defined.any():
         raise ValueError(f'none of {num_resamples} draws of {num_videos} videos has a score, so there is no interval')
-    return scores[:, defined]
+    scores = scores[:, defined]
+    left_out = None if all(isinstance(each, MeanScorer) for each in scorers) else _without_one(scorers, num_videos)
+    if left_out is None or left_out.shape[1] < 2:
+        return Draws(scores, _products(scores) / scores.shape[1] * num_videos / (num_videos - 1))
+    num_groups = left_out.shape[1]
+    return Draws(scores, _products(left_out) * (num_groups - 1) / num_groups)
 
 
-def _covariance(rounds: np.ndarray, num_videos: int) -> np.ndarray:
-    """(S, S) covariance of the seeds over the rounds, of N - 1 free videos."""
-    around = rounds - rounds.mean(axis=1, keepdims=True)
-    return around @ around.T / rounds.shape[1] * num_videos / (num_videos - 1)
+def _products(values: np.ndarray) -> np.ndarray:
+    """(S, S) sums of the products of (S, R) values around their means."""
+    around = values - values.mean(axis=1, keepdims=True)
+    return around @ around.T
+
+
+def _without_one(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
+    """(S, G) scores without each of up to `NUM_LEFT_OUT` groups of videos, as far as they are defined."""
+    num_groups = min(num_videos, NUM_LEFT_OUT)
+    step = max(1, 120_000 // num_videos)
+    found = []
+    for start in range(0, num_groups, step):
+        groups = np.arange(start, min(start + step, num_groups))
+        weights = (np.arange(num_videos)[:, None] % num_groups != groups).astype(np.float32)
+        found.append(np.stack([np.asarray(scorer(weights), dtype=float) for scorer in scorers]))
+    scores = np.concatenate(found, axis=1)
+    return scores[:, np.isfinite(scores).all(axis=0)]
 
 
 def _check_level(level: float) -> None:

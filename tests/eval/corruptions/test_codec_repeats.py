@@ -40,7 +40,7 @@ def moving(num_frames: int, height: int, width: int, noise: int = 0) -> np.ndarr
 def sizes() -> list[np.ndarray]:
     """The sizes at which encoders differed: large, odd and narrow, one block of 64 high or wide, a single frame."""
     return [
-        moving(24, 128, 170),
+        moving(12, 128, 170),
         moving(12, 33, 47),
         moving(10, 64, 90, noise=255),
         moving(1, 64, 64),
@@ -64,7 +64,7 @@ def encoded() -> dict[str, str]:
             made[f'{name} {number}'] = get_corruption(name)(frames, 3, 'v').tobytes()
     for name, coding in writers.items():
         file = io.BytesIO()
-        write_frames(file, moving(24, 128, 170), 25, coding)
+        write_frames(file, moving(12, 128, 170), 25, coding)
         made[name] = file.getvalue()
     made['toy'] = encode_clip(clip_frames(ToySpec(), 'test', 'back_ccw', 3), 25, 2)
     return {name: hashlib.sha256(data).hexdigest() for name, data in made.items()}

@@ -21,6 +21,7 @@ from eval.report.statistics import (
     is_clear,
     mean_scorer,
     paired_difference,
+    rescored,
 )
 from eval.report.variances import Pool, Spread, Strata, pool
 from tools.benchmark import simulations
@@ -330,8 +331,27 @@ def test_the_interval_of_map_is_that_of_copied_videos():
     draws = [rng.integers(0, 60, 60) for _ in range(1000)]
     rounds = np.array([mean_average_precision(scores[draw], labels[draw]) for draw in draws])
     assert rounds.mean() > found.mean + 0.5  # copies tie, so that uncentred quantiles would be too high
-    low, high = np.quantile(rounds - rounds.mean() + found.mean, [0.025, 0.975])
+    # As wide as new videos would have it: copies enter the curve together, so that the draws vary too little.
+    wider = jackknifed([(scores, labels)])[0, 0] ** 0.5 / rounds.std()
+    assert 1.05 < wider < 1.3
+    low, high = np.quantile(found.mean + wider * (rounds - rounds.mean()), [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx((low, high), abs=1.0)
+
+
+def jackknifed(seeds: list) -> np.ndarray:
+    """(S, S) covariance of the mAP of seeds, each (scores, labels), from leaving out one video at a time."""
+    num = len(seeds[0][0])
+    without = np.array(
+        [[mean_average_precision(np.delete(s, n, 0), np.delete(y, n, 0)) for n in range(num)] for s, y in seeds]
+    )
+    return np.cov(without, ddof=0).reshape(len(seeds), -1) * (num - 1)
+
+
+def test_the_covariance_of_map_is_the_jackknifes():
+    seeds = [several_labels(40, seed) for seed in (3, 4)]
+    resampled = METRICS['mean_average_precision'].resampled
+    found = rescored([resampled(*seed) for seed in seeds], 40, num_resamples=2)
+    assert found.covariance == pytest.approx(jackknifed(seeds), rel=1e-5)
 
 
 def test_the_bootstrapped_difference_of_means_is_the_paired_one():
