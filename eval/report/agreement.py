@@ -10,7 +10,7 @@ from eval.report.aligned import Scores, once, scores, shared_noise, short_name
 from eval.report.table import Column, Table
 
 MIN_ENCODERS = 3
-NUM_DRAWS = 1_000
+NUM_DRAWS = 500
 # Least share of the variance between encoders that a draw takes as real, divided by their number. Chosen on simulated
 # columns (tests/eval/report/test_agreement.py): without it, intervals of 3 encoders held the truth in 90 %.
 LEAST_REAL = 0.1
@@ -68,7 +68,7 @@ def agreement(table: Table, first: Column, second: Column) -> Agreement | None:
     if not np.isfinite(tau):
         return unknown._replace(how='no interval: a column gives all encoders the same score')
     true = _draws(observed, _noise(sides, shared_noise(table, first, second)))  # (D, 2, K)
-    bounds = [np.nanquantile(of(true[:, 0], true[:, 1]), (0.025, 0.975)) for of in (tau_b, spearman)]
+    bounds = [np.quantile(drawn, (0.025, 0.975)) for drawn in _without_ties(true)]
     return unknown._replace(
         # The interval holds the number itself, whatever the draws say.
         tau_low=min(tau, float(bounds[0][0])),
@@ -125,6 +125,16 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     with np.errstate(invalid='ignore', divide='ignore'):
         scale = np.sqrt((around[0] ** 2).sum(axis=-1) * (around[1] ** 2).sum(axis=-1))
         return (around[0] * around[1]).sum(axis=-1) / scale
+
+
+def _without_ties(true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) tau and (D,) rho of (D, 2, K) scores that are all different; faster than `tau_b` and `spearman`."""
+    num = true.shape[-1]
+    above = true[..., None] > true[..., None, :]  # (D, 2, K, K)
+    opposed = (above[:, 0] ^ above[:, 1]).sum(axis=(1, 2))
+    apart = above.sum(axis=-1, dtype=np.int32)  # ranks from 0
+    squared = ((apart[:, 0] - apart[:, 1]) ** 2).sum(axis=-1)
+    return 1 - 2 * opposed / (num * (num - 1)), 1 - 6 * squared / (num * (num**2 - 1))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

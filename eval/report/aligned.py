@@ -78,15 +78,16 @@ class Scores(NamedTuple):
 
 
 def once(function: Callable[P, T]) -> Callable[P, T]:
-    """Keeps what a function of (table, ...) gave, with the table."""
+    """Keeps what a function of a table gave with it; what is about given columns, for all parts of the table."""
 
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> T:
         table, *more = args
         assert isinstance(table, Table)
-        places = tuple(column.key for column in table.measured)
-        given = tuple(each.key if isinstance(each, Column) else each for each in more)
-        key = (function.__module__, function.__name__, places, given, tuple(kwargs.items()))
+        columns = more if more else table.measured
+        assert not kwargs
+        assert all(isinstance(column, Column) for column in columns)
+        key = (function.__module__, function.__name__, bool(more), tuple(column.key for column in columns))
         if key not in table.found:
             table.found[key] = function(*args, **kwargs)
         return table.found[key]
@@ -105,9 +106,9 @@ def encoders(column: Column) -> list[str]:
 
 
 def short_name(table: Table, column: Column) -> str:
-    """The label of a column; with its group where another column has the same label."""
+    """`GYM99 (1000)`: the label of a column; with its group where another column has it, `GYM99 [domain shift]`."""
     if sum(other.label == column.label for other in table.columns) > 1 and column.group:
-        return f'{column.label}, {column.group}'
+        return f'{column.label} [{column.group}]'
     return column.label
 
 

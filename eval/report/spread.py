@@ -31,7 +31,8 @@ class ColumnSpread(NamedTuple):
     high: float | None
     num_pairs: int  # pairs of encoders that could be tested; 0 without predictions
     num_apart: int  # of them, those that differ with p < 0.05 after Holm's correction over these pairs
-    sentence: str
+    paired: bool  # whether the noise leaves out what all encoders share; it does where predictions are stored
+    sentence: str = ''
 
 
 def column_spreads(table: Table) -> list[ColumnSpread]:
@@ -43,12 +44,13 @@ def column_spreads(table: Table) -> list[ColumnSpread]:
     normal sample and the noise as known. Without stored predictions noise comes from the intervals, which do not leave
     out what is shared, and no pair is tested.
     """
-    return [each for column in table.measured if (each := column_spread(table, column)) is not None]
+    found = [each for column in table.measured if (each := column_spread(table, column)) is not None]
+    return [each._replace(sentence=_sentence(each, short_name(table, each.column))) for each in found]
 
 
 @once
 def column_spread(table: Table, column: Column) -> ColumnSpread | None:
-    """The spread of one column; None with fewer than two encoders."""
+    """The spread of one column, without a sentence; None with fewer than two encoders."""
     found = scores(table, column)
     num = len(found.of)
     if num < 2:
@@ -60,10 +62,19 @@ def column_spread(table: Table, column: Column) -> ColumnSpread | None:
         reliability, low, high = (_beyond(share * each) for each in (1.0, *_chi_squared(num - 1)))
     num_pairs, num_apart = _pairs(table, column)
     noise = None if found.noise is None else math.sqrt(found.noise)
-    result = ColumnSpread(
-        column, num, found.num_videos, math.sqrt(between), noise, reliability, low, high, num_pairs, num_apart, ''
+    return ColumnSpread(
+        column,
+        num,
+        found.num_videos,
+        math.sqrt(between),
+        noise,
+        reliability,
+        low,
+        high,
+        num_pairs,
+        num_apart,
+        found.paired,
     )
-    return result._replace(sentence=_sentence(result, short_name(table, column), found.paired))
 
 
 def _chi_squared(freedom: int) -> tuple[float, float]:
@@ -85,12 +96,12 @@ def _pairs(table: Table, column: Column) -> tuple[int, int]:
     return len(p), sum(each < ALPHA for each in holm(p.tolist()))
 
 
-def _sentence(found: ColumnSpread, name: str, paired: bool) -> str:
+def _sentence(found: ColumnSpread, name: str) -> str:
     column = found.column
     unit = ' points' if column.unit == 'percent' else ''
     who = f'{found.num_encoders} encoders'
     if found.num_videos:
-        who += f', {found.num_videos} test videos' + (' that all scored' if paired else '')
+        who += f', {found.num_videos} test videos' + (' that all scored' if found.paired else '')
     if found.reliability is None or found.noise is None:
         return f'{name}: nothing tells noise from a difference, since scores have no interval ({who}).'
     tells = 'tells encoders apart' if found.reliability >= GOOD else 'hardly tells encoders apart'
@@ -101,4 +112,6 @@ def _sentence(found: ColumnSpread, name: str, paired: bool) -> str:
     )
     if found.num_pairs:
         said += f'; {found.num_apart} of {found.num_pairs} pairs differ (p < {ALPHA:g} by Holm)'
-    return f'{said}; {who}' + ('.' if paired else '. Noise is from the intervals, for lack of predictions: too large.')
+    return f'{said}; {who}' + (
+        '.' if found.paired else '. Noise is from the intervals, for lack of predictions: too large.'
+    )
