@@ -1,4 +1,4 @@
-"""Agreement of columns against scipy, its intervals against a simulation; noise and pairs against single comparisons."""
+"""Agreement of columns against scipy, intervals against a simulation, noise and pairs against single comparisons."""
 
 import numpy as np
 import pytest
