@@ -212,7 +212,7 @@ def _telling(table: Table) -> list[str]:
 def _how_sure(table: Table) -> str:
     cells = [cell for cell in table.cells if not cell.published]
     if not cells:
-        return 'All numbers are published: they have no intervals and are not tested.'
+        return 'All numbers are published: they have no intervals, and no two are tested against each other.'
     seeds = sorted({len(cell.records) for cell in cells})
     videos = sorted({cell.interval.num_videos for cell in cells} - {0})
     on = f'{_range(videos)} test videos' if videos else 'an unknown number of test videos'
