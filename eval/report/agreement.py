@@ -42,7 +42,7 @@ def agreements(table: Table) -> list[Agreement]:
     given the observed ones. Noise is that of the test videos and seeds of each column; columns with the same test
     videos share a part of it.
 
-    Simulated with 3 to 20 encoders, true correlations of 0 and 0.95, and noise of 0.1 to 1 times the spread of encoders,
+    Simulated with 3 to 20 encoders, true correlations of 0 and 0.95, and noise of 0.1 to 1 times the spread of scores,
     intervals of tau held the truth in 93 to 100 % of tables (docs/statistics.md). Draws with replacement: down to 0 %.
     """
     columns = table.measured
