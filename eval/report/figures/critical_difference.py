@@ -71,6 +71,7 @@ def _draw(found: CriticalDifference, names: Mapping[str, str], look: Mapping[str
     axes.set_xlim(0, inches)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
     _draw_scale(axes, found, [place(rank) for rank in range(1, num + 1)], place(2) - place(1))
     for i, row in enumerate(found.rows):
         is_left = i < half
