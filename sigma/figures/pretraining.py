@@ -138,7 +138,7 @@ def draw_pretraining(runs: Sequence[str | Path]) -> Figure:
     legend_lines = math.ceil(len(labels) / 2)
     height = sum(heights) + 0.14 * legend_lines + 0.25
     last = max((steps[-1] for of_run in curves.values() for steps, _ in of_run.values()), default=1)
-    style = {'font.size': 7, 'axes.spines.top': False, 'axes.spines.right': False, 'text.parse_math': False}
+    style: Any = {'font.size': 7, 'axes.spines.top': False, 'axes.spines.right': False, 'text.parse_math': False}
     with matplotlib.rc_context(style):
         figure = Figure((PAPER_WIDTH_INCHES, height), layout='constrained')
         handles = [Line2D([], [], linewidth=1.2, **_look(number)) for number in range(len(labels))]
