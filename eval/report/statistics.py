@@ -2,8 +2,8 @@
 
 `interval` and `paired_difference` take shares (correct = 1, wrong = 0) and return percent. For a score that is not a
 share of videos, such as a mean average precision or a mean error, use `bootstrap_interval` and `bootstrap_difference`:
-they take functions that score resamples of the videos, and return the unit of those scores. `holm` corrects the p of
-several comparisons. `eval/report/variances.py` says how seeds and videos add up; docs/statistics.md, how often these
+they take functions that score resamples of the videos, and return the unit of those scores. `eval/report/p_values.py`
+has the tests. `eval/report/variances.py` says how seeds and videos add up; docs/statistics.md, how often these
 intervals hold the truth (`python -m tools.benchmark statistics`).
 
 Shape letters: S seeds, N videos, B resamples.
@@ -12,28 +12,30 @@ Shape letters: S seeds, N videos, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special  # scipy.stats takes ten times as long for one value
 
+from eval.report.bootstrap import (
+    NUM_RESCORED,
+    Draws,
+    MeanScorer,
+    Scorer,
+    check_numbers,
+    refuse_infinite,
+    rescored,
+    scores_of,
+)
+from eval.report.p_values import mcnemar, p_of_swaps, p_of_t
 from eval.report.variances import Pool, Spread, Strata, Variance, of_difference, of_mean, share_covariance, spread
 
-# Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
-NUM_RESCORED = 1_000
-# Groups of videos that the jackknife leaves out in turn; up to this many videos, each is a group.
-NUM_LEFT_OUT = 500
-# Rounds of a test by swapped signs where its exact distribution is too large to compute.
-NUM_SWAPS = 10_000
 # A verdict on fewer common videos would rest on next to nothing.
 MIN_VIDEOS = 10
 ALPHA = 0.05
 # In `Interval.how`, where few seeds have the spread of all cells.
 POOLED = ', spread of seeds pooled over'
-
-# weights (N, B): how often each resample contains each video -> (B,) scores
-Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 class Interval(NamedTuple):
@@ -56,33 +58,6 @@ class Difference(NamedTuple):
     p: float
     num_videos: int
     how: str
-
-
-class Draws(NamedTuple):
-    """Scores of other draws of the videos (`rescored`)."""
-
-    scores: np.ndarray  # (S, R) of every seed in every round
-    covariance: np.ndarray  # (S, S) of the seeds over draws of N videos
-
-
-class MeanScorer:
-    """A scorer that takes the weighted mean of (N,) values.
-
-    Raises:
-        ValueError: if there is no value, or one is not finite.
-    """
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = np.asarray(values, dtype=float)
-        if self.values.ndim != 1 or self.values.size == 0:
-            raise ValueError(f'values have shape {self.values.shape}; need one per video, (N,)')
-        _refuse_infinite(self.values, 'values of videos')
-
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        return self.values @ weights / weights.sum(axis=0)
-
-
-mean_scorer = MeanScorer
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------
@@ -147,7 +122,7 @@ def interval_from_scores(scores: Sequence[float], num_videos: int, level: float 
     """
     _check_level(level)
     shares = np.asarray(scores, dtype=float).ravel() / 100
-    _check_numbers(shares.size, num_videos)
+    check_numbers(shares.size, num_videos)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f'scores are {[float(score) for score in scores]}; need percent, from 0 to 100')
     mean, num = float(shares.mean()), len(shares)
@@ -171,7 +146,7 @@ def interval_over_seeds(
     values = np.asarray(scores, dtype=float)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f'scores have shape {values.shape}; need one per seed, (S,)')
-    _refuse_infinite(values, 'scores of seeds')
+    refuse_infinite(values, 'scores of seeds')
     num, mean = len(values), float(values.mean())
     if num == 1:
         return Interval(mean, math.nan, math.nan, 1, 0, 'none: one seed of this metric')
@@ -192,13 +167,13 @@ def bootstrap_interval(
     """Like `interval`, for a score that is not a share of right answers; in the unit of the scores.
 
     Each round draws videos with replacement, the same for all seeds, and scores the draw. The covariance of the seeds
-    (`rescored`) is what the videos add to the variance; seeds join as in `interval`. The interval has the skew of the
-    rounds: their quantiles around their mean, scaled to the standard error and to Student's t. The mean of the rounds
-    itself is not used: copies of a video tie with each other, which raises a mean average precision a little and says
-    nothing about the encoder. The interval holds for test sets of this size, since a mean average precision is higher
-    with few videos than with many. Unlike Wilson's interval, it has no width if all videos agree, as with an error of
-    0; with a single video there is none (NaN). The random state is fixed. Rounds without a score (NaN, for instance
-    because no drawn video has a true segment) are dropped.
+    (`Draws.covariance`) is what the videos add to the variance; seeds join as in `interval`. The interval has the skew
+    of the rounds: their quantiles around their mean, scaled to the standard error and to Student's t. The mean of the
+    rounds itself is not used: copies of a video tie with each other, which raises a mean average precision a little and
+    says nothing about the encoder. The interval holds for test sets of this size, since a mean average precision is
+    higher with few videos than with many. Unlike Wilson's interval, it has no width if all videos agree, as with an
+    error of 0; with a single video there is none (NaN). The random state is fixed. Rounds without a score (NaN, for
+    instance because no drawn video has a true segment) are dropped.
 
     Args:
         scorers: One per seed, for the same videos; `mean_scorer` makes one from a value per video.
@@ -214,14 +189,14 @@ def bootstrap_interval(
             and 1.
     """
     _check_level(level)
-    scores = _scores_of(scorers, num_videos)
+    scores = scores_of(scorers, num_videos)
     mean, num = float(scores.mean()), len(scores)
     how = 'test videos only (one seed)' if num == 1 else f'{num} seeds and test videos'
     if num_videos == 1:
         return Interval(mean, math.nan, math.nan, num, 1, 'none: one video of this metric')
     draws = rescored(scorers, num_videos, num_resamples) if draws is None else draws
     variance = of_mean(scores, draws.covariance, num_videos - 1, pooled, _unit(mean, limits))
-    low, high = _around(mean, draws.scores.mean(axis=0), variance, level)
+    low, high = _around(mean, draws.rounds.mean(axis=0), variance, level)
     low, high = (float(np.clip(bound, *limits)) for bound in (low, high))
     return Interval(mean, low, high, num, num_videos, f'{how}, bootstrap' + _which_pool(variance))
 
@@ -233,7 +208,7 @@ def bootstrap_spread(
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Spread:
     """Like `share_spread`, for a score that is not a share; arguments as in `bootstrap_interval`, N >= 2."""
-    scores = _scores_of(scorers, num_videos)
+    scores = scores_of(scorers, num_videos)
     return spread(scores, draws.covariance, _unit(float(scores.mean()), limits))
 
 
@@ -307,13 +282,13 @@ def paired_difference(
     low, high = max(-1.0, min(low, value - least)), min(1.0, max(high, value + least))
 
     weight = np.full(num_videos, 1 / num_videos) if strata is None else strata.weight
-    p = _p_of_swaps((ours.mean(axis=0) - theirs.mean(axis=0)) * weight)
+    p = p_of_swaps((ours.mean(axis=0) - theirs.mean(axis=0)) * weight)
     how = 'paired over test videos'
     if (num_a, len(theirs)) == (1, 1):
         if strata is None and _is_binary(ours, theirs):
-            p = _mcnemar(ours[0], theirs[0])
+            p = float(mcnemar((ours > theirs).sum(), (ours < theirs).sum()))
     else:
-        p = max(p, _p_of_t(value, variance))
+        p = max(p, p_of_t(value, variance))
     how += _which_seeds(num_a, len(theirs))
     value, low, high = (round(100 * bound, 10) + 0.0 for bound in (value, low, high))  # no -0.0
     return Difference(value, low, high, p, num_videos, how)
@@ -343,43 +318,23 @@ def bootstrap_difference(
         ValueError: as `bootstrap_interval`, and if a and b have different numbers of seeds that should pair up.
     """
     _check_level(level)
-    scores = np.concatenate([_scores_of(a, num_videos), _scores_of(b, num_videos)])
+    scores = np.concatenate([scores_of(a, num_videos), scores_of(b, num_videos)])
     num_a, num_b = len(a), len(b)
     paired_seeds = _whether_paired(num_a, num_b, paired_seeds)
     value = float(scores[:num_a].mean() - scores[num_a:].mean())
     how = 'paired bootstrap over test videos' + _which_seeds(num_a, num_b)
     if num_videos == 1:
         return Difference(value, math.nan, math.nan, 1.0, 1, 'none: one video')
-    rounds, covariance = rescored([*a, *b], num_videos, num_resamples)
-    variance = of_difference(scores, covariance, num_a, paired_seeds, num_videos - 1)
+    draws = rescored([*a, *b], num_videos, num_resamples)
+    variance = of_difference(scores, draws.covariance, num_a, paired_seeds, num_videos - 1)
+    rounds = draws.rounds
     low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
-    p = _p_of_t(value, variance)
+    p = p_of_t(value, variance)
     means = [[scorer.values for scorer in side if isinstance(scorer, MeanScorer)] for side in (a, b)]
     if len(means[0]) == num_a and len(means[1]) == num_b:
-        p = max(p, _p_of_swaps(np.mean(means[0], axis=0) - np.mean(means[1], axis=0)))
+        p = max(p, p_of_swaps(np.mean(means[0], axis=0) - np.mean(means[1], axis=0)))
     low, high = (round(bound, 12) + 0.0 for bound in (low, high))  # rounding error never counts as a win; no -0.0
     return Difference(value, low, high, p, num_videos, how)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p of several comparisons, corrected for their number in the way of Holm.
-
-    If verdicts are given where the corrected p is below 0.05, the chance of a single false one among them is at most
-    5 %, whatever their dependence.
-
-    Raises:
-        ValueError: if a p is not between 0 and 1.
-
-    Source: Holm, Scandinavian Journal of Statistics 1979, as in statsmodels.
-    """
-    values = np.asarray(p_values, dtype=float)
-    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f'p values are {values.tolist()}; need numbers from 0 to 1')
-    if len(values) == 0:
-        return []
-    from statsmodels.stats.multitest import multipletests  # here: its import takes a second
-
-    return multipletests(values, method='holm')[1].tolist()
 
 
 def is_clear(found: Difference, p_corrected: float) -> bool:
@@ -471,80 +426,6 @@ def _around(value: float, rounds: np.ndarray, variance: Variance, level: float) 
     return value + wider * float(low), value + wider * float(high)
 
 
-def _p_of_t(value: float, variance: Variance) -> float:
-    """Two-sided p of Student's t; 1 if there is no difference."""
-    if abs(value) < 1e-12:
-        return 1.0
-    if variance.value <= 0:
-        return 0.0
-    ratio = -abs(value) / math.sqrt(variance.value)
-    below = special.stdtr(variance.for_p, ratio) if math.isfinite(variance.for_p) else special.ndtr(ratio)
-    return float(2 * below)
-
-
-def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p of McNemar's exact test of (N,) right and wrong."""
-    from statsmodels.stats.contingency_tables import mcnemar  # here: its import takes a second
-
-    table = [[int(((a == x) & (b == y)).sum()) for y in (1, 0)] for x in (1, 0)]
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def _p_of_swaps(differences: np.ndarray) -> float:
-    """Two-sided p of the sum of (N,) differences against all ways to change their signs.
-
-    Exact where the differences are few whole multiples of one number, as those of right and wrong over a few seeds.
-    Otherwise by `NUM_SWAPS` random ways; one is added, since the data themselves are one of the ways.
-    """
-    sizes = np.abs(differences)
-    unit = sizes.max(initial=0)
-    if unit < 1e-12:
-        return 1.0
-    total = abs(float(differences.sum()))
-    smallest = sizes[sizes > 1e-9 * unit].min()
-    for multiple in range(1, 31):
-        steps = sizes / smallest * multiple
-        if np.abs(steps - steps.round()).max() < 1e-6:
-            break
-    else:
-        return _p_of_random_swaps(sizes, total)
-    steps = steps.round().astype(int)
-    if steps.sum() > 50_000:
-        return _p_of_random_swaps(sizes, total)
-    sums: np.ndarray = np.ones(1)  # distribution of the sum of those with a plus, in units of one step
-    for step, count in zip(*np.unique(steps[steps > 0], return_counts=True)):
-        own = np.zeros(step * count + 1)
-        plus = np.arange(count + 1)
-        ways = special.gammaln(count + 1) - special.gammaln(plus + 1) - special.gammaln(count - plus + 1)
-        own[::step] = np.exp(ways - count * math.log(2))  # binomial
-        sums = np.convolve(sums, own) if len(own) * len(sums) < 1e7 else _long_convolution(sums, own)
-    deviation = np.abs(2 * np.arange(len(sums)) - steps.sum())  # 2 plus - all
-    observed = round(total / smallest * multiple)
-    return float(np.clip(sums[deviation >= observed].sum(), 0, 1))
-
-
-def _long_convolution(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Convolution of two long distributions, without the small negative values of an FFT."""
-    from scipy.signal import fftconvolve
-
-    return np.maximum(fftconvolve(first, second), 0)
-
-
-def _p_of_random_swaps(sizes: np.ndarray, total: float) -> float:
-    rng = np.random.default_rng(0)
-    sizes, counts = np.unique(sizes[sizes > 0].round(15), return_counts=True)
-    sums = np.full(NUM_SWAPS, -float(counts @ sizes))
-    often = counts > 1
-    for size, count in zip(sizes[often], counts[often]):
-        sums += 2 * size * rng.binomial(count, 0.5, NUM_SWAPS)
-    for start in range(0, int((~often).sum()), 400):
-        size = 2 * sizes[~often][start : start + 400]
-        bits = np.frombuffer(rng.bytes(NUM_SWAPS * -(-len(size) // 8)), dtype=np.uint8)
-        sums += np.unpackbits(bits.reshape(NUM_SWAPS, -1), axis=1, count=len(size)).astype(np.float64) @ size
-    beyond = int((np.abs(sums) >= total * (1 - 1e-9)).sum())
-    return (beyond + 1) / (NUM_SWAPS + 1)
-
-
 def _is_binary(*arrays: np.ndarray) -> bool:
     return all(((array == 0) | (array == 1)).all() for array in arrays)
 
@@ -567,82 +448,9 @@ def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
     return paired_seeds
 
 
-def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
-    """(S,) scores on the videos themselves."""
-    _check_numbers(len(scorers), num_videos)
-    once = np.ones((num_videos, 1))
-    scores = np.array([float(scorer(once)[0]) for scorer in scorers])
-    _refuse_infinite(scores, 'scores of seeds')
-    return scores
-
-
-def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NUM_RESCORED) -> Draws:
-    """Scores of all seeds in the same draws of videos, with replacement; a draw without a score is dropped.
-
-    The covariance of means (`MeanScorer`) is that of the rounds, times N / (N - 1). An average precision ranks all
-    videos together, and copies of a video in a draw enter its curve together, so that draws vary less than new videos
-    would. Its covariance is therefore the jackknife's, which leaves out one video at a time and is not too small in the
-    mean (Efron and Stein 1981). Of many videos it leaves out one of `NUM_LEFT_OUT` groups at a time.
-
-    Raises:
-        ValueError: if fewer than two rounds have a score.
-    """
-    if num_resamples < 2:
-        raise ValueError(f'{num_resamples} resamples were asked for; a bootstrap needs 2 or more')
-    rng = np.random.default_rng(0)
-    step = max(1, 120_000 // num_videos)  # pieces fit in a cache, since each is gathered once per class
-    rounds: list[np.ndarray] = []
-    for start in range(0, num_resamples, step):
-        size = min(step, num_resamples - start)
-        drawn = rng.integers(0, num_videos, (num_videos, size)) * size + np.arange(size)
-        counts = np.bincount(drawn.ravel(), minlength=num_videos * size)
-        weights = counts.reshape(num_videos, size).astype(np.float32)
-        rounds.append(np.stack([np.asarray(scorer(weights), dtype=float) for scorer in scorers]))
-    scores = np.concatenate(rounds, axis=1)
-    defined = np.isfinite(scores).all(axis=0)
-    if not defined.any():
-        raise ValueError(f'none of {num_resamples} draws of {num_videos} videos has a score, so there is no interval')
-    scores = scores[:, defined]
-    left_out = None if all(isinstance(each, MeanScorer) for each in scorers) else _without_one(scorers, num_videos)
-    if left_out is None or left_out.shape[1] < 2:
-        return Draws(scores, _products(scores) / scores.shape[1] * num_videos / (num_videos - 1))
-    num_groups = left_out.shape[1]
-    return Draws(scores, _products(left_out) * (num_groups - 1) / num_groups)
-
-
-def _products(values: np.ndarray) -> np.ndarray:
-    """(S, S) sums of the products of (S, R) values around their means."""
-    around = values - values.mean(axis=1, keepdims=True)
-    return around @ around.T
-
-
-def _without_one(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
-    """(S, G) scores without each of up to `NUM_LEFT_OUT` groups of videos, as far as they are defined."""
-    num_groups = min(num_videos, NUM_LEFT_OUT)
-    step = max(1, 120_000 // num_videos)
-    found = []
-    for start in range(0, num_groups, step):
-        groups = np.arange(start, min(start + step, num_groups))
-        weights = (np.arange(num_videos)[:, None] % num_groups != groups).astype(np.float32)
-        found.append(np.stack([np.asarray(scorer(weights), dtype=float) for scorer in scorers]))
-    scores = np.concatenate(found, axis=1)
-    return scores[:, np.isfinite(scores).all(axis=0)]
-
-
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f'a level of {level} was asked for; it is a share between 0 and 1, such as 0.95')
-
-
-def _check_numbers(num_seeds: int, num_videos: int) -> None:
-    if num_seeds == 0 or num_videos < 1 or num_videos % 1:
-        raise ValueError(f'{num_seeds} seeds and {num_videos} videos; an interval needs a whole number of each, from 1')
-
-
-def _refuse_infinite(values: np.ndarray, name: str) -> None:
-    broken = ~np.isfinite(values)
-    if broken.any():
-        raise ValueError(f'{int(broken.sum())} of {len(values)} {name} are not finite, first {int(broken.argmax())}')
 
 
 def _checked_strata(strata: Strata | None, num_videos: int) -> Strata | None:
