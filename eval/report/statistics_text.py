@@ -76,17 +76,16 @@ def _best(column: Column) -> float:
 def _most_wins(table: Table, columns: Sequence[Column]) -> str:
     wins = Counter(row for column in columns if (row := _winner(column)) is not None)
     clear = Counter(row for column in columns if (row := clear_best(table, column)) is not None and not is_random(row))
-    num = len(columns)
-    of_all = 'in the only column' if num == 1 else f'of {num} columns'
     if not wins:
-        return f'The best encoders tie in {_columns(num)}.'
+        return f'The best encoders tie in {_columns(len(columns))}.'
+    if len(columns) == 1:
+        (row,) = wins
+        return f'Best score: {row} in the only column ({"clearly" if clear[row] else "not clearly"}).'
     each = []
     for i, (row, count) in enumerate(wins.most_common()):
-        place = of_all if num == 1 else f'in {count} {of_all}' if i == 0 else f'in {count}'
-        sure = 'clearly' if num == 1 and clear[row] else f'clearly in {clear[row] or "none"}'
-        sure = 'not clearly' if num == 1 and not clear[row] else sure
-        each.append(f'{row} {place} ({sure})')
-    return f'Best score: {listed(each)}.'
+        sure = f' (clearly in {clear[row]})' if clear[row] else ''
+        each.append(f'{row} in {count}' + (f' of {len(columns)} columns' if i == 0 else '') + sure)
+    return f'Best score: {listed(each)}' + ('.' if clear else '; none of them clearly.')
 
 
 def _by_how_much(table: Table, columns: Sequence[Column]) -> list[str]:
