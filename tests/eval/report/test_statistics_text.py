@@ -1,9 +1,12 @@
 """The summary of a table in sentences, word for word."""
 
+import numpy as np
 import pytest
 
+from eval.report.differences import difference
 from eval.report.papers import read_paper
 from eval.report.statistics_text import conclusions, listed, sections
+from eval.report.summaries import Summary
 from eval.report.table import Table
 from tests.eval.report.made import add_record, made_table
 
@@ -19,7 +22,7 @@ def test_who_wins_where_by_how_much_how_sure(table):
     said = conclusions(table)
     first = table.measured[0].cells
     lead = first['a'].interval.mean - first['b'].interval.mean
-    assert said[0].startswith('Best score: a in 4 of 6 columns (clearly in 4), b in 2 (clearly in none).')
+    assert said[0] == 'Best score: a in 4 of 6 columns (clearly in 4), b in 2.'
     assert said[1].startswith(f'Clearly ahead: a in data0 by {lead:.1f} points [')
     assert said[1].endswith('; and 1 more.')
     assert said[1].count('over b') == 3
@@ -59,11 +62,25 @@ def test_one_encoder_missing_cells_and_too_few_videos(tmp_path):
     ]
 
 
+def test_the_mean_of_a_suite_says_how_far_the_best_are_apart(tmp_path):
+    made_table(tmp_path, {'a': [70, 62], 'b': [60, 60]}, num_listed=400)
+    summary = Summary('mean of 2', tuple(('finetune', f'data{i}', None) for i in range(2)))
+    table = Table.read([tmp_path], summary=summary)
+    each = [difference(table, column, column.cells['a'], column.cells['b']) for column in table.measured]
+    value = (each[0].difference + each[1].difference) / 2
+    low = value - np.hypot(*(d.difference - d.low for d in each)) / 2
+    high = value + np.hypot(*(d.high - d.difference for d in each)) / 2
+    (said,) = (sentence for sentence in conclusions(table) if sentence.startswith('mean of 2: a '))
+    assert said.endswith(f'; ahead by {value:.1f} points [{low:.1f}, {high:.1f}].')
+    means = [table.columns[-1].cells[row].interval.mean for row in 'ab']
+    assert value == pytest.approx(means[0] - means[1])
+
+
 def test_published_numbers_are_not_tested():
     table = Table(read_paper('sigma_severe'))
     said = conclusions(table)
     assert said[0].startswith('Best score: ')
-    assert 'clearly in none' in said[0]
+    assert said[0].endswith('; none of them clearly.')
     assert said[-1] == 'All numbers are published: they have no intervals, and no two are tested against each other.'
 
 
