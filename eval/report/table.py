@@ -23,17 +23,15 @@ from eval.records import Record, RecordError, check_comparable, coverage, is_par
 from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
-from eval.report.naming import column_group, column_label
+from eval.report.naming import name_columns
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
-from eval.report.summaries import Summary
+from eval.report.summaries import Key, Summary
 from eval.report.variances import FEW_SEEDS, pool
 from sigma.errors import did_you_mean
 
 BASELINE = 'random'
 DEFAULT_RECIPE = 'default'
-
-Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of subset
 
 
 @dataclass
@@ -89,6 +87,10 @@ class Column:
     # Of a summary: row without a mean -> names of the columns that it lacks.
     lacks: dict[str, list[str]] = field(default_factory=dict)
     is_summary: bool = False
+    # Short name within its group, such as `GYM99 (1000)`, and the group that papers put it in, such as `domain shift`
+    # ('' for a summary). The table gives both (eval/report/naming.py).
+    label: str = ''
+    group: str = ''
 
     @property
     def key(self) -> Key:
@@ -99,16 +101,6 @@ class Column:
     def name(self) -> str:
         """`finetune / toy / 5-a-class`."""
         return _name(self.key)
-
-    @property
-    def label(self) -> str:
-        """Its short name within its group (eval/report/naming.py)."""
-        return column_label(self)
-
-    @property
-    def group(self) -> str:
-        """The group that papers put it in; '' for a summary."""
-        return column_group(self)
 
     @property
     def metric_label(self) -> str:
@@ -141,6 +133,7 @@ class Table:
         records: In the order to show (`select` sorts them). A record that is given twice counts once.
         allow_partial: Let records that scored fewer than 99 % of their videos count like the others.
         summary: A mean of some columns to add as the last column.
+        suite: Name or path of the suite whose groups the columns have; None: the one that holds most of them.
 
     Attributes:
         records: Without copies.
@@ -155,7 +148,12 @@ class Table:
     """
 
     def __init__(
-        self, records: Iterable[Record], *, allow_partial: bool = False, summary: Summary | None = None
+        self,
+        records: Iterable[Record],
+        *,
+        allow_partial: bool = False,
+        summary: Summary | None = None,
+        suite: str | None = None,
     ) -> None:
         self.records = _without_copies(records)
         self._predictions: dict[str, Predictions | None] = {}
@@ -174,6 +172,7 @@ class Table:
         _pool_seeds(self.measured, self._measured)
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
+        name_columns(self.columns, suite)
         self.every_row = self.rows
         self.faults: list[str] = []
 
