@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -74,9 +75,22 @@ def suite_columns(suite: str) -> dict[Key, str | None]:
         ) from None
 
 
+def is_card(suite: str) -> bool:
+    """Whether a suite has a card; one that a module of a user adds has none."""
+    try:
+        suite_columns(suite)
+    except DataError:
+        return False
+    return True
+
+
 def _column(entry: dict[str, Any]) -> Key:
-    """The column that an entry of a suite fills."""
-    return entry['protocol'], entry['dataset'], subset_name(entry.get('shots'), entry.get('examples'))
+    """The column that an entry of a suite fills. An entry may have the path of a dataset, where records have its name."""
+    dataset = entry['dataset']
+    if '/' in dataset:
+        with contextlib.suppress(DataError, KeyError):
+            dataset = read_plain(find_card('datasets', dataset))['dataset_info']['name']
+    return entry['protocol'], dataset, subset_name(entry.get('shots'), entry.get('examples'))
 
 
 SUMMARIES = Summaries()
