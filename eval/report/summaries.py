@@ -85,7 +85,7 @@ def is_card(suite: str) -> bool:
 
 
 def _column(entry: dict[str, Any]) -> Key:
-    """The column that an entry of a suite fills. An entry may have the path of a dataset, where records have its name."""
+    """The column of an entry of a suite. An entry may have the path of a dataset, where records have its name."""
     dataset = entry['dataset']
     if '/' in dataset:
         with contextlib.suppress(DataError, KeyError):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from eval.report.differences import clear_best
 from eval.report.formats.marks import Marks, published_marks
 from eval.report.notes import footnotes, same_seeds
+from eval.report.statistics import is_clear
+from eval.report.verdicts import verdicts
 from sigma.text import isolated
 
 if TYPE_CHECKING:
@@ -230,9 +232,6 @@ def _against(table: Table, baseline: str | None) -> dict[tuple[str, str], int]:
     """(column, row) -> 1 if clearly better than the baseline, -1 if clearly worse."""
     if baseline is None:
         return {}
-    from eval.report.statistics import is_clear
-    from eval.report.verdicts import verdicts
-
     return {
         (each.column, each.row): 1 if each.difference.difference > 0 else -1
         for each in verdicts(table, baseline)
