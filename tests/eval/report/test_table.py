@@ -274,7 +274,7 @@ def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
     assert '\nActionFormer_TSP ' in text
     assert '\nSIGMA-DINO ' in text
     assert 'head and feature settings are not verified' in text
-    assert f'\nb {" " * 23} {cell.mean:.1f}† [{cell.low:.1f}, {cell.high:.1f}]\n' in text
+    assert f'\nb {" " * 18} {cell.mean:.1f}† [{cell.low:.1f}, {cell.high:.1f}]\n' in text
     assert 'mean over 3 seeds (n=3) [95 % interval]' in text
     assert ours.score['metric'] == {r.score['metric'] for r in beside}.pop()
 
