@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from eval.metrics import METRICS
@@ -12,6 +13,7 @@ from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.naming import column_label, protocol_label
 from eval.report.statistics import POOLED
 from eval.report.summaries import suite_columns
+from sigma.architectures import backbone_label
 
 if TYPE_CHECKING:
     from eval.records import Record
@@ -88,24 +90,22 @@ def _some(rows: list[str]) -> str:
 
 def _architecture(record: Record) -> list[str]:
     """Backbone and clips of a record's encoder, as far as the settings in its identity say them."""
-    backbone = _backbone(record.identity.get('config'))
-    while isinstance(backbone.get('backbone'), dict):
-        backbone = backbone['backbone']
-    kind = str(backbone.get('type', '')).rpartition('.')[2]
-    arch = backbone.get('arch')
-    size, frames = backbone.get('image_size'), backbone.get('num_frames') or record.get('sampling.num_frames')
-    clip = f'clips of {frames} x {size} x {size}' if frames and size else f'clips of {frames} frames' if frames else ''
-    return [part for part in (f'{arch} {kind}' if isinstance(arch, str) else kind, clip) if part]
+    config = record.identity.get('config')
+    backbones = [found for found in _under(config, 'backbone') if isinstance(found, dict) and 'type' in found]
+    sizes = [size for key in ('image_size', 'blank_size') for size in _under(config, key) if isinstance(size, int)]
+    shape = [record.get('sampling.num_frames'), *(sizes[:1] * 2)]
+    clips = f'clips of {" x ".join(map(str, shape))}' if shape[0] and sizes else ''
+    return [part for part in (*map(backbone_label, backbones[:1]), clips) if part]
 
 
-def _backbone(config: object) -> dict:
-    """The first `backbone` with a type in nested settings; empty if there is none."""
+def _under(config: object, key: str) -> Iterator[object]:
+    """Every value under a key of nested settings, the outer ones first."""
     if isinstance(config, dict):
-        own = config.get('backbone')
-        if isinstance(own, dict) and 'type' in own:
-            return own
-        return next((found for value in config.values() if (found := _backbone(value))), {})
-    return {}
+        if key in config:
+            yield config[key]
+        config = list(config.values())
+    for value in config if isinstance(config, list) else ():
+        yield from _under(value, key)
 
 
 def seed_notes(table: Table) -> list[str]:

@@ -159,7 +159,7 @@ def _under_headings(table: Table, rows: list[Row], marks: Marks) -> dict[str, st
 def _metrics(table: Table) -> list[str]:
     """`top-1 ↑` of each column; nothing where one metric is all there is and higher is better."""
     kinds = {(column.metric_label, column.higher_is_better) for column in table.measured}
-    if kinds <= {(next(iter(kinds))[0], True)}:
+    if len(kinds) < 2 and all(higher for _, higher in kinds):
         return []
     return [
         'mean ↑'

@@ -79,6 +79,8 @@ def test_u20_a_subset_has_one_spelling():
     assert subset_label('1000-examples') == '1000'
     assert column_label('gym99', None) == 'GYM99'
     assert subset_label('clustering') == 'clustering'
+    assert subset_label('limit_20') == 'trial of 20 videos'
+    assert subset_label('5-a-class_limit_20') == '5/class, trial of 20 videos'
 
 
 def test_every_published_column_and_every_card_has_a_short_name():
