@@ -59,7 +59,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--interval',
         choices=('brackets', 'pm', 'none'),
         default='brackets',
-        help='95 %% intervals as [low, high] (default), as ± half their width, or not at all',
+        help='95 %% intervals as [low, high] (default), as ± their longer side, or not at all',
     )
     parser.add_argument(
         '--best',

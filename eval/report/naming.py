@@ -110,7 +110,7 @@ def column_label(dataset: str, subset: str | None) -> str:
 
 
 def subset_label(subset: str) -> str:
-    """`1000` for `1000-examples`, `5/class` for `5-a-class`, `trial of 20 videos` for `limit_20`; others as they are."""
+    """`1000` for `1000-examples`, `5/class` for `5-a-class`, `trial of 20 videos` for `limit_20`; else as it is."""
     if trial := re.fullmatch(r'(?:(.+)_)?limit_(\d+)', subset):
         said = f'trial of {trial[2]} videos'
         return f'{subset_label(trial[1])}, {said}' if trial[1] else said

@@ -30,7 +30,8 @@ def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = No
     Args:
         table: The table.
         interval: How intervals are shown: `brackets`, `pm` or `none`.
-        marks: Letters that stand beside published numbers; the notes on these then begin with them.
+        marks: Letters that stand beside published numbers, whose papers stand in headings; the notes then begin with
+            the letters, and do not name the papers again.
     """
     chance = chance_note(table)
     notes = [f'{_units(table)}, {_how(table, interval)}' + (f'; chance: {chance}' if chance else '')]
@@ -48,10 +49,9 @@ def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = No
             f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
     notes += summary_notes(table) + missing_notes(table)
-    published = published_notes(table)
-    if marks is not None:
-        published = published[:1] + [f'^{letter} {note}' for letter, note in marks.notes.items()]
-    return notes + published
+    if marks is None:
+        return notes + published_notes(table)
+    return notes + [f'^{letter} {note}' for letter, note in marks.notes.items()]
 
 
 def same_seeds(table: Table) -> int | None:
@@ -66,7 +66,7 @@ def _how(table: Table, interval: str) -> str:
         return 'as published'
     num = same_seeds(table)
     said = 'mean over n seeds' if num is None else 'one seed (n=1)' if num == 1 else f'mean over {num} seeds (n={num})'
-    return said + {'brackets': ' [95 % interval]', 'pm': ' ± half the width of the 95 % interval'}.get(interval, '')
+    return said + {'brackets': ' [95 % interval]', 'pm': ' ± the longer side of its 95 % interval'}.get(interval, '')
 
 
 def random_notes(table: Table) -> list[str]:

@@ -40,7 +40,7 @@ class Look:
     """How a table is written.
 
     Attributes:
-        interval: `brackets` for `[80.1, 86.0]`, `pm` for half the width of the interval behind a plus-minus sign, or
+        interval: `brackets` for `[80.1, 86.0]`, `pm` for the longer side of the interval behind a plus-minus sign, or
             `none`.
         best: `mean` for the highest mean in bold and the second underlined; `clear` for bold only where a row is
             clearly better than all others measured here; None for what the format has by default.
@@ -186,7 +186,7 @@ def _entry(
     if not math.isnan(low) and look.interval == 'brackets':
         rest = f' [{column.text(low)}, {column.text(high)}]'
     elif not math.isnan(low) and look.interval == 'pm':
-        rest = f' ± {column.text((high - low) / 2)}'
+        rest = f' ± {column.text(max(mean - low, high - mean))}'
     if not cell.published and same_seeds(table) is None:
         rest += f' n={cell.num_seeds}'
     return Entry(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,10 +29,12 @@ def text(table: Table, look: Look | None = None) -> str:
     widest = max(map(cell_len, ['encoder', *names]))
     if look.width is not None:
         widest = min(widest, max(LEAST_NAME, look.width // 3))
-    blocks = [_block(found, names, slice(first, last), widest) for first, last in _folds(found, widest, look.width)]
+    blocks = [
+        _block(found, names, slice(first, last), widest, look.width)
+        for first, last in _folds(found, widest, look.width)
+    ]
     notes = ([clear_note()] if any(e.best for row in found.rows for e in row.entries) else []) + found.notes
-    if look.width is not None:
-        notes = [line for note in notes for line in _wrapped(note, look.width)]
+    notes = [line for note in notes for line in _wrapped(note, look.width)]
     return '\n\n'.join(['\n'.join(block) for block in blocks] + ['\n'.join(notes)]).rstrip() + '\n'
 
 
@@ -75,7 +76,7 @@ def _widths(found: Layout, columns: slice) -> list[int]:
     return widths
 
 
-def _block(found: Layout, names: Sequence[str], columns: slice, widest: int) -> list[str]:
+def _block(found: Layout, names: Sequence[str], columns: slice, widest: int, width: int | None) -> list[str]:
     """Lines of some columns, with the names of all rows."""
     widths = _widths(found, columns)
     lines, groups = [], found.groups(columns)
@@ -94,7 +95,7 @@ def _block(found: Layout, names: Sequence[str], columns: slice, widest: int) -> 
         if row.source != source:
             letters = found.headings.get(row.source)
             heading = f'published: {row.source}' + (f' ^{letters}' if letters else '')
-            lines += [''] * (row is not found.rows[0]) + [heading] * bool(row.source)
+            lines += [''] * (row is not found.rows[0]) + (_wrapped(heading, width) if row.source else [])
             source = row.source
         first, *rest = _name_lines(name, widest)
         lines += [_line([first, *(entry.text() for entry in row.entries[columns])], each), *rest]
@@ -118,5 +119,19 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join(cell + ' ' * (width - cell_len(cell)) for cell, width in zip(cells, widths)).rstrip()
 
 
-def _wrapped(note: str, width: int) -> list[str]:
-    return textwrap.wrap(note, max(width, 20), subsequent_indent='  ', break_long_words=False, break_on_hyphens=False)
+def _wrapped(note: str, width: int | None) -> list[str]:
+    """A note or heading in lines of that width, further lines indented; a word that is too long is cut."""
+    if width is None:
+        return [note]
+    lines, line = [], ''
+    for word in note.split(' '):
+        while cell_len(word) > width - len(GAP):  # long names
+            head = chop_cells(word, width - len(GAP))[0]
+            lines += [line] * bool(line.strip()) + [GAP * bool(lines or line) + head]
+            word, line = word[len(head) :], GAP
+        joined = f'{line} {word}' if line.strip() else line + word
+        if cell_len(joined) > width:
+            lines.append(line)
+            joined = GAP + word
+        line = joined
+    return [*lines, line]
