@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLEARLY = "clearly better (p < 0.05 by Holm's correction, and a 95 % interval without 0) than"
 INTERVALS = ('brackets', 'pm', 'none')
 BEST = ('mean', 'clear')
+MISSING, NO_MEAN = 'missing', '-'  # where a row has no number
 PUBLISHED = re.compile(r' \(published(, [^()]*)?\)$')  # what a table adds to the name of a published row
 # Metrics by their short names, for the head of a column.
 SHORT_METRICS = {
@@ -105,6 +106,14 @@ class Layout:
             for name, members in itertools.groupby(column.group for column in self.columns[columns])
         ]
 
+    def rows_of(self, columns: slice) -> list[Row]:
+        """Rows to show in a block of columns: published ones only if they have a number there."""
+        return [
+            row
+            for row in self.rows
+            if not row.source or any(entry.value not in (MISSING, NO_MEAN) for entry in row.entries[columns])
+        ]
+
 
 def lay_out(table: Table, look: Look | None = None) -> Layout:
     """The table as it is shown.
@@ -180,7 +189,7 @@ def _entry(
 ) -> Entry:
     cell = column.cells.get(row)
     if cell is None:
-        return Entry('-' if column.is_summary else 'missing')
+        return Entry(NO_MEAN if column.is_summary else MISSING)
     mean, low, high = cell.interval[:3]
     rest = ''
     if not math.isnan(low) and look.interval == 'brackets':

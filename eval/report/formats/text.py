@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
 
-from eval.report.formats.layout import Layout, Look, clear_note, lay_out
+from eval.report.formats.layout import Layout, Look, Row, clear_note, lay_out
 from sigma.text import isolated
 
 if TYPE_CHECKING:
@@ -25,14 +25,11 @@ def text(table: Table, look: Look | None = None) -> str:
     """
     look = look or Look()
     found = lay_out(table, look)
-    names = [isolated(row.name) + ('^' + row.letters if row.letters else '') for row in found.rows]
-    widest = max(map(cell_len, ['encoder', *names]))
+    widest = max(map(cell_len, ['encoder', *map(_name, found.rows)]))
     if look.width is not None:
         widest = min(widest, max(LEAST_NAME, look.width // 3))
-    blocks = [
-        _block(found, names, slice(first, last), widest, look.width)
-        for first, last in _folds(found, widest, look.width)
-    ]
+    folds = _folds(found, widest, look.width)
+    blocks = [_block(found, slice(*fold), widest, look.width) for fold in folds]
     notes = ([clear_note()] if any(e.best for row in found.rows for e in row.entries) else []) + found.notes
     notes = [line for note in notes for line in _wrapped(note, look.width)]
     return '\n\n'.join(['\n'.join(block) for block in blocks] + ['\n'.join(notes)]).rstrip() + '\n'
@@ -76,8 +73,12 @@ def _widths(found: Layout, columns: slice) -> list[int]:
     return widths
 
 
-def _block(found: Layout, names: Sequence[str], columns: slice, widest: int, width: int | None) -> list[str]:
-    """Lines of some columns, with the names of all rows."""
+def _name(row: Row) -> str:
+    return isolated(row.name) + (f'^{row.letters}' if row.letters else '')
+
+
+def _block(found: Layout, columns: slice, widest: int, width: int | None) -> list[str]:
+    """Lines of some columns, with the names of the rows."""
     widths = _widths(found, columns)
     lines, groups = [], found.groups(columns)
     if any(group for group, _ in groups):
@@ -91,13 +92,13 @@ def _block(found: Layout, names: Sequence[str], columns: slice, widest: int, wid
         lines.append(_line(['', *found.metrics[columns]], each))
     lines.append('-' * (sum(each) + len(GAP) * len(widths)))
     source = ''
-    for row, name in zip(found.rows, names):
+    for row in (rows := found.rows_of(columns)):
         if row.source != source:
             letters = found.headings.get(row.source)
             heading = f'published: {row.source}' + (f' ^{letters}' if letters else '')
-            lines += [''] * (row is not found.rows[0]) + (_wrapped(heading, width) if row.source else [])
+            lines += [''] * (row is not rows[0]) + (_wrapped(heading, width) if row.source else [])
             source = row.source
-        first, *rest = _name_lines(name, widest)
+        first, *rest = _name_lines(_name(row), widest)
         lines += [_line([first, *(entry.text() for entry in row.entries[columns])], each), *rest]
     return lines
 
