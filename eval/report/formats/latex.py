@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from eval.report.formats.layout import MISSING, NO_MEAN, Entry, Layout, Look, Row, best_note, lay_out
+from eval.report.formats.layout import MISSING, NO_NUMBER, Entry, Layout, Look, Row, best_note, lay_out
 from sigma.text import isolated
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _row(row: Row, columns: slice, best: str) -> list[str]:
 
 
 def _entry(entry: Entry, best: str) -> str:
-    value = '--' if entry.value in (NO_MEAN, MISSING) else escaped(entry.value)
+    value = '--' if entry.value in (NO_NUMBER, MISSING) else escaped(entry.value)
     if entry.best if best == 'clear' else entry.place == 1:
         value = rf'\textbf{{{value}}}'
     elif best == 'mean' and entry.place == 2:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLEARLY = "clearly better (p < 0.05 by Holm's correction, and a 95 % interval without 0) than"
 INTERVALS = ('brackets', 'pm', 'none')
 BEST = ('mean', 'clear')
-MISSING, NO_MEAN = 'missing', '-'  # where a row has no number
+MISSING, NO_NUMBER = 'missing', '-'  # not measured; no mean, and no chance
 PUBLISHED = re.compile(r' \(published(, [^()]*)?\)$')  # what a table adds to the name of a published row
 # Metrics by their short names, for the head of a column.
 SHORT_METRICS = {
@@ -107,12 +107,12 @@ class Layout:
         ]
 
     def rows_of(self, columns: slice) -> list[Row]:
-        """Rows to show in a block of columns: published ones only if they have a number there."""
-        return [
-            row
-            for row in self.rows
-            if not row.source or any(entry.value not in (MISSING, NO_MEAN) for entry in row.entries[columns])
-        ]
+        """Rows to show in a block of columns: published ones and chance only if they have a number there."""
+
+        def has_number(row: Row) -> bool:
+            return any(entry.value not in (MISSING, NO_NUMBER) for entry in row.entries[columns])
+
+        return [row for row in self.rows if not (row.source or row.is_constant) or has_number(row)]
 
 
 def lay_out(table: Table, look: Look | None = None) -> Layout:
@@ -189,7 +189,7 @@ def _entry(
 ) -> Entry:
     cell = column.cells.get(row)
     if cell is None:
-        return Entry(NO_MEAN if column.is_summary else MISSING)
+        return Entry(NO_NUMBER if column.is_summary else MISSING)
     mean, low, high = cell.interval[:3]
     rest = ''
     if not math.isnan(low) and look.interval == 'brackets':
@@ -227,7 +227,7 @@ def ranks(column: Column) -> dict[str, int]:
 
 def _constant(table: Table, name: str, values: list[float | None]) -> Row:
     """A line of what is reached without looking at the videos."""
-    said = [column.text(value) if value is not None else '-' for column, value in zip(table.columns, values)]
+    said = [column.text(value) if value is not None else NO_NUMBER for column, value in zip(table.columns, values)]
     return Row(name, [Entry(text) for text in said], is_constant=True)
 
 
