@@ -104,6 +104,18 @@ def groups_of(keys: Sequence[Key], suite: str | None = None) -> dict[Key, str | 
     return found[2]
 
 
+def unfilled(columns: Sequence[Column], suite: str | None) -> list[str]:
+    """Names of the columns of a suite in which nothing was measured here; none where all numbers are published."""
+    measured = {c.key for c in columns if not all(cell.published for cell in c.cells.values())}
+    if suite is None or not measured:
+        return []
+    return [
+        f'{column_label(dataset, subset)} ({group or protocol_label(protocol)})'
+        for (protocol, dataset, subset), group in suite_columns(suite).items()
+        if (protocol, dataset, subset) not in measured
+    ]
+
+
 def column_label(dataset: str, subset: str | None) -> str:
     """`GYM99 (1000)`, `UCF101 (5/class)`: short name of a dataset, and of the part of its training clips."""
     return f'{dataset_label(dataset)} ({subset_label(subset)})' if subset else dataset_label(dataset)

@@ -10,9 +10,7 @@ from eval.metrics import METRICS
 from eval.metrics.metric import UNIFORM
 from eval.records import MIN_COVERAGE_PERCENT, predictions_path
 from eval.report import INCOMPLETE, LEFT_OUT
-from eval.report.naming import column_label, protocol_label
 from eval.report.statistics import POOLED
-from eval.report.summaries import suite_columns
 from sigma.architectures import backbone_label
 
 if TYPE_CHECKING:
@@ -48,7 +46,9 @@ def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = No
             f'{LEFT_OUT} fewer than {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so the score counts in no '
             f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
-    notes += summary_notes(table) + missing_notes(table)
+    notes += summary_notes(table)
+    if table.unfilled:
+        notes.append(f'not measured yet: {len(table.unfilled)} columns of the suite, {", ".join(table.unfilled)}')
     if marks is None:
         return notes + published_notes(table)
     return notes + [f'^{letter} {note}' for letter, note in marks.notes.items()]
@@ -119,19 +119,6 @@ def seed_notes(table: Table) -> list[str]:
     if counts and min(counts) < ENOUGH_SEEDS:
         notes.append('fewer than three seeds say little about others: run three (--seeds 0 1 2)')
     return notes
-
-
-def missing_notes(table: Table) -> list[str]:
-    """Columns of the suite in which nothing was measured; none where all numbers are published."""
-    keys = {column.key for column in table.measured if not all(cell.published for cell in column.cells.values())}
-    if not table.suite or not keys:
-        return []
-    lacking = [
-        f'{column_label(dataset, subset)} ({group or protocol_label(protocol)})'
-        for (protocol, dataset, subset), group in suite_columns(table.suite).items()
-        if (protocol, dataset, subset) not in keys
-    ]
-    return [f'not measured yet: {len(lacking)} columns of the suite, {", ".join(lacking)}'] if lacking else []
 
 
 def _units(table: Table) -> str:

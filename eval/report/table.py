@@ -22,7 +22,7 @@ from eval.records import Record, RecordError, check_comparable, coverage, is_par
 from eval.report import INCOMPLETE, LEFT_OUT, NOT_COMPARABLE
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
-from eval.report.naming import name_columns
+from eval.report.naming import name_columns, unfilled
 from eval.report.order import BASELINE as BASELINE
 from eval.report.order import kept_order, without_copies
 from eval.report.order import select as select
@@ -149,7 +149,7 @@ class Table:
 
     Attributes:
         records: Without copies.
-        suite: The one that was given.
+        unfilled: Columns of the given suite in which nothing was measured, also in a part of the table.
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
@@ -185,7 +185,7 @@ class Table:
         _pool_seeds(self.measured, self._measured)
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
-        self.suite = suite
+        self.unfilled = unfilled(self.measured, suite)
         name_columns(self.columns, suite)
         self.every_row = self.rows
         self.faults: list[str] = []

@@ -123,11 +123,9 @@ def lay_out(table: Table, look: Look | None = None) -> Layout:
     """
     look, marks = look or Look(), published_marks(table)
     against = _against(table, look.baseline)
-    places = {id(column): ranks(column) for column in table.columns}
-    rows = [
-        Row(name, [_entry(table, c, name, look, against, places[id(c)], marks) for c in table.columns])
-        for name in measured_first(table)
-    ]
+    beside = _Beside(look.interval, same_seeds(table) is None, against, marks)
+    by_column = [_entries(table, column, beside) for column in table.columns]
+    rows = [Row(name, [entries[name] for entries in by_column]) for name in measured_first(table)]
     headings = _under_headings(table, rows, marks)
     rows.append(_constant(table, 'chance', [column.chance for column in table.columns]))
     if any(column.is_unbalanced for column in table.columns):
@@ -138,13 +136,22 @@ def lay_out(table: Table, look: Look | None = None) -> Layout:
     return Layout(table.columns, _metrics(table), rows, headings, list(map(isolated, notes)))
 
 
+class _Beside(NamedTuple):
+    """What stands beside the numbers."""
+
+    interval: str
+    says_seeds: bool
+    against: dict[tuple[str, str], int]  # (name of a column, row) -> 1 or -1
+    marks: Marks
+
+
 def measured_first(table: Table) -> list[str]:
     """All rows: those measured here, then published ones, paper by paper."""
     measured = {row for column in table.measured for row, cell in column.cells.items() if not cell.published}
-    order = {source: number for number, source in enumerate(dict.fromkeys(_source(table, row) for row in table.rows))}
-    return sorted(
-        table.rows, key=lambda row: (row not in measured, 0 if row in measured else order[_source(table, row)])
-    )
+    by_paper: dict[str, list[str]] = {}
+    for row in table.rows:
+        by_paper.setdefault('' if row in measured else _source(table, row), []).append(row)
+    return by_paper.pop('', []) + [row for rows in by_paper.values() for row in rows]
 
 
 def _under_headings(table: Table, rows: list[Row], marks: Marks) -> dict[str, str]:
@@ -170,43 +177,27 @@ def _metrics(table: Table) -> list[str]:
     kinds = {(column.metric_label, column.higher_is_better) for column in table.measured}
     if len(kinds) < 2 and all(higher for _, higher in kinds):
         return []
-    return [
-        'mean ↑'
-        if c.is_summary
-        else f'{SHORT_METRICS.get(c.metric, c.metric_label)} {"↑" if c.higher_is_better else "↓"}'
-        for c in table.columns
-    ]
+    names = ['mean' if c.is_summary else SHORT_METRICS.get(c.metric, c.metric_label) for c in table.columns]
+    return [f'{name} {"↑" if column.higher_is_better else "↓"}' for name, column in zip(names, table.columns)]
 
 
-def _entry(
-    table: Table,
-    column: Column,
-    row: str,
-    look: Look,
-    against: dict[tuple[str, str], int],
-    places: dict[str, int],
-    marks: Marks,
-) -> Entry:
-    cell = column.cells.get(row)
-    if cell is None:
-        return Entry(NO_NUMBER if column.is_summary else MISSING)
-    mean, low, high = cell.interval[:3]
-    rest = ''
-    if not math.isnan(low) and look.interval == 'brackets':
-        rest = f' [{column.text(low)}, {column.text(high)}]'
-    elif not math.isnan(low) and look.interval == 'pm':
-        rest = f' ± {column.text(max(mean - low, high - mean))}'
-    if not cell.published and same_seeds(table) is None:
-        rest += f' n={cell.num_seeds}'
-    return Entry(
-        column.text(mean),
-        cell.mark,
-        rest,
-        best=clear_best(table, column) == row,
-        place=places.get(row, 0),
-        against=against.get((column.name, row), 0),
-        letters=marks.cells.get((column.name, row), ''),
-    )
+def _entries(table: Table, column: Column, beside: _Beside) -> dict[str, Entry]:
+    """Row -> its entry in a column."""
+    found = dict.fromkeys(table.rows, Entry(NO_NUMBER if column.is_summary else MISSING))
+    places, best = ranks(column), clear_best(table, column)
+    for row, cell in column.cells.items():
+        mean, low, high = cell.interval[:3]
+        rest = ''
+        if not math.isnan(low) and beside.interval == 'brackets':
+            rest = f' [{column.text(low)}, {column.text(high)}]'
+        elif not math.isnan(low) and beside.interval == 'pm':
+            rest = f' ± {column.text(max(mean - low, high - mean))}'
+        if beside.says_seeds and not cell.published:
+            rest += f' n={cell.num_seeds}'
+        against = beside.against.get((column.name, row), 0)
+        letters = beside.marks.cells.get((column.name, row), '')
+        found[row] = Entry(column.text(mean), cell.mark, rest, best == row, places.get(row, 0), against, letters)
+    return found
 
 
 def ranks(column: Column) -> dict[str, int]:

@@ -124,7 +124,8 @@ def _wrapped(note: str, width: int | None) -> list[str]:
     """A note or heading in lines of that width, further lines indented; a word that is too long is cut."""
     if width is None:
         return [note]
-    lines, line = [], ''
+    lines: list[str] = []
+    line = ''
     for word in note.split(' '):
         while cell_len(word) > width - len(GAP):  # long names
             head = chop_cells(word, width - len(GAP))[0]

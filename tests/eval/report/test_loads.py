@@ -77,6 +77,15 @@ def test_a_printout_reads_each_prediction_once(work_dir, opened, capsys):
     assert_each_once(opened, 8)
 
 
+def test_u21_rows_of_a_printout_stand_in_the_order_of_the_command(work_dir, capsys, monkeypatch):
+    backwards = read_records(work_dir)[::-1]
+    monkeypatch.setattr(sys.modules[__name__], 'read_records', lambda place: backwards)
+    printout(work_dir)
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines[:12] if line.startswith(('random', 'sigma', 'videomae'))]
+    assert names == ['videomae_toy', 'sigma_mlp_toy', 'random']
+
+
 def test_a_printout_says_why_nothing_is_compared(work_dir, capsys):
     printout(work_dir, baseline='absent')
     assert 'absent; the rows are: random, sigma_mlp_toy' in capsys.readouterr().out
