@@ -227,9 +227,15 @@ class Table:
 
     @property
     def rows(self) -> list[str]:
-        """Names of all rows: those of the fullest column first, then the others as they come."""
-        by_size = sorted(self.measured, key=lambda column: -len(column.cells))
-        return list(dict.fromkeys(row for column in by_size for row in column.cells))
+        """Names of all rows: those of the fullest column first; others before the row that follows them elsewhere."""
+        found: list[str] = []
+        for column in sorted(self.measured, key=lambda column: -len(column.cells)):
+            names = list(column.cells)
+            for number, row in enumerate(names):
+                if row not in found:
+                    after = next((found.index(other) for other in names[number:] if other in found), len(found))
+                    found.insert(after, row)
+        return found
 
     @property
     def cells(self) -> list[TableCell]:
