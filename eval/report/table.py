@@ -228,13 +228,15 @@ class Table:
     @property
     def rows(self) -> list[str]:
         """Names of all rows: those of the fullest column first; others before the row that follows them elsewhere."""
-        found: list[str] = []
-        for column in sorted(self.measured, key=lambda column: -len(column.cells)):
-            names = list(column.cells)
+        by_size = [list(column.cells) for column in sorted(self.measured, key=lambda column: -len(column.cells))]
+        found = list(by_size[0]) if by_size else []
+        seen = set(found)
+        for names in by_size[1:]:
             for number, row in enumerate(names):
-                if row not in found:
-                    after = next((found.index(other) for other in names[number:] if other in found), len(found))
+                if row not in seen:
+                    after = next((found.index(other) for other in names[number:] if other in seen), len(found))
                     found.insert(after, row)
+                    seen.add(row)
         return found
 
     @property

@@ -124,8 +124,9 @@ def lay_out(table: Table, look: Look | None = None) -> Layout:
     look, marks = look or Look(), published_marks(table)
     against = _against(table, look.baseline)
     beside = _Beside(look.interval, same_seeds(table) is None, against, marks)
-    by_column = [_entries(table, column, beside) for column in table.columns]
-    rows = [Row(name, [entries[name] for entries in by_column]) for name in measured_first(table)]
+    names = measured_first(table)
+    by_column = [_entries(table, column, names, beside) for column in table.columns]
+    rows = [Row(name, [entries[name] for entries in by_column]) for name in names]
     headings = _under_headings(table, rows, marks)
     rows.append(_constant(table, 'chance', [column.chance for column in table.columns]))
     if any(column.is_unbalanced for column in table.columns):
@@ -181,9 +182,9 @@ def _metrics(table: Table) -> list[str]:
     return [f'{name} {"↑" if column.higher_is_better else "↓"}' for name, column in zip(names, table.columns)]
 
 
-def _entries(table: Table, column: Column, beside: _Beside) -> dict[str, Entry]:
+def _entries(table: Table, column: Column, rows: list[str], beside: _Beside) -> dict[str, Entry]:
     """Row -> its entry in a column."""
-    found = dict.fromkeys(table.rows, Entry(NO_NUMBER if column.is_summary else MISSING))
+    found = dict.fromkeys(rows, Entry(NO_NUMBER if column.is_summary else MISSING))
     places, best = ranks(column), clear_best(table, column)
     for row, cell in column.cells.items():
         mean, low, high = cell.interval[:3]

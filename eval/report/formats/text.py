@@ -28,20 +28,21 @@ def text(table: Table, look: Look | None = None) -> str:
     widest = max(map(cell_len, ['encoder', *map(_name, found.rows)]))
     if look.width is not None:
         widest = min(widest, max(LEAST_NAME, look.width // 3))
-    folds = _folds(found, widest, look.width)
-    blocks = [_block(found, slice(*fold), widest, look.width) for fold in folds]
+    sizes = _sizes(found)
+    folds = _folds(found, sizes, widest, look.width)
+    blocks = [_block(found, slice(*fold), _widths(found, sizes, slice(*fold)), widest, look.width) for fold in folds]
     notes = ([clear_note()] if any(e.best for row in found.rows for e in row.entries) else []) + found.notes
     notes = [line for note in notes for line in _wrapped(note, look.width)]
     return '\n\n'.join(['\n'.join(block) for block in blocks] + ['\n'.join(notes)]).rstrip() + '\n'
 
 
-def _folds(found: Layout, widest: int, width: int | None) -> list[tuple[int, int]]:
+def _folds(found: Layout, each: list[int], widest: int, width: int | None) -> list[tuple[int, int]]:
     """(first, last) column of each block. A group moves whole to the next block if it fits there."""
     num = len(found.columns)
     if width is None:
         return [(0, num)]
     room = width - widest
-    sizes = [len(GAP) + size for size in _widths(found, slice(None))]
+    sizes = [len(GAP) + size for size in _widths(found, each, slice(None))]
     ends, position = [], 0
     for _, members in found.groups():
         ends.append(position + members)
@@ -59,17 +60,21 @@ def _folds(found: Layout, widest: int, width: int | None) -> list[tuple[int, int
     return [*folds, (first, num)]
 
 
-def _widths(found: Layout, columns: slice) -> list[int]:
-    """Characters of each column: its widest entry, and its share of the name of its group."""
+def _sizes(found: Layout) -> list[int]:
+    """Characters of the widest entry of each column."""
     heads = [[isolated(column.label) for column in found.columns]] + ([found.metrics] if found.metrics else [])
     lines = [*heads, *([entry.text() for entry in row.entries] for row in found.rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines)][columns]
-    position = 0
+    return [max(map(cell_len, column)) for column in zip(*lines)]
+
+
+def _widths(found: Layout, sizes: list[int], columns: slice) -> list[int]:
+    """Characters of each column: its widest entry; the last of a group takes what the name of the group needs more."""
+    widths, position = sizes[columns], 0
     for group, members in found.groups(columns):
-        inside = range(position, position + members)
-        lacking = cell_len(group) - sum(widths[i] for i in inside) - len(GAP) * (members - 1)
-        widths[position + members - 1] += max(0, lacking)
+        inside = widths[position : position + members]
+        lacking = cell_len(group) - sum(inside) - len(GAP) * (members - 1)
         position += members
+        widths[position - 1] += max(0, lacking)
     return widths
 
 
@@ -77,9 +82,8 @@ def _name(row: Row) -> str:
     return isolated(row.name) + (f'^{row.letters}' if row.letters else '')
 
 
-def _block(found: Layout, columns: slice, widest: int, width: int | None) -> list[str]:
+def _block(found: Layout, columns: slice, widths: list[int], widest: int, width: int | None) -> list[str]:
     """Lines of some columns, with the names of the rows."""
-    widths = _widths(found, columns)
     lines, groups = [], found.groups(columns)
     if any(group for group, _ in groups):
         sizes = iter(widths)
