@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,16 @@ def test_from_the_shell_without_torch(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60 * PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('% needs \\usepackage{booktabs}\n')
+
+
+@pytest.mark.parametrize('encoding, sign', [('utf-8', '↓'), ('ascii', '?')])
+def test_a_terminal_of_any_encoding_and_a_reader_that_leaves(encoding, sign):
+    command = f'{sys.executable} tools/table.py --published severepp | head -c 2000; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ['bash', '-c', command], cwd=ROOT, env={**os.environ, 'PYTHONIOENCODING': encoding}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert f'error {sign}' in done.stdout.decode(errors='replace')
 
 
 # --- pdflatex -------------------------------------------------------------------------------------------------------
