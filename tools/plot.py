@@ -65,7 +65,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--checkpoint', metavar='FILE', help='for clusters: iter_N.safetensors of that config, or encoder.safetensors'
     )
     parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
-    parser.add_argument('--table', choices=('text', 'markdown', 'csv'), help='print the table (then --out is optional)')
+    parser.add_argument(
+        '--table',
+        choices=('text', 'markdown', 'latex', 'csv'),
+        help='print the table (then --out is optional); tools/table.py has more options for it',
+    )
     parser.add_argument(
         '--metric', metavar='NAME', help='show this metric, such as mean_class, where records have the labels for it'
     )

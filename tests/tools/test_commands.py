@@ -19,6 +19,7 @@ COMMANDS = (
     'tools/prepare.py',
     'tools/report.py',
     'tools/rescore.py',
+    'tools/table.py',
     'tools/test.py',
     'tools/train.py',
 )
@@ -98,7 +99,7 @@ class Caught(Exception):
 @pytest.mark.parametrize(
     'module',
     ['eval.run_severe', 'eval.run_cell', 'tools.features', 'tools.plot', 'tools.report', 'tools.rescore']
-    + ['tools.test', 'tools.train', 'tools.convert', 'tools.prepare'],
+    + ['tools.table', 'tools.test', 'tools.train', 'tools.convert', 'tools.prepare'],
 )
 def test_every_option_has_help(module, monkeypatch):
     import importlib
