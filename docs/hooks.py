@@ -1,5 +1,6 @@
 """MkDocs hooks: pages at the root of the repository join the site without a copy."""
 
+import posixpath
 import re
 from pathlib import Path
 
@@ -7,15 +8,28 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {'README.md': 'index.md', 'CONTRIBUTING.md': 'contributing.md', 'CHANGELOG.md': 'changelog.md'}
-LINK = re.compile(r'\]\((?:\.\./)?(docs/)?([^)#:\s]+)')
+LINK = re.compile(r'\]\(([^)#:\s]+)')
 
 
-def site_links(text: str) -> str:
-    """Links as they are on the site: everything is one folder, and the root's pages have names of their own."""
+def site_links(text: str, page: str) -> str:
+    """Links as they are on the site, where the pages of the root lie beside those of docs.
+
+    Args:
+        text: Markdown of a page, with links for readers of the repository.
+        page: Its path on the site, such as `index.md` or `protocols/finetune.md`.
+    """
+    from_root = next((name for name, place in PAGES.items() if place == page), f'docs/{page}')
     outside_code = re.split(r'(^```.*?^```)', text, flags=re.M | re.S)
     for part in range(0, len(outside_code), 2):
-        outside_code[part] = LINK.sub(lambda m: f']({PAGES.get(m[2], m[2])}', outside_code[part])
+        outside_code[part] = LINK.sub(lambda m: f']({_on_site(m[1], from_root, page)}', outside_code[part])
     return ''.join(outside_code)
+
+
+def _on_site(target: str, from_root: str, page: str) -> str:
+    """A link's target, relative to the page on the site."""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(from_root), target))
+    place = PAGES.get(path, path.removeprefix('docs/'))
+    return posixpath.relpath(place, posixpath.dirname(page) or '.')
 
 
 def on_files(files, config):
@@ -27,4 +41,4 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Rewrite links that are meant for readers of the repository."""
-    return site_links(markdown)
+    return site_links(markdown, page.file.src_uri)
