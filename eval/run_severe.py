@@ -87,7 +87,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='MODULE',
-        help='modules or .py files with your own protocols, corruptions or suites (entries of SUITES)',
+        help='modules or .py files with your own protocols, corruptions, metrics or suites (entries of SUITES)',
     )
     parser.add_argument(
         '--metric', metavar='NAME', help="metric of the table, such as mean_class (default: the suite's)"
@@ -226,11 +226,11 @@ def main(argv: list[str] | None = None) -> int:
     from eval.matrix.live import print_encoders, print_plan
 
     check_work_dir(args.work_dir)
+    imports = imported(args)
     if args.metric:
         from eval.metrics import get_metric
 
         get_metric(args.metric)
-    imports = imported(args)
     use_device(args.device)
     found = make_plan(args)
     jobs = num_at_once(args, found.max_parallel())
