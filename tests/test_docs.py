@@ -62,9 +62,9 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).exists(), f'{page.name} links to {target}'
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if page.name != 'CHANGELOG.md'], ids=str)
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_commands_and_configs_exist(page):
-    text = page.read_text()
+    text = '' if page.name == 'CHANGELOG.md' else page.read_text()  # it may name what is gone
     for path in re.findall(r'\b(?:tools|eval|mmaction_configs|sigma|tests)/[\w./-]+\.(?:py|sh)\b', text):
         assert (ROOT / path).is_file(), f'{page.name} names {path}'
     for module in re.findall(r'python -m (tools\.\w+|sigma\.\w+)', text):
