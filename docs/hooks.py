@@ -9,10 +9,13 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {'README.md': 'index.md', 'CONTRIBUTING.md': 'contributing.md', 'CHANGELOG.md': 'changelog.md'}
 LINK = re.compile(r'\]\(([^)#:\s]+)')
+FILE_AS_TEXT = re.compile(r'\[[\w./-]+\.md\]\(([^)#:\s]+)')
 
 
 def site_links(text: str, page: str) -> str:
     """Links as they are on the site, where the pages of the root lie beside those of docs.
+
+    A link whose text is the name of a file gets the title of that page as its text.
 
     Args:
         text: Markdown of a page, with links for readers of the repository.
@@ -21,8 +24,15 @@ def site_links(text: str, page: str) -> str:
     from_root = next((name for name, place in PAGES.items() if place == page), f'docs/{page}')
     outside_code = re.split(r'(^```.*?^```)', text, flags=re.M | re.S)
     for part in range(0, len(outside_code), 2):
-        outside_code[part] = LINK.sub(lambda m: f']({_on_site(m[1], from_root, page)}', outside_code[part])
+        titled = FILE_AS_TEXT.sub(lambda m: f'[{_title(m[1], from_root)}]({m[1]}', outside_code[part])
+        outside_code[part] = LINK.sub(lambda m: f']({_on_site(m[1], from_root, page)}', titled)
     return ''.join(outside_code)
+
+
+def _title(target: str, from_root: str) -> str:
+    """First heading of a page; its path if there is no such page."""
+    path = ROOT / posixpath.normpath(posixpath.join(posixpath.dirname(from_root), target))
+    return path.read_text().partition('\n')[0].removeprefix('# ') if path.is_file() else target
 
 
 def _on_site(target: str, from_root: str, page: str) -> str:

@@ -83,6 +83,13 @@ def test_links_of_the_repository_become_links_of_the_site():
     site = '[a](severe.md#data) [b](contributing.md) ![c](comparison.png)\n```\n[d](docs/x.md)\n```\n'
     assert hooks.site_links(text, 'index.md') == site
     assert hooks.site_links('[a](../README.md) [b](severe.md)', 'design.md') == '[a](index.md) [b](severe.md)'
+    titled = '[The benchmark](severe.md) and [Departures from published code](departures.md#finetune)'
+    assert (
+        hooks.site_links(
+            '[docs/severe.md](docs/severe.md) and [departures.md](docs/departures.md#finetune)', 'index.md'
+        )
+        == titled
+    )
     page = '[a](../../CONTRIBUTING.md#a-suite) [b](../severe.md) ![c](pictures/d.png) [d](https://e.org/f) [g](#h)'
     site = '[a](../contributing.md#a-suite) [b](../severe.md) ![c](pictures/d.png) [d](https://e.org/f) [g](#h)'
     assert hooks.site_links(page, 'protocols/finetune.md') == site
