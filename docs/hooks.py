@@ -8,6 +8,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {'README.md': 'index.md', 'CONTRIBUTING.md': 'contributing.md', 'CHANGELOG.md': 'changelog.md'}
+MADE = {'gallery.md'}
 LINK = re.compile(r'\]\(([^)#:\s]+)')
 FILE_AS_TEXT = re.compile(r'\[[\w./-]+\.md\]\(([^)#:\s]+)')
 
@@ -40,6 +41,19 @@ def _on_site(target: str, from_root: str, page: str) -> str:
     path = posixpath.normpath(posixpath.join(posixpath.dirname(from_root), target))
     place = PAGES.get(path, path.removeprefix('docs/'))
     return posixpath.relpath(place, posixpath.dirname(page) or '.')
+
+
+def on_config(config):
+    """Leave pages out of the navigation that a command makes and that were not made here."""
+    for group in (entry for entry in config['nav'] if isinstance(entry, dict)):
+        for name, pages in group.items():
+            if isinstance(pages, list):
+                group[name] = [page for page in pages if not MADE & set(page.values()) or _is_made(page)]
+    return config
+
+
+def _is_made(page):
+    return all((ROOT / 'docs' / path).is_file() for path in page.values())
 
 
 def on_files(files, config):
