@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sigma.datasets.toy.forms import Label
+
 FOLDER = ROOT / 'docs' / 'protocols' / 'pictures'
 WIDTH, DPI, COLOURS = 7.2, 100, 48  # inches, pixels per inch, colours of the palette
 LONG = 8  # number of the long clip
 BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#666666'  # Okabe and Ito
 
 
-def clip(form: str, number: int = 0, label: object = None) -> np.ndarray:
+def clip(form: str, number: int = 0, label: Label | None = None) -> np.ndarray:
     """Frames (T, 64, 64, 3) of one test clip of a form of `toy`, and nothing on the disk."""
     from sigma.datasets.toy import ToySpec, clip_frames
 
@@ -40,7 +42,7 @@ def clip(form: str, number: int = 0, label: object = None) -> np.ndarray:
     return clip_frames(spec, 'test', _label(form, number, label), number)
 
 
-def annotation(form: str, number: int = 0, label: object = None) -> dict:
+def annotation(form: str, number: int = 0, label: Label | None = None) -> dict:
     """`cycles` or `actions` of the same clip."""
     from sigma.datasets.toy import ToySpec
     from sigma.datasets.toy.render import clip_motion
@@ -49,18 +51,21 @@ def annotation(form: str, number: int = 0, label: object = None) -> dict:
     return clip_motion(spec, 'test', _label(form, number, label), number).annotation or {}
 
 
-def _label(form: str, number: int, label: object) -> object:
+def _label(form: str, number: int, label: Label | None) -> Label:
     from sigma.datasets.toy import FORMS
 
+    if label is not None:
+        return label
     of = FORMS[form].label_of
-    return label if label is not None or of is None else of(number)
+    return of(number) if of is not None else FORMS[form].classes[0]
 
 
-def row(axes: Axes, frames: Sequence[np.ndarray], name: str = '', times: Sequence[float] | None = None) -> None:
-    """Frames side by side, with a name at the left; at `times`, if given, else evenly spaced from 0 to 1."""
+def row(axes: Axes, frames: Iterable[np.ndarray], name: str = '') -> None:
+    """Frames side by side, with a name at the left."""
+    frames = list(frames)
     width = 0.96 / len(frames)
     for n, frame in enumerate(frames):
-        middle = (n + 0.5) / len(frames) if times is None else times[n]
+        middle = (n + 0.5) / len(frames)
         axes.imshow(frame, extent=(middle - width / 2, middle + width / 2, 0, 1), aspect='auto')
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     axes.set_ylabel(name, rotation=0, ha='right', va='center', fontsize=8)
