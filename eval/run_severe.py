@@ -225,8 +225,8 @@ def main(argv: list[str] | None = None) -> int:
     from eval.matrix.executors.local import use_device
     from eval.matrix.live import print_encoders, print_plan
 
+    imports = imported(args)  # may add a metric
     check_work_dir(args.work_dir)
-    imports = imported(args)
     if args.metric:
         from eval.metrics import get_metric
 
