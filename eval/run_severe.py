@@ -87,7 +87,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='MODULE',
-        help='modules or .py files with your own protocols, corruptions or suites (entries of SUITES)',
+        help='modules or .py files with your own protocols, corruptions, metrics or suites (entries of SUITES)',
     )
     parser.add_argument(
         '--metric', metavar='NAME', help="metric of the table, such as mean_class (default: the suite's)"
@@ -225,12 +225,12 @@ def main(argv: list[str] | None = None) -> int:
     from eval.matrix.executors.local import use_device
     from eval.matrix.live import print_encoders, print_plan
 
+    imports = imported(args)  # may add a metric
     check_work_dir(args.work_dir)
     if args.metric:
         from eval.metrics import get_metric
 
         get_metric(args.metric)
-    imports = imported(args)
     use_device(args.device)
     found = make_plan(args)
     jobs = num_at_once(args, found.max_parallel())

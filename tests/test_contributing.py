@@ -12,6 +12,11 @@ import av
 import numpy as np
 import pytest
 
+from eval import run_severe
+from eval.corruptions.corruption import CORRUPTIONS
+from eval.matrix.executors.in_process import InProcess
+from eval.metrics import metric
+from eval.metrics.metric import METRICS
 from tests.conftest import PATIENCE, ROOT
 
 PAGE = (ROOT / 'CONTRIBUTING.md').read_text()
@@ -42,6 +47,37 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200 * PATIENCE
     )
+
+
+@pytest.fixture
+def here(folder, monkeypatch) -> Path:
+    """The folder, as the working directory; what examples register in this process is removed afterwards."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv('SIGMA_DATA', str(folder / 'data'))
+    tables = (METRICS, CORRUPTIONS)
+    before = [dict(table) for table in tables]
+    yield folder
+    for table, entries in zip(tables, before):
+        table.clear()
+        table.update(entries)
+
+
+def measure(command: str, monkeypatch) -> int:
+    """A command of the page with `eval/run_severe.py`, in this process: the imports of a cell take most of its time."""
+    words, plans = shlex.split(command, comments=True), []
+    assert words[:2] == ['python', 'eval/run_severe.py'], command
+    make_plan = run_severe.make_plan
+
+    def plan(args):
+        plans.append(make_plan(args))
+        return plans[-1]
+
+    def backend(*_):
+        return InProcess({item.resolved.id: item.resolved for item in plans[-1].cells})
+
+    monkeypatch.setattr(run_severe, 'make_plan', plan)
+    monkeypatch.setattr(run_severe, 'make_backend', backend)
+    return run_severe.main(words[2:])
 
 
 def load(path: Path):
@@ -90,7 +126,7 @@ def folder(examples) -> Path:
 
 
 def test_the_page_has_an_example_of_everything():
-    kinds = ['dataset', 'encoder', 'recipe', 'suite', 'protocol', 'probe', 'corruption', 'figure']
+    kinds = ['dataset', 'encoder', 'recipe', 'suite', 'protocol', 'probe', 'corruption', 'metric', 'figure']
     assert list(SECTIONS)[2:-1] == [f'A{"n" if kind[0] in "aeiou" else ""} {kind}' for kind in kinds]
     for kind in list(SECTIONS)[2:-1]:
         assert any(name for name, _, _ in SECTIONS[kind]), kind
@@ -109,47 +145,42 @@ def test_examples_keep_our_own_rules(examples):
 
 
 @pytest.mark.integration
-def test_dataset(folder):
+def test_dataset(here, monkeypatch, capsys):
     (command,) = commands('A dataset')
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr
-    assert 'waves' in done.stdout
+    assert measure(command, monkeypatch) == 0
+    assert 'waves' in capsys.readouterr().out
 
 
 @pytest.mark.integration
-def test_encoder(folder):
+def test_encoder(here, monkeypatch, capsys):
     (command,) = commands('An encoder')
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert 'vit_narrow' in done.stdout
-    assert len(list((folder / 'work_dirs').rglob('vit_narrow*_s0.json'))) == 1
+    assert measure(command, monkeypatch) == 0
+    assert 'vit_narrow' in capsys.readouterr().out
+    assert len(list((here / 'work_dirs').rglob('vit_narrow*_s0.json'))) == 1
 
 
 @pytest.mark.integration
-def test_recipe(folder):
-    (folder / 'suite.py').write_text(
-        'from eval.matrix.suites import SUITES, Entry\n'
-        "SUITES['two_views'] = (Entry('frozen_linear', 'data/waves', 'frozen_two_views.py'),)\n"
+def test_recipe(here, monkeypatch, capsys):
+    (here / 'two_views.py').write_text(
+        '"""One and two views."""\n\n'
+        "entries = [dict(protocol='frozen_linear', dataset='data/waves', recipe='frozen_two_views.py')]\n"
     )
-    done = run(
-        'python eval/run_severe.py --import suite.py --suite two_views --encoders random --work-dir w --dry-run', folder
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'random_frozen_linear_waves' in done.stdout
+    command = 'python eval/run_severe.py --suite two_views.py --encoders random --work-dir w --dry-run'
+    assert measure(command, monkeypatch) == 0
+    assert 'random_frozen_linear_waves' in capsys.readouterr().out
 
 
 @pytest.mark.integration
-def test_suite(folder):
+def test_suite(here, monkeypatch, capsys):
     (command,) = commands('A suite')
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr
-    assert '2 cells' in done.stdout
+    assert measure(command, monkeypatch) == 0
+    assert '2 cells' in capsys.readouterr().out
 
 
 @pytest.mark.integration
 def test_protocol(folder):
     (command,) = commands('A protocol')
-    done = run(command, folder)
+    done = run(command, folder)  # in processes of its own, as a user's
     assert done.returncode == 0, done.stderr + done.stdout
     assert '50.0' in done.stdout  # two classes of equal size
 
@@ -165,26 +196,32 @@ def test_probe(examples):
 
 
 @pytest.mark.integration
-def test_corruption(folder):
+def test_corruption(here, monkeypatch, capsys):
     (command,) = commands('A corruption')
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert 'posterise' in done.stdout
-    assert len(list((folder / 'work_dirs').rglob('random_robustness_frozen_waves_*_s0.json'))) == 1
-    code = (
-        'import numpy as np, posterise; from eval.corruptions import get_corruption\n'
-        'frames = np.full((2, 32, 32, 3), 250, np.uint8)\n'
-        "print([int(get_corruption('posterise')(frames, s, 'v').max()) for s in range(1, 6)])"
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=folder,
-        env=os.environ | {'PYTHONPATH': f'{ROOT}{os.pathsep}{folder}'},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == '[224, 240, 192, 192, 128]'  # multiples of 32, 48, 64, 96, 128
+    assert measure(command, monkeypatch) == 0
+    assert 'posterise' in capsys.readouterr().out
+    assert len(list((here / 'work_dirs').rglob('random_robustness_frozen_waves_*_s0.json'))) == 1
+    frames = np.full((2, 32, 32, 3), 250, np.uint8)
+    found = [int(CORRUPTIONS['posterise'](frames, severity, 'v').max()) for severity in range(1, 6)]
+    assert found == [224, 240, 192, 192, 128]  # multiples of 32, 48, 64, 96, 128
+
+
+def test_metric(examples, monkeypatch):
+    monkeypatch.setattr(metric, 'METRICS', dict(METRICS))
+    brier = load(examples / 'brier.py').METRICS['brier']
+    scores = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    labels = np.array([0, 1, 0])
+    np.testing.assert_allclose(brier.per_video(scores, labels), [0, 0.5, 2])
+    assert brier.function(scores, labels) == pytest.approx(2.5 / 3)
+    uniform = np.full((6, 3), 1 / 3)
+    assert brier.function(uniform, np.arange(6) % 3) == pytest.approx(brier.chance(3, None))
+
+
+@pytest.mark.integration
+def test_metric_in_a_table(here, monkeypatch, capsys):
+    (command,) = commands('A metric')
+    assert measure(command, monkeypatch) == 0
+    assert 'Brier score' in capsys.readouterr().out
 
 
 def test_figure(examples, monkeypatch):
