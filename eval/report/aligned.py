@@ -102,7 +102,7 @@ def is_random(row: str) -> bool:
 
 def encoders(column: Column) -> list[str]:
     """Rows of a column that statistics over encoders count: not random weights, and enough videos scored."""
-    return [row for row, cell in column.cells.items() if not cell.left_out and not is_random(row)]
+    return [row for row in column.counted if not is_random(row)]
 
 
 def short_name(table: Table, column: Column) -> str:
