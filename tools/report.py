@@ -18,6 +18,7 @@ from eval.report.summaries import SUMMARIES, get_summary
 from sigma.commands import Parser
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
+from sigma.text import shell_join
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,18 +26,22 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from eval.report.page import page
     from eval.report.table import Table
+    from sigma.figures.pretraining import draw_pretraining, read_curves
 
     try:
         summary = get_summary(args.summary) if args.summary else None
         table = Table.read(
             args.records, args.published, allow_partial=args.allow_partial, summary=summary, metric=args.metric
         )
-        trainings = None
-        if args.runs:
-            from sigma.figures.pretraining import draw_pretraining
-
-            trainings = draw_pretraining(args.runs)
-        text = page(table, title=args.title, baseline=args.baseline, trainings=trainings)
+        trainings = draw_pretraining(args.runs) if args.runs else None
+        text = page(
+            table,
+            title=args.title,
+            baseline=args.baseline,
+            trainings=trainings,
+            command=shell_join(['python', 'tools/report.py', *(sys.argv[1:] if argv is None else argv)]),
+            curves=read_curves,
+        )
         path = write_atomic(args.out, text)
     except SigmaError as error:
         return complain(' '.join(str(error).split()))

@@ -1,0 +1,1 @@
+// Videos on which two encoders disagree.
