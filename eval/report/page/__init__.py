@@ -3,8 +3,9 @@
 parts.py        what a section is made of            matrix.py       the heat table
 opening.py      the summary                          details.py      what the browser shows of a cell (JSON)
 classes.py      scores by class, confusions          settings.py     config against recipe
-clips.py        videos on which encoders disagree    places.py       files and commands behind a record
-gaps.py         what is missing                      bookkeeping.py  coverage, cost, origins
+clips.py        videos on which encoders disagree    footage.py      finds them, makes small clips
+places.py       files and commands behind a record   gaps.py         what is missing
+bookkeeping.py  coverage, cost, origins              glossary.py     the words of the page
 page.html.j2    the template; page.css and *.js are put inside it
 """
 
@@ -23,7 +24,9 @@ from eval.report.figures import load_figure, render
 from eval.report.formats import best_note
 from eval.report.notes import footnotes
 from eval.report.page import bookkeeping
+from eval.report.page.clips import disagreements, video_parts
 from eval.report.page.details import Curves, as_script, document
+from eval.report.page.footage import Footage
 from eval.report.page.gaps import fillings, find_gaps
 from eval.report.page.glossary import GLOSSARY
 from eval.report.page.matrix import matrix
@@ -55,6 +58,7 @@ def page(
     trainings: Figure | None = None,
     command: str = '',
     curves: Curves | None = None,
+    footage: Footage | None = None,
     before: Sequence[Section] = (),
     after: Sequence[Section] = (),
     refresh_seconds: int | None = None,
@@ -68,6 +72,7 @@ def page(
         trainings: A figure of training curves to show as well.
         command: The command that made the page, to show at its end.
         curves: Reads the learning curves in the folder of a cell (`sigma.figures.pretraining.read_curves`).
+        footage: Where videos are found on which encoders disagree; None: no videos.
         before: Sections to show above the results, such as the progress of a run.
         after: Sections to show after the comparisons.
         refresh_seconds: Let a browser load the file again after so many seconds; None: never.
@@ -80,11 +85,15 @@ def page(
         raise RecordError(did_you_mean('baseline', baseline, rows))
     shown, gaps = matrix(table), find_gaps(table)
     summary = opening(table, baseline, sum(gap.empty for gap in gaps))
+    data = document(table, shown.columns, curves)
+    if footage is not None:
+        data['videos'] = disagreements(table, shown.columns, footage)
     sections = [
         *before,
-        Section('results', 'Results', _bars(table), 'Results'),
+        Section('results', 'Scores by encoder and column', _bars(table), 'Scores'),
         *_compared(table, baseline),
         *after,
+        *_section('videos', 'Where encoders disagree', _videos(data, footage), 'Videos'),
         *_robustness(table, baseline or BASELINE),
         *_section('trainings', 'Trainings', [] if trainings is None else [_picture(trainings, 'Curves of trainings')]),
         *_section('coverage', 'Coverage', bookkeeping.coverage_parts(table)),
@@ -99,7 +108,7 @@ def page(
         sections=sections,
         matrix=shown,
         notes=[*best_note(table), *footnotes(table)],
-        data=document(table, shown.columns, curves),
+        data=data,
         date=newest(table.records),
         command=command,
         refresh_seconds=refresh_seconds,
@@ -213,6 +222,10 @@ def _entry(table: Table, verdict: Any) -> str:
         word = 'better' if each.low > 0 else 'worse'
     ends = f'[{column.text(each.low)}, {column.text(each.high)}]'
     return f'{word}: {column.text(each.difference, "+")} {ends}, {p_text(each.p, verdict.p_corrected)}'
+
+
+def _videos(data: dict[str, Any], footage: Footage | None) -> list[Part]:
+    return [] if footage is None else video_parts(data['videos'], footage)
 
 
 def _robustness(table: Table, baseline: str) -> list[Section]:

@@ -131,7 +131,8 @@ class CellView {
 
   facts(facts) {
     const blocks = Object.entries(this.data.labels).map(([section, labels]) => {
-      const rows = Object.entries(labels).filter(([key]) => facts[key] !== undefined).map(([key, label]) => [label, String(facts[key])]);
+      const shown = (key) => (/sha256$|^cell.id$/.test(key) ? make('code', { class: 'hash' }, facts[key]) : String(facts[key]));
+      const rows = Object.entries(labels).filter(([key]) => facts[key] !== undefined).map(([key, label]) => [label, shown(key)]);
       return rows.length ? make('div', null, make('h3', null, section), tabled(null, rows, 'fact')) : null;
     });
     return make('div', { class: 'facts' }, ...blocks);

@@ -56,13 +56,7 @@ def per_class(table: Table, column: Column, cell: TableCell) -> PerClass | None:
     if metric.task == 'action_recognition':
         return _of_one_label(stored)
     if metric.task == 'multi_label':
-        each = [
-            [
-                average_precision(p.scores[:, c], p.label[:, c]) if p.label[:, c].any() else np.nan
-                for c in range(p.scores.shape[1])
-            ]
-            for p in stored
-        ]
+        each = [_precisions(predictions) for predictions in stored]
         return PerClass(_rounded(100 * np.mean(each, axis=0)), [], [])
     if metric.task == 'localization' and column.num_classes:
         return PerClass(_of_segments(stored, column), [], [])
@@ -91,6 +85,14 @@ def _of_one_label(stored: list[Predictions]) -> PerClass:
     confusions = [(int(i // number), int(i % number), int(wrong.flat[i])) for i in first if wrong.flat[i]]
     whole = matrix.ravel().tolist() if number <= FULL_MATRIX else []
     return PerClass(_rounded(100 * shares.mean(axis=0)), confusions, whole)
+
+
+def _precisions(predictions: Predictions) -> list[float]:
+    """(C,) average precision of each class, NaN where no video has it."""
+    scores, label = predictions.scores, predictions.label
+    return [
+        average_precision(scores[:, c], label[:, c]) if label[:, c].any() else np.nan for c in range(scores.shape[1])
+    ]
 
 
 def _of_segments(stored: list[Predictions], column: Column) -> list[float | None]:

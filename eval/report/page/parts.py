@@ -100,6 +100,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Picker:
+    """The place where a reader picks two encoders and sees videos on which they disagree. Once in a page."""
+
+    kind: str = field(default='picker', init=False)
+
+
+@dataclass(frozen=True)
 class Fold:
     """Parts that are shown on request.
 
@@ -113,7 +120,7 @@ class Fold:
     kind: str = field(default='fold', init=False)
 
 
-Part = Sentences | Grid | Picture | Command | Text | Fold
+Part = Sentences | Grid | Picture | Command | Text | Picker | Fold
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,11 @@ function start() {
   const table = document.getElementById('matrix');
   const matrix = table ? new Matrix(table, data) : null;
   const view = new CellView(document.getElementById('cell'), data);
+  const versus = document.getElementById('versus');
+  const videos = versus && data.videos ? new Disagreements(versus, data) : null;
   const restore = () => {
     const state = readState();
+    videos?.restore(state);
     matrix?.restore(state);
     view.show(state.get('cell'));
   };
