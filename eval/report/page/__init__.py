@@ -33,9 +33,10 @@ from eval.report.page.matrix import matrix
 from eval.report.page.opening import opening, section_parts
 from eval.report.page.parts import Fold, Grid, Part, Picture, Section, Sentences, Text
 from eval.report.page.places import newest
+from eval.report.statistics import is_clear
 from eval.report.sweeps import holds_sweep, report
 from eval.report.table import BASELINE, Table
-from eval.report.verdicts import comparison, p_text, rule, verdicts
+from eval.report.verdicts import Verdict, comparison, p_text, rule, verdicts
 from sigma import __version__
 from sigma.errors import did_you_mean
 
@@ -84,17 +85,19 @@ def page(
     if baseline is not None and baseline not in rows:
         raise RecordError(did_you_mean('baseline', baseline, rows))
     shown, gaps = matrix(table), find_gaps(table)
-    summary = opening(table, baseline, sum(gap.empty for gap in gaps))
+    name = baseline or BASELINE
+    found = verdicts(table, name) if name in table.rows else []
+    summary = opening(table, found, name, sum(gap.empty for gap in gaps))
     data = document(table, shown.columns, curves)
     if footage is not None:
         data['videos'] = disagreements(table, shown.columns, footage)
     sections = [
         *before,
         Section('results', 'Scores by encoder and column', _bars(table), 'Scores'),
-        *_compared(table, baseline),
+        *_compared(table, found, baseline),
         *after,
         *_section('videos', 'Where encoders disagree', _videos(data, footage), 'Videos'),
-        *_robustness(table, baseline or BASELINE),
+        *_robustness(table, name),
         *_section('trainings', 'Trainings', [] if trainings is None else [_picture(trainings, 'Curves of trainings')]),
         *_section('coverage', 'Coverage', bookkeeping.coverage_parts(table)),
         *_section('cost', 'Cost', bookkeeping.cost_parts(table)),
@@ -186,16 +189,12 @@ def _bars(table: Table) -> list[Part]:
     return [_picture(load_figure('bars')(plain), 'Scores with intervals, by column', fold='The same as bars')]
 
 
-def _compared(table: Table, baseline: str | None) -> list[Section]:
+def _compared(table: Table, found: Sequence[Verdict], baseline: str | None) -> list[Section]:
     """Every row against the baseline: one line per column, one entry per row."""
     name = baseline or BASELINE
-    if name not in table.rows:
-        return _section(
-            'comparison', f'Against {name}', [Sentences(said)] if (said := comparison(table, baseline)) else []
-        )
-    found = verdicts(table, name)
     if not found:
-        return []
+        said = [] if name in table.rows else comparison(table, baseline)
+        return _section('comparison', f'Against {name}', [Sentences(said)] if said else [])
     rows = list(dict.fromkeys(each.row for each in found))
     lines: list[list[Any]] = []
     for column, members in itertools.groupby(found, key=lambda each: each.column):
@@ -209,11 +208,9 @@ def _compared(table: Table, baseline: str | None) -> list[Section]:
     ]
 
 
-def _entry(table: Table, verdict: Any) -> str:
+def _entry(table: Table, verdict: Verdict) -> str:
     """`better: +4.2 [1.0, 7.4], p 0.012`; what is not clear says so first."""
-    from eval.report.statistics import is_clear
-
-    if verdict.difference is None:
+    if verdict.difference is None or verdict.p_corrected is None:
         return 'not compared'
     column = next(column for column in table.measured if column.name == verdict.column)
     each = verdict.difference

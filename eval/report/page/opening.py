@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from eval.report.page.matrix import in_groups, interval_text
 from eval.report.page.parts import Grid, Link, Part, Sentences, cell_link
 from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, holm, is_clear
 from eval.report.table import BASELINE, Column, Table
-from eval.report.verdicts import p_text, verdicts
+from eval.report.verdicts import Verdict, p_text
 
 NAMED_COLUMNS = 3  # names of columns in a sentence
 
@@ -40,16 +41,17 @@ class Opening:
     leads: list[Lead]
 
 
-def opening(table: Table, baseline: str | None = None, num_missing: int = 0) -> Opening:
+def opening(table: Table, found: Sequence[Verdict] = (), baseline: str = BASELINE, num_missing: int = 0) -> Opening:
     """The summary.
 
     Args:
         table: The results.
-        baseline: A row to compare with; None: random weights, if they are there.
+        found: Verdicts against the baseline.
+        baseline: The row of those.
         num_missing: Cells of the matrix without a number.
     """
     leads = find_leads(table)
-    said = [_overall(table), _wins(leads), _sureness(leads), _against(table, baseline or BASELINE)]
+    said = [_overall(table), _wins(leads), _sureness(leads), _against(found, baseline)]
     return Opening([sentence for sentence in (*said, basis(table, num_missing)) if sentence], leads)
 
 
@@ -167,11 +169,9 @@ def _sureness(leads: list[Lead]) -> str:
     return f'{many}: {names}.'
 
 
-def _against(table: Table, baseline: str) -> str:
+def _against(verdicts: Sequence[Verdict], baseline: str) -> str:
     """How many comparisons with the baseline are clear."""
-    if baseline not in table.rows:
-        return ''
-    found = [v for v in verdicts(table, baseline) if v.difference is not None]
+    found = [v for v in verdicts if v.difference is not None]
     clear = [v for v in found if v.p_corrected is not None and is_clear(v.difference, v.p_corrected)]  # type: ignore[arg-type]
     better = sum(v.difference.difference > 0 for v in clear)  # type: ignore[union-attr]
     if not found:
