@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from eval.report.differences import difference
 from eval.report.page.matrix import in_groups, interval_text
-from eval.report.page.parts import Grid, Link, Part, Sentences, cell_link
+from eval.report.page.parts import Fold, Grid, Link, Part, Sentences, cell_link
 from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, holm, is_clear
 from eval.report.table import BASELINE, Column, Table
 from eval.report.verdicts import Verdict, p_text
 
 NAMED_COLUMNS = 3  # names of columns in a sentence
+MOST_LINES = 12  # of the table of leads; a longer one is folded
 
 
 class Lead(NamedTuple):
@@ -89,8 +90,10 @@ def lead_grid(leads: list[Lead]) -> Grid:
             lines.append([where, name, column.text(column.cells[lead.best].interval.mean), '-', 'nothing to compare'])
             continue
         score = column.text(column.cells[lead.best].interval.mean)
-        best: str | Link = f'{lead.ties} rows tie' if lead.ties else name
-        lines.append([where, best, score, _ahead(lead), _sure(lead)])
+        if lead.ties:
+            lines.append([where, f'{lead.ties} rows tie', score, '-', '-'])
+        else:
+            lines.append([where, name, score, _ahead(lead), _sure(lead)])
     return Grid(['column', 'best', 'score', 'ahead of the next', 'how sure'], lines, numbers=(2,))
 
 
@@ -201,7 +204,12 @@ def basis(table: Table, num_missing: int) -> str:
 
 def section_parts(found: Opening) -> list[Part]:
     """The parts of the summary below its sentences."""
-    return [lead_grid(found.leads)] if found.leads else [Sentences(['No encoder was measured here.'])]
+    if not found.leads:
+        return [Sentences(['No encoder was measured here.'])]
+    grid = lead_grid(found.leads)
+    return [
+        grid if len(grid.lines) <= MOST_LINES else Fold(f'Who is best in each of {len(grid.lines)} columns', [grid])
+    ]
 
 
 def _short(column: Column) -> str:
