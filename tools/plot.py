@@ -64,7 +64,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', metavar='FILE', help='for clusters: a training state of that config')
     parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
     parser.add_argument(
-        '--width', choices=list(WIDTHS), default='page', help='of the figure: the page of a paper, or one of its columns'
+        '--width', choices=list(WIDTHS), default='page', help='width of the figure: a page of a paper, or a column'
     )
     parser.add_argument(
         '--every-column', action='store_true', help='draw columns that only published rows have, too (default: not)'

@@ -39,7 +39,7 @@ def caption(
     for left_out, what in ((False, 'Not all videos scored'), (True, 'Too few videos scored to count in a mean')):
         if notes := partial_notes(table, left_out):
             sentences.append(f'{what}: {several(notes)}')
-    sentences += [*summary_notes(table), *published_notes(table)]
+    sentences += [*(summary_notes(table)), *published_notes(table)]
     sentences.append(_short(names or {}))
     return ' '.join(_sentence(text) for text in sentences if text)
 
@@ -51,7 +51,8 @@ def several(names: Sequence[str], most: int = MOST_NAMED) -> str:
 
 def _sentence(text: str) -> str:
     text = ' '.join(text.split())
-    return f'{text[0].upper()}{text[1:]}' + ('' if text.endswith(('.', '!', '?')) else '.')
+    first = text if text.startswith(('n=', 'n =', 'mAP')) else f'{text[0].upper()}{text[1:]}'
+    return first + ('' if text.endswith(('.', '!', '?')) else '.')
 
 
 def _metrics(columns: Sequence[Column]) -> str:

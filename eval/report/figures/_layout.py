@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from matplotlib.artist import Artist
@@ -19,7 +20,7 @@ from eval.report.table import Column, Table
 from sigma.text import shown
 
 SMALL = 6.0  # points: the smallest text on paper
-MOST_CHARACTERS = 22
+MOST_CHARACTERS = {'page': 22, 'column': 16}  # of a name
 INK, GREY = '#222222', '#666666'
 CHANCE_DASHES = (0, (4, 2))
 CHANCE_STYLE = {'color': INK, 'linewidth': 0.8, 'linestyle': CHANCE_DASHES}
@@ -35,15 +36,15 @@ def text_width(text: str, points: float) -> float:
 
 
 def wrapped(text: str, inches: float, points: float) -> str:
-    """The text in lines of at most that width, broken at spaces; a word that is too wide is shortened."""
+    """The text in lines of at most that width, broken at spaces (no \xa0) and after _ - /."""
     lines: list[str] = []
-    for word in text.split():
-        longer = f'{lines[-1]} {word}' if lines else word
-        if lines and text_width(longer, points) <= inches:
+    for part in re.findall(r'[^ _/-]*[_/-]+|[^ _/-]+| +', text.strip()):
+        longer = lines[-1] + part if lines else part
+        if lines and text_width(longer.rstrip(), points) <= inches:
             lines[-1] = longer
-        else:
-            lines.append(fitting(word, inches, points))
-    return '\n'.join(lines)
+        elif part.strip():
+            lines.append(fitting(part, inches, points))
+    return '\n'.join(line.rstrip() for line in lines)
 
 
 def fitting(text: str, inches: float, points: float) -> str:
@@ -62,13 +63,13 @@ def shortened(text: str, most: int) -> str:
     return f'{text[: most - 1 - end]}…{text[len(text) - end :] if end else ""}'
 
 
-def short_names(rows: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, str]:
+def short_names(rows: Iterable[str], width: str = 'page') -> dict[str, str]:
     """Row -> its name in figures: `MVD †` for `MVD (published)`, long names with … in the middle, none twice."""
     found: dict[str, str] = {}
     for row in rows:
         name, published, source = row.partition(PUBLISHED)
         mark = f' {PUBLISHED_MARK}' if published else ''
-        short = shortened(shown(name), most - len(mark)) + mark
+        short = shortened(shown(name), MOST_CHARACTERS[width] - len(mark)) + mark
         source = source.strip(',) ')
         if short in found.values() and source:
             short += f' {source}'
@@ -83,7 +84,7 @@ def axis_label(column: Column) -> str:
     """`top-1 accuracy (%) ↑`: metric, unit, and where better is."""
     unit = '%' if column.unit == 'percent' else column.unit
     name = 'mean' if column.is_summary else column.metric_label
-    return f'{name} ({unit}) {arrow(column)}'
+    return f'{name} ({unit})\xa0{arrow(column)}'
 
 
 def arrow(column: Column) -> str:
@@ -103,6 +104,13 @@ def with_measured(table: Table, every_column: bool = False) -> tuple[Table, list
     keep = {id(c) for c in table.measured if any(not cell.published for cell in c.cells.values())}
     dropped = [column for column in table.measured if id(column) not in keep]
     return table.only(lambda column: id(column) in keep), dropped
+
+
+def columns_of(table: Table, keep: Callable[[Column], bool]) -> Table:
+    """The part of the table with these columns, without its summary."""
+    part = table.only(keep)
+    part.columns = [column for column in part.columns if not column.is_summary]
+    return part
 
 
 def rows_of(table: Table) -> list[str]:
@@ -133,9 +141,17 @@ def compact(value: float) -> str:
 
 
 def legend(
-    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], width: float, points: float = 6.5
+    figure: Figure,
+    handles: Sequence[Artist],
+    labels: Sequence[str],
+    width: float,
+    points: float = 6.5,
+    outside: bool = True,
 ) -> Legend | None:
-    """A legend above the axes, with as many entries on a line as fit, to be read line by line; None if it is empty."""
+    """A legend above the axes, with as many entries on a line as fit, to be read line by line; None if it is empty.
+
+    `outside` is for figures with constrained layout, which make room for it.
+    """
     if not labels:
         return None
     per_line = len(labels)
@@ -147,7 +163,7 @@ def legend(
     return figure.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],
-        loc='outside upper center',
+        loc='outside upper center' if outside else 'upper center',
         ncols=per_line,
         fontsize=points,
         handlelength=2.0,

@@ -56,7 +56,7 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
     inches = width_inches(width)
     part, dropped = with_measured(table, every_column)
     rows, look = rows_of(part), looks(table)
-    names = short_names(rows)
+    names = short_names(rows, width)
     label_width = max(text_width(name, 6.5) for name in names.values()) + 0.12
     per_line = even_lines(len(part.columns), int((inches - label_width) / PANEL_WIDTH[width]))
     room = (inches - label_width) / per_line - 0.12

@@ -1,0 +1,109 @@
+"""Shots ladder: the score of every encoder over the number of training clips per class, one panel per dataset."""
+
+from __future__ import annotations
+
+import re
+
+from matplotlib.figure import Figure
+
+from eval.report.figures import FigureError, captioned, looks, style, width_inches
+from eval.report.figures._caption import caption
+from eval.report.figures._layout import (
+    CHANCE_STYLE,
+    SMALL,
+    axis_label,
+    chance_handle,
+    columns_of,
+    line_handles,
+    plain_log_ticks,
+    short_names,
+    wrapped,
+)
+from eval.report.figures._panels import MOST_BANDS, draw_line, panel_grid
+from eval.report.table import Column, Table
+
+LEAST = {'page': 2.2, 'column': 3.0}  # inches of a panel
+HEIGHT = 2.0
+FEWEST = 2  # points on a ladder
+
+Ladder = tuple[str, str]  # protocol, dataset
+
+
+def draw(table: Table, *, width: str = 'page') -> Figure:
+    """How the score grows with the number of training clips per class, on a logarithmic axis.
+
+    One panel for each protocol and dataset with at least two sizes of the training list. The number of clips per class
+    is that of the subset (`5-a-class`), else the mean over classes: training clips that were used, by classes. Areas
+    are 95 % intervals; with more than eight encoders there are none.
+
+    Args:
+        table: The results.
+        width: `page` or `column`.
+
+    Raises:
+        FigureError: if no dataset has two sizes, or the width is unknown.
+    """
+    inches = width_inches(width)
+    found = ladders(table)
+    part = columns_of(table, lambda column: (column.protocol, column.dataset) in found)
+    rows = [row for row in table.every_row if any(row in c.cells for steps in found.values() for c in steps.values())]
+    look, names, bands = looks(table), short_names(rows, width), len(rows) <= MOST_BANDS
+    has_chance = any(column.chance is not None for steps in found.values() for column in steps.values())
+    labels = [names[row] for row in rows] + ['chance'] * has_chance
+    with style():
+        handles = line_handles(look, rows) + [chance_handle()] * has_chance
+        figure, panels = panel_grid(len(found), inches, LEAST[width], HEIGHT, handles, labels)
+        for axes, ((protocol, dataset), steps) in zip(panels, found.items()):
+            for row in rows:
+                points = [(x, column.cells[row].interval) for x, column in steps.items() if row in column.cells]
+                if points:
+                    means, lows, highs = zip(*(each[:3] for _, each in points))
+                    draw_line(axes, look[row], [x for x, _ in points], means, lows, highs, bands, row)
+            first = next(iter(steps.values()))
+            if first.chance is not None:
+                axes.axhline(first.chance, **CHANCE_STYLE)
+            axes.set_xscale('log')
+            plain_log_ticks(axes.xaxis, list(steps))
+            axes.set_xlabel('training clips per class (logarithmic)', fontsize=SMALL)
+            axes.set_ylabel(wrapped(axis_label(first), HEIGHT - 0.6, SMALL), fontsize=SMALL)
+            axes.set_title(f'{protocol.replace("_", " ")}, {dataset}', fontsize=6.5)
+            axes.tick_params(labelsize=SMALL)
+            axes.set_ylim(bottom=0)
+    more = [] if bands else [f'Intervals are not drawn for more than {MOST_BANDS} encoders']
+    for (protocol, dataset), steps in found.items():
+        lacking = [names[row] for row in rows if any(row not in column.cells for column in steps.values())]
+        if lacking:
+            more.append(f'Some sizes of {protocol} / {dataset} are missing for {", ".join(lacking)}')
+    says = 'Score over the number of training clips per class'
+    return captioned(figure, caption(part, says, names=names, more=more, interval=bands, chance=True))
+
+
+def ladders(table: Table) -> dict[Ladder, dict[float, Column]]:
+    """(protocol, dataset) -> training clips per class -> column, from few to many; only with two sizes or more.
+
+    Raises:
+        FigureError: if there is none.
+    """
+    found: dict[Ladder, dict[float, Column]] = {}
+    for column in table.measured:
+        if (clips := clips_per_class(column)) is not None:
+            found.setdefault((column.protocol, column.dataset), {})[clips] = column
+    kept = {key: dict(sorted(steps.items())) for key, steps in found.items() if len(steps) >= FEWEST}
+    if not kept:
+        raise FigureError(
+            'No dataset has scores for two numbers of training clips; run one protocol on a dataset with several '
+            '--shots, or --suite severe_ladder'
+        )
+    return kept
+
+
+def clips_per_class(column: Column) -> float | None:
+    """Training clips per class of a column; None if no record says."""
+    if match := re.fullmatch(r'(\d+)-a-class', column.subset or ''):
+        return float(match[1])
+    for cell in column.cells.values():
+        for record in cell.records:
+            number, classes = record.get('dataset.num_train'), record.get('dataset.num_classes')
+            if number and classes:
+                return round(number / classes, 1)
+    return None
