@@ -60,6 +60,8 @@ def name_points(
         places = {row: axes.transData.transform((point.x.mean, point.y.mean)) for row, point in points.items()}
         radius = 3.0 * figure.dpi / 72
         taken = [Bbox([(x - radius, y - radius), (x + radius, y + radius)]) for x, y in places.values()]
+        for row, point in points.items():
+            taken += _whiskers(axes, point)
         for row, place in places.items():
             found = _free_place(figure, axes, place, names[row], taken)
             if found is None:
@@ -77,6 +79,21 @@ def name_points(
                 color=look[row].colour if look[row].colour != '#BDBDBD' else '#777777',
                 path_effects=[withStroke(linewidth=1.2, foreground='white')],
             )
+
+
+def _whiskers(axes: Axes, point: Point) -> list[Bbox]:
+    """Where the whiskers of a point lie."""
+    found = []
+    for of, along in ((point.x, 0), (point.y, 1)):
+        if math.isnan(of.low):
+            continue
+        ends = []
+        for value in (of.low, of.high):
+            data = [point.x.mean, point.y.mean]
+            data[along] = value
+            ends.append(axes.transData.transform(data))
+        found.append(Bbox([(ends[0][0] - 1, ends[0][1] - 1), (ends[1][0] + 1, ends[1][1] + 1)]))
+    return found
 
 
 def _free_place(

@@ -26,6 +26,6 @@ def draw(table: Table, *, width: str = 'page') -> Figure:
         'pretraining_flops',
         'operations of pretraining',
         'Score against the operations of pretraining (logarithmic; multiply and add count as two)',
-        'tools/train.py of this version writes them into the card of encoder.safetensors, and cells run after that record them',
+        'pretrain with this version: encoder.safetensors then states them, and its cells record them',
         width,
     )

@@ -41,7 +41,7 @@ LONG = 'motion_l_from_a_sweep_of_learning_rates_and_mask_ratios_number_0123_seco
 COLUMNS = (
     ('finetune', 'ssv2', None, 174, 'top1', 0.25, 0.75, 160),
     ('finetune', 'gym99', None, 99, 'top1', 0.45, 0.95, 160),
-    ('finetune', 'ucf101', '1000-examples', 101, 'top1', 0.20, 0.90, 160),
+    ('finetune', 'ucf101', '1000-examples', 101, 'top1', 0.10, 0.70, 160),
     ('finetune', 'gym99', '1000-examples', 99, 'top1', 0.08, 0.50, 160),
     ('finetune', 'gym_fx_s1', None, 11, 'mean_class', 0.15, 0.65, 110),
     ('finetune', 'gym_ub_s1', None, 15, 'mean_class', 0.25, 0.90, 120),
