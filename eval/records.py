@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -253,7 +253,7 @@ def read_record(path: str | Path) -> Record:
         raw = json.loads(path.read_bytes())
     except OSError as error:
         raise RecordError(f'{path}: cannot be read: {error.strerror}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f'{path}: not a JSON file ({error}); if it was a record, run its cell again') from error
     if not isinstance(raw, dict) or not isinstance(raw.get('cell'), dict) or 'score' not in raw:
         raise RecordError(f'{path}: not a result record; give a work directory of eval/run_severe.py')
@@ -267,16 +267,46 @@ def read_records(root: str | Path) -> list[Record]:
     Raises:
         RecordError: if there is none, or one cannot be read.
     """
+    return [read_record(path) for path in record_files(root)]
+
+
+def readable_records(root: str | Path) -> tuple[list[Record], list[str]]:
+    """Like `read_records`, but leaves out files that are damaged or no records.
+
+    Returns:
+        The records that can be read, and one sentence for each file that was left out.
+
+    Raises:
+        RecordError: if no file can be read.
+    """
+    records, faults = [], []
+    for path in record_files(root):
+        try:
+            records.append(read_record(path))
+        except RecordError as error:
+            faults.append(str(error))
+    if not records:
+        more = f' ({len(faults)} files, none is a record that can be read)' if len(faults) > 1 else ''
+        raise RecordError(f'{faults[0]}{more}')
+    return records, faults
+
+
+def record_files(root: str | Path) -> list[Path]:
+    """Paths of the JSON files where records may be: a work directory, a records folder, or a single file; sorted.
+
+    Raises:
+        RecordError: if there is none.
+    """
     root = Path(root)
     if not root.exists():
         raise RecordError(f'{root}: no such folder; give a work directory of eval/run_severe.py')
     if root.is_file():
-        return [read_record(root)]
+        return [root]
     folder = root / 'records' if (root / 'records').is_dir() else root
     paths = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
     if not paths:
         raise RecordError(f'{folder}: no result records; run eval/run_severe.py --work-dir {root} first')
-    return [read_record(path) for path in paths]
+    return paths
 
 
 def _check(raw: dict, where: str) -> None:
@@ -313,6 +343,11 @@ def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return _is_a(value, (float,)) and abs(value) <= sys.float_info.max
+
+
 def _check_sense(raw: dict, where: str) -> None:
     """Check what involves more than one key."""
     if raw['cell']['id'] != identity_hash(raw['identity']):
@@ -321,7 +356,7 @@ def _check_sense(raw: dict, where: str) -> None:
         raise RecordError(f"{where}: a published number must name its paper in 'encoder.source'")
     score, dataset = raw['score'], raw['dataset']
     for metric, value in {score['metric']: score['value'], **(score['others'] or {})}.items():
-        if not _is_a(value, (float,)) or not math.isfinite(value):
+        if not _is_finite(value):
             raise RecordError(f'{where}: {metric} is {value!r}, wanted a finite number')
     if score['unit'] == 'percent' and score['higher_is_better'] and not 0 <= score['value'] <= 100:
         raise RecordError(f'{where}: {score["metric"]} is {score["value"]}, wanted percent from 0 to 100')
@@ -380,6 +415,25 @@ def check_comparable(records: Iterable[Record]) -> None:
         said = '; '.join(f'{value!r} in {_some(names)}' for value, names in values.items())
         also = f' (they differ in {", ".join(other for other, _ in unlike[1:])} too)' if unlike[1:] else ''
         raise RecordError(f'records differ in {key}: {said}{also}; show them separately, or run the older ones again')
+
+
+def check_versions(records: Iterable[Record]) -> None:
+    """Check that no protocol has records of several versions: their numbers differ for reasons of the protocol.
+
+    Raises:
+        RecordError: names the protocol, and the versions with their records.
+    """
+    found: dict[str, dict[int, list[str]]] = {}
+    for record in records:
+        if (version := record.get('protocol.version')) is not None:
+            found.setdefault(record.protocol['name'], {}).setdefault(version, []).append(record.name)
+    for protocol, versions in found.items():
+        if len(versions) > 1:
+            said = '; '.join(f'{version} in {_some(versions[version])}' for version in sorted(versions))
+            each = ' and '.join(f'{protocol} v{version}' for version in sorted(versions))
+            raise RecordError(
+                f'records differ in protocol.version: {said}; show {each} separately, or run the older ones again'
+            )
 
 
 def _some(names: list[str]) -> str:

@@ -6,6 +6,7 @@
 
 It needs records and their predictions; with `--runs`, also the logs of training runs. It needs no torch, no GPU and no
 data. The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
+Files that are damaged or no records are left out and named; the page is written and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, told_faults
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return complain(f'{args.out} cannot be written: {error.strerror}')
     print(f'{path}: {len(table.records)} records')
-    return 0
+    return told_faults('report', table.faults)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -7,7 +7,7 @@ Prints one line for each metric of each record: stored, recomputed, and whether 
 records do not store; it skips records with another kind of labels. `mean_class_prefix` reproduces a defect of a
 published evaluation (eval/metrics/classification.py) and is not a result. Records never change: `--write` saves the
 lines to WORKDIR/rescored.csv. Exit status: 0 if all agree; 1 if a number differs, or if predictions are missing,
-damaged or not those of their record; 2 for bad input.
+damaged or not those of their record, or a record cannot be read; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from eval.metrics import (
     rescore_tolerance,
     score_predictions,
 )
-from eval.records import Record, RecordError, predictions_path, read_records
-from sigma.commands import Parser
+from eval.records import Record, RecordError, predictions_path, readable_records
+from sigma.commands import Parser, told_faults
 from sigma.files import sha256_file, write_atomic
 from sigma.text import align
 
@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
             get_metric(name)
         if args.write and Path(args.work_dir).is_file():
             raise ValueError(f'--write needs a work directory, but {args.work_dir} is a file')
-        records = [record for record in read_records(args.work_dir) if not record.published]
+        found, faults = readable_records(args.work_dir)
+        records = [record for record in found if not record.published]
         lines = [line for record in records for line in rescore(record, asked)]
         refuse_unused(asked, lines)
         print_lines(lines, len(records))
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f'rescore: {error.filename}: {error.strerror}', file=sys.stderr)
         return 2
-    return 1 if any(line.bad for line in lines) else 0
+    return told_faults('rescore', faults) or int(any(line.bad for line in lines))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -19,7 +19,7 @@ import numpy as np
 
 from eval.metrics import METRICS, Predictions, load_predictions
 from eval.metrics.metric import DIGITS
-from eval.records import Record, RecordError, check_comparable, coverage, is_partial, read_records
+from eval.records import Record, RecordError, check_comparable, check_versions, coverage, is_partial, readable_records
 from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
@@ -141,24 +141,35 @@ class Table:
         records: In the order to show (`select` sorts them). A record that is given twice counts once.
         allow_partial: Let records that scored fewer than 99 % of their videos count like the others.
         summary: A mean of some columns to add as the last column.
+        skip_damaged: Leave out records whose predictions are damaged, and name them in `faults`; else they are refused.
 
     Attributes:
         records: Without copies.
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
-        faults: Sentences on files that were left out because they are damaged or no records.
+        faults: Sentences on files that were left out because they are damaged or no records. Commands print them and
+            exit with 1 (`sigma.commands.told_faults`).
 
     Raises:
-        RecordError: if records of a column are not comparable (`check_comparable`), a row holds two sets of weights or
-            one seed twice, stored predictions give another score than their record, or a column cannot enter the mean.
+        RecordError: if a protocol has several versions, records of a column are not comparable (`check_comparable`), a
+            row holds two sets of weights or one seed twice, stored predictions give another score than their record, or
+            a column cannot enter the mean.
     """
 
     def __init__(
-        self, records: Iterable[Record], *, allow_partial: bool = False, summary: Summary | None = None
+        self,
+        records: Iterable[Record],
+        *,
+        allow_partial: bool = False,
+        summary: Summary | None = None,
+        skip_damaged: bool = False,
     ) -> None:
         self.records = _without_copies(records)
+        self.faults: list[str] = []
+        check_versions(self.records)
         self._predictions: dict[str, Predictions | None] = {}
+        self._read_predictions(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
         self._measured: dict[tuple[Key, str], Measured] = {}
         groups: dict[Key, list[Record]] = {}
@@ -175,7 +186,6 @@ class Table:
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
         self.every_row = self.rows
-        self.faults: list[str] = []
 
     @classmethod
     def read(
@@ -199,15 +209,23 @@ class Table:
             allow_partial, summary: As in `Table`.
             metric: Show this metric where records have the labels for it (`under_metric`); None: each its own.
 
+        Damaged records, and JSON files that are no records, are left out; `faults` names them.
+
         Raises:
-            RecordError: as `read_records`, `read_paper`, `select`, `under_metric` and `Table`.
+            RecordError: as `readable_records`, `read_paper`, `select`, `under_metric` and `Table`.
         """
-        records = [record for place in places for record in read_records(place)]
+        records, faults = [], []
+        for place in places:
+            found, damaged = readable_records(place)
+            records += found
+            faults += damaged
         wanted = summary.columns if summary else ()
         records += [record for paper in papers for record in read_paper(paper, wanted)]
         kept = select(records, encoders, protocols, datasets)
         kept = under_metric(kept, metric) if metric else kept
-        return cls(kept, allow_partial=allow_partial, summary=summary)
+        table = cls(kept, allow_partial=allow_partial, summary=summary, skip_damaged=True)
+        table.faults = list(dict.fromkeys(faults)) + table.faults
+        return table
 
     @property
     def rows(self) -> list[str]:
@@ -238,6 +256,19 @@ class Table:
 
         return text(self)
 
+    def _read_predictions(self, skip_damaged: bool) -> None:
+        """Read the predictions of all records; drop the records whose predictions are damaged, or refuse them."""
+        for record in self.records:
+            try:
+                self._predictions[record.cell['id']] = None if record.published else load_predictions(record)
+            except RecordError as error:
+                if not skip_damaged:
+                    raise
+                self.faults.append(str(error))
+        self.records = [record for record in self.records if record.cell['id'] in self._predictions]
+        if not self.records and self.faults:
+            raise RecordError(self.faults[0])
+
     def _column(self, key: Key, members: list[Record], rows: dict[str, list[Record]], allow_partial: bool) -> Column:
         """The column of these records, checked."""
         check_comparable(members)
@@ -247,8 +278,7 @@ class Table:
         labels: np.ndarray | None = None
         for row, seeds in rows.items():
             _check_row(row, seeds, column)
-            predictions = [None if record.published else load_predictions(record) for record in seeds]
-            self._predictions |= {record.cell['id']: found for record, found in zip(seeds, predictions)}
+            predictions = [self._predictions[record.cell['id']] for record in seeds]
             left_out = not allow_partial and any(map(is_partial, seeds))
             self._measured[key, row] = measure(seeds, predictions)
             column.cells[row] = TableCell(seeds, self._measured[key, row].interval, left_out)
