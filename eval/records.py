@@ -16,7 +16,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -90,6 +90,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'run.device': ((str,), 'name of the device'),
     'run.started': ((str,), 'ISO 8601, with the offset from UTC'),
     'run.seconds': ((float,), 'wall-clock seconds of the cell'),
+    'run.command': ((str, NoneType), 'command that measures the cell again'),
     'run.commit': ((str, NoneType), 'commit of this project; None outside a repository'),
     'run.clean': ((bool, NoneType), 'whether the working tree matched that commit'),
     'run.packages': ((dict, NoneType), 'relevant packages: {name: version}'),
@@ -201,6 +202,23 @@ def predictions_path(path: str | Path) -> Path:
 def config_path(path: str | Path) -> Path:
     """Path of the resolved config of the record at `path`."""
     return Path(path).with_name(Path(path).name.removesuffix('.json') + '.config.py')
+
+
+def log_path(path: str | Path) -> Path:
+    """Path of a copy of the log beside the record at `path`; merged folders have one (`tools/records.py merge`)."""
+    return Path(path).with_name(Path(path).name.removesuffix('.json') + '.log')
+
+
+def find_log(record: Record) -> Path | None:
+    """The log of a record's cell: beside the record, else in its work directory; None if there is none."""
+    if record.path is None:
+        return None
+    beside = log_path(record.path)
+    if beside.is_file() or len(record.path.parents) < 4:
+        return beside if beside.is_file() else None
+    # <work_dir>/records/<encoder>/<protocol>-v<version>/<cell>.json
+    found = record.path.parents[3] / 'cells' / f'{record.name}-{record.cell["id"][:8]}' / 'cell.log'
+    return found if found.is_file() else None
 
 
 def set_aside(path: str | Path) -> Path | None:
@@ -393,6 +411,30 @@ def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str
         if len(values) > 1:
             found.append((key, values))
     return found
+
+
+def what_differs(former: dict, now: dict) -> str:
+    """What two identities of one cell differ in, for a reader: `videos of test`, `the weights`, `config.optimizer`."""
+    words = {
+        'protocol.version': "the protocol's version",
+        'encoder.weights': 'the weights',
+        'dataset.lists': 'the list of {}',
+        'dataset.videos': 'the videos of {}',
+    }
+    found = []
+    for path in _paths_apart(former, now):
+        known = next((key for key in words if path == key or path.startswith(f'{key}.')), None)
+        found.append(words[known].format(path[len(known) + 1 :]) if known else path)
+    return ', '.join(found[:3]) + (f' and {len(found) - 3} more' if len(found) > 3 else '')
+
+
+def _paths_apart(former: Any, now: Any, path: str = '') -> Iterator[str]:
+    """Dotted keys at which two nested dicts differ, at most two levels deep."""
+    if isinstance(former, dict) and isinstance(now, dict) and path.count('.') < 2:
+        for key in dict.fromkeys([*former, *now]):
+            yield from _paths_apart(former.get(key), now.get(key), f'{path}.{key}' if path else str(key))
+    elif json.dumps(former, sort_keys=True) != json.dumps(now, sort_keys=True):
+        yield path
 
 
 def is_partial(record: Record) -> bool:

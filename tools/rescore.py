@@ -21,15 +21,14 @@ from typing import NamedTuple
 
 from eval.metrics import (
     METRICS,
-    Predictions,
+    checked_predictions,
     get_metric,
-    read_predictions,
     rescore_tolerance,
     score_predictions,
 )
-from eval.records import Record, RecordError, predictions_path, readable_records
+from eval.records import Record, RecordError, readable_records
 from sigma.commands import Parser, told_faults
-from sigma.files import sha256_file, write_atomic
+from sigma.files import write_atomic
 from sigma.text import align
 
 # A metric of a user's own protocol, which cannot be computed here.
@@ -109,22 +108,6 @@ def rescore(record: Record, asked: list[str]) -> list[Line]:
             state = 'same' if abs(value - stored[name]) <= rescore_tolerance(name) else 'DIFFERS'
         lines.append(Line(record.name, name, stored.get(name), value, unit, state))
     return lines
-
-
-def checked_predictions(record: Record) -> Predictions:
-    """Predictions of a record.
-
-    Raises:
-        ValueError: if they are missing or damaged, or their hash or number of videos differs from the record's.
-    """
-    if record.path is None or not (path := predictions_path(record.path)).is_file():
-        raise ValueError('no predictions')
-    if record.predictions_sha256 not in (None, sha256_file(path)):
-        raise ValueError('not the predictions that the record was written with')
-    predictions = read_predictions(path)
-    if len(predictions.label) != record.dataset['num_scored']:
-        raise ValueError(f'{len(predictions.label)} predictions, the record says {record.dataset["num_scored"]}')
-    return predictions
 
 
 def refuse_unused(asked: list[str], lines: list[Line]) -> None:

@@ -172,10 +172,7 @@ class Table:
         self._read_predictions(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
         self._measured: dict[tuple[Key, str], Measured] = {}
-        groups: dict[Key, list[Record]] = {}
-        for record in self.records:
-            key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
-            groups.setdefault(key, []).append(record)
+        groups = _by_column(self.records)
         several = _several_recipes(groups)
         name_sources = len({record.identity.get('table') for record in self.records if record.published}) > 1
         self.measured = [
@@ -277,7 +274,7 @@ class Table:
         column.num_classes = next((n for m in members if (n := m.dataset['num_classes'])), None)
         labels: np.ndarray | None = None
         for row, seeds in rows.items():
-            _check_row(row, seeds, column)
+            _check_row(row, seeds, column.name)
             predictions = [self._predictions[record.cell['id']] for record in seeds]
             left_out = not allow_partial and any(map(is_partial, seeds))
             self._measured[key, row] = measure(seeds, predictions)
@@ -390,17 +387,42 @@ def _rows(members: list[Record], several: set[tuple[str, str]], name_sources: bo
     return {row: sorted(seeds, key=lambda record: record.seed or 0) for row, seeds in result.items()}
 
 
-def _check_row(row: str, seeds: list[Record], column: Column) -> None:
+def _by_column(records: Iterable[Record]) -> dict[Key, list[Record]]:
+    """Column -> its records."""
+    groups: dict[Key, list[Record]] = {}
+    for record in records:
+        key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
+        groups.setdefault(key, []).append(record)
+    return groups
+
+
+def check_alike(records: Iterable[Record]) -> None:
+    """Check that records may stand in one table, without their predictions.
+
+    Raises:
+        RecordError: as `Table`, and if two records of one cell have different scores.
+    """
+    kept = _without_copies(records)
+    check_versions(kept)
+    groups = _by_column(kept)
+    several = _several_recipes(groups)
+    for key, members in groups.items():
+        check_comparable(members)
+        for row, seeds in _rows(members, several, name_sources=True).items():
+            _check_row(row, seeds, _name(key))
+
+
+def _check_row(row: str, seeds: list[Record], column: str) -> None:
     """Refuses records of a row that are not seeds of one measurement."""
     weights = {record.get('encoder.sha256'): record.name for record in seeds if record.get('encoder.checkpoint')}
     if len(weights) > 1:
         said = '; '.join(f'{sha256!r} in {name}' for sha256, name in weights.items())
-        raise RecordError(f'{row} in {column.name} has several weights, by encoder.sha256: {said}; give one')
+        raise RecordError(f'{row} in {column} has several weights, by encoder.sha256: {said}; give one')
     by_seed: dict[int | None, Record] = {}
     for record in seeds:
         if (first := by_seed.setdefault(record.seed, record)) is not record:
             both = f'{first.path} and {record.path}'
-            raise RecordError(f'{row} in {column.name} has seed {record.seed} twice, in {both}; give one')
+            raise RecordError(f'{row} in {column} has seed {record.seed} twice, in {both}; give one')
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------
