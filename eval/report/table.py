@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics import METRICS, Predictions, load_predictions
+from eval.metrics import METRICS, Predictions
 from eval.metrics.metric import DIGITS
 from eval.records import Record, RecordError, check_comparable, check_versions, coverage, is_partial, readable_records
 from eval.report import INCOMPLETE, LEFT_OUT
@@ -26,6 +26,7 @@ from eval.report.metrics import under_metric
 from eval.report.naming import column_group, column_label
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
+from eval.report.stored import Stored
 from eval.report.summaries import Summary
 from eval.report.variances import FEW_SEEDS, pool
 from sigma.errors import did_you_mean
@@ -134,8 +135,8 @@ class Column:
 class Table:
     """Results of encoders: one row each, one column for each protocol, dataset and kind of subset.
 
-    Everything is checked and computed here, once. Predictions are read here too, once per record, and kept for
-    verdicts and sweeps: about 4 bytes x videos x classes for each record.
+    Everything is checked and computed here, once. Predictions are read here too, and kept for verdicts and sweeps as
+    far as there is room (eval/report/stored.py).
 
     Args:
         records: In the order to show (`select` sorts them). A record that is given twice counts once.
@@ -166,10 +167,8 @@ class Table:
         skip_damaged: bool = False,
     ) -> None:
         self.records = _without_copies(records)
-        self.faults: list[str] = []
         check_versions(self.records)
-        self._predictions: dict[str, Predictions | None] = {}
-        self._read_predictions(skip_damaged)
+        self._stored = Stored(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
         self._measured: dict[tuple[Key, str], Measured] = {}
         groups = _by_column(self.records)
@@ -179,6 +178,7 @@ class Table:
             self._column(key, members, _rows(members, several, name_sources), allow_partial)
             for key, members in groups.items()
         ]
+        self._drop_damaged()
         _pool_seeds(self.measured, self._measured)
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
@@ -236,8 +236,8 @@ class Table:
         return [cell for column in self.measured for cell in column.cells.values()]
 
     def predictions(self, record: Record) -> Predictions | None:
-        """Predictions of one of its records, sorted by video; None where none are stored. Reads nothing."""
-        return self._predictions[record.cell['id']]
+        """Predictions of one of its records, sorted by video; None where none are stored."""
+        return self._stored.of(record)
 
     def only(self, keep: Callable[[Column], bool]) -> Table:
         """This table with the columns for which `keep` is true, and the summary. Computes and reads nothing."""
@@ -253,17 +253,16 @@ class Table:
 
         return text(self)
 
-    def _read_predictions(self, skip_damaged: bool) -> None:
-        """Read the predictions of all records; drop the records whose predictions are damaged, or refuse them."""
-        for record in self.records:
-            try:
-                self._predictions[record.cell['id']] = None if record.published else load_predictions(record)
-            except RecordError as error:
-                if not skip_damaged:
-                    raise
-                self.faults.append(str(error))
-        self.records = [record for record in self.records if record.cell['id'] in self._predictions]
-        if not self.records and self.faults:
+    def _drop_damaged(self) -> None:
+        """Drop records whose predictions are damaged, and columns without any other.
+
+        Raises:
+            RecordError: if no record is left.
+        """
+        self.faults = self._stored.faults
+        self.records = [record for record in self.records if record.cell['id'] not in self._stored.damaged]
+        self.measured = [column for column in self.measured if column.cells]
+        if not self.measured and self.faults:
             raise RecordError(self.faults[0])
 
     def _column(self, key: Key, members: list[Record], rows: dict[str, list[Record]], allow_partial: bool) -> Column:
@@ -275,7 +274,9 @@ class Table:
         labels: np.ndarray | None = None
         for row, seeds in rows.items():
             _check_row(row, seeds, column.name)
-            predictions = [self._predictions[record.cell['id']] for record in seeds]
+            seeds, predictions = self._stored.read(seeds)
+            if not seeds:
+                continue
             left_out = not allow_partial and any(map(is_partial, seeds))
             self._measured[key, row] = measure(seeds, predictions)
             column.cells[row] = TableCell(seeds, self._measured[key, row].interval, left_out)
