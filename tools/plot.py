@@ -13,7 +13,8 @@
 (eval/report/summaries.py), `--metric mean_class` shows another metric of the same predictions. Figures of results need
 records and their predictions, but no torch, no GPU and no data. `--width` fits a figure to one column of a paper (3.4
 inches) or to the page (7 inches). The caption is written beside the figure (NAME.caption.txt) and into it, and printed.
-The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing.
+The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing. Files that
+are damaged or no records are left out and named; the figure or table is made, and the exit status is 1.
 
 Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: `masks` draws the
 masks of configs over it, `clusters` the prototypes of a checkpoint.
@@ -28,7 +29,7 @@ from pathlib import Path
 from eval.report.figures import WIDTHS, all_figures, caption_of, draw_figure, load_figure, save_figure
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, told_faults
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -137,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     if args.out:
         tell(paths, f'{args.figure} from {len(table.records)} records', caption_of(figure))
-    return 0
+    return told_faults('plot', table.faults)
 
 
 def tell(paths: list[Path], what: str, caption: str) -> None:

@@ -21,7 +21,7 @@ import sys
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, told_faults
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 from sigma.text import shell_join
@@ -56,9 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return complain(f'{args.out} cannot be written: {error.strerror}')
     print(f'{path}: {len(table.records)} records, {len(text.encode()) / 1e6:.1f} MB')
-    for fault in table.faults:
-        print(f'report: left out: {fault}', file=sys.stderr)
-    return 1 if table.faults else 0
+    return told_faults('report', table.faults)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

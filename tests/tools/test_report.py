@@ -115,3 +115,25 @@ def test_records_that_do_not_compare_and_places_that_cannot_be_written(tmp_path,
     assert_one_sentence(call_main(report.main, capsys, '--records', copy, '--out', tmp_path / 'r.html'), 'list_sha256')
     done = call_main(report.main, capsys, '--records', COMMITTED, '--out', tmp_path)
     assert_one_sentence(done, str(tmp_path))
+
+
+def test_damaged_files_are_named_and_the_page_is_made_of_the_others(tmp_path, capsys):
+    work, out = tmp_path / 'work', tmp_path / 'report.html'
+    shutil.copytree(COMMITTED / 'random', work / 'records' / 'random')
+    folder = work / 'records' / 'random' / 'finetune-v1'
+    cut, spoiled = (folder / f'random_finetune_toy_5aclass_s{seed}.json' for seed in (0, 1))
+    cut.write_bytes(cut.read_bytes()[:100])
+    spoiled.with_suffix('.predictions.npz').write_bytes(b'PK')
+    (work / 'records' / 'package.json').write_text('{"name": "left-pad"}')
+    done = call_main(report.main, capsys, '--records', work, '--out', out)
+    assert (done.returncode, done.stdout) == (1, f'{out}: 1 records\n')
+    said = done.stderr.splitlines()
+    assert [line.partition(': left out: ')[0] for line in said] == ['report'] * 3
+    for line, path in zip(said, (work / 'records' / 'package.json', cut, spoiled.with_suffix('.predictions.npz'))):
+        assert str(path) in line
+    for path in work.rglob('*.json'):
+        path.write_text('{}')
+    out.unlink()
+    done = call_main(report.main, capsys, '--records', work, '--out', out)
+    assert (done.stdout, out.exists()) == ('', False)
+    assert_one_sentence(done, 'package.json', '4 files')
