@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Bars of more than this many are unreadable, and slow to draw; the heat table shows the same numbers.
 MOST_BARS = 120
 MOST_DRAWN = 24  # columns of the figures of statistics
+MOST_SENTENCES = 10  # of statistics that are shown from the start
 
 
 def section(name: str, heading: str, parts: list[Part], short: str = '') -> list[Section]:
@@ -90,7 +91,7 @@ def statistics(table: Table) -> list[Part]:
             continue
         drawn = pictures.get(title, []) if len(table.measured) <= MOST_DRAWN else []
         found = [each for name in drawn if (each := _drawn(name, table)) is not None]
-        parts.append(Fold(title, [Sentences(sentences), *found]))
+        parts.append(Fold(title, [Sentences(sentences), *found], unfolded=len(sentences) <= MOST_SENTENCES))
     return parts
 
 
