@@ -33,11 +33,6 @@ def imported(*words: str) -> set[str]:
     return names & set(HEAVY)
 
 
-@pytest.mark.parametrize('command', COMMANDS)
-def test_help_imports_nothing_heavy(command):
-    assert imported(command, '--help') == set()
-
-
 @pytest.mark.parametrize(
     'words',
     [
