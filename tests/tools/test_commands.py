@@ -11,17 +11,6 @@ from sigma.commands import Parser, version_line
 from sigma.revision import git_state
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 
-COMMANDS = (
-    'eval/run_severe.py',
-    'eval/run_cell.py',
-    'tools/features.py',
-    'tools/plot.py',
-    'tools/prepare.py',
-    'tools/report.py',
-    'tools/rescore.py',
-    'tools/test.py',
-    'tools/train.py',
-)
 HEAVY = ('torch', 'mmengine', 'sklearn', 'pandas', 'matplotlib', 'av', 'decord', 'timm')
 
 
