@@ -74,6 +74,8 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
         (str, NoneType),
         'paper, address or command behind the weights or the published number',
     ),
+    'encoder.flops': ((float, NoneType), 'operations of its forward pass for one clip; multiply and add are two'),
+    'encoder.pretraining_flops': ((float, NoneType), 'operations of its pretraining; None if its card does not say'),
     'protocol.name': ((str,), 'such as finetune or frozen_linear'),
     'protocol.version': ((int,), 'raised when its numbers would change; a published number may not say'),
     'protocol.evaluator_version': ((int, NoneType), 'version of the code that turns outputs into scores'),

@@ -1,5 +1,6 @@
 # Sourced by the other scripts: creates .venv, installs the pins, and puts .venv first on the path.
 #   install_environment runtime|tests
+#   need_programs
 set -euo pipefail
 export PIP_REQUIRE_VIRTUALENV=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,6 +28,19 @@ need_libraries() {
             return 2
         }
     fi
+}
+
+# Programs that some integration tests call. Where one is missing and cannot be installed, those tests skip themselves.
+need_programs() {
+    local packages=()
+    command -v pdflatex >/dev/null || packages+=(texlive-latex-base texlive-latex-recommended) # compiles tables
+    # a browser opens the page of tools/report.py
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+    echo "installing ${packages[*]} ..."
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >/dev/null ||
+        echo "environment: ${packages[*]} could not be installed; tests that need them are skipped" >&2
 }
 
 # Installs only when the pins changed: a mark file holds the hash of those that were installed.

@@ -7,6 +7,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 install_environment tests
+if [[ "$*" == *integration* && "$*" != *"not integration"* ]]; then
+    need_programs
+fi
 ruff check .
 ruff format --check .
 # The baseline was counted with the pins for Python 3.11 and later; those for 3.10 have other type hints.

@@ -8,11 +8,11 @@ import numpy as np
 
 from eval.metrics import METRICS, Predictions
 from eval.report.measured import gives_shares, scorers, shares, strata
+from eval.report.p_values import holm
 from eval.report.statistics import (
     MIN_VIDEOS,
     Difference,
     bootstrap_difference,
-    holm,
     is_clear,
     paired_difference,
 )

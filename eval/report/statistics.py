@@ -2,8 +2,8 @@
 
 `interval` and `paired_difference` take shares (correct = 1, wrong = 0) and return percent. For a score that is not a
 share of videos, such as a mean average precision or a mean error, use `bootstrap_interval` and `bootstrap_difference`:
-they take functions that score resamples of the videos, and return the unit of those scores. `holm` corrects the p of
-several comparisons. `eval/report/variances.py` says how seeds and videos add up; docs/statistics.md, how often these
+they take functions that score resamples of the videos, and return the unit of those scores. `eval/report/p_values.py`
+has the tests. `eval/report/variances.py` says how seeds and videos add up; docs/statistics.md, how often these
 intervals hold the truth (`python -m tools.benchmark statistics`).
 
 Shape letters: S seeds, N videos, B resamples.
@@ -18,12 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special  # scipy.stats takes ten times as long for one value
 
+from eval.report.p_values import mcnemar, p_of_swaps, p_of_t
 from eval.report.variances import Pool, Spread, Strata, Variance, of_difference, of_mean, share_covariance, spread
 
 # Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
 NUM_RESCORED = 1_000
-# Rounds of a test by swapped signs where its exact distribution is too large to compute.
-NUM_SWAPS = 10_000
 # A verdict on fewer common videos would rest on next to nothing.
 MIN_VIDEOS = 10
 ALPHA = 0.05
@@ -205,7 +204,7 @@ def bootstrap_interval(
             and 1.
     """
     _check_level(level)
-    scores = _scores_of(scorers, num_videos)
+    scores = scores_of(scorers, num_videos)
     mean, num = float(scores.mean()), len(scores)
     how = 'test videos only (one seed)' if num == 1 else f'{num} seeds and test videos'
     if num_videos == 1:
@@ -225,7 +224,7 @@ def bootstrap_spread(
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Spread:
     """Like `share_spread`, for a score that is not a share; arguments as in `bootstrap_interval`, N >= 2."""
-    scores = _scores_of(scorers, num_videos)
+    scores = scores_of(scorers, num_videos)
     return spread(scores, _covariance(rounds, num_videos), _unit(float(scores.mean()), limits))
 
 
@@ -299,13 +298,13 @@ def paired_difference(
     low, high = max(-1.0, min(low, value - least)), min(1.0, max(high, value + least))
 
     weight = np.full(num_videos, 1 / num_videos) if strata is None else strata.weight
-    p = _p_of_swaps((ours.mean(axis=0) - theirs.mean(axis=0)) * weight)
+    p = p_of_swaps((ours.mean(axis=0) - theirs.mean(axis=0)) * weight)
     how = 'paired over test videos'
     if (num_a, len(theirs)) == (1, 1):
         if strata is None and _is_binary(ours, theirs):
-            p = _mcnemar(ours[0], theirs[0])
+            p = float(mcnemar((ours > theirs).sum(), (ours < theirs).sum()))
     else:
-        p = max(p, _p_of_t(value, variance))
+        p = max(p, p_of_t(value, variance))
     how += _which_seeds(num_a, len(theirs))
     value, low, high = (round(100 * bound, 10) + 0.0 for bound in (value, low, high))  # no -0.0
     return Difference(value, low, high, p, num_videos, how)
@@ -335,7 +334,7 @@ def bootstrap_difference(
         ValueError: as `bootstrap_interval`, and if a and b have different numbers of seeds that should pair up.
     """
     _check_level(level)
-    scores = np.concatenate([_scores_of(a, num_videos), _scores_of(b, num_videos)])
+    scores = np.concatenate([scores_of(a, num_videos), scores_of(b, num_videos)])
     num_a, num_b = len(a), len(b)
     paired_seeds = _whether_paired(num_a, num_b, paired_seeds)
     value = float(scores[:num_a].mean() - scores[num_a:].mean())
@@ -345,33 +344,12 @@ def bootstrap_difference(
     rounds = rescored([*a, *b], num_videos, num_resamples)
     variance = of_difference(scores, _covariance(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
     low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
-    p = _p_of_t(value, variance)
+    p = p_of_t(value, variance)
     means = [[scorer.values for scorer in side if isinstance(scorer, MeanScorer)] for side in (a, b)]
     if len(means[0]) == num_a and len(means[1]) == num_b:
-        p = max(p, _p_of_swaps(np.mean(means[0], axis=0) - np.mean(means[1], axis=0)))
+        p = max(p, p_of_swaps(np.mean(means[0], axis=0) - np.mean(means[1], axis=0)))
     low, high = (round(bound, 12) + 0.0 for bound in (low, high))  # rounding error never counts as a win; no -0.0
     return Difference(value, low, high, p, num_videos, how)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p of several comparisons, corrected for their number in the way of Holm.
-
-    If verdicts are given where the corrected p is below 0.05, the chance of a single false one among them is at most
-    5 %, whatever their dependence.
-
-    Raises:
-        ValueError: if a p is not between 0 and 1.
-
-    Source: Holm, Scandinavian Journal of Statistics 1979, as in statsmodels.
-    """
-    values = np.asarray(p_values, dtype=float)
-    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f'p values are {values.tolist()}; need numbers from 0 to 1')
-    if len(values) == 0:
-        return []
-    from statsmodels.stats.multitest import multipletests  # here: its import takes a second
-
-    return multipletests(values, method='holm')[1].tolist()
 
 
 def is_clear(found: Difference, p_corrected: float) -> bool:
@@ -463,80 +441,6 @@ def _around(value: float, rounds: np.ndarray, variance: Variance, level: float) 
     return value + wider * float(low), value + wider * float(high)
 
 
-def _p_of_t(value: float, variance: Variance) -> float:
-    """Two-sided p of Student's t; 1 if there is no difference."""
-    if abs(value) < 1e-12:
-        return 1.0
-    if variance.value <= 0:
-        return 0.0
-    ratio = -abs(value) / math.sqrt(variance.value)
-    below = special.stdtr(variance.for_p, ratio) if math.isfinite(variance.for_p) else special.ndtr(ratio)
-    return float(2 * below)
-
-
-def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p of McNemar's exact test of (N,) right and wrong."""
-    from statsmodels.stats.contingency_tables import mcnemar  # here: its import takes a second
-
-    table = [[int(((a == x) & (b == y)).sum()) for y in (1, 0)] for x in (1, 0)]
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def _p_of_swaps(differences: np.ndarray) -> float:
-    """Two-sided p of the sum of (N,) differences against all ways to change their signs.
-
-    Exact where the differences are few whole multiples of one number, as those of right and wrong over a few seeds.
-    Otherwise by `NUM_SWAPS` random ways; one is added, since the data themselves are one of the ways.
-    """
-    sizes = np.abs(differences)
-    unit = sizes.max(initial=0)
-    if unit < 1e-12:
-        return 1.0
-    total = abs(float(differences.sum()))
-    smallest = sizes[sizes > 1e-9 * unit].min()
-    for multiple in range(1, 31):
-        steps = sizes / smallest * multiple
-        if np.abs(steps - steps.round()).max() < 1e-6:
-            break
-    else:
-        return _p_of_random_swaps(sizes, total)
-    steps = steps.round().astype(int)
-    if steps.sum() > 50_000:
-        return _p_of_random_swaps(sizes, total)
-    sums: np.ndarray = np.ones(1)  # distribution of the sum of those with a plus, in units of one step
-    for step, count in zip(*np.unique(steps[steps > 0], return_counts=True)):
-        own = np.zeros(step * count + 1)
-        plus = np.arange(count + 1)
-        ways = special.gammaln(count + 1) - special.gammaln(plus + 1) - special.gammaln(count - plus + 1)
-        own[::step] = np.exp(ways - count * math.log(2))  # binomial
-        sums = np.convolve(sums, own) if len(own) * len(sums) < 1e7 else _long_convolution(sums, own)
-    deviation = np.abs(2 * np.arange(len(sums)) - steps.sum())  # 2 plus - all
-    observed = round(total / smallest * multiple)
-    return float(np.clip(sums[deviation >= observed].sum(), 0, 1))
-
-
-def _long_convolution(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Convolution of two long distributions, without the small negative values of an FFT."""
-    from scipy.signal import fftconvolve
-
-    return np.maximum(fftconvolve(first, second), 0)
-
-
-def _p_of_random_swaps(sizes: np.ndarray, total: float) -> float:
-    rng = np.random.default_rng(0)
-    sizes, counts = np.unique(sizes[sizes > 0].round(15), return_counts=True)
-    sums = np.full(NUM_SWAPS, -float(counts @ sizes))
-    often = counts > 1
-    for size, count in zip(sizes[often], counts[often]):
-        sums += 2 * size * rng.binomial(count, 0.5, NUM_SWAPS)
-    for start in range(0, int((~often).sum()), 400):
-        size = 2 * sizes[~often][start : start + 400]
-        bits = np.frombuffer(rng.bytes(NUM_SWAPS * -(-len(size) // 8)), dtype=np.uint8)
-        sums += np.unpackbits(bits.reshape(NUM_SWAPS, -1), axis=1, count=len(size)).astype(np.float64) @ size
-    beyond = int((np.abs(sums) >= total * (1 - 1e-9)).sum())
-    return (beyond + 1) / (NUM_SWAPS + 1)
-
-
 def _is_binary(*arrays: np.ndarray) -> bool:
     return all(((array == 0) | (array == 1)).all() for array in arrays)
 
@@ -559,7 +463,7 @@ def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
     return paired_seeds
 
 
-def _scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
+def scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
     """(S,) scores on the videos themselves."""
     _check_numbers(len(scorers), num_videos)
     once = np.ones((num_videos, 1))

@@ -14,7 +14,8 @@ import numpy as np
 from eval.metrics import Predictions
 from eval.metrics.corrupted import ranks
 from eval.records import TRAINED_WITH, Record, RecordError
-from eval.report.statistics import MIN_VIDEOS, Difference, holm, paired_difference
+from eval.report.p_values import holm
+from eval.report.statistics import MIN_VIDEOS, Difference, paired_difference
 from eval.report.table import BASELINE, Column, Table, TableCell
 from eval.report.verdicts import p_text
 from sigma.text import align

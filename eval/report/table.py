@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -149,6 +150,7 @@ class Table:
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
+        answers: What statistics need of the predictions of each (column, row) that has them.
         faults: Sentences on files that were left out because they are damaged or no records. Commands print them and
             exit with 1 (`sigma.commands.told_faults`).
 
@@ -170,6 +172,7 @@ class Table:
         check_versions(self.records)
         self._stored = Stored(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
+        self.found: dict[tuple, Any] = {}  # statistics of several columns (eval/report/aligned.py), computed once
         self._measured: dict[tuple[Key, str], Measured] = {}
         groups = _by_column(self.records)
         several = _several_recipes(groups)
@@ -180,6 +183,7 @@ class Table:
         ]
         self._drop_damaged()
         _pool_seeds(self.measured, self._measured)
+        self.answers = {place: each.answers for place, each in self._measured.items() if each.answers is not None}
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
         self.every_row = self.rows

@@ -117,18 +117,18 @@ def share_covariance(values: np.ndarray, strata: Strata | None = None) -> tuple[
         scores = values.mean(axis=1)
         around = values - scores[:, None]
         return scores, around @ around.T / num**2
-    _, inverse, counts = np.unique(strata.label, return_inverse=True, return_counts=True)
-    member = np.zeros((len(counts), num))
-    member[inverse, np.arange(num)] = 1
-    weight = member @ strata.weight  # (C,) of each class
-    means = values @ member.T / counts  # (S, C)
-    scores = means @ weight
-    products = np.stack([(values * row) @ member.T / counts for row in values])  # (S, S, C) mean of x_i x_j
-    within = products - means[:, None] * means[None]
-    pooled = products @ weight - np.outer(scores, scores)
-    shared = (within.sum(axis=2) + PRIOR_CLASSES * pooled) / ((1 - 1 / counts).sum() + PRIOR_CLASSES)
-    each = within + shared[..., None] / counts
-    return scores, each @ (weight**2 / counts)
+    classes, inverse, counts = np.unique(strata.label, return_inverse=True, return_counts=True)
+    by_class = np.zeros((len(classes), len(values)))
+    np.add.at(by_class, inverse, values.T)
+    size = counts[inverse]  # (N,) videos in the class of each video
+    around = values - (by_class.T / counts)[:, inverse]
+    scores = values @ strata.weight
+    # sum_c W_c^2 m_c / n_c, where the weight of a video is W_c / n_c
+    own = (around * strata.weight**2) @ around.T
+    within = (around / size) @ around.T  # sum_c m_c
+    pooled = (values * strata.weight) @ values.T - np.outer(scores, scores)
+    shared = (within + PRIOR_CLASSES * pooled) / ((1 - 1 / counts).sum() + PRIOR_CLASSES)
+    return scores, own + shared * float((strata.weight**2 / size).sum())
 
 
 def spread(scores: np.ndarray, covariance: np.ndarray, unit: float) -> Spread:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from eval.records import RecordError
 from eval.report.differences import difference
-from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, holm, is_clear
+from eval.report.p_values import holm
+from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, is_clear
 from eval.report.table import BASELINE, Column, Table
 from sigma.errors import did_you_mean
 

@@ -17,7 +17,6 @@ Not called `statistics.py`: `__main__.py` may run as a script, and would then hi
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -224,9 +223,8 @@ def rows(num_seeds: tuple[int, ...]) -> list[Row]:
 def simulate(row: Row, num_tables: int, random_state: int = 1) -> Result:
     """Draw the tables of a row and count; the same row and random state give the same counts."""
     from eval.report import statistics
+    from eval.report.p_values import holm
 
-    statistics.holm([1.0])
-    gc.freeze()  # `holm` collects garbage, which takes 50 ms for each table where much is imported
     begun = time.perf_counter()
     rng = np.random.default_rng(random_state)
     bounds, scores, truths, no_difference, false = [], [], [], 0, 0
@@ -248,7 +246,7 @@ def simulate(row: Row, num_tables: int, random_state: int = 1) -> Result:
         scores += [bounds[-1][0], *(bounds[-1][0] + each.difference for each in found)]
         truths.append(sample.truth)
         no_difference += found[0].low <= 0 <= found[0].high
-        corrected = statistics.holm([each.p for each in found])
+        corrected = holm([each.p for each in found])
         false += any(statistics.is_clear(each, p) for each, p in zip(found, corrected))
     mean = float(np.mean(scores))
     held = [low <= (mean if truth is None else truth) <= high for (_, low, high), truth in zip(bounds, truths)]

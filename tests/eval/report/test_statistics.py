@@ -9,12 +9,12 @@ from scipy import stats
 from eval.metrics import METRICS
 from eval.metrics.classification import mean_class_weights
 from eval.metrics.multi_label import mean_average_precision
-from eval.report import statistics
+from eval.report import p_values
+from eval.report.p_values import holm, mcnemar, p_of_swaps
 from eval.report.statistics import (
     Difference,
     bootstrap_difference,
     bootstrap_interval,
-    holm,
     interval,
     interval_from_scores,
     interval_over_seeds,
@@ -183,8 +183,8 @@ def test_swaps_are_exact_where_answers_are_few():
     signs = np.array(list(itertools.product([1, -1], repeat=6)))
     wanted = np.mean(np.abs(signs @ each) >= abs(each.sum()) - 1e-9)
     assert paired_difference(list(a), list(b)).p >= wanted - 1e-12
-    assert statistics._p_of_swaps(each) == pytest.approx(wanted)
-    assert statistics._p_of_random_swaps(np.abs(each), abs(each.sum())) == pytest.approx(wanted, abs=0.02)
+    assert p_of_swaps(each) == pytest.approx(wanted)
+    assert p_values._p_of_random_swaps(np.abs(each), abs(each.sum())) == pytest.approx(wanted, abs=0.02)
 
 
 def test_holm_by_hand():
@@ -192,6 +192,18 @@ def test_holm_by_hand():
     assert holm([]) == []
     with pytest.raises(ValueError, match='from 0 to 1'):
         holm([0.5, np.nan])
+
+
+def test_holm_and_mcnemar_equal_statsmodels():
+    from statsmodels.stats.contingency_tables import mcnemar as other_mcnemar
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).random(40) ** 3
+    p[3] = p[7]
+    assert holm(p.tolist()) == pytest.approx(multipletests(p, method='holm')[1].tolist(), abs=1e-14)
+    first, second = np.array([0, 3, 4, 12, 400]), np.array([0, 0, 9, 12, 310])
+    wanted = [other_mcnemar([[50, b], [c, 7]], exact=True).pvalue for b, c in zip(first, second)]
+    assert mcnemar(first, second).tolist() == pytest.approx(wanted, abs=1e-14)
 
 
 def test_a_verdict_needs_p_and_an_interval_without_0():
