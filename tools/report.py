@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     from sigma.figures.pretraining import draw_pretraining, read_curves
 
     try:
+        footage = None if args.no_videos else Footage(args.videos, megabytes=args.video_megabytes)
         summary = get_summary(args.summary) if args.summary else None
         table = Table.read(
             args.records, args.published, allow_partial=args.allow_partial, summary=summary, metric=args.metric
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             trainings=trainings,
             command=shell_join(['python', 'tools/report.py', *(sys.argv[1:] if argv is None else argv)]),
             curves=read_curves,
-            footage=None if args.no_videos else Footage(args.videos, megabytes=args.video_megabytes),
+            footage=footage,
         )
         path = write_atomic(args.out, text)
     except SigmaError as error:

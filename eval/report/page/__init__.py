@@ -11,7 +11,6 @@ page.html.j2    the template; page.css and *.js are put inside it
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,23 +19,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from eval.records import RecordError
-from eval.report.figures import load_figure, render
 from eval.report.formats import best_note
 from eval.report.notes import footnotes
-from eval.report.page import bookkeeping
-from eval.report.page.clips import disagreements, video_parts
+from eval.report.page import bookkeeping, chapters
+from eval.report.page.clips import disagreements
 from eval.report.page.details import Curves, as_script, document
 from eval.report.page.footage import Footage
 from eval.report.page.gaps import fillings, find_gaps
 from eval.report.page.glossary import GLOSSARY
 from eval.report.page.matrix import matrix
-from eval.report.page.opening import opening, section_parts
-from eval.report.page.parts import Fold, Grid, Part, Picture, Section, Sentences, Text
+from eval.report.page.opening import find_leads, lead_parts, opening
+from eval.report.page.parts import Part, Section
 from eval.report.page.places import newest
-from eval.report.statistics import is_clear
-from eval.report.sweeps import holds_sweep, report
 from eval.report.table import BASELINE, Table
-from eval.report.verdicts import Verdict, comparison, p_text, rule, verdicts
+from eval.report.verdicts import verdicts
 from sigma import __version__
 from sigma.errors import did_you_mean
 
@@ -47,8 +43,6 @@ __all__ = ['Section', 'page', 'write_html']
 
 TEMPLATE = 'page.html.j2'
 SCRIPTS = ('elements.js', 'matrix.js', 'cell.js', 'videos.js', 'start.js')
-# Bars of more than this many are unreadable, and slow to draw; the heat table shows the same numbers.
-MOST_BARS = 120
 
 
 def page(
@@ -87,27 +81,27 @@ def page(
     shown, gaps = matrix(table), find_gaps(table)
     name = baseline or BASELINE
     found = verdicts(table, name) if name in table.rows else []
-    summary = opening(table, found, name, sum(gap.empty for gap in gaps))
     data = document(table, shown.columns, curves)
     if footage is not None:
         data['videos'] = disagreements(table, shown.columns, footage)
     sections = [
         *before,
-        Section('results', 'Scores by encoder and column', _bars(table), 'Scores'),
-        *_compared(table, found, baseline),
+        Section('results', 'Scores by encoder and column', chapters.bars(table), 'Scores'),
+        *chapters.compared(table, found, baseline),
+        *chapters.section('statistics', 'Statistics', chapters.statistics(table)),
         *after,
-        *_section('videos', 'Where encoders disagree', _videos(data, footage), 'Videos'),
-        *_robustness(table, name),
-        *_section('trainings', 'Trainings', [] if trainings is None else [_picture(trainings, 'Curves of trainings')]),
-        *_section('coverage', 'Coverage', bookkeeping.coverage_parts(table)),
-        *_section('cost', 'Cost', bookkeeping.cost_parts(table)),
+        *chapters.section('videos', 'Where encoders disagree', chapters.videos(data, footage), 'Videos'),
+        *chapters.robustness(table, name),
+        *chapters.section('trainings', 'Trainings', chapters.trained(trainings)),
+        *chapters.section('coverage', 'Coverage', bookkeeping.coverage_parts(table)),
+        *chapters.section('cost', 'Cost', bookkeeping.cost_parts(table)),
         Section('missing', 'What is missing', bookkeeping.missing_parts(gaps, fillings(table, gaps), table.faults)),
-        *_section('records', 'Where the numbers come from', bookkeeping.origin_parts(table), 'Records'),
+        *chapters.section('records', 'Where the numbers come from', bookkeeping.origin_parts(table), 'Records'),
     ]
     return write_html(
         title=title,
-        summary=summary.sentences,
-        summary_parts=section_parts(summary),
+        summary=opening(table),
+        summary_parts=lead_parts(find_leads(table)),
         sections=sections,
         matrix=shown,
         notes=[*best_note(table), *footnotes(table)],
@@ -170,76 +164,3 @@ def write_html(
         command=command,
         refresh_seconds=refresh_seconds,
     )
-
-
-def _section(name: str, heading: str, parts: list[Part], short: str = '') -> list[Section]:
-    """The section, or nothing where it has no parts."""
-    return [Section(name, heading, parts, short)] if parts else []
-
-
-def _bars(table: Table) -> list[Part]:
-    """The figure of bars, of tables that are small enough for it."""
-    plain = table.only(lambda column: not holds_sweep(column))
-    if not plain.measured:
-        return []
-    if len(plain.columns) * len(plain.rows) > MOST_BARS:
-        return [
-            Sentences(['Too many cells for a figure of bars here; tools/plot.py --figure bars draws it.'], small=True)
-        ]
-    return [_picture(load_figure('bars')(plain), 'Scores with intervals, by column', fold='The same as bars')]
-
-
-def _compared(table: Table, found: Sequence[Verdict], baseline: str | None) -> list[Section]:
-    """Every row against the baseline: one line per column, one entry per row."""
-    name = baseline or BASELINE
-    if not found:
-        said = [] if name in table.rows else comparison(table, baseline)
-        return _section('comparison', f'Against {name}', [Sentences(said)] if said else [])
-    rows = list(dict.fromkeys(each.row for each in found))
-    lines: list[list[Any]] = []
-    for column, members in itertools.groupby(found, key=lambda each: each.column):
-        by_row = {each.row: each for each in members}
-        lines.append([column, *(_entry(table, by_row[row]) if row in by_row else '-' for row in rows)])
-    num = sum(each.difference is not None for each in found)
-    parts: list[Part] = [Grid(['column', *rows], lines)]
-    parts += [Sentences([rule(num)], small=True)] if num else []
-    return [
-        Section('comparison', f'Against {name}', [*parts, Fold('In words', [Sentences([v.sentence for v in found])])])
-    ]
-
-
-def _entry(table: Table, verdict: Verdict) -> str:
-    """`better: +4.2 [1.0, 7.4], p 0.012`; what is not clear says so first."""
-    if verdict.difference is None or verdict.p_corrected is None:
-        return 'not compared'
-    column = next(column for column in table.measured if column.name == verdict.column)
-    each = verdict.difference
-    word = 'no clear difference'
-    if is_clear(each, verdict.p_corrected):
-        word = 'better' if each.low > 0 else 'worse'
-    ends = f'[{column.text(each.low)}, {column.text(each.high)}]'
-    return f'{word}: {column.text(each.difference, "+")} {ends}, {p_text(each.p, verdict.p_corrected)}'
-
-
-def _videos(data: dict[str, Any], footage: Footage | None) -> list[Part]:
-    return [] if footage is None else video_parts(data['videos'], footage)
-
-
-def _robustness(table: Table, baseline: str) -> list[Section]:
-    """Curves and heat map over corruptions; all numbers as text on request."""
-    swept = table.only(holds_sweep)
-    if not swept.measured:
-        return []
-    parts: list[Part] = [
-        _picture(load_figure('severity_curves')(swept), 'Score over the strength of each corruption'),
-        _picture(load_figure('robustness_heatmap')(swept), 'Score by corruption and encoder'),
-        Fold('All numbers', [Text(report(swept, baseline))]),
-    ]
-    return [Section('corruptions', 'Under corruptions', parts, 'Corruptions')]
-
-
-def _picture(figure: Figure, alt: str, fold: str = '') -> Any:
-    """A figure as a part, folded where `fold` is a heading."""
-    text = render(figure, '.svg')
-    found = Picture(text[text.index(b'<svg') :], alt)
-    return Fold(fold, [found]) if fold else found

@@ -17,8 +17,7 @@ from typing import Any
 
 from eval.records import Record
 from eval.report.page.places import card_values
-from sigma.configs import find_card
-from sigma.errors import DataError, DecodeError, SigmaError
+from sigma.errors import DecodeError, SigmaError
 from sigma.files import sha256_file
 from sigma.text import sentence
 
@@ -38,8 +37,8 @@ class Footage:
     """Videos on this machine.
 
     Args:
-        folders: Where to look first; a video is looked for under its own name, in the folder and in one named like its
-            dataset.
+        folders: Where to look first: folders of videos, or folders that tools/prepare.py wrote. A video is looked for
+            in each of them, and in the folder in it that is named like the dataset.
         use_cards: Look in the data folders that dataset cards name, too.
         megabytes: Limit on all clips together, as text in the page.
 
@@ -47,17 +46,23 @@ class Footage:
         clips: mp4 files in base64.
         used_bytes: What they take in the page.
         missing: Reason -> number of videos that are not shown.
+
+    Raises:
+        SigmaError: if a folder does not exist.
     """
 
     def __init__(
         self, folders: Sequence[str | Path] = (), use_cards: bool = True, megabytes: float = MEGABYTES
     ) -> None:
         self.folders = [Path(folder) for folder in folders]
+        if lost := [str(folder) for folder in self.folders if not folder.is_dir()]:
+            raise SigmaError(f'{", ".join(lost)}: no such folder; give folders that hold the scored videos.')
         self.use_cards = use_cards
         self.most_bytes = int(megabytes * 1e6)
         self.used_bytes = 0
         self.clips: list[str] = []
         self.missing: dict[str, int] = {}
+        self._indexes: dict[Path, tuple[Path, dict[str, str]]] = {}
         self._numbers: dict[Path, int] = {}
         self._places: dict[tuple[str, str | None], _Dataset | str] = {}
 
@@ -72,9 +77,11 @@ class Footage:
             raise Unseen('its name leads out of the folder of videos')
         dataset = record.dataset['name']
         for folder in self.folders:
-            for root in (folder / dataset, folder):
-                if (root / name).is_file():
-                    return root / name
+            for place in (folder / dataset, folder):
+                root, files = self._prepared(place)
+                for path in (place / name, root / files.get(video, video)):
+                    if path.is_file():
+                        return path
         if not self.use_cards:
             raise Unseen(f'not found under {", ".join(map(str, self.folders)) or "any folder"}')
         key = (dataset, record.get('dataset.list_sha256'))
@@ -87,6 +94,13 @@ class Footage:
         if not path.is_file():
             raise Unseen(f'not found under {place.root}')
         return path
+
+    def _prepared(self, place: Path) -> tuple[Path, dict[str, str]]:
+        """Root and file names of a folder that tools/prepare.py wrote; of any other folder, itself and no names."""
+        if place not in self._indexes:
+            root, files = _indexed(place / 'index.jsonl')
+            self._indexes[place] = (root or place, files)
+        return self._indexes[place]
 
     def clip(self, record: Record, video: str) -> int:
         """Number of the clip of a video in `clips`; two names of one file share a clip.
@@ -126,7 +140,7 @@ def _dataset(record: Record) -> _Dataset | str:
     data_root = card_values('datasets', name).get('data_root') or info.get('data_root')
     if not info or not data_root:
         return f'no card of the dataset {name} here; give its folder with --videos'
-    home = Path(data_root) if Path(data_root).is_absolute() else _near(data_root, name)
+    home = Path(data_root)
     entry = info.get('splits', {}).get(split, {})
     listed = home / str(entry.get('list', f'{split}.txt'))
     if not listed.is_file():
@@ -137,16 +151,6 @@ def _dataset(record: Record) -> _Dataset | str:
     if info.get('video_root'):
         root = home / info['video_root']
     return _Dataset(root or home, files)
-
-
-def _near(data_root: str, name: str) -> Path:
-    """A relative data folder: from the present folder, as everywhere, or from that of the card."""
-    if Path(data_root).is_dir():
-        return Path(data_root)
-    try:
-        return find_card('datasets', name).parent / data_root
-    except DataError:
-        return Path(data_root)
 
 
 def _indexed(index: Path) -> tuple[Path | None, dict[str, str]]:

@@ -58,7 +58,7 @@ class Disagreements {
     this.lists.replaceChildren(...[[a, b], [b, a]].flatMap(([right, wrong]) => {
       const shown = items.filter((item) => item.right[right] === 1 && item.right[wrong] === 0);
       const heading = make('h3', null, named(rows[right]), ' right, ', named(rows[wrong]), ` wrong: ${pairs[right][wrong]} of ${total} videos`);
-      const some = shown.length < pairs[right][wrong] ? make('p', { class: 'note' }, `${shown.length} of them are here.`) : null;
+      const some = shown.length < pairs[right][wrong] ? make('p', { class: 'note' }, shown.length ? `${shown.length} of them are here.` : 'None of them is here.') : null;
       return [heading, some, make('div', { class: 'clips' }, ...shown.map((item) => this.clip(item, right, wrong)))].filter(Boolean);
     }));
   }
@@ -67,7 +67,7 @@ class Disagreements {
     const { rows } = this.entry;
     const names = this.classes.get(this.column.value)?.names;
     const word = (number) => named(names ? names[number] : `class ${number}`);
-    const picture = item.clip === undefined ? make('div', { class: 'unseen' }, `not shown: ${item.why}`) : this.player(item);
+    const picture = item.clip === undefined ? make('div', { class: 'unseen', title: item.why }, 'not shown, see below') : this.player(item);
     return make('figure', { class: 'clip' }, picture, make('figcaption', null,
       make('div', null, make('b', null, word(item.label))),
       make('div', { class: 'good' }, '\u2713 ', named(rows[right])),

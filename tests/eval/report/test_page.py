@@ -21,13 +21,13 @@ from eval.report.page.details import as_script, document, thinned
 from eval.report.page.footage import Footage, Unseen, small_clip
 from eval.report.page.gaps import fillings, find_gaps
 from eval.report.page.matrix import in_groups, matrix
-from eval.report.page.opening import opening
+from eval.report.page.opening import find_leads, lead_parts, opening
 from eval.report.page.parts import cell_link
 from eval.report.page.places import command_of, encoder_argument, log_tail
 from eval.report.page.settings import against, flat, from_recipe
+from eval.report.statistics_text import conclusions
 from eval.report.summaries import Summary
 from eval.report.table import Table
-from eval.report.verdicts import verdicts
 from sigma.files import sha256_file
 from tests.conftest import ROOT
 from tests.tools.videos import tiny_clip
@@ -93,27 +93,32 @@ def test_multi_label_and_seeds_have_scores_by_class(tmp_path):
     assert [data['records'][i]['seed'] for i in cell['records']] == [0, 1]
 
 
-def test_the_summary_says_who_wins_and_how_sure(two):
-    found = opening(two, verdicts(two))
-    assert found.sentences[0] == 'sigma_mlp_toy is best in 1 of 1 columns (finetune toy).'
-    assert found.sentences[1].startswith('No lead is clear')
-    assert found.sentences[2] == (
-        'Against random weights: clearly better in 0 of 1 comparisons, clearly worse in 0, no clear difference in 1.'
-    )
-    assert found.sentences[3] == '2 encoders, 1 column, 2 records, 1 seed per cell; no cell missing.'
-    lead = found.leads[0]
-    assert (lead.best, lead.second, lead.gap, lead.clear) == ('sigma_mlp_toy', 'random', pytest.approx(30.0), False)
+def test_the_summary_begins_with_what_there_is(two):
+    assert opening(two)[0] == '2 encoders in 1 column, from 2 records.'
+    assert opening(two)[1:] == conclusions(two)
 
 
-def test_the_summary_of_a_clear_win_and_of_one_encoder(tmp_path):
+def test_who_is_best_in_a_column_and_how_sure(tmp_path):
     label = [i % 3 for i in range(60)]
-    answered(tmp_path / 'a', 'sigma_mlp_toy', label, label)
-    one = Table.read([tmp_path / 'a'])
-    assert opening(one).sentences[0] == 'Only sigma_mlp_toy was measured, so nothing is compared.'
-    answered(tmp_path / 'b', 'random', label, [0] * 60)
-    found = opening(Table.read([tmp_path / 'a', tmp_path / 'b']))
-    assert found.leads[0].clear
-    assert found.sentences[1] == 'The lead is clear: sigma_mlp_toy in finetune toy by 66.7.'
+    answered(tmp_path, 'sigma_mlp_toy', label, label)
+    answered(tmp_path, 'videomae_toy', label, [0] * 60)
+    answered(tmp_path, 'random', label, [*label[:59], 0])  # random weights are no encoder
+    (lead,) = find_leads(Table.read([tmp_path]))
+    assert (lead.best, lead.second, lead.ties, lead.clear) == ('sigma_mlp_toy', 'videomae_toy', 0, False)
+    assert lead.gap == pytest.approx(200 / 3)
+    (grid,) = lead_parts([lead._replace(clear=True)])
+    assert grid.lines[0][2] == '100.0'
+    assert grid.lines[0][3].startswith('66.7 ahead of videomae_toy [')
+    assert grid.lines[0][4] == 'clear'
+
+
+def test_one_encoder_and_encoders_that_tie(two, tmp_path):
+    (grid,) = lead_parts(find_leads(two))
+    assert [str(entry) for entry in grid.lines[0][2:]] == ['80.0', '-', 'nothing to compare']
+    for name in ('a', 'b'):
+        answered(tmp_path, name, LABEL, GOOD)
+    (grid,) = lead_parts(find_leads(Table.read([tmp_path])))
+    assert grid.lines[0][1:] == ['2 encoders tie', '80.0', '-', '-']
 
 
 def test_the_heat_table(two):
@@ -337,6 +342,14 @@ def test_videos_are_found_through_the_card_if_the_list_is_the_one_scored(two, tm
     with pytest.raises(Unseen, match='toy is not prepared'):
         Footage().find(record, 'test/0000.mp4')
     card_values.cache_clear()
+
+
+def test_a_prepared_folder_may_be_given(two, tmp_path):
+    (tmp_path / 'raw' / 'b').mkdir(parents=True)
+    tiny_clip(tmp_path / 'raw' / 'b' / 'zero.mp4')
+    lines = [{'version': 2, 'root': 'raw'}, {'path': 'test/0000.mp4', 'file': 'b/zero.mp4'}]
+    (tmp_path / 'index.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    assert Footage([tmp_path]).find(two.records[0], 'test/0000.mp4') == tmp_path / 'raw' / 'b' / 'zero.mp4'
 
 
 def test_a_damaged_video_is_named(tmp_path, two):
