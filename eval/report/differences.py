@@ -34,7 +34,7 @@ def clear_best(table: Table, column: Column) -> str | None:
 
 
 def _clear_best(table: Table, column: Column) -> str | None:
-    counted = {row: cell for row, cell in column.cells.items() if not cell.left_out}
+    counted = column.counted
     measured = {row: cell for row, cell in counted.items() if not cell.published}
     first = [row for row, cell in counted.items() if cell.interval.mean == column.best]
     if column.is_summary or len(measured) < 2 or len(first) != 1 or first[0] not in measured:
