@@ -181,8 +181,10 @@ def test_it_plays_the_videos_on_which_two_encoders_disagree(browser, report):
     ]
     assert tab.page.locator('#versus video').count() == 5
     first = tab.page.locator('#versus video').first
-    first.evaluate('(video) => video.play()')
-    tab.page.wait_for_function('document.querySelector("#versus video").currentTime > 0.02')
+    moved = (
+        '(video) => new Promise((done) => { video.ontimeupdate = () => done(video.currentTime > 0); video.play(); })'
+    )
+    assert first.evaluate(moved)
     assert first.evaluate('(video) => [video.videoWidth, video.videoHeight]') == [64, 64]
     assert 'first=sigma_mlp_toy' in tab.page.url
     tab.page.locator('#versus').scroll_into_view_if_needed()
@@ -314,7 +316,7 @@ def test_a_thousand_cells(browser, tmp_path):
     out = tmp_path / 'report.html'
     out.write_text(page(table))
     tab = Tab(browser, out)
-    tab.page.wait_for_function('document.documentElement.dataset.ready')
+    tab.page.wait_for_selector('html[data-ready]', state='attached')
     ready = tab.page.evaluate('performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd')
     assert tab.page.locator('#matrix tbody td').count() == 1000
     start = time.perf_counter()
