@@ -29,7 +29,7 @@ from eval.report.order import kept_order, without_copies
 from eval.report.order import select as select
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
-from eval.report.stored import Stored
+from eval.report.stored import Answered, Stored
 from eval.report.summaries import Key, Summary
 from eval.report.variances import FEW_SEEDS, pool
 
@@ -254,6 +254,10 @@ class Table:
     def predictions(self, record: Record) -> Predictions | None:
         """Predictions of one of its records, sorted by video; None where none are stored."""
         return self._stored.of(record)
+
+    def answered(self, record: Record) -> Answered | None:
+        """Which class one of its records gave to each video; None where that is unknown. It is always in memory."""
+        return self._stored.answered(record)
 
     def only(self, keep: Callable[[Column], bool]) -> Table:
         """This table with the columns for which `keep` is true, and the summary. Computes and reads nothing."""
