@@ -26,7 +26,7 @@ from sigma.text import sentence
 
 # Quantity -> (steps, values) of a run, as `sigma.figures.pretraining.read_curves` gives it for a folder.
 Curves = Callable[[Path], dict[str, tuple[list[int], list[float]]]]
-CURVES_SHOWN = ('loss', 'acc/top1', 'acc/mean1', 'lr')
+MOST_CURVES = 6
 MOST_POINTS = 80
 MOST_UNSCORED = 10
 # Logs and settings together; a page of many records would otherwise weigh more than its numbers.
@@ -231,7 +231,9 @@ def _run(record: Record, curves: Curves | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if folder is not None and curves is not None and (any(folder.glob('vis_data')) or any(folder.glob('*/vis_data'))):
         try:
-            found = {name: thinned(*curve) for name, curve in curves(folder).items() if name in CURVES_SHOWN}
+            read = curves(folder)
+            names = sorted(read, key=lambda name: (not name.startswith('loss'), name))[:MOST_CURVES]
+            found = {name: points for name in names if (points := thinned(*read[name]))[0]}
         except Exception as error:  # a log cut off by a kill must not stop a report
             log = log or {'path': str(folder), 'tail': sentence(f'its curves cannot be read: {error}')}
     return {'log': log, 'curves': found}

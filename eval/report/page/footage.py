@@ -25,7 +25,7 @@ LONGER_SIDE = 192  # pixels of a clip
 MOST_FPS = 25.0
 MOST_SECONDS = 3.0  # a longer video shows the seconds around its middle
 MOST_SKIPPED = 3_000  # frames that are decoded to get there; else the clip starts at the beginning
-CRF = 30
+CRF = 24
 MEGABYTES = 5.0  # of all clips in a page, as text
 
 

@@ -220,12 +220,14 @@ def test_logs_and_curves_of_a_cell(tmp_path):
     (folder / 'vis_data').mkdir()
     table = Table.read([tmp_path])
     data = document(
-        table, table.columns, lambda found: {'loss': ([1, 2, 3], [3.0, float('nan'), 1.0]), 'other': ([], [])}
+        table,
+        table.columns,
+        lambda found: {'loss': ([1, 2, 3], [3.0, float('nan'), 1.0]), 'empty': ([], []), 'acc': ([2], [50.0])},
     )
     tail = data['records'][0]['log']['tail'].split('\n')
     assert (len(tail), tail[0], tail[-2]) == (20, 'line 12', '100 %')
     assert tail[-1] == 'x' * 240 + ' ...'
-    assert data['records'][0]['curves'] == {'loss': [[1, 3], [3.0, 1.0]]}
+    assert data['records'][0]['curves'] == {'loss': [[1, 3], [3.0, 1.0]], 'acc': [[2], [50.0]]}
     assert log_tail(tmp_path / 'none.log') is None
 
     def broken(_):
