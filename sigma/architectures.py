@@ -22,3 +22,13 @@ def architecture(arch: str | dict) -> dict:
     if arch not in ARCHITECTURES:
         raise ValueError(f'Unknown VideoViT architecture {arch!r}. Known: {", ".join(ARCHITECTURES)}, or a dict.')
     return ARCHITECTURES[arch]
+
+
+def backbone_label(backbone: dict) -> str:
+    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `VisionTransformer`: the innermost backbone of a config."""
+    while isinstance(backbone.get('backbone'), dict):
+        backbone = backbone['backbone']
+    name, arch = str(backbone.get('type', 'unknown')).rpartition('.')[2], backbone.get('arch')
+    if isinstance(arch, dict) and {'depth', 'embed_dims'} <= set(arch):
+        return f'{name} ({arch["depth"]} blocks, width {arch["embed_dims"]})'
+    return f'{arch} {name}' if isinstance(arch, str) else name

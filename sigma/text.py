@@ -9,6 +9,8 @@ import io
 import os
 import re
 import shlex
+import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -67,6 +69,26 @@ def _ansi_quoted(word: str) -> str:
 def shown(name: str) -> str:
     """A file name as it can be printed on one line: control characters and bytes outside UTF-8 as escapes."""
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in name)
+
+
+# Marks that join or modify what is around them; without them, emoji and some scripts fall apart.
+_JOINERS = '\u200c\u200d'
+
+
+def isolated(name: str) -> str:
+    """A name for a line of a table: control characters as escapes, and a name in a right-to-left script held together.
+
+    Such a name stands between the marks FSI and PDI, so that the numbers beside it keep their order.
+    """
+    line = ''.join(c if c in _JOINERS else shown(c) for c in name)
+    if any(unicodedata.bidirectional(c) in ('R', 'AL', 'AN') for c in line):
+        return f'\u2068{line}\u2069'
+    return line
+
+
+def terminal_width() -> int | None:
+    """Characters of a line on the terminal; None where stdout is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def sentence(text: str, most: int = 1000) -> str:

@@ -39,7 +39,8 @@ need_programs() {
     [ "${#packages[@]}" -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
     echo "installing ${packages[*]} ..."
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >/dev/null ||
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >/dev/null ||
         echo "environment: ${packages[*]} could not be installed; tests that need them are skipped" >&2
 }
 

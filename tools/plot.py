@@ -70,7 +70,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--every-column', action='store_true', help='draw columns that only published rows have, too (default: not)'
     )
-    parser.add_argument('--table', choices=('text', 'markdown', 'csv'), help='print the table (then --out is optional)')
+    parser.add_argument(
+        '--table',
+        choices=('text', 'markdown', 'latex', 'csv'),
+        help='print the table (then --out is optional); tools/table.py has more options for it',
+    )
     parser.add_argument(
         '--metric', metavar='NAME', help='show this metric, such as mean_class, where records have the labels for it'
     )

@@ -86,6 +86,18 @@ class SettingsAction(argparse.Action):
         action(parser, namespace, values, option_string)
 
 
+def check_config(path: str) -> None:
+    """Refuse a config that is not there, before anything heavy is imported.
+
+    Raises:
+        DataError: naming it.
+    """
+    from sigma.errors import DataError
+
+    if not Path(path).is_file():
+        raise DataError(f'Config {path} is not there; mmaction_configs/pretrain holds the configs of this project.')
+
+
 def load_config(args: argparse.Namespace):
     """The config, with the settings of the command line applied.
 
@@ -95,10 +107,7 @@ def load_config(args: argparse.Namespace):
     from sigma.data.cards import read_config
     from sigma.errors import DataError
 
-    if not Path(args.config).is_file():
-        raise DataError(
-            f'Config {args.config} is not there; mmaction_configs/pretrain holds the configs of this project.'
-        )
+    check_config(args.config)
     try:
         cfg = read_config(args.config)
     except Exception as error:
@@ -274,12 +283,18 @@ def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
+    from sigma.errors import CheckpointError, DataError
+
+    try:
+        check_config(args.config)
+    except DataError as error:
+        say_once(f'train: {error}')
+        return 2
     logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from sigma.data.loading import LoaderError, explain
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.engine.preemption import Preempted
-    from sigma.errors import CheckpointError, DataError
 
     try:
         cfg = load_config(args)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.cells.pretraining import what_was_reached
-from sigma.architectures import architecture
+from sigma.architectures import architecture, backbone_label
 from sigma.checkpoints import described
 from sigma.checkpoints.described import IMAGENET_MEAN, IMAGENET_STD
 from sigma.data.cards import card_names, find_card, read_complete_card
@@ -158,7 +158,7 @@ class EncoderCard:
         clip, backbone = self.info['clip'], self.info['backbone']
         shape = [str(clip.get(key, '?')) for key in ('num_frames', 'size', 'size')]
         weights = f'weights {self.checkpoint}' if self.checkpoint else 'RANDOM weights (no pretraining)'
-        return f'{self.name}: {_kind(backbone)}, clips of {" x ".join(shape)}, {weights}'
+        return f'{self.name}: {backbone_label(backbone)}, clips of {" x ".join(shape)}, {weights}'
 
     @property
     def family(self) -> str:
@@ -259,16 +259,6 @@ def _check_agreement(asked: Reference, backbone: dict, said: dict) -> None:
                 f'Encoder {asked.text}: the card {asked.card} has {name} {own.get(name)}, but {asked.file} says that '
                 f'it was trained with {trained[name]}. Give the file alone: it describes itself.'
             )
-
-
-def _kind(backbone: dict) -> str:
-    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `VisionTransformer`: the innermost backbone."""
-    while isinstance(backbone.get('backbone'), dict):
-        backbone = backbone['backbone']
-    name, arch = str(backbone.get('type', 'unknown')).rpartition('.')[2], backbone.get('arch')
-    if isinstance(arch, dict) and {'depth', 'embed_dims'} <= set(arch):
-        return f'{name} ({arch["depth"]} blocks, width {arch["embed_dims"]})'
-    return f'{arch} {name}' if isinstance(arch, str) else name
 
 
 def _check_finetuned(path: Path, info: dict) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from eval.matrix.ending import record_of
 from eval.matrix.plan import Planned
-from eval.report.formats import csv, markdown, text
+from eval.report.formats import Look, csv, markdown, text
 from eval.report.metrics import under_metric
-from eval.report.summaries import SUMMARIES
+from eval.report.summaries import SUMMARIES, is_card
 from eval.report.sweeps import is_sweep, report
 from eval.report.table import BASELINE, Table, select
 from eval.report.verdicts import comparison
 from sigma.files import write_atomic
+from sigma.text import terminal_width
 
 
 def print_results(
@@ -32,7 +33,7 @@ def print_results(
         planned: Cells of the suite.
         work_dir: Where their records are and the files go.
         name: Stem of the files (`table_name`).
-        summary: Suite whose mean is added as the last column; None for no mean.
+        summary: Suite whose groups the columns have, and whose mean is added as the last column; None for neither.
         baseline: Encoder to compare the others with, as on the command line.
         allow_partial: As in `Table`.
         metric: Show this metric where records have the labels for it; None: each its own.
@@ -41,9 +42,13 @@ def print_results(
     if not records:
         print('no records yet, so no table')
         return
-    records = under_metric(select(records), metric) if metric else select(records)
-    table = Table(records, allow_partial=allow_partial, summary=SUMMARIES.get(summary) if summary else None)
-    print(text(table))
+    suite = summary if summary and is_card(summary) else None
+    records = select(records, suite=suite, first=[item.resolved.encoder.name for item in planned if item.resolved])
+    records = under_metric(records, metric) if metric else records
+    table = Table(
+        records, allow_partial=allow_partial, summary=SUMMARIES.get(summary) if summary else None, suite=suite
+    )
+    print(text(table, Look(width=terminal_width())))
     # --baseline may be a path or NAME@CHECKPOINT, as in --encoders; rows have the names of the cards.
     names = {item.resolved.cell.encoder: item.resolved.encoder.name for item in planned if item.resolved}
     chosen = names.get(baseline, baseline) if baseline else None

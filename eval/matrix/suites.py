@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Entry:
         shots: Training clips per class.
         examples: Training clips in total. Each class gets its share, rounded up (`eval.protocols.subsets`), as SEVERE
             draws its 1000 clips.
+        group: Heading over its column in tables and figures, such as `domain shift`; None: its protocol.
     """
 
     protocol: str
@@ -31,6 +32,7 @@ class Entry:
     recipe: str
     shots: int | None = None
     examples: int | None = None
+    group: str | None = field(default=None, compare=False)
 
 
 class Suites(MutableMapping[str, tuple[Entry, ...]]):
@@ -70,7 +72,8 @@ class Suites(MutableMapping[str, tuple[Entry, ...]]):
 
 
 SUITES = Suites()
-_FIELDS = tuple(field.name for field in fields(Entry))
+_FIELDS = tuple(each.name for each in fields(Entry))
+_REQUIRED = ('protocol', 'dataset', 'recipe')
 _COUNTS = ('shots', 'examples')
 SUMMARY = Settings(
     (
@@ -104,8 +107,10 @@ def _entry(path: str | Path, number: int, entry: Any) -> Entry:
     for key in entry:
         if key not in _FIELDS:
             raise DataError(f'{where}: {did_you_mean("key", str(key), _FIELDS)}.')
-    if lacking := [key for key in _FIELDS if key not in _COUNTS and not isinstance(entry.get(key), str)]:
+    if lacking := [key for key in _REQUIRED if not isinstance(entry.get(key), str)]:
         raise DataError(f'{where} lacks {", ".join(lacking)} (text).')
+    if entry.get('group') is not None and not isinstance(entry['group'], str):
+        raise DataError(f'{where}: group is {entry["group"]!r}; it is the text over its column in tables.')
     for key in _COUNTS:
         value = entry.get(key)
         if value is not None and (type(value) is not int or value < 1):
@@ -152,7 +157,7 @@ def suite_entries(name: str, datasets: Sequence[str] | None = None, shots: Seque
 
 def _on(dataset: str, entry: Entry) -> Entry:
     """The entry on this dataset, by the dataset's own recipe if the entry's belongs to a dataset."""
-    moved = replace(entry, dataset=dataset)
+    moved = replace(entry, dataset=dataset, group=None)  # a group is about the suite's own data
     if '{family}' not in entry.recipe:
         return moved
     recipes = own_recipes(dataset)

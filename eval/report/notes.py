@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from eval.metrics import METRICS
 from eval.metrics.metric import UNIFORM
 from eval.records import MIN_COVERAGE_PERCENT, predictions_path
 from eval.report import INCOMPLETE, LEFT_OUT
+from eval.report.naming import column_label, protocol_label
 from eval.report.statistics import POOLED
+from eval.report.summaries import suite_columns
+from sigma.architectures import backbone_label
 
 if TYPE_CHECKING:
+    from eval.records import Record
+    from eval.report.formats.marks import Marks
     from eval.report.table import Table
 
 ENOUGH_SEEDS = 3
 COMMONEST = 'commonest class: what always giving the commonest answer of the test videos would score'
 
 
-def footnotes(table: Table) -> list[str]:
-    """All notes of a table, a sentence or two each."""
-    cells = table.cells
-    how = 'as published' if all(cell.published for cell in cells) else 'mean over n seeds [95 % interval]'
+def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = None) -> list[str]:
+    """All notes of a table, a sentence or two each; the first says units, seeds, intervals and chance.
+
+    Args:
+        table: The table.
+        interval: How intervals are shown: `brackets`, `pm` or `none`.
+        marks: Letters that stand beside published numbers; the notes on these then begin with them.
+    """
     chance = chance_note(table)
-    notes = [f'{_units(table)}, {how}' + (f'; chance: {chance}' if chance else '')]
+    notes = [f'{_units(table)}, {_how(table, interval)}' + (f'; chance: {chance}' if chance else '')]
     if any(column.is_unbalanced for column in table.columns):
         notes.append(COMMONEST)
+    notes += random_notes(table)
     if lost := lost_predictions(table):
         notes.append(f'intervals are less precise where predictions are missing beside the record: {"; ".join(lost)}')
     notes += seed_notes(table)
@@ -35,7 +47,65 @@ def footnotes(table: Table) -> list[str]:
             f'{LEFT_OUT} fewer than {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so the score counts in no '
             f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
-    return notes + summary_notes(table) + published_notes(table)
+    notes += summary_notes(table) + missing_notes(table)
+    published = published_notes(table)
+    if marks is not None:
+        published = published[:1] + [f'^{letter} {note}' for letter, note in marks.notes.items()]
+    return notes + published
+
+
+def same_seeds(table: Table) -> int | None:
+    """Seeds of every measured number, if it is the same for all; None if it differs, or nothing was measured."""
+    counts = {len(cell.records) for cell in table.cells if not cell.published}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _how(table: Table, interval: str) -> str:
+    """'mean over 3 seeds [95 % interval]'."""
+    if all(cell.published for cell in table.cells):
+        return 'as published'
+    num = same_seeds(table)
+    said = 'mean over n seeds' if num is None else 'one seed (n=1)' if num == 1 else f'mean over {num} seeds (n={num})'
+    return said + {'brackets': ' [95 % interval]', 'pm': ' ± half the width of the 95 % interval'}.get(interval, '')
+
+
+def random_notes(table: Table) -> list[str]:
+    """What the rows with random weights are: 'random: tiny VideoViT, 16 x 64 x 64, random weights'."""
+    found: dict[str, str] = {}
+    for column in table.measured:
+        for row, cell in column.cells.items():
+            for record in cell.records:
+                if not record.published and record.get('encoder.checkpoint') is None and row not in found:
+                    found[row] = ', '.join([*_architecture(record), 'random weights, no pretraining'])
+    alike: dict[str, list[str]] = {}
+    for row, said in found.items():
+        alike.setdefault(said, []).append(row)
+    return [f'{_some(rows)}: {said}' for said, rows in alike.items()]
+
+
+def _some(rows: list[str]) -> str:
+    """Three names, and how many more there are."""
+    return ', '.join(rows[:3]) + (f' and {len(rows) - 3} more' if len(rows) > 3 else '')
+
+
+def _architecture(record: Record) -> list[str]:
+    """Backbone and clips of a record's encoder, as far as the settings in its identity say them."""
+    config = record.identity.get('config')
+    backbones = [found for found in _under(config, 'backbone') if isinstance(found, dict) and 'type' in found]
+    sizes = [size for key in ('image_size', 'blank_size') for size in _under(config, key) if isinstance(size, int)]
+    shape = [record.get('sampling.num_frames'), *(sizes[:1] * 2)]
+    clips = f'clips of {" x ".join(map(str, shape))}' if shape[0] and sizes else ''
+    return [part for part in (*map(backbone_label, backbones[:1]), clips) if part]
+
+
+def _under(config: object, key: str) -> Iterator[object]:
+    """Every value under a key of nested settings, the outer ones first."""
+    if isinstance(config, dict):
+        if key in config:
+            yield config[key]
+        config = list(config.values())
+    for value in config if isinstance(config, list) else ():
+        yield from _under(value, key)
 
 
 def seed_notes(table: Table) -> list[str]:
@@ -49,6 +119,19 @@ def seed_notes(table: Table) -> list[str]:
     if counts and min(counts) < ENOUGH_SEEDS:
         notes.append('fewer than three seeds say little about others: run three (--seeds 0 1 2)')
     return notes
+
+
+def missing_notes(table: Table) -> list[str]:
+    """Columns of the suite in which nothing was measured; none where all numbers are published."""
+    keys = {column.key for column in table.measured if not all(cell.published for cell in column.cells.values())}
+    if not table.suite or not keys:
+        return []
+    lacking = [
+        f'{column_label(dataset, subset)} ({group or protocol_label(protocol)})'
+        for (protocol, dataset, subset), group in suite_columns(table.suite).items()
+        if (protocol, dataset, subset) not in keys
+    ]
+    return [f'not measured yet: {len(lacking)} columns of the suite, {", ".join(lacking)}'] if lacking else []
 
 
 def _units(table: Table) -> str:
@@ -109,16 +192,16 @@ def summary_notes(table: Table) -> list[str]:
     """What a mean is made of, and what rows without one lack."""
     notes = []
     for mean in (column for column in table.columns if column.is_summary):
+        has_interval = any(math.isfinite(cell.interval.low) for cell in mean.cells.values())
         notes.append(
-            f'{mean.name}: mean of percentages, where an error counts as 100 (1 - error); its interval treats the '
-            'errors of the columns as independent'
+            f'{mean.name}: mean of percentages, where an error counts as 100 (1 - error)'
+            + '; its interval treats the errors of the columns as independent' * has_interval
         )
         by_lack: dict[tuple[str, ...], list[str]] = {}
         for row, names in mean.lacks.items():
             by_lack.setdefault(tuple(names), []).append(row)
         for missing, rows in by_lack.items():
-            which = ', '.join(rows[:3]) + (f' and {len(rows) - 3} more' if len(rows) > 3 else '')
-            notes.append(f'no {mean.name} for {which}: missing {"; ".join(missing)}')
+            notes.append(f'no {mean.name} for {_some(rows)}: missing {"; ".join(missing)}')
     return notes
 
 

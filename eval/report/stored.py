@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from eval.records import Record, RecordError
 
 # Predictions of many videos and classes fill any memory: 2,000 records of 4,000 videos and 100 classes have 3.2 GB.
 MOST_BYTES = 250_000_000
+
+
+class Answered(NamedTuple):
+    """What is kept of the predictions of single labels when there is no room for their scores."""
+
+    video: np.ndarray  # (N,) names, sorted
+    label: np.ndarray  # (N,) true class
+    answer: np.ndarray  # (N,) class with the highest score
+    num_classes: int
 
 
 class Stored:
@@ -33,6 +43,7 @@ class Stored:
         self._kept: OrderedDict[str, Predictions] = OrderedDict()
         self._without: set[str] = set()  # ids of the cells that have none
         self._num_bytes = 0
+        self._answered: dict[str, Answered] = {}
         self._shared: list[np.ndarray] = []  # names and labels, which most records of a column have in common
 
     def read(self, seeds: Sequence[Record]) -> tuple[list[Record], list[Predictions | None]]:
@@ -67,12 +78,21 @@ class Stored:
             self._without.add(identity)
             return None
         found = Predictions(self._once(found.video), self._once(found.label), found.scores)
+        if found.label.ndim == 1 and found.label.dtype.kind == 'i' and found.scores.ndim == 2:
+            answer = found.scores.argmax(axis=1).astype(np.int32)
+            self._answered[identity] = Answered(found.video, found.label, answer, found.scores.shape[1])
         self._kept[identity] = found
         self._num_bytes += found.scores.nbytes
         while self._num_bytes > self.most_bytes and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._num_bytes -= dropped.scores.nbytes
         return found
+
+    def answered(self, record: Record) -> Answered | None:
+        """The answer for each video of a record of single labels; None for other records, or without predictions."""
+        if record.cell['id'] not in self._answered:
+            self.of(record)
+        return self._answered.get(record.cell['id'])
 
     def _once(self, array: np.ndarray) -> np.ndarray:
         """An equal array that is in memory already, or this one."""

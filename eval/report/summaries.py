@@ -1,7 +1,9 @@
-"""Means over columns of a suite that are reported as one number, read from the suite cards. Needs no torch."""
+"""Columns of suites, and means over them that are reported as one number, read from the suite cards. No torch."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,14 +11,14 @@ from eval.records import RecordError, spelled, subset_name
 from sigma.configs import card_names, find_card, read_plain
 from sigma.errors import DataError, did_you_mean
 
-Columns = tuple[tuple[str, str, str | None], ...]
+Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of subset or None for all clips
 
 
 class Summary(NamedTuple):
     """A plain mean of columns, in percent; an error that is a ratio enters as 100 (1 - error)."""
 
     name: str
-    columns: Columns  # (protocol, dataset, kind of subset or None for all clips)
+    columns: tuple[Key, ...]
 
 
 class Summaries(Mapping[str, Summary]):
@@ -53,9 +55,42 @@ class Summaries(Mapping[str, Summary]):
         return sum(1 for _ in self)
 
 
-def _column(entry: dict[str, Any]) -> tuple[str, str, str | None]:
-    """The column that an entry of a suite fills."""
-    return entry['protocol'], entry['dataset'], subset_name(entry.get('shots'), entry.get('examples'))
+@functools.cache
+def suite_columns(suite: str) -> dict[Key, str | None]:
+    """Columns that a suite fills, in its order, and the group of each (None where its card states none).
+
+    Args:
+        suite: Name of a suite, or path of its card.
+
+    Raises:
+        DataError: if there is no such suite (with the nearest name), or its entries cannot be read.
+    """
+    path = find_card('suites', suite)
+    try:
+        return {_column(entry): entry.get('group') for entry in read_plain(path)['entries']}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path}: `entries` must be a list of dict(protocol=..., dataset=..., recipe=...) '
+            f'({type(error).__name__}: {error}).'
+        ) from None
+
+
+def is_card(suite: str) -> bool:
+    """Whether a suite has a card; one that a module of a user adds has none."""
+    try:
+        suite_columns(suite)
+    except DataError:
+        return False
+    return True
+
+
+def _column(entry: dict[str, Any]) -> Key:
+    """The column of an entry of a suite. An entry may have the path of a dataset, where records have its name."""
+    dataset = entry['dataset']
+    if '/' in dataset:
+        with contextlib.suppress(DataError, KeyError):
+            dataset = read_plain(find_card('datasets', dataset))['dataset_info']['name']
+    return entry['protocol'], dataset, subset_name(entry.get('shots'), entry.get('examples'))
 
 
 SUMMARIES = Summaries()

@@ -10,7 +10,6 @@ Table(records) -> formats   text, Markdown and CSV
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +20,20 @@ import numpy as np
 from eval.metrics import METRICS, Predictions
 from eval.metrics.metric import DIGITS
 from eval.records import Record, RecordError, check_comparable, check_versions, coverage, is_partial, readable_records
-from eval.report import INCOMPLETE, LEFT_OUT
+from eval.report import INCOMPLETE, LEFT_OUT, NOT_COMPARABLE
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
-from eval.report.naming import column_group, column_label
+from eval.report.naming import name_columns
+from eval.report.order import BASELINE as BASELINE
+from eval.report.order import kept_order, without_copies
+from eval.report.order import select as select
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
-from eval.report.stored import Stored
-from eval.report.summaries import Summary
+from eval.report.stored import Answered, Stored
+from eval.report.summaries import Key, Summary
 from eval.report.variances import FEW_SEEDS, pool
-from sigma.errors import did_you_mean
 
-BASELINE = 'random'
 DEFAULT_RECIPE = 'default'
-
-Key = tuple[str, str, str | None]  # of a column: protocol, dataset, kind of subset
 
 
 @dataclass
@@ -56,6 +54,11 @@ class TableCell:
     def published(self) -> bool:
         """Whether all its numbers come from papers."""
         return all(record.published for record in self.records)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it may be compared with numbers that were measured here."""
+        return not any(note.startswith(NOT_COMPARABLE) for r in self.records if r.published for note in r.notes)
 
     @property
     def coverage(self) -> float:
@@ -91,6 +94,10 @@ class Column:
     # Of a summary: row without a mean -> names of the columns that it lacks.
     lacks: dict[str, list[str]] = field(default_factory=dict)
     is_summary: bool = False
+    # Short name within its group, such as `GYM99 (1000)`, and the group that papers put it in, such as `domain shift`
+    # ('' for a summary). The table gives both (eval/report/naming.py).
+    label: str = ''
+    group: str = ''
 
     @property
     def key(self) -> Key:
@@ -103,16 +110,6 @@ class Column:
         return _name(self.key)
 
     @property
-    def label(self) -> str:
-        """Its short name within its group (eval/report/naming.py)."""
-        return column_label(self)
-
-    @property
-    def group(self) -> str:
-        """The group that papers put it in; '' for a summary."""
-        return column_group(self)
-
-    @property
     def metric_label(self) -> str:
         """The metric as a reader calls it: `top-1 accuracy`."""
         return METRICS[self.metric].label if self.metric in METRICS else self.metric.replace('_', ' ')
@@ -123,9 +120,16 @@ class Column:
         return self.commonest is not None and self.chance is not None and self.commonest > 1.1 * self.chance
 
     @property
+    def counted(self) -> dict[str, TableCell]:
+        """Cells to rank: none that is left out, and beside measured ones no published one that is not comparable."""
+        found = {row: cell for row, cell in self.cells.items() if not cell.left_out}
+        alone = all(cell.published for cell in found.values())
+        return {row: cell for row, cell in found.items() if alone or cell.comparable}
+
+    @property
     def best(self) -> float | None:
-        """Best mean among the cells that count; None if fewer than two count. It may be so by luck (`clear_best`)."""
-        means = [cell.interval.mean for cell in self.cells.values() if not cell.left_out]
+        """Best mean among the `counted`; None if fewer than two count. It may be so by luck (`clear_best`)."""
+        means = [cell.interval.mean for cell in self.counted.values()]
         return None if len(means) < 2 else max(means) if self.higher_is_better else min(means)
 
     def text(self, value: float, sign: str = '') -> str:
@@ -144,9 +148,11 @@ class Table:
         allow_partial: Let records that scored fewer than 99 % of their videos count like the others.
         summary: A mean of some columns to add as the last column.
         skip_damaged: Leave out records whose predictions are damaged, and name them in `faults`; else they are refused.
+        suite: Name or path of the suite whose groups the columns have; None: the one that holds most of them.
 
     Attributes:
         records: Without copies.
+        suite: The one that was given.
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
@@ -167,8 +173,9 @@ class Table:
         allow_partial: bool = False,
         summary: Summary | None = None,
         skip_damaged: bool = False,
+        suite: str | None = None,
     ) -> None:
-        self.records = _without_copies(records)
+        self.records = without_copies(records)
         check_versions(self.records)
         self._stored = Stored(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
@@ -186,6 +193,8 @@ class Table:
         self.answers = {place: each.answers for place, each in self._measured.items() if each.answers is not None}
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
+        self.suite = suite
+        name_columns(self.columns, suite)
         self.every_row = self.rows
 
     @classmethod
@@ -200,6 +209,7 @@ class Table:
         allow_partial: bool = False,
         summary: Summary | None = None,
         metric: str | None = None,
+        suite: str | None = None,
     ) -> Table:
         """The table of all records in some work directories, beside numbers from papers.
 
@@ -209,12 +219,14 @@ class Table:
             encoders, protocols, datasets: Keep these only, in this order (`select`).
             allow_partial, summary: As in `Table`.
             metric: Show this metric where records have the labels for it (`under_metric`); None: each its own.
+            suite: Keep the columns of this suite only, in its order and with its groups (`select`).
 
         Damaged records, and JSON files that are no records, are left out; `faults` names them.
 
         Raises:
             RecordError: as `readable_records`, `read_paper`, `select`, `under_metric` and `Table`.
         """
+        places = list(places)
         records, faults = [], []
         for place in places:
             found, damaged = readable_records(place)
@@ -222,9 +234,9 @@ class Table:
             faults += damaged
         wanted = summary.columns if summary else ()
         records += [record for paper in papers for record in read_paper(paper, wanted)]
-        kept = select(records, encoders, protocols, datasets)
+        kept = select(records, encoders, protocols, datasets, suite, kept_order(places))
         kept = under_metric(kept, metric) if metric else kept
-        table = cls(kept, allow_partial=allow_partial, summary=summary, skip_damaged=True)
+        table = cls(kept, allow_partial=allow_partial, summary=summary, suite=suite, skip_damaged=True)
         table.faults = list(dict.fromkeys(faults)) + table.faults
         return table
 
@@ -242,6 +254,10 @@ class Table:
     def predictions(self, record: Record) -> Predictions | None:
         """Predictions of one of its records, sorted by video; None where none are stored."""
         return self._stored.of(record)
+
+    def answered(self, record: Record) -> Answered | None:
+        """Which class one of its records gave to each video; None where that is unknown. It is always in memory."""
+        return self._stored.answered(record)
 
     def only(self, keep: Callable[[Column], bool]) -> Table:
         """This table with the columns for which `keep` is true, and the summary. Computes and reads nothing."""
@@ -294,74 +310,8 @@ class Table:
         return column
 
 
-def select(
-    records: Iterable[Record],
-    encoders: Sequence[str] | None = None,
-    protocols: Sequence[str] | None = None,
-    datasets: Sequence[str] | None = None,
-) -> list[Record]:
-    """Records of the named encoders, protocols and datasets, in the order of the names; None means all.
-
-    Without names the order is: random weights first, then encoders by name, then published rows as they come; few
-    shots before many before all.
-
-    Raises:
-        RecordError: on a name that no record has (with the nearest one), or if nothing is left.
-    """
-    records = _without_copies(records)
-    asked = {'encoder': encoders, 'protocol': protocols, 'dataset': datasets}
-    for kind, names in asked.items():
-        known = {getattr(record, kind)['name'] for record in records}
-        for name in names or ():
-            if name not in known:
-                raise RecordError(did_you_mean(kind, name, known))
-    kept = records
-    for kind, names in asked.items():
-        kept = [record for record in kept if not names or getattr(record, kind)['name'] in names]
-    if not kept:
-        raise RecordError(f'none of {len(records)} records has these encoders, protocols and datasets at once')
-
-    def place(record: Record, kind: str) -> tuple:
-        name, names = getattr(record, kind)['name'], asked[kind]
-        if names:
-            return (list(names).index(name),)
-        as_it_comes = kind == 'encoder' and record.published
-        return (name != BASELINE, as_it_comes, '' if as_it_comes else name)
-
-    return sorted(
-        kept,
-        key=lambda record: (
-            *(place(record, kind) for kind in ('protocol', 'dataset')),
-            _subset_order(record.get('subset.name')),
-            place(record, 'encoder'),
-            -1 if record.seed is None else record.seed,
-        ),
-    )
-
-
-def _subset_order(name: str | None) -> tuple:
-    """Sorts 5-a-class before 10-a-class before all."""
-    parts = re.split(r'(\d+)', name or '')
-    return (name is None, [int(part) if part.isdigit() else -1 for part in parts], name or '')
-
-
 def _name(key: Key) -> str:
     return ' / '.join(part for part in key if part)
-
-
-def _without_copies(records: Iterable[Record]) -> list[Record]:
-    """Drops repeated records of one cell, as when two work directories share some.
-
-    Raises:
-        RecordError: if two records of a cell have different scores.
-    """
-    seen: dict[str, Record] = {}
-    for record in records:
-        first = seen.setdefault(record.cell['id'], record)
-        if (was := first.score['value']) != (now := record.score['value']):
-            both = f'{was:.2f} in {first.path} and {now:.2f} in {record.path}'
-            raise RecordError(f'the same cell {record.name} scored {both}; give one of the two')
-    return list(seen.values())
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -407,7 +357,7 @@ def check_alike(records: Iterable[Record]) -> None:
     Raises:
         RecordError: as `Table`, and if two records of one cell have different scores.
     """
-    kept = _without_copies(records)
+    kept = without_copies(records)
     check_versions(kept)
     groups = _by_column(kept)
     several = _several_recipes(groups)

@@ -6,14 +6,17 @@ the difference that excludes 0 (docs/statistics.md).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from eval.records import RecordError
 from eval.report.differences import difference
+from eval.report.order import BASELINE
 from eval.report.p_values import holm
 from eval.report.statistics import ALPHA, MIN_VIDEOS, Difference, is_clear
-from eval.report.table import BASELINE, Column, Table
 from sigma.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from eval.report.table import Column, Table
 
 
 class Verdict(NamedTuple):

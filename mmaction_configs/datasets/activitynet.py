@@ -10,6 +10,7 @@ No video is blocked, since OpenTAD's list of blocked videos is not available. If
 data_root = '{{$SIGMA_DATA:data}}/activitynet'
 dataset_info = dict(
     name='activitynet',
+    short='ActivityNet',
     task='localization',
     classes='../annotations/activitynet/classes.txt',
     splits=dict(

@@ -9,6 +9,7 @@ LABELS holds Charades_v1_train.csv and Charades_v1_test.csv:
 data_root = '{{$SIGMA_DATA:data}}/charades'
 dataset_info = dict(
     name='charades',
+    short='Charades',
     task='multi_label',
     classes=[f'c{number:03d}' for number in range(157)],
     splits=dict(

@@ -7,6 +7,7 @@ LABELS holds Diving48_V2_train.json and Diving48_V2_test.json:
 data_root = '{{$SIGMA_DATA:data}}/diving48'
 dataset_info = dict(
     name='diving48',
+    short='Diving48',
     task='action_recognition',
     classes='../annotations/diving48/classes.txt',
     splits=dict(

@@ -9,6 +9,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym288'
 dataset_info = dict(
     name='gym288',
+    short='GYM288',
     classes='../annotations/gym288/classes.txt',
     splits=dict(
         train=dict(

@@ -11,6 +11,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym99'
 dataset_info = dict(
     name='gym99',
+    short='GYM99',
     classes='../annotations/gym99/classes.txt',
     splits=dict(
         train=dict(

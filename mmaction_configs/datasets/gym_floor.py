@@ -9,6 +9,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym_floor'
 dataset_info = dict(
     name='gym_floor',
+    short='Floor',
     classes='../annotations/gym99/classes.txt[6:41]',
     splits=dict(
         train=dict(

@@ -9,6 +9,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym_fx_s1'
 dataset_info = dict(
     name='gym_fx_s1',
+    short='FX-S1',
     classes='../annotations/gym99/classes.txt[6:17]',
     splits=dict(
         train=dict(

@@ -9,6 +9,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym_ub_s1'
 dataset_info = dict(
     name='gym_ub_s1',
+    short='UB-S1',
     classes='../annotations/gym99/classes.txt[74:89]',
     splits=dict(
         train=dict(

@@ -9,6 +9,7 @@ _base_ = '_base_/gym.py'
 data_root = '{{$SIGMA_DATA:data}}/gym_vault'
 dataset_info = dict(
     name='gym_vault',
+    short='Vault',
     classes='../annotations/gym99/classes.txt[0:6]',
     splits=dict(
         train=dict(

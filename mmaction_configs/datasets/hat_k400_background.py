@@ -11,6 +11,7 @@ _base_ = '_base_/hat.py'
 data_root = '{{$SIGMA_DATA:data}}/hat_k400_background'
 dataset_info = dict(
     name='hat_k400_background',
+    short='HAT-K400 background',
     classes='../annotations/k400/classes.txt',
     trained_on='k400',
     prepare='python tools/prepare.py hat_k400_background --root DIR --annotations LIST',

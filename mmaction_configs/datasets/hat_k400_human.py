@@ -8,6 +8,7 @@ _base_ = '_base_/hat.py'
 data_root = '{{$SIGMA_DATA:data}}/hat_k400_human'
 dataset_info = dict(
     name='hat_k400_human',
+    short='HAT-K400 human',
     classes='../annotations/k400/classes.txt',
     trained_on='k400',
     prepare='python tools/prepare.py hat_k400_human --root DIR --annotations LIST',

@@ -9,6 +9,7 @@ _base_ = '_base_/hat.py'
 data_root = '{{$SIGMA_DATA:data}}/hat_k400_swap'
 dataset_info = dict(
     name='hat_k400_swap',
+    short='HAT-K400 swap',
     classes='../annotations/k400/classes.txt',
     trained_on='k400',
     prepare='python tools/prepare.py hat_k400_swap --root DIR --annotations LIST --pairs FILE',

@@ -8,6 +8,7 @@ _base_ = '_base_/hat.py'
 data_root = '{{$SIGMA_DATA:data}}/hat_ucf101_human'
 dataset_info = dict(
     name='hat_ucf101_human',
+    short='HAT-UCF101 human',
     classes='../annotations/ucf101/classes.txt',
     trained_on='ucf101',
     prepare='python tools/prepare.py hat_ucf101_human --root DIR --annotations LIST',

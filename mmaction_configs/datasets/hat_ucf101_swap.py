@@ -9,6 +9,7 @@ _base_ = '_base_/hat.py'
 data_root = '{{$SIGMA_DATA:data}}/hat_ucf101_swap'
 dataset_info = dict(
     name='hat_ucf101_swap',
+    short='HAT-UCF101 swap',
     classes='../annotations/ucf101/classes.txt',
     trained_on='ucf101',
     prepare='python tools/prepare.py hat_ucf101_swap --root DIR --annotations LIST --pairs FILE',

@@ -7,6 +7,7 @@ From the videos as the archives unpack them:
 data_root = '{{$SIGMA_DATA:data}}/hmdb51'
 dataset_info = dict(
     name='hmdb51',
+    short='HMDB51',
     task='action_recognition',
     classes='../annotations/hmdb51/classes.txt',
     splits=dict(

@@ -9,6 +9,7 @@ _base_ = 'hmdb51.py'
 data_root = '{{$SIGMA_DATA:data}}/hmdb51_split2'
 dataset_info = dict(
     name='hmdb51_split2',
+    short='HMDB51 split 2',
     splits=dict(
         train=dict(
             list='train.txt', sha256='4e9d91f0116f78a7b4a11424ae34bb82ef5b54b444b3d6c8485f0fee38842a72', num_videos=3570

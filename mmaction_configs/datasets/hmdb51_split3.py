@@ -9,6 +9,7 @@ _base_ = 'hmdb51.py'
 data_root = '{{$SIGMA_DATA:data}}/hmdb51_split3'
 dataset_info = dict(
     name='hmdb51_split3',
+    short='HMDB51 split 3',
     splits=dict(
         train=dict(
             list='train.txt', sha256='3185204aa8a84180987cb3be2778b743170f91c148055357b4bcfd7fbabbe78b', num_videos=3570

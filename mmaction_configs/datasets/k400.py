@@ -9,6 +9,7 @@ train.csv:
 data_root = '{{$SIGMA_DATA:data}}/k400'
 dataset_info = dict(
     name='k400',
+    short='K400',
     task='action_recognition',
     classes='../annotations/k400/classes.txt',
     splits=dict(

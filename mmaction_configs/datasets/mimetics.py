@@ -9,6 +9,7 @@ mimetics_v1.0.csv:
 data_root = '{{$SIGMA_DATA:data}}/mimetics'
 dataset_info = dict(
     name='mimetics',
+    short='Mimetics',
     task='action_recognition',
     classes='../annotations/k400/classes.txt',
     trained_on='k400',

@@ -9,6 +9,7 @@ are missing, LABELS must hold trainlist01.txt and testlist01.txt. Sorted by name
 data_root = '{{$SIGMA_DATA:data}}/ntu60'
 dataset_info = dict(
     name='ntu60',
+    short='NTU60',
     task='action_recognition',
     classes=[f'A{number:03d}' for number in range(1, 61)],
     splits=dict(

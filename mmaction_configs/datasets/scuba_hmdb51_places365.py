@@ -8,6 +8,7 @@ _base_ = '_base_/scuba.py'
 data_root = '{{$SIGMA_DATA:data}}/scuba_hmdb51_places365'
 dataset_info = dict(
     name='scuba_hmdb51_places365',
+    short='SCUBA-HMDB51 places',
     classes='../annotations/hmdb51/classes.txt',
     trained_on='hmdb51',
     prepare='python tools/prepare.py scuba_hmdb51_places365 --root FRAMES --annotations LIST',

@@ -8,6 +8,7 @@ _base_ = '_base_/scuba.py'
 data_root = '{{$SIGMA_DATA:data}}/scuba_hmdb51_vqgan'
 dataset_info = dict(
     name='scuba_hmdb51_vqgan',
+    short='SCUBA-HMDB51 VQGAN',
     classes='../annotations/hmdb51/classes.txt',
     trained_on='hmdb51',
     prepare='python tools/prepare.py scuba_hmdb51_vqgan --root FRAMES --annotations LIST',

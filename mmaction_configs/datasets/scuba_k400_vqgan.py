@@ -8,6 +8,7 @@ _base_ = '_base_/scuba.py'
 data_root = '{{$SIGMA_DATA:data}}/scuba_k400_vqgan'
 dataset_info = dict(
     name='scuba_k400_vqgan',
+    short='SCUBA-K400 VQGAN',
     classes='../annotations/k400/classes.txt',
     trained_on='k400',
     prepare='python tools/prepare.py scuba_k400_vqgan --root FRAMES --annotations LIST',

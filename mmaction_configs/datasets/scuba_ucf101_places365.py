@@ -11,6 +11,7 @@ _base_ = '_base_/scuba.py'
 data_root = '{{$SIGMA_DATA:data}}/scuba_ucf101_places365'
 dataset_info = dict(
     name='scuba_ucf101_places365',
+    short='SCUBA-UCF101 places',
     classes='../annotations/ucf101/classes.txt',
     trained_on='ucf101',
     prepare='python tools/prepare.py scuba_ucf101_places365 --root FRAMES --annotations LIST',

@@ -7,6 +7,7 @@ The published test json has no labels. LABELS holds the json files of the downlo
 data_root = '{{$SIGMA_DATA:data}}/ssv2'
 dataset_info = dict(
     name='ssv2',
+    short='SSv2',
     task='action_recognition',
     classes='../annotations/ssv2/classes.txt',
     splits=dict(

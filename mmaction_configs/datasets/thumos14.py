@@ -9,6 +9,7 @@ All 360 segments of CliffDiving are also segments of Diving, with the same times
 data_root = '{{$SIGMA_DATA:data}}/thumos14'
 dataset_info = dict(
     name='thumos14',
+    short='THUMOS14',
     task='localization',
     classes=[
         'BaseballPitch',

@@ -10,6 +10,7 @@ _base_ = '_base_/toy_motions.py'
 data_root = '{{$SIGMA_DATA:data}}/toy'
 dataset_info = dict(
     name='toy',
+    short='toy',
     splits=dict(
         train=dict(
             list='train.txt', sha256='7d8f7bc73cbbd173942f88a237e1a4df22e07f7fe3e4ab8c64e5a899cf5c8fd3', num_videos=1600

@@ -10,6 +10,7 @@ prepare_together = None  # it is not in severe_toy
 data_root = '{{$SIGMA_DATA:data}}/toy_localization'
 dataset_info = dict(
     name='toy_localization',
+    short='toy segments',
     task='localization',
     classes=['circle_ccw', 'circle_cw', 'grow_and_shrink', 'spin', 'to_and_fro', 'up_and_down'],
     splits=dict(

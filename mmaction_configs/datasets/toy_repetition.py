@@ -10,6 +10,7 @@ _base_ = '_base_/toy.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_repetition'
 dataset_info = dict(
     name='toy_repetition',
+    short='toy cycles',
     task='repetition',
     splits=dict(
         train=dict(

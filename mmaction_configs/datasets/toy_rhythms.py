@@ -9,6 +9,7 @@ _base_ = '_base_/toy.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_rhythms'
 dataset_info = dict(
     name='toy_rhythms',
+    short='toy rhythms',
     task='action_recognition',
     classes=['hurry_at_00', 'hurry_at_04', 'hurry_at_08', 'hurry_at_12'],
     splits=dict(

@@ -10,6 +10,7 @@ _base_ = '_base_/toy_motions.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_shift'
 dataset_info = dict(
     name='toy_shift',
+    short='toy shift',
     splits=dict(
         train=dict(
             list='train.txt', sha256='3d07cdc499d809ca4cf158c9e1e1910ddc4f13fca96c2b46d6d8bc2fc312b0cb', num_videos=1600

@@ -9,6 +9,7 @@ _base_ = '_base_/toy.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_speeds'
 dataset_info = dict(
     name='toy_speeds',
+    short='toy speeds',
     task='action_recognition',
     classes=['turns_1.0', 'turns_1.2', 'turns_1.4', 'turns_1.6', 'turns_1.8'],
     splits=dict(

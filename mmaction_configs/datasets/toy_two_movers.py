@@ -9,6 +9,7 @@ _base_ = '_base_/toy.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_two_movers'
 dataset_info = dict(
     name='toy_two_movers',
+    short='toy two movers',
     task='multi_label',
     classes=['circle_ccw', 'circle_cw', 'grow_and_shrink', 'spin', 'to_and_fro', 'up_and_down'],
     splits=dict(

@@ -7,6 +7,7 @@ From the videos as the archive unpacks them:
 data_root = '{{$SIGMA_DATA:data}}/ucf101'
 dataset_info = dict(
     name='ucf101',
+    short='UCF101',
     task='action_recognition',
     classes='../annotations/ucf101/classes.txt',
     splits=dict(

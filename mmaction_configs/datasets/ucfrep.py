@@ -9,6 +9,7 @@ holds ucf526_annotations.zip, or its unpacked folders train and val:
 data_root = '{{$SIGMA_DATA:data}}/ucfrep'
 dataset_info = dict(
     name='ucfrep',
+    short='UCFRep',
     task='repetition',
     splits=dict(
         train=dict(

@@ -29,7 +29,8 @@ _RULES = Settings(
 )
 DATASET = Settings(
     (
-        Setting('name', str, 'Name in records and tables.'),
+        Setting('name', str, 'Name in records, on the command line and in file names.'),
+        Setting('short', str, 'Short name in the head of tables and figures (default: its name).', default=ABSENT),
         Setting('task', str, 'What a label is.', default='action_recognition', choices=TASKS),
         Setting(
             'classes',

@@ -13,6 +13,7 @@ from eval.metrics import METRICS, Predictions
 from eval.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, average_precisions
 from eval.metrics.multi_label import average_precision
 from eval.report.page.places import class_names
+from eval.report.stored import Answered
 from eval.report.table import Column, Table, TableCell
 
 MOST_CONFUSIONS = 12
@@ -50,11 +51,15 @@ def names_and_counts(table: Table, column: Column) -> dict[str, Any] | None:
 
 def per_class(table: Table, column: Column, cell: TableCell) -> PerClass | None:
     """Scores by class of a cell; None without predictions, or where the column has no classes."""
-    metric, stored = METRICS.get(column.metric), _stored(table, cell)
-    if metric is None or not stored:
+    metric = METRICS.get(column.metric)
+    if metric is None or cell.published or cell.parts:
         return None
     if metric.task == 'action_recognition':
-        return _of_one_label(stored)
+        found = [answered for record in cell.records if (answered := table.answered(record)) is not None]
+        return _of_one_label(found) if found else None
+    stored = _stored(table, cell)
+    if not stored:
+        return None
     if metric.task == 'multi_label':
         each = [_precisions(predictions) for predictions in stored]
         return PerClass(_rounded(100 * np.mean(each, axis=0)), [], [])
@@ -69,13 +74,12 @@ def _stored(table: Table, cell: TableCell) -> list[Predictions]:
     return [p for record in cell.records if (p := table.predictions(record)) is not None]
 
 
-def _of_one_label(stored: list[Predictions]) -> PerClass:
-    number = stored[0].scores.shape[1]
+def _of_one_label(stored: list[Answered]) -> PerClass:
+    number = stored[0].num_classes
     matrix = np.zeros((number, number), dtype=int)
     shares = np.full((len(stored), number), np.nan)
-    for seed, predictions in enumerate(stored):
-        answer = predictions.scores.argmax(axis=1)
-        own = np.bincount(predictions.label * number + answer, minlength=number * number).reshape(number, number)
+    for seed, each in enumerate(stored):
+        own = np.bincount(each.label * number + each.answer, minlength=number * number).reshape(number, number)
         videos = own.sum(axis=1)
         np.divide(own.diagonal(), videos, out=shares[seed], where=videos > 0)
         matrix += own

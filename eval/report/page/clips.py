@@ -66,20 +66,21 @@ def _answers(table: Table, column: Column) -> Answers | None:
         return None
     stored = {}
     for row, cell in column.cells.items():
-        seeds = [table.predictions(record) for record in cell.records]
+        seeds = [table.answered(record) for record in cell.records]
         if not cell.published and not any(p is None for p in seeds):
             stored[row] = [p for p in seeds if p is not None]
     if len(stored) < 2:
         return None
-    common = sorted(set.intersection(*(set(p.video.tolist()) for seeds in stored.values() for p in seeds)))
+    lists = {id(p.video): p.video for seeds in stored.values() for p in seeds}  # equal ones are one object
+    common = sorted(set.intersection(*(set(video.tolist()) for video in lists.values())))
     if not common:
         return None
+    places = {key: np.searchsorted(video, common) for key, video in lists.items()}
     right, given = [], []
     for seeds in stored.values():
-        places = [np.searchsorted(p.video, common) for p in seeds]
-        hits = np.mean([p.scores[i].argmax(axis=1) == p.label[i] for p, i in zip(seeds, places)], axis=0)
+        hits = np.mean([(p.answer == p.label)[places[id(p.video)]] for p in seeds], axis=0)
         right.append(np.where(hits > 0.5, 1, np.where(hits < 0.5, 0, -1)))
-        given.append(seeds[0].scores[places[0]].argmax(axis=1))
+        given.append(seeds[0].answer[places[id(seeds[0].video)]])
     first = next(iter(stored.values()))[0]
     record = column.cells[next(iter(stored))].records[0]
     labels = first.label[np.searchsorted(first.video, common)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.metrics import METRICS
-from eval.records import Record, config_path, coverage, predictions_path
+from eval.records import Record, config_path, coverage, find_log, predictions_path
 from eval.report.page import settings
 from eval.report.page.classes import names_and_counts, per_class
 from eval.report.page.matrix import interval_text
@@ -225,13 +225,11 @@ def _fact(record: Record, key: str) -> str | int | float | None:
 
 def _run(record: Record, curves: Curves | None) -> dict[str, Any]:
     """The end of the log and the learning curves of a record's cell, where they are kept."""
-    folder = None if record.published else cell_folder(record)
-    if folder is None:
-        return {'log': None, 'curves': {}}
-    tail = log_tail(folder / 'cell.log')
-    log = None if tail is None else {'path': str(folder / 'cell.log'), 'tail': tail}
+    folder, path = (None, None) if record.published else (cell_folder(record), find_log(record))
+    tail = None if path is None else log_tail(path)
+    log = None if tail is None else {'path': str(path), 'tail': tail}
     found: dict[str, Any] = {}
-    if curves is not None and (any(folder.glob('vis_data')) or any(folder.glob('*/vis_data'))):
+    if folder is not None and curves is not None and (any(folder.glob('vis_data')) or any(folder.glob('*/vis_data'))):
         try:
             read = curves(folder)
             names = sorted(read, key=lambda name: (not name.startswith('loss'), name))[:MOST_CURVES]

@@ -79,6 +79,8 @@ def encoder_argument(record: Record) -> str:
 def command_of(record: Record, encoder: str | None = None, seed: int | None = None) -> str:
     """The command that measures the cell of a record; '' for a published number.
 
+    New records hold it (`run.command`). For older ones, and for another encoder or seed, it is put together.
+
     Args:
         record: Of the cell.
         encoder: Another encoder in the same column, as `--encoders` takes it.
@@ -86,6 +88,8 @@ def command_of(record: Record, encoder: str | None = None, seed: int | None = No
     """
     if record.published:
         return ''
+    if encoder is None and seed is None and (known := record.get('run.command')):
+        return known
     given = record.identity
     recipe = given.get('recipe') or (record.get('recipe.name') or '').partition('+')[0]
     limit = record.get('dataset.limit')
@@ -98,7 +102,7 @@ def command_of(record: Record, encoder: str | None = None, seed: int | None = No
         **{key: given[key] for key in ('shots', 'examples') if given.get(key)},
     }
     if isinstance(given.get('changes'), dict):
-        cell['changes'] = [list(pair) for pair in given['changes'].items()]
+        cell['changes'] = [[key, json.dumps(value)] for key, value in given['changes'].items()]
     where = work_dir(record)
     return shell_join(
         [

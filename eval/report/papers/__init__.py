@@ -4,7 +4,8 @@ Each JSON file here maps names to tables of papers. A table has its source, its 
 one value per column (null where the paper has none), as printed: percent from 0 to 100, errors of repetition counts as
 ratios. `others` of a row holds further metrics by column number. `or` of a column says what changes when it is compared
 with another of our protocols, and `not_measured` why no number of ours can stand in it yet: a note below tables says
-so. `provenance` says where the transcription comes from.
+so. A note that begins with `not comparable: ` keeps its numbers out of every ranking with ours. `provenance` says where
+the transcription comes from.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from eval.report import INCOMPLETE, LEFT_OUT
 from eval.report.exports import measured_rows, need_package
 from eval.report.exports.model_index import front_matter
 from eval.report.notes import chance_note, lost_predictions, partial_notes
-from eval.report.sharing.commands import command_of
+from eval.report.page.places import command_of
 from sigma.errors import did_you_mean
 from sigma.text import align
 
@@ -175,9 +175,9 @@ def _measured(records: list[Record]) -> str:
         f'- Packages: {_escaped(some(sorted(packages)))}',
         '',
     ]
-    commands = [command for record in records if (command := command_of(record))]
-    if not commands:
-        return '\n'.join([*said, 'The records do not hold the commands that made them.']) + '\n'
+    commands = [command_of(record) for record in records]
+    if not all(record.get('run.command') for record in records):
+        said += ['Some records do not hold the command that made them; theirs is put together from what they say.', '']
     said += ['Each record can be measured again:', '', '```bash', *commands[:MOST_COMMANDS], '```']
     if len(commands) > MOST_COMMANDS:
         said += ['', f'{len(commands) - MOST_COMMANDS} more commands are in the records (`run.command`).']

@@ -185,8 +185,11 @@ def test_commands_name_weights_as_a_user_gives_them():
     record.dataset['limit'] = 20
     assert json.loads(command_of(record).partition(" '")[2].rstrip("'")) == {
         'protocol': 'frozen_linear', 'dataset': 'toy#limit=20', 'recipe': 'frozen_demo', 'encoder': 'vit_b@a.pth',
-        'seed': 0, 'examples': 100, 'changes': [['epochs', 5]],
+        'seed': 0, 'examples': 100, 'changes': [['epochs', '5']],
     }  # fmt: skip
+    record.run['command'] = 'python eval/run_cell.py x'
+    assert command_of(record) == 'python eval/run_cell.py x'
+    assert '"seed": 3' in command_of(record, seed=3)
     record.published = True
     assert command_of(record) == ''
 

@@ -55,18 +55,29 @@ def test_text_markdown_and_csv(tmp_path):
     add_exact(tmp_path, 99, num=100, encoder='sigma_mlp_toy', subset='5-a-class')
     records = select(read_records(tmp_path))
     assert formats.text(Table(records)).splitlines() == [
-        'encoder        finetune / toy / 5-a-class  finetune / toy',
-        '-' * 64,
-        'random         missing                     40.0 [30.9, 49.8] n=1',
-        'sigma_mlp_toy  99.0 [94.6, 99.8] n=1       66.0 [56.3, 74.5] n=1',
-        'chance         10.0                        10.0',
+        '               fine-tuned',
+        '               -------------------------------------',
+        'encoder        toy (5/class)      toy',
+        '-' * 52,
+        'random         missing            40.0 [30.9, 49.8]',
+        'sigma_mlp_toy  99.0 [94.6, 99.8]  66.0† [56.3, 74.5]',
+        'chance         10.0               10.0',
         '',
-        'top-1 accuracy in percent, mean over n seeds [95 % interval]; chance: a uniform guess',
+        "† clearly better (p < 0.05 by Holm's correction, and a 95 % interval without 0) than every other row measured "
+        'here, and above published numbers',
+        'top-1 accuracy in percent, one seed (n=1) [95 % interval]; chance: a uniform guess',
+        'random: random weights, no pretraining',
         'n=1: the interval covers the choice of test videos, not the choice of seed',
         'fewer than three seeds say little about others: run three (--seeds 0 1 2)',
     ]
     markdown = formats.markdown(Table(records)).splitlines()
-    assert markdown[3] == '| sigma_mlp_toy | 99.0 [94.6, 99.8] n=1      | **66.0** [56.3, 74.5] n=1 |'
+    assert markdown[:5] == [
+        '|               | fine-tuned        |                       |',
+        '|---------------|-------------------|-----------------------|',
+        '| encoder       | toy (5/class)     | toy                   |',
+        '| random        | missing           | 40.0 [30.9, 49.8]     |',
+        '| sigma_mlp_toy | 99.0 [94.6, 99.8] | **66.0** [56.3, 74.5] |',
+    ]
     lines = formats.csv(Table(records)).splitlines()
     assert lines[0].startswith('encoder,protocol,dataset,subset,metric,unit,mean,low,high,n,coverage,num_videos,chance')
     assert len(lines) == 4
@@ -78,8 +89,8 @@ def test_unscored_videos_are_marked_and_counted(tmp_path):
     add_record(tmp_path, encoder='sigma_mlp_toy')
     records = read_records(tmp_path)
     text = formats.text(Table(records))
-    assert '* [' in text.splitlines()[2]
-    assert '* [' not in text.splitlines()[3]
+    assert '* [' in text.splitlines()[4]
+    assert '* [' not in text.splitlines()[5]
     assert re.search(r'\n\* .*random in finetune / toy lacks 1 of 100 \(seed 0\)', text)
     assert '\n\\* ' in formats.markdown(Table(records))
 
@@ -102,8 +113,8 @@ def test_below_the_threshold_a_row_is_marked_and_left_out(tmp_path):
     ]
     assert column.best == 40
     lines = formats.markdown(Table(records)).splitlines()
-    assert lines[2].startswith('| random  | **40.0** [')
-    assert lines[4].startswith('| partial | 100.0! [')
+    assert lines[3].startswith('| random  | **40.0** [')
+    assert lines[5].startswith('| partial | 100.0! [')
     note = next(line for line in formats.text(Table(records)).splitlines() if line.startswith('! '))
     assert '99 %' in note
     assert '--allow-partial' in note
@@ -196,7 +207,7 @@ def test_a_metric_that_is_no_mean_over_videos(tmp_path):
     column = Table(records).columns[0]
     assert column.cells['random'].interval.how == 'seeds only'
     assert (column.chance, column.metric_label) == (None, 'mean ap')
-    assert formats.text(Table(records[:1])).splitlines()[2:4] == ['random   10.0 n=1', 'chance   -']
+    assert formats.text(Table(records[:1])).splitlines()[4:6] == ['random   10.0', 'chance   -']
 
 
 def add_counts(root, spread, encoder='random', seed=0, num=60, **kinds):
@@ -259,10 +270,12 @@ def test_localization_has_intervals_verdicts_and_published_rows(tmp_path):
     published = read_paper('localization') + read_paper('severepp_tasks')
     beside = select([*records, *published], protocols=['localization_external'], datasets=['activitynet'])
     text = formats.text(Table(beside))
-    assert 'ActionFormer_TSP (published, localization)' in text
-    assert 'SIGMA-DINO (published, severepp_tasks)' in text
+    assert '\npublished: OpenTAD (commit 3dd7b032), its tables of results ^a' in text
+    assert '\nActionFormer_TSP ' in text
+    assert '\nSIGMA-DINO ' in text
     assert 'head and feature settings are not verified' in text
-    assert f'{cell.mean:.1f} [{cell.low:.1f}, {cell.high:.1f}] n=3' in text
+    assert f'\nb {" " * 18} {cell.mean:.1f}† [{cell.low:.1f}, {cell.high:.1f}]\n' in text
+    assert 'mean over 3 seeds (n=3) [95 % interval]' in text
     assert ours.score['metric'] == {r.score['metric'] for r in beside}.pop()
 
 
@@ -277,24 +290,24 @@ def test_ratios_and_percents_in_one_table(tmp_path):
     several = add_several(tmp_path, 1.5, encoder='b')
     records = select(read_records(tmp_path))
     lines = formats.markdown(Table(records)).splitlines()
-    assert [part.strip() for part in lines[2].split('|')][1:-1] == ['metric', 'top-1 accuracy', 'mAP', 'count error']
+    assert [part.strip() for part in lines[3].split('|')][1:-1] == ['', 'top-1 ↑', 'mAP ↑', 'error ↓']
     column = Table(records).columns[2]
     cell = column.cells['b'].interval
-    assert f'**{b.score["value"]:.3f}** [{cell.low:.3f}, {cell.high:.3f}] n=1' in lines[4]  # the lowest is best
-    assert f'| {random.score["value"]:.3f} [' in lines[3]
+    assert f'**{b.score["value"]:.3f}** [{cell.low:.3f}, {cell.high:.3f}]' in lines[5]  # the lowest is best
+    assert f'| {random.score["value"]:.3f} [' in lines[4]
     assert 0 < cell.low < cell.mean < cell.high
     assert cell.how == 'test videos only (one seed), bootstrap'
     chance = best_constant_error(np.arange(60) % 8 + 2)
     prevalence = Table(records).columns[1].chance
-    assert [part.strip() for part in lines[5].split('|')][1:-1] == [
+    assert [part.strip() for part in lines[6].split('|')][1:-1] == [
         'chance',
         '10.0',
         f'{prevalence:.1f}',
         f'{chance:.3f}',
     ]
     assert prevalence == pytest.approx(100 * (np.random.default_rng(1).random((60, 4)) < 0.3).mean())
-    assert lines[9].strip() == (
-        'scores in percent, count error as a ratio (lower is better), mean over n seeds [95 % interval]; chance: a '
+    assert lines[10].strip() == (
+        'scores in percent, count error as a ratio (lower is better), one seed (n=1) [95 % interval]; chance: a '
         'uniform guess, of mAP the mean share of positive videos, which a random order reaches, of count error the '
         'best constant count, chosen on the test labels'
     )
@@ -350,7 +363,7 @@ def test_the_mean_of_a_suite(tmp_path):
     assert (found.mean - found.low, found.high - found.mean) == pytest.approx((low, high))
     assert found.how == 'independent errors of 3'
     text = formats.text(Table(records, summary=THREE))
-    assert f'{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}] n=1\n' in text
+    assert f'{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]\n' in text
     assert re.search(r'\nmean of 3: .*100 \(1 - error\).*independent', text)
     assert mean.best == found.mean
     last = formats.csv(Table(records, summary=THREE)).splitlines()[-1]
@@ -375,7 +388,7 @@ def test_no_mean_where_a_column_is_lacking(tmp_path):
     add_several(tmp_path, 1, encoder='c')
     records = select(read_records(tmp_path))
     lines = formats.text(Table(records, summary=THREE)).splitlines()
-    assert [line.split()[-1] for line in lines[3:6]] == ['-', 'n=1', '-']
+    assert [(line.split()[0], line.split()[-1][-1]) for line in lines[5:8]] == [('random', '-'), ('b', ']'), ('c', '-')]
     assert 'no mean of 3 for random: missing multi_label / movers' in lines
     assert 'no mean of 3 for c: missing finetune / toy' in lines
     assert list(Table(records, summary=THREE).columns[-1].cells) == ['b']
@@ -397,7 +410,7 @@ def test_seeds_of_a_mean(tmp_path):
     add_counts(tmp_path, 1)
     two = Summary('mean of 2', THREE.columns[:2])
     assert Table(read_records(tmp_path), summary=two).columns[-1].cells['random'].num_seeds == '1-2'
-    assert formats.text(Table(read_records(tmp_path), summary=two)).splitlines()[3].endswith('n=1-2')
+    assert formats.text(Table(read_records(tmp_path), summary=two)).splitlines()[5].endswith('n=1-2')
 
 
 def test_a_mean_without_an_interval_where_a_column_has_none(tmp_path):
@@ -433,7 +446,7 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     theirs.cell = {'id': identity_hash(theirs.identity), 'name': 'sigma_published'}
     write_record(theirs, tmp_path)
     text = formats.text(Table(read_records(tmp_path)))
-    assert 'sigma (published)  84.1\n' in text
+    assert 'sigma    40.0 [30.9, 49.8]\n\npublished: made up for tests ^a\nsigma    84.1\n' in text
     assert math.isnan(Table(read_records(tmp_path)).columns[0].cells['sigma (published)'].interval.low)
 
 
@@ -566,10 +579,10 @@ def test_the_commonest_class_stands_beside_chance_where_classes_are_unbalanced(t
     add_unbalanced(tmp_path)
     table = Table(read_records(tmp_path))
     lines = formats.text(table).splitlines()
-    assert lines[3].split() == ['chance', '25.0']
-    assert lines[4].split() == ['commonest', 'class', '36.7']
+    assert lines[5].split() == ['chance', '25.0']
+    assert lines[6].split() == ['commonest', 'class', '36.7']
     assert any(line.startswith('commonest class: ') for line in lines)
-    assert [part.strip() for part in formats.markdown(table).splitlines()[4].split('|')[1:3]] == [
+    assert [part.strip() for part in formats.markdown(table).splitlines()[5].split('|')[1:3]] == [
         'commonest class',
         '36.7',
     ]
