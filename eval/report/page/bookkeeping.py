@@ -59,7 +59,7 @@ def cost_parts(table: Table) -> list[Part]:
     by_row = {row: [r for c in table.measured if row in c.cells for r in c.cells[row].records] for row in table.rows}
     by_column = {c.name: [r for cell in c.cells.values() for r in cell.records] for c in in_groups(table.measured)}
     for word, groups in (('encoder', by_row), ('column', by_column)):
-        lines = []
+        lines: list[list[str | Link]] = []
         for name, members in groups.items():
             seconds = [r.run['seconds'] for r in members if not r.published and r.get('run.seconds') is not None]
             if seconds:
@@ -101,7 +101,7 @@ def missing_parts(gaps: Sequence[Gap], found: Sequence[Filling], faults: Sequenc
 def origin_parts(table: Table) -> list[Part]:
     """One line per record; what all records note."""
     lines: list[list[str | Link]] = []
-    records = []
+    records: list[Record] = []
     for column in in_groups(table.measured):
         for row, cell in column.cells.items():
             for record in (r for r in cell.records if not r.published):

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from eval.report import statistics_text
+from eval.report.agreement import agreements
 from eval.report.figures import FigureError, caption_of, draw_figure, render
 from eval.report.page.clips import video_parts
 from eval.report.page.footage import Footage
 from eval.report.page.parts import Fold, Grid, Part, Picture, Section, Sentences, Text
+from eval.report.ranks import critical_difference
 from eval.report.statistics import is_clear
 from eval.report.sweeps import holds_sweep, report
 from eval.report.table import BASELINE, Table
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 # Bars of more than this many are unreadable, and slow to draw; the heat table shows the same numbers.
 MOST_BARS = 120
 MOST_DRAWN = 24  # columns of the figures of statistics
+MOST_SENTENCES = 10  # of statistics that are shown from the start
 
 
 def section(name: str, heading: str, parts: list[Part], short: str = '') -> list[Section]:
@@ -38,8 +41,7 @@ def bars(table: Table) -> list[Part]:
         return [
             Sentences(['Too many cells for a figure of bars here; tools/plot.py --figure bars draws it.'], small=True)
         ]
-    found = _drawn('bars', plain)
-    return [Fold('The same as bars', [found])] if found is not None else []
+    return [Fold('The same as bars', [_drawn('bars', plain)])]
 
 
 def compared(table: Table, found: Sequence[Verdict], baseline: str | None) -> list[Section]:
@@ -80,17 +82,18 @@ def videos(data: dict[str, Any], footage: Footage | None) -> list[Part]:
 
 def statistics(table: Table) -> list[Part]:
     """What the columns say together: average ranks, how much each tells, whether they agree."""
-    pictures = {
-        'Average ranks': ['critical_difference', 'rank_bump'],
-        'Do columns agree?': ['protocol_correlations'],
-    }
+    pictures: dict[str, list[str]] = {}
+    if len(table.measured) <= MOST_DRAWN:
+        if critical_difference(table).drawable:
+            pictures['Average ranks'] = ['critical_difference', 'rank_bump']
+        if agreements(table):
+            pictures['Do columns agree?'] = ['protocol_correlations']
     parts: list[Part] = []
     for title, sentences in statistics_text.sections(table).items():
         if title == 'In short':
             continue
-        drawn = pictures.get(title, []) if len(table.measured) <= MOST_DRAWN else []
-        found = [each for name in drawn if (each := _drawn(name, table)) is not None]
-        parts.append(Fold(title, [Sentences(sentences), *found]))
+        found = [_drawn(name, table) for name in pictures.get(title, [])]
+        parts.append(Fold(title, [Sentences(sentences), *found], unfolded=len(sentences) <= MOST_SENTENCES))
     return parts
 
 
@@ -99,7 +102,7 @@ def robustness(table: Table, baseline: str) -> list[Section]:
     swept = table.only(holds_sweep)
     if not swept.measured:
         return []
-    pictures = [each for name in ('severity_curves', 'robustness_heatmap') if (each := _drawn(name, swept)) is not None]
+    pictures = [_drawn(name, swept) for name in ('severity_curves', 'robustness_heatmap')]
     parts: list[Part] = [*pictures, Fold('All numbers', [Text(report(swept, baseline))])]
     return [Section('corruptions', 'Under corruptions', parts, 'Corruptions')]
 
@@ -109,7 +112,7 @@ def trained(figure: Figure | None) -> list[Part]:
     return [] if figure is None else [_picture(figure, 'Curves of trainings')]
 
 
-def _drawn(name: str, table: Table) -> Part | None:
+def _drawn(name: str, table: Table) -> Part:
     """A figure with its caption; a sentence where the records hold nothing that it can draw."""
     try:
         figure = draw_figure(name, table)

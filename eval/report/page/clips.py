@@ -66,9 +66,10 @@ def _answers(table: Table, column: Column) -> Answers | None:
         return None
     stored = {}
     for row, cell in column.cells.items():
-        seeds = [table.answered(record) for record in cell.records]
-        if not cell.published and not any(p is None for p in seeds):
-            stored[row] = [p for p in seeds if p is not None]
+        found = [table.answered(record) for record in cell.records]
+        known = [answered for answered in found if answered is not None]
+        if not cell.published and len(known) == len(found):
+            stored[row] = known
     if len(stored) < 2:
         return None
     lists = {id(p.video): p.video for seeds in stored.values() for p in seeds}  # equal ones are one object

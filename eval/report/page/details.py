@@ -99,7 +99,8 @@ def document(table: Table, columns: Sequence[Column], curves: Curves | None = No
         columns: In the order of the page.
         curves: Reads the learning curves in a folder; None: no curves.
     """
-    records, numbers = [], {}
+    records: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
     bases: dict[str, dict[str, str]] = {}
     for column in columns:
         for cell in column.cells.values():

@@ -28,12 +28,12 @@ class Lead(NamedTuple):
 
 
 def opening(table: Table) -> list[str]:
-    """The sentences of the summary: what there is, then who wins where, by how much, and how sure that is.
+    """The sentences of the summary: who wins where, by how much, and how sure that is; then what there is.
 
     Args:
         table: The results.
     """
-    return [basis(table), *conclusions(table)]
+    return [*conclusions(table), basis(table)]
 
 
 def find_leads(table: Table) -> list[Lead]:

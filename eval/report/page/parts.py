@@ -113,10 +113,12 @@ class Fold:
     Args:
         heading: Of the line to click.
         parts: What it holds.
+        unfolded: Show them from the start.
     """
 
     heading: str
     parts: list[Part]
+    unfolded: bool = False
     kind: str = field(default='fold', init=False)
 
 

@@ -93,9 +93,8 @@ def test_multi_label_and_seeds_have_scores_by_class(tmp_path):
     assert [data['records'][i]['seed'] for i in cell['records']] == [0, 1]
 
 
-def test_the_summary_begins_with_what_there_is(two):
-    assert opening(two)[0] == '2 encoders in 1 column, from 2 records.'
-    assert opening(two)[1:] == conclusions(two)
+def test_the_summary_begins_with_who_wins_and_ends_with_what_there_is(two):
+    assert opening(two) == [*conclusions(two), '2 encoders in 1 column, from 2 records.']
 
 
 def test_who_is_best_in_a_column_and_how_sure(tmp_path):
@@ -390,6 +389,13 @@ def test_the_same_records_give_the_same_bytes(two, folder):
     assert text == page(two, command='python tools/report.py', footage=Footage([folder]))
     assert 'Newest record: 2026-01-01T00:00:00+00:00. Made with SIGMA 0.1.0.' in text
     assert not re.search(r'(src|href)="(?!data:|#)', text)  # nothing is fetched
+
+
+def test_published_rows_alone_make_a_page():
+    table = Table.read([], ['sigma_severe'], encoders=['SIGMA-MLP', 'VideoMAE'], datasets=['gym99', 'ucf101'])
+    text = page(table)
+    assert opening(table)[-1].endswith('from 0 records, beside 2 published rows.')
+    assert text.count(' published</small>') == len(table.cells)
 
 
 def test_an_unknown_baseline_is_refused(two):

@@ -77,7 +77,9 @@ def rows(tab: Tab) -> list[str]:
 
 
 def columns(tab: Tab) -> list[str]:
-    return tab.page.locator('#matrix th[data-column]:not([hidden]) bdi').all_inner_texts()
+    return tab.page.locator('#matrix th[data-column]:not([hidden])').evaluate_all(
+        'all => all.map((h) => h.dataset.sort)'
+    )
 
 
 def test_it_opens_from_disk_and_says_who_wins(browser, report):
@@ -119,16 +121,16 @@ def test_it_filters_by_encoder_protocol_and_dataset(browser, report):
     tab.page.fill('#filter-encoder', 'SIGMA, random')
     assert sorted(rows(tab)) == ['random', 'sigma_mlp_toy']
     tab.page.select_option('#filter-protocol', 'frozen_linear')
-    assert columns(tab) == ['toy_shift']
+    assert columns(tab) == ['frozen_linear / toy_shift']
     assert tab.page.locator('#matrix .group:not([hidden])').evaluate_all('all => all.map((head) => head.colSpan)') == [
         1
     ]
     assert tab.page.locator('#shown').inner_text() == '2 of 5 encoders, 1 of 3 columns'
     tab.page.reload()
-    assert (sorted(rows(tab)), columns(tab)) == (['random', 'sigma_mlp_toy'], ['toy_shift'])
+    assert (sorted(rows(tab)), columns(tab)) == (['random', 'sigma_mlp_toy'], ['frozen_linear / toy_shift'])
     tab.page.click('text=Show all')
     tab.page.select_option('#filter-dataset', 'toy_rhythms')
-    assert (len(rows(tab)), columns(tab)) == (5, ['toy_rhythms'])
+    assert (len(rows(tab)), columns(tab)) == (5, ['finetune / toy_rhythms'])
     assert 'dataset=toy_rhythms' in tab.page.url
     tab.close()
 
