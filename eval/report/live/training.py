@@ -68,6 +68,7 @@ class TrainingPage:
             sections=sections,
             command=self.command,
             refresh_seconds=None if ending else REFRESH_SECONDS,
+            glossary=False,
         )
 
     def _progress(self, ending: str | None) -> list[Part]:
