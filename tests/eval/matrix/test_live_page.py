@@ -13,9 +13,9 @@ pytestmark = pytest.mark.integration
 DONE = re.compile(r'(\d) of 4 cells are done')
 
 
-def run_live(home, work, *more):
+def run_live(home, work, *more, encoders='ab'):
     """Run a matrix of two encoders and two columns; the states that its page had, and the output."""
-    process = popen(home, work, '--jobs', '1', '--live', *more, encoders='ab', seeds=(0,))
+    process = popen(home, work, '--jobs', '1', '--live', *more, encoders=encoders, seeds=(0,))
     page, seen = work / 'live.html', []
     while process.poll() is None:
         if page.is_file() and (found := DONE.search(page.read_text())) and found[1] not in seen[-1:]:
@@ -52,10 +52,10 @@ def test_every_finished_cell_is_on_the_page_and_the_last_state_is_the_report(tmp
 def test_a_page_that_cannot_be_written_stops_no_cell(tmp_path):
     home, work = make(tmp_path / 'home', num_encoders=2), tmp_path / 'work'
     (tmp_path / 'file').write_text('')
-    _, said, status = run_live(home, work, str(tmp_path / 'file' / 'page.html'))
+    _, said, status = run_live(home, work, str(tmp_path / 'file' / 'page.html'), encoders='a')
     assert status == 0, said
     assert said.count('run_severe: the live page') == 1
-    assert len(list((work / 'records').rglob('*.json'))) == 4
+    assert len(list((work / 'records').rglob('*.json'))) == 2
 
 
 def test_the_file_is_checked_before_anything_runs(tmp_path):
