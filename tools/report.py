@@ -3,6 +3,7 @@
     python tools/report.py --records work_dirs/demo --out report.html
     python tools/report.py --records work_dirs/severe --published sigma_severe --summary severe --runs work_dirs/mine \\
         --out report.html
+    python tools/report.py --leaderboard shared/alice bob=other/work --summary severe --out shared/leaderboard.html
 
 Open the file in any browser; it needs no network. It holds a table to sort and filter, the details of each number, and
 clips of videos that one encoder gets right and another wrong, if the videos are on this machine.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING, Any
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
@@ -26,30 +28,35 @@ from sigma.errors import SigmaError
 from sigma.files import write_atomic
 from sigma.text import shell_join
 
+if TYPE_CHECKING:
+    from eval.report.page.parts import Section
+    from eval.report.table import Table
+
 
 def main(argv: list[str] | None = None) -> int:
     """Read, draw, write; returns the exit status."""
     args = parse_args(argv)
-    from eval.report.page import page
     from eval.report.page.footage import Footage
-    from eval.report.table import Table
-    from sigma.figures.pretraining import draw_pretraining, read_curves
 
     try:
         footage = None if args.no_videos else Footage(args.videos, megabytes=args.video_megabytes)
         summary = get_summary(args.summary) if args.summary else None
-        table = Table.read(
-            args.records, args.published, allow_partial=args.allow_partial, summary=summary, metric=args.metric
-        )
+        options = {'allow_partial': args.allow_partial, 'summary': summary, 'metric': args.metric}
+        table, before, after = read_board(args, options) if args.leaderboard else (read_table(args, options), [], [])
+        from eval.report.page import page  # after bad input was told, since it takes long
+        from sigma.figures.pretraining import draw_pretraining, read_curves
+
         trainings = draw_pretraining(args.runs) if args.runs else None
         text = page(
             table,
-            title=args.title,
+            title=args.title or ('Leaderboard' if args.leaderboard else 'Results'),
             baseline=args.baseline,
             trainings=trainings,
             command=shell_join(['python', 'tools/report.py', *(sys.argv[1:] if argv is None else argv)]),
             curves=read_curves,
             footage=footage,
+            before=before,
+            after=after,
         )
         path = write_atomic(args.out, text)
     except SigmaError as error:
@@ -60,10 +67,33 @@ def main(argv: list[str] | None = None) -> int:
     return told_faults('report', table.faults)
 
 
+def read_table(args: argparse.Namespace, options: dict[str, Any]) -> Table:
+    """The table of some work directories."""
+    from eval.report.table import Table
+
+    return Table.read(args.records, args.published, **options)
+
+
+def read_board(args: argparse.Namespace, options: dict[str, Any]) -> tuple[Table, list[Section], list[Section]]:
+    """The table of several people, and the sections of a leaderboard above and below the results."""
+    from eval.report.page import leaderboard
+
+    board = leaderboard.read_board(args.leaderboard, args.published, **options)
+    return board.table, *leaderboard.sections(board, args.out)
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = Parser(description=__doc__)
-    parser.add_argument('--records', nargs='+', required=True, metavar='DIR', help='work directories or record folders')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--records', nargs='+', metavar='DIR', help='work directories or record folders')
+    source.add_argument(
+        '--leaderboard',
+        nargs='+',
+        metavar='[NAME=]DIR',
+        help='record folders of several people: a ranking, and for each number who measured it, its record, log and '
+        'command',
+    )
     parser.add_argument(
         '--published',
         nargs='+',
@@ -97,7 +127,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--baseline', metavar='ROW', help='row to compare the others with (default: random, if present)'
     )
-    parser.add_argument('--title', default='Results', help='title of the page (default: %(default)s)')
+    parser.add_argument('--title', help='title of the page (default: Results, or Leaderboard)')
     parser.add_argument(
         '--allow-partial', action='store_true', help='count records that scored fewer than 99 %% of their videos'
     )

@@ -16,6 +16,8 @@ without them); 2 for bad input, with one sentence, and nothing is written.
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--interval',
         choices=('brackets', 'pm', 'none'),
         default='brackets',
-        help='95 %% intervals as [low, high] (default), as ± half their width, or not at all',
+        help='95 %% intervals as [low, high] (default), as ± their longer side, or not at all',
     )
     parser.add_argument(
         '--best',
@@ -100,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     if not args.out:
-        sys.stdout.write(text)
+        show(text)
     for fault in faults:
         print(f'table: left out: {fault}', file=sys.stderr)
     return 1 if faults else 0
@@ -127,6 +129,16 @@ def written(args: argparse.Namespace) -> tuple[str, list[str]]:
     width = args.width or (None if args.out else terminal_width())
     look = Look(args.interval, args.best, args.baseline, width, args.split, args.standalone, args.caption)
     return writers[args.format](table, look), table.faults
+
+
+def show(text: str) -> None:
+    """Print the table; a `?` stands for what the terminal cannot show, and a reader such as `head` may leave early."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='replace')
+    try:
+        print(text, end='', flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
 
 
 def save(out: str, text: str) -> None:

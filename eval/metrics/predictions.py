@@ -96,6 +96,8 @@ def load_predictions(record: Record) -> Predictions | None:
         raise RecordError(str(error)) from error
     if metric in METRICS and abs(score - value) > rescore_tolerance(metric):
         raise RecordError(f'{path}: gives {metric} {score:.3f}, its record says {value:.3f}; run the cell again')
+    if _ascends(predictions.video):
+        return predictions
     order = np.argsort(predictions.video)
     return Predictions(*(array[order] for array in predictions))
 
@@ -140,9 +142,16 @@ def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Pr
     return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32))
 
 
+def _ascends(video: np.ndarray) -> bool:
+    """Whether names are sorted and each is there once, as most files have them; sorting takes five times as long."""
+    return bool((video[1:] > video[:-1]).all())
+
+
 def _check_names(video: np.ndarray, num_labels: int) -> None:
     if video.dtype.kind != 'U' or video.shape != (num_labels,):
         raise ValueError(f'{num_labels} labels, but video names are {video.dtype} of shape {video.shape}')
+    if _ascends(video):
+        return
     names, counts = np.unique(video, return_counts=True)
     if len(names) < len(video):
         raise ValueError(f'{names[counts.argmax()]} is there {counts.max()} times; each video must be there once')

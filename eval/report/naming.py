@@ -104,13 +104,25 @@ def groups_of(keys: Sequence[Key], suite: str | None = None) -> dict[Key, str | 
     return found[2]
 
 
+def unfilled(columns: Sequence[Column], suite: str | None) -> list[str]:
+    """Names of the columns of a suite in which nothing was measured here; none where all numbers are published."""
+    measured = {c.key for c in columns if not all(cell.published for cell in c.cells.values())}
+    if suite is None or not measured:
+        return []
+    return [
+        f'{column_label(dataset, subset)} ({group or protocol_label(protocol)})'
+        for (protocol, dataset, subset), group in suite_columns(suite).items()
+        if (protocol, dataset, subset) not in measured
+    ]
+
+
 def column_label(dataset: str, subset: str | None) -> str:
     """`GYM99 (1000)`, `UCF101 (5/class)`: short name of a dataset, and of the part of its training clips."""
     return f'{dataset_label(dataset)} ({subset_label(subset)})' if subset else dataset_label(dataset)
 
 
 def subset_label(subset: str) -> str:
-    """`1000` for `1000-examples`, `5/class` for `5-a-class`, `trial of 20 videos` for `limit_20`; others as they are."""
+    """`1000` for `1000-examples`, `5/class` for `5-a-class`, `trial of 20 videos` for `limit_20`; else as it is."""
     if trial := re.fullmatch(r'(?:(.+)_)?limit_(\d+)', subset):
         said = f'trial of {trial[2]} videos'
         return f'{subset_label(trial[1])}, {said}' if trial[1] else said

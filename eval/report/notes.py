@@ -10,9 +10,7 @@ from eval.metrics import METRICS
 from eval.metrics.metric import UNIFORM
 from eval.records import MIN_COVERAGE_PERCENT, predictions_path
 from eval.report import INCOMPLETE, LEFT_OUT
-from eval.report.naming import column_label, protocol_label
 from eval.report.statistics import POOLED
-from eval.report.summaries import suite_columns
 from sigma.architectures import backbone_label
 
 if TYPE_CHECKING:
@@ -30,7 +28,8 @@ def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = No
     Args:
         table: The table.
         interval: How intervals are shown: `brackets`, `pm` or `none`.
-        marks: Letters that stand beside published numbers; the notes on these then begin with them.
+        marks: Letters that stand beside published numbers, whose papers stand in headings; the notes then begin with
+            the letters, and do not name the papers again.
     """
     chance = chance_note(table)
     notes = [f'{_units(table)}, {_how(table, interval)}' + (f'; chance: {chance}' if chance else '')]
@@ -47,11 +46,12 @@ def footnotes(table: Table, interval: str = 'brackets', marks: Marks | None = No
             f'{LEFT_OUT} fewer than {MIN_COVERAGE_PERCENT:.0f} % of the videos were scored, so the score counts in no '
             f'mean, best or comparison (--allow-partial counts it): {"; ".join(left_out)}'
         )
-    notes += summary_notes(table) + missing_notes(table)
-    published = published_notes(table)
-    if marks is not None:
-        published = published[:1] + [f'^{letter} {note}' for letter, note in marks.notes.items()]
-    return notes + published
+    notes += summary_notes(table)
+    if table.unfilled:
+        notes.append(f'not measured yet: {len(table.unfilled)} columns of the suite, {", ".join(table.unfilled)}')
+    if marks is None:
+        return notes + published_notes(table)
+    return notes + [f'^{letter} {note}' for letter, note in marks.notes.items()]
 
 
 def same_seeds(table: Table) -> int | None:
@@ -66,7 +66,7 @@ def _how(table: Table, interval: str) -> str:
         return 'as published'
     num = same_seeds(table)
     said = 'mean over n seeds' if num is None else 'one seed (n=1)' if num == 1 else f'mean over {num} seeds (n={num})'
-    return said + {'brackets': ' [95 % interval]', 'pm': ' ± half the width of the 95 % interval'}.get(interval, '')
+    return said + {'brackets': ' [95 % interval]', 'pm': ' ± the longer side of its 95 % interval'}.get(interval, '')
 
 
 def random_notes(table: Table) -> list[str]:
@@ -119,19 +119,6 @@ def seed_notes(table: Table) -> list[str]:
     if counts and min(counts) < ENOUGH_SEEDS:
         notes.append('fewer than three seeds say little about others: run three (--seeds 0 1 2)')
     return notes
-
-
-def missing_notes(table: Table) -> list[str]:
-    """Columns of the suite in which nothing was measured; none where all numbers are published."""
-    keys = {column.key for column in table.measured if not all(cell.published for cell in column.cells.values())}
-    if not table.suite or not keys:
-        return []
-    lacking = [
-        f'{column_label(dataset, subset)} ({group or protocol_label(protocol)})'
-        for (protocol, dataset, subset), group in suite_columns(table.suite).items()
-        if (protocol, dataset, subset) not in keys
-    ]
-    return [f'not measured yet: {len(lacking)} columns of the suite, {", ".join(lacking)}'] if lacking else []
 
 
 def _units(table: Table) -> str:

@@ -87,7 +87,7 @@ def is_card(suite: str) -> bool:
 def _column(entry: dict[str, Any]) -> Key:
     """The column of an entry of a suite. An entry may have the path of a dataset, where records have its name."""
     dataset = entry['dataset']
-    if '/' in dataset:
+    if '/' in dataset or dataset.endswith('.py'):
         with contextlib.suppress(DataError, KeyError):
             dataset = read_plain(find_card('datasets', dataset))['dataset_info']['name']
     return entry['protocol'], dataset, subset_name(entry.get('shots'), entry.get('examples'))

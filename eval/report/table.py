@@ -23,7 +23,7 @@ from eval.records import Record, RecordError, check_comparable, check_versions, 
 from eval.report import INCOMPLETE, LEFT_OUT, NOT_COMPARABLE
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
-from eval.report.naming import name_columns
+from eval.report.naming import name_columns, unfilled
 from eval.report.order import BASELINE as BASELINE
 from eval.report.order import kept_order, without_copies
 from eval.report.order import select as select
@@ -152,7 +152,7 @@ class Table:
 
     Attributes:
         records: Without copies.
-        suite: The one that was given.
+        unfilled: Columns of the given suite in which nothing was measured, also in a part of the table.
         measured: Columns in the order of their first record.
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
@@ -193,7 +193,7 @@ class Table:
         self.answers = {place: each.answers for place, each in self._measured.items() if each.answers is not None}
         self._measured = {}  # scorers hold all predictions
         self.columns = self.measured if summary is None else _with_summary(self.measured, summary)
-        self.suite = suite
+        self.unfilled = unfilled(self.measured, suite)
         name_columns(self.columns, suite)
         self.every_row = self.rows
 
@@ -242,9 +242,17 @@ class Table:
 
     @property
     def rows(self) -> list[str]:
-        """Names of all rows: those of the fullest column first, then the others as they come."""
-        by_size = sorted(self.measured, key=lambda column: -len(column.cells))
-        return list(dict.fromkeys(row for column in by_size for row in column.cells))
+        """Names of all rows: those of the fullest column first; others before the row that follows them elsewhere."""
+        by_size = [list(column.cells) for column in sorted(self.measured, key=lambda column: -len(column.cells))]
+        found = list(by_size[0]) if by_size else []
+        seen = set(found)
+        for names in by_size[1:]:
+            for number, row in enumerate(names):
+                if row not in seen:
+                    after = next((found.index(other) for other in names[number:] if other in seen), len(found))
+                    found.insert(after, row)
+                    seen.add(row)
+        return found
 
     @property
     def cells(self) -> list[TableCell]:

@@ -82,7 +82,7 @@ class Caught(Exception):
 @pytest.mark.parametrize(
     'module',
     ['eval.run_severe', 'eval.run_cell', 'tools.features', 'tools.plot', 'tools.report', 'tools.rescore']
-    + ['tools.test', 'tools.train', 'tools.convert', 'tools.prepare'],
+    + ['tools.table', 'tools.test', 'tools.train', 'tools.convert', 'tools.prepare'],
 )
 def test_every_option_has_help(module, monkeypatch):
     import importlib

@@ -6,14 +6,14 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from eval.report.formats.layout import Entry, Layout, Look, Row, best_note, lay_out
+from eval.report.formats.layout import MISSING, NO_NUMBER, Entry, Layout, Look, Row, best_note, lay_out
 from sigma.text import isolated
 
 if TYPE_CHECKING:
     from eval.report.table import Table
 
 # Widths in characters of \small: what fits in one column of a paper, and across a page.
-ONE_COLUMN, PAGE = 50, 128
+ONE_COLUMN, PAGE = 50, 121
 NAME = 26  # longer names are broken into lines
 _PLAIN = {
     '\\': r'\textbackslash{}',
@@ -80,7 +80,7 @@ def latex(table: Table, look: Look | None = None) -> str:
     lines = [
         '% needs \\usepackage{booktabs}',
         rf'\begin{{{kind}}}[t]',
-        r'\centering\small\setlength{\tabcolsep}{4pt}',
+        r'\centering\small\setlength{\tabcolsep}{3pt}',
         rf'\caption{{{" ".join(map(_sentence, caption))}}}',
     ]
     for number, fold in enumerate(folds):
@@ -118,14 +118,21 @@ def _within(found: Layout, limit: int) -> list[tuple[int, int]]:
 
 def _width(found: Layout, columns: slice) -> int:
     """About how many characters a block takes; intervals are set smaller."""
-    name = min(NAME, max(len(row.name) for row in found.rows))
-    each = []
+    sizes = []
     for number, column in list(enumerate(found.columns))[columns]:
         entries = [row.entries[number] for row in found.rows]
         heads = [*column.label.split(' ('), found.metrics[number] if found.metrics else '']
         below = max(len(entry.rest) for entry in entries) * 0.8
-        each.append(max(*map(len, heads), *(len(entry.value) + len(entry.letters) for entry in entries), below) + 2)
-    return int(name + sum(each))
+        sizes.append(max(*map(len, heads), *(len(entry.value) + len(entry.letters) for entry in entries), below) + 1.5)
+    each, total = iter(sizes), float(min(NAME, max(_length(row.name) for row in found.rows)))
+    for group, members in found.groups(columns):
+        total += max(len(group) + 2, sum(next(each) for _ in range(members)))
+    return int(total)
+
+
+def _length(name: str) -> int:
+    """Characters of a name as it is set, with code points and names of those that pdflatex lacks."""
+    return sum(len(said) if (said := _character(c)).startswith('(') else 1 for c in name)
 
 
 def _tabular(found: Layout, columns: slice, best: str) -> list[str]:
@@ -139,7 +146,7 @@ def _tabular(found: Layout, columns: slice, best: str) -> list[str]:
         lines.append(_line(['', *(rf'{{\footnotesize {escaped(metric)}}}' for metric in found.metrics[columns])]))
     lines.append(r'\midrule')
     before: Row | None = None
-    for row in found.rows:
+    for row in found.rows_of(columns):
         new_source = row.source and (before is None or row.source != before.source)
         if before is not None and (new_source or row.is_constant > before.is_constant):
             lines.append(r'\midrule')
@@ -171,21 +178,20 @@ def _stacked(label: str) -> str:
 
 
 def _row(row: Row, columns: slice, best: str) -> list[str]:
-    """One line, and another with the intervals."""
-    first = escaped(isolated(row.name)) + _raised(row.letters)
-    if len(row.name) > NAME:
+    """One line, and another with the intervals; beside a name of several lines they stand in one."""
+    first, entries = escaped(isolated(row.name)) + _raised(row.letters), row.entries[columns]
+    values = [_entry(entry, best) for entry in entries]
+    small = [rf'{{\scriptsize {escaped(entry.rest.strip())}}}' if entry.rest else '' for entry in entries]
+    if _length(row.name) > NAME:
         first = rf'\parbox[t]{{4.2cm}}{{\raggedright\strut {_breakable(row.name)}{_raised(row.letters)}\strut}}'
-    entries = row.entries[columns]
-    lines = [_line([first, *(_entry(entry, best) for entry in entries)])]
-    if any(entry.rest for entry in entries):
-        small = [rf'{{\scriptsize {escaped(entry.rest.strip())}}}' if entry.rest else '' for entry in entries]
-        lines[0] = lines[0].removesuffix(r'\\') + r'\\[-2pt]'
-        lines.append(_line(['', *small]) + '[1pt]')
-    return lines
+        both = [rf'\begin{{tabular}}[t]{{@{{}}c@{{}}}}{v}\\[-2pt]{s}\end{{tabular}}' for v, s in zip(values, small)]
+        return [_line([first, *(each if s else v for each, v, s in zip(both, values, small))])]
+    line = _line([first, *values])
+    return [f'{line}[-2pt]', _line(['', *small]) + '[1pt]'] if any(small) else [line]
 
 
 def _entry(entry: Entry, best: str) -> str:
-    value = '--' if entry.value in ('-', 'missing') else escaped(entry.value)
+    value = '--' if entry.value in (NO_NUMBER, MISSING) else escaped(entry.value)
     if entry.best if best == 'clear' else entry.place == 1:
         value = rf'\textbf{{{value}}}'
     elif best == 'mean' and entry.place == 2:
@@ -226,8 +232,8 @@ def _stopped(text: str) -> str:
 
 def _breakable(name: str) -> str:
     """A long name that may be broken behind its punctuation, and within parts without any."""
-    parts = re.findall(r'[^\W_]{1,16}|.', isolated(name), flags=re.DOTALL)
-    return r'\allowbreak{}'.join(map(escaped, parts))
+    parts = re.findall(r'[A-Za-z0-9]{1,16}[^\w\s]?|.', isolated(name), flags=re.DOTALL)
+    return r'\allowbreak{}'.join(filter(None, map(escaped, parts)))
 
 
 def escaped(text: str) -> str:

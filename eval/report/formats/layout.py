@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLEARLY = "clearly better (p < 0.05 by Holm's correction, and a 95 % interval without 0) than"
 INTERVALS = ('brackets', 'pm', 'none')
 BEST = ('mean', 'clear')
+MISSING, NO_NUMBER = 'missing', '-'  # not measured; no mean, and no chance
 PUBLISHED = re.compile(r' \(published(, [^()]*)?\)$')  # what a table adds to the name of a published row
 # Metrics by their short names, for the head of a column.
 SHORT_METRICS = {
@@ -40,7 +41,7 @@ class Look:
     """How a table is written.
 
     Attributes:
-        interval: `brackets` for `[80.1, 86.0]`, `pm` for half the width of the interval behind a plus-minus sign, or
+        interval: `brackets` for `[80.1, 86.0]`, `pm` for the longer side of the interval behind a plus-minus sign, or
             `none`.
         best: `mean` for the highest mean in bold and the second underlined; `clear` for bold only where a row is
             clearly better than all others measured here; None for what the format has by default.
@@ -105,6 +106,14 @@ class Layout:
             for name, members in itertools.groupby(column.group for column in self.columns[columns])
         ]
 
+    def rows_of(self, columns: slice) -> list[Row]:
+        """Rows to show in a block of columns: published ones and chance only if they have a number there."""
+
+        def has_number(row: Row) -> bool:
+            return any(entry.value not in (MISSING, NO_NUMBER) for entry in row.entries[columns])
+
+        return [row for row in self.rows if not (row.source or row.is_constant) or has_number(row)]
+
 
 def lay_out(table: Table, look: Look | None = None) -> Layout:
     """The table as it is shown.
@@ -114,11 +123,10 @@ def lay_out(table: Table, look: Look | None = None) -> Layout:
     """
     look, marks = look or Look(), published_marks(table)
     against = _against(table, look.baseline)
-    places = {id(column): ranks(column) for column in table.columns}
-    rows = [
-        Row(name, [_entry(table, c, name, look, against, places[id(c)], marks) for c in table.columns])
-        for name in measured_first(table)
-    ]
+    beside = _Beside(look.interval, same_seeds(table) is None, against, marks)
+    names = measured_first(table)
+    by_column = [_entries(table, column, names, beside) for column in table.columns]
+    rows = [Row(name, [entries[name] for entries in by_column]) for name in names]
     headings = _under_headings(table, rows, marks)
     rows.append(_constant(table, 'chance', [column.chance for column in table.columns]))
     if any(column.is_unbalanced for column in table.columns):
@@ -129,13 +137,22 @@ def lay_out(table: Table, look: Look | None = None) -> Layout:
     return Layout(table.columns, _metrics(table), rows, headings, list(map(isolated, notes)))
 
 
+class _Beside(NamedTuple):
+    """What stands beside the numbers."""
+
+    interval: str
+    says_seeds: bool
+    against: dict[tuple[str, str], int]  # (name of a column, row) -> 1 or -1
+    marks: Marks
+
+
 def measured_first(table: Table) -> list[str]:
     """All rows: those measured here, then published ones, paper by paper."""
     measured = {row for column in table.measured for row, cell in column.cells.items() if not cell.published}
-    order = {source: number for number, source in enumerate(dict.fromkeys(_source(table, row) for row in table.rows))}
-    return sorted(
-        table.rows, key=lambda row: (row not in measured, 0 if row in measured else order[_source(table, row)])
-    )
+    by_paper: dict[str, list[str]] = {}
+    for row in table.rows:
+        by_paper.setdefault('' if row in measured else _source(table, row), []).append(row)
+    return by_paper.pop('', []) + [row for rows in by_paper.values() for row in rows]
 
 
 def _under_headings(table: Table, rows: list[Row], marks: Marks) -> dict[str, str]:
@@ -161,43 +178,27 @@ def _metrics(table: Table) -> list[str]:
     kinds = {(column.metric_label, column.higher_is_better) for column in table.measured}
     if len(kinds) < 2 and all(higher for _, higher in kinds):
         return []
-    return [
-        'mean ↑'
-        if c.is_summary
-        else f'{SHORT_METRICS.get(c.metric, c.metric_label)} {"↑" if c.higher_is_better else "↓"}'
-        for c in table.columns
-    ]
+    names = ['mean' if c.is_summary else SHORT_METRICS.get(c.metric, c.metric_label) for c in table.columns]
+    return [f'{name} {"↑" if column.higher_is_better else "↓"}' for name, column in zip(names, table.columns)]
 
 
-def _entry(
-    table: Table,
-    column: Column,
-    row: str,
-    look: Look,
-    against: dict[tuple[str, str], int],
-    places: dict[str, int],
-    marks: Marks,
-) -> Entry:
-    cell = column.cells.get(row)
-    if cell is None:
-        return Entry('-' if column.is_summary else 'missing')
-    mean, low, high = cell.interval[:3]
-    rest = ''
-    if not math.isnan(low) and look.interval == 'brackets':
-        rest = f' [{column.text(low)}, {column.text(high)}]'
-    elif not math.isnan(low) and look.interval == 'pm':
-        rest = f' ± {column.text((high - low) / 2)}'
-    if not cell.published and same_seeds(table) is None:
-        rest += f' n={cell.num_seeds}'
-    return Entry(
-        column.text(mean),
-        cell.mark,
-        rest,
-        best=clear_best(table, column) == row,
-        place=places.get(row, 0),
-        against=against.get((column.name, row), 0),
-        letters=marks.cells.get((column.name, row), ''),
-    )
+def _entries(table: Table, column: Column, rows: list[str], beside: _Beside) -> dict[str, Entry]:
+    """Row -> its entry in a column."""
+    found = dict.fromkeys(rows, Entry(NO_NUMBER if column.is_summary else MISSING))
+    places, best = ranks(column), clear_best(table, column)
+    for row, cell in column.cells.items():
+        mean, low, high = cell.interval[:3]
+        rest = ''
+        if not math.isnan(low) and beside.interval == 'brackets':
+            rest = f' [{column.text(low)}, {column.text(high)}]'
+        elif not math.isnan(low) and beside.interval == 'pm':
+            rest = f' ± {column.text(max(mean - low, high - mean))}'
+        if beside.says_seeds and not cell.published:
+            rest += f' n={cell.num_seeds}'
+        against = beside.against.get((column.name, row), 0)
+        letters = beside.marks.cells.get((column.name, row), '')
+        found[row] = Entry(column.text(mean), cell.mark, rest, best == row, places.get(row, 0), against, letters)
+    return found
 
 
 def ranks(column: Column) -> dict[str, int]:
@@ -218,14 +219,14 @@ def ranks(column: Column) -> dict[str, int]:
 
 def _constant(table: Table, name: str, values: list[float | None]) -> Row:
     """A line of what is reached without looking at the videos."""
-    said = [column.text(value) if value is not None else '-' for column, value in zip(table.columns, values)]
+    said = [column.text(value) if value is not None else NO_NUMBER for column, value in zip(table.columns, values)]
     return Row(name, [Entry(text) for text in said], is_constant=True)
 
 
 def _source(table: Table, row: str) -> str:
     """Papers that the numbers of a published row are from."""
     records = [record for c in table.measured if row in c.cells for record in c.cells[row].records]
-    return '; '.join(dict.fromkeys(record.encoder['source'] for record in records))
+    return '; '.join(dict.fromkeys(record.encoder['source'] or '' for record in records))
 
 
 def _against(table: Table, baseline: str | None) -> dict[tuple[str, str], int]:

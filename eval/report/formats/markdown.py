@@ -26,7 +26,7 @@ def markdown(table: Table, look: Look | None = None) -> str:
     if found.metrics:
         lines.append(['', *found.metrics])
     source = ''
-    for row in found.rows:
+    for row in found.rows_of(slice(None)):
         if row.source not in ('', source):
             heading = f'*published: {escaped(isolated(row.source))}*{_raised(found.headings[row.source])}'
             lines.append([heading, *([''] * len(found.columns))])

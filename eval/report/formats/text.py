@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
 
-from eval.report.formats.layout import Layout, Look, clear_note, lay_out
+from eval.report.formats.layout import Layout, Look, Row, clear_note, lay_out
 from sigma.text import isolated
 
 if TYPE_CHECKING:
@@ -26,24 +25,24 @@ def text(table: Table, look: Look | None = None) -> str:
     """
     look = look or Look()
     found = lay_out(table, look)
-    names = [isolated(row.name) + ('^' + row.letters if row.letters else '') for row in found.rows]
-    widest = max(map(cell_len, ['encoder', *names]))
+    widest = max(map(cell_len, ['encoder', *map(_name, found.rows)]))
     if look.width is not None:
         widest = min(widest, max(LEAST_NAME, look.width // 3))
-    blocks = [_block(found, names, slice(first, last), widest) for first, last in _folds(found, widest, look.width)]
+    sizes = _sizes(found)
+    folds = _folds(found, sizes, widest, look.width)
+    blocks = [_block(found, slice(*fold), _widths(found, sizes, slice(*fold)), widest, look.width) for fold in folds]
     notes = ([clear_note()] if any(e.best for row in found.rows for e in row.entries) else []) + found.notes
-    if look.width is not None:
-        notes = [line for note in notes for line in _wrapped(note, look.width)]
+    notes = [line for note in notes for line in _wrapped(note, look.width)]
     return '\n\n'.join(['\n'.join(block) for block in blocks] + ['\n'.join(notes)]).rstrip() + '\n'
 
 
-def _folds(found: Layout, widest: int, width: int | None) -> list[tuple[int, int]]:
+def _folds(found: Layout, each: list[int], widest: int, width: int | None) -> list[tuple[int, int]]:
     """(first, last) column of each block. A group moves whole to the next block if it fits there."""
     num = len(found.columns)
     if width is None:
         return [(0, num)]
     room = width - widest
-    sizes = [len(GAP) + size for size in _widths(found, slice(None))]
+    sizes = [len(GAP) + size for size in _widths(found, each, slice(None))]
     ends, position = [], 0
     for _, members in found.groups():
         ends.append(position + members)
@@ -61,23 +60,30 @@ def _folds(found: Layout, widest: int, width: int | None) -> list[tuple[int, int
     return [*folds, (first, num)]
 
 
-def _widths(found: Layout, columns: slice) -> list[int]:
-    """Characters of each column: its widest entry, and its share of the name of its group."""
+def _sizes(found: Layout) -> list[int]:
+    """Characters of the widest entry of each column."""
     heads = [[isolated(column.label) for column in found.columns]] + ([found.metrics] if found.metrics else [])
     lines = [*heads, *([entry.text() for entry in row.entries] for row in found.rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines)][columns]
-    position = 0
+    return [max(map(cell_len, column)) for column in zip(*lines)]
+
+
+def _widths(found: Layout, sizes: list[int], columns: slice) -> list[int]:
+    """Characters of each column: its widest entry; the last of a group takes what the name of the group needs more."""
+    widths, position = sizes[columns], 0
     for group, members in found.groups(columns):
-        inside = range(position, position + members)
-        lacking = cell_len(group) - sum(widths[i] for i in inside) - len(GAP) * (members - 1)
-        widths[position + members - 1] += max(0, lacking)
+        inside = widths[position : position + members]
+        lacking = cell_len(group) - sum(inside) - len(GAP) * (members - 1)
         position += members
+        widths[position - 1] += max(0, lacking)
     return widths
 
 
-def _block(found: Layout, names: Sequence[str], columns: slice, widest: int) -> list[str]:
-    """Lines of some columns, with the names of all rows."""
-    widths = _widths(found, columns)
+def _name(row: Row) -> str:
+    return isolated(row.name) + (f'^{row.letters}' if row.letters else '')
+
+
+def _block(found: Layout, columns: slice, widths: list[int], widest: int, width: int | None) -> list[str]:
+    """Lines of some columns, with the names of the rows."""
     lines, groups = [], found.groups(columns)
     if any(group for group, _ in groups):
         sizes = iter(widths)
@@ -90,13 +96,13 @@ def _block(found: Layout, names: Sequence[str], columns: slice, widest: int) -> 
         lines.append(_line(['', *found.metrics[columns]], each))
     lines.append('-' * (sum(each) + len(GAP) * len(widths)))
     source = ''
-    for row, name in zip(found.rows, names):
+    for row in (rows := found.rows_of(columns)):
         if row.source != source:
             letters = found.headings.get(row.source)
             heading = f'published: {row.source}' + (f' ^{letters}' if letters else '')
-            lines += [''] * (row is not found.rows[0]) + [heading] * bool(row.source)
+            lines += [''] * (row is not rows[0]) + (_wrapped(heading, width) if row.source else [])
             source = row.source
-        first, *rest = _name_lines(name, widest)
+        first, *rest = _name_lines(_name(row), widest)
         lines += [_line([first, *(entry.text() for entry in row.entries[columns])], each), *rest]
     return lines
 
@@ -118,5 +124,20 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join(cell + ' ' * (width - cell_len(cell)) for cell, width in zip(cells, widths)).rstrip()
 
 
-def _wrapped(note: str, width: int) -> list[str]:
-    return textwrap.wrap(note, max(width, 20), subsequent_indent='  ', break_long_words=False, break_on_hyphens=False)
+def _wrapped(note: str, width: int | None) -> list[str]:
+    """A note or heading in lines of that width, further lines indented; a word that is too long is cut."""
+    if width is None:
+        return [note]
+    lines: list[str] = []
+    line = ''
+    for word in note.split(' '):
+        while cell_len(word) > width - len(GAP):  # long names
+            head = chop_cells(word, width - len(GAP))[0]
+            lines += [line] * bool(line.strip()) + [GAP * bool(lines or line) + head]
+            word, line = word[len(head) :], GAP
+        joined = f'{line} {word}' if line.strip() else line + word
+        if cell_len(joined) > width:
+            lines.append(line)
+            joined = GAP + word
+        line = joined
+    return [*lines, line]

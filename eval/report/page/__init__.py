@@ -124,6 +124,7 @@ def write_html(
     date: str | None = None,
     command: str = '',
     refresh_seconds: int | None = None,
+    glossary: bool = True,
 ) -> str:
     """A page of sections in the look of the report. `page` calls it; so may a page of another kind.
 
@@ -138,6 +139,7 @@ def write_html(
         date: Of the newest record, to show.
         command: That made the page.
         refresh_seconds: As in `page`.
+        glossary: Explain the words of results at the end.
     """
     here = Path(__file__).parent
     environment = Environment(
@@ -155,7 +157,7 @@ def write_html(
         sections=list(sections),
         matrix=matrix,
         notes=list(notes),
-        glossary=GLOSSARY,
+        glossary=GLOSSARY if glossary else {},
         style=Markup((here / 'page.css').read_text(encoding='utf-8')),
         scripts=Markup(''.join((here / name).read_text(encoding='utf-8') for name in SCRIPTS)),
         data=None if data is None else Markup(as_script(data)),

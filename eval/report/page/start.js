@@ -28,8 +28,35 @@ function setUpPrinting() {
   addEventListener('afterprint', () => opened.forEach((each) => { each.open = false; }));
 }
 
+// Load a live page again, at the same place and with the same parts open; not while a reader looks at a cell or types.
+function setUpRefresh() {
+  const seconds = Number(document.body.dataset.refresh);
+  if (!seconds) return;
+  const key = `place in ${location.pathname}`;
+  const folds = () => [...document.querySelectorAll('details')];
+  const heading = (fold) => fold.querySelector('summary').textContent;
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(key));
+    if (kept) {
+      folds().forEach((each) => { each.open = kept.open.includes(heading(each)); });
+      scrollTo(0, kept.top);
+    }
+  } catch { /* a browser may forbid it for files */ }
+  setInterval(() => {
+    const busy = document.hidden || document.querySelector('dialog[open]')
+      || document.activeElement?.matches('input, select');
+    if (busy) return;
+    try {
+      const open = folds().filter((each) => each.open).map(heading);
+      sessionStorage.setItem(key, JSON.stringify({ top: scrollY, open }));
+    } catch { /* the same */ }
+    location.reload();
+  }, 1000 * seconds);
+}
+
 function start() {
   setUpTheme();
+  setUpRefresh();
   setUpPrinting();
   document.querySelectorAll('.command').forEach(addCopy);
   const holder = document.getElementById('data');

@@ -68,7 +68,7 @@ def test_a_new_suite_is_one_file_and_plans(card, tmp_path):
     found = plan(entries, [str(home / 'a.py')], [0, 1], tmp_path / 'work')
     assert [item.name for item in found.cells] == ['a_tiny_tiny_low_s0', 'a_tiny_tiny_low_s1']
     assert found.problems == []
-    assert SUMMARIES[str(path)] == ('mean of 1', (('tiny', str(home), None),))
+    assert SUMMARIES[str(path)] == ('mean of 1', (('tiny', 'tiny', None),))  # the name of the dataset, as in records
 
 
 def test_a_file_in_the_folder_is_a_suite(card, tmp_path, monkeypatch):

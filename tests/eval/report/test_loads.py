@@ -77,6 +77,19 @@ def test_a_printout_reads_each_prediction_once(work_dir, opened, capsys):
     assert_each_once(opened, 8)
 
 
+def test_u21_rows_of_a_printout_stand_in_the_order_of_the_command(tmp_path, capsys, monkeypatch):
+    for encoder in ('random', 'a', 'z'):
+        add_record(tmp_path, encoder=encoder)
+    add_record(tmp_path, encoder='b', dataset='toy_shift')
+    add_record(tmp_path, encoder='a', dataset='toy_shift')
+    order = {'z': 0, 'b': 1, 'a': 2, 'random': 3}
+    planned = sorted(read_records(tmp_path), key=lambda record: order[record.encoder['name']])
+    monkeypatch.setattr(sys.modules[__name__], 'read_records', lambda place: planned)
+    printout(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[4:8]] == ['z', 'b', 'a', 'random']
+
+
 def test_a_printout_says_why_nothing_is_compared(work_dir, capsys):
     printout(work_dir, baseline='absent')
     assert 'absent; the rows are: random, sigma_mlp_toy' in capsys.readouterr().out

@@ -60,6 +60,14 @@ def test_a_suite_that_is_given_decides(tmp_path):
         suite_columns.__wrapped__(str(card))
 
 
+def test_entries_with_the_path_of_a_dataset_fill_its_column(tmp_path):
+    (tmp_path / 'waves.py').write_text("dataset_info = dict(name='waves', short='Waves')\n")
+    card = tmp_path / 'suite.py'
+    entry = f"dict(protocol='finetune', dataset={str(tmp_path / 'waves.py')!r}, recipe='x', group='mine')"
+    card.write_text(f'entries = [{entry}]\n')
+    assert suite_columns(str(card)) == {('finetune', 'waves', None): 'mine'}
+
+
 def test_one_dataset_twice_in_a_group_names_what_differs(tmp_path):
     card = tmp_path / 'both.py'
     card.write_text(

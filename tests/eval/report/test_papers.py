@@ -187,7 +187,6 @@ def test_they_stand_beside_each_other():
     assert lines[mlp].split() == ['SIGMA-MLP', '0.178']
     assert severe < ctp < sigma < mlp
     assert any(line.startswith('^b not comparable: ') for line in lines)
-    assert 'published: SEVERE (ECCV 2022), table 4; SIGMA (arXiv:2407.15447), its table of SEVERE; TrackMAE' in text
     assert 'SEVERE counts repetitions by cycle localisation' in text
 
 

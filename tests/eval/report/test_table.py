@@ -207,7 +207,7 @@ def test_a_metric_that_is_no_mean_over_videos(tmp_path):
     column = Table(records).columns[0]
     assert column.cells['random'].interval.how == 'seeds only'
     assert (column.chance, column.metric_label) == (None, 'mean ap')
-    assert formats.text(Table(records[:1])).splitlines()[4:6] == ['random   10.0', 'chance   -']
+    assert formats.text(Table(records[:1])).splitlines()[4:6] == ['random   10.0', '']  # and no chance
 
 
 def add_counts(root, spread, encoder='random', seed=0, num=60, **kinds):
