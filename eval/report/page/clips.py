@@ -15,7 +15,7 @@ from eval.report.page.footage import Footage, Unseen
 from eval.report.page.parts import Part, Picker, Sentences
 from eval.report.table import Column, Table
 
-PER_SIDE = 4  # clips that each of two encoders gets right and the other wrong, where there are so many
+PER_SIDE = 6  # clips that each of two encoders gets right and the other wrong, where there are so many
 MOST_VIDEOS = 24  # of a column
 
 
