@@ -28,7 +28,7 @@ setup(
         'tools': ['*.sh'],
         'mmaction_configs': ['annotations/*', 'annotations/*/*'],
         'sigma': ['py.typed'],
-        'eval.report': ['*.j2', '*/*.json'],  # the page, numbers from papers
+        'eval.report': ['page/*.j2', 'page/*.css', 'page/*.js', '*/*.json'],  # the page, numbers from papers
     },
     entry_points={
         'console_scripts': [

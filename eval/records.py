@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -74,6 +74,8 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
         (str, NoneType),
         'paper, address or command behind the weights or the published number',
     ),
+    'encoder.flops': ((float, NoneType), 'operations of its forward pass for one clip; multiply and add are two'),
+    'encoder.pretraining_flops': ((float, NoneType), 'operations of its pretraining; None if its card does not say'),
     'protocol.name': ((str,), 'such as finetune or frozen_linear'),
     'protocol.version': ((int,), 'raised when its numbers would change; a published number may not say'),
     'protocol.evaluator_version': ((int, NoneType), 'version of the code that turns outputs into scores'),
@@ -90,6 +92,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'run.device': ((str,), 'name of the device'),
     'run.started': ((str,), 'ISO 8601, with the offset from UTC'),
     'run.seconds': ((float,), 'wall-clock seconds of the cell'),
+    'run.command': ((str, NoneType), 'command that measures the cell again'),
     'run.commit': ((str, NoneType), 'commit of this project; None outside a repository'),
     'run.clean': ((bool, NoneType), 'whether the working tree matched that commit'),
     'run.packages': ((dict, NoneType), 'relevant packages: {name: version}'),
@@ -203,6 +206,23 @@ def config_path(path: str | Path) -> Path:
     return Path(path).with_name(Path(path).name.removesuffix('.json') + '.config.py')
 
 
+def log_path(path: str | Path) -> Path:
+    """Path of a copy of the log beside the record at `path`; merged folders have one (`tools/records.py merge`)."""
+    return Path(path).with_name(Path(path).name.removesuffix('.json') + '.log')
+
+
+def find_log(record: Record) -> Path | None:
+    """The log of a record's cell: beside the record, else in its work directory; None if there is none."""
+    if record.path is None:
+        return None
+    beside = log_path(record.path)
+    if beside.is_file() or len(record.path.parents) < 4:
+        return beside if beside.is_file() else None
+    # <work_dir>/records/<encoder>/<protocol>-v<version>/<cell>.json
+    found = record.path.parents[3] / 'cells' / f'{record.name}-{record.cell["id"][:8]}' / 'cell.log'
+    return found if found.is_file() else None
+
+
 def set_aside(path: str | Path) -> Path | None:
     """Move a record, its predictions and its config to `<work_dir>/superseded`, where nothing counts as a result.
 
@@ -253,7 +273,7 @@ def read_record(path: str | Path) -> Record:
         raw = json.loads(path.read_bytes())
     except OSError as error:
         raise RecordError(f'{path}: cannot be read: {error.strerror}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f'{path}: not a JSON file ({error}); if it was a record, run its cell again') from error
     if not isinstance(raw, dict) or not isinstance(raw.get('cell'), dict) or 'score' not in raw:
         raise RecordError(f'{path}: not a result record; give a work directory of eval/run_severe.py')
@@ -267,16 +287,46 @@ def read_records(root: str | Path) -> list[Record]:
     Raises:
         RecordError: if there is none, or one cannot be read.
     """
+    return [read_record(path) for path in record_files(root)]
+
+
+def readable_records(root: str | Path) -> tuple[list[Record], list[str]]:
+    """Like `read_records`, but leaves out files that are damaged or no records.
+
+    Returns:
+        The records that can be read, and one sentence for each file that was left out.
+
+    Raises:
+        RecordError: if no file can be read.
+    """
+    records, faults = [], []
+    for path in record_files(root):
+        try:
+            records.append(read_record(path))
+        except RecordError as error:
+            faults.append(str(error))
+    if not records:
+        more = f' ({len(faults)} files, none is a record that can be read)' if len(faults) > 1 else ''
+        raise RecordError(f'{faults[0]}{more}')
+    return records, faults
+
+
+def record_files(root: str | Path) -> list[Path]:
+    """Paths of the JSON files where records may be: a work directory, a records folder, or a single file; sorted.
+
+    Raises:
+        RecordError: if there is none.
+    """
     root = Path(root)
     if not root.exists():
         raise RecordError(f'{root}: no such folder; give a work directory of eval/run_severe.py')
     if root.is_file():
-        return [read_record(root)]
+        return [root]
     folder = root / 'records' if (root / 'records').is_dir() else root
     paths = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
     if not paths:
         raise RecordError(f'{folder}: no result records; run eval/run_severe.py --work-dir {root} first')
-    return [read_record(path) for path in paths]
+    return paths
 
 
 def _check(raw: dict, where: str) -> None:
@@ -313,6 +363,11 @@ def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return _is_a(value, (float,)) and abs(value) <= sys.float_info.max
+
+
 def _check_sense(raw: dict, where: str) -> None:
     """Check what involves more than one key."""
     if raw['cell']['id'] != identity_hash(raw['identity']):
@@ -321,7 +376,7 @@ def _check_sense(raw: dict, where: str) -> None:
         raise RecordError(f"{where}: a published number must name its paper in 'encoder.source'")
     score, dataset = raw['score'], raw['dataset']
     for metric, value in {score['metric']: score['value'], **(score['others'] or {})}.items():
-        if not _is_a(value, (float,)) or not math.isfinite(value):
+        if not _is_finite(value):
             raise RecordError(f'{where}: {metric} is {value!r}, wanted a finite number')
     if score['unit'] == 'percent' and score['higher_is_better'] and not 0 <= score['value'] <= 100:
         raise RecordError(f'{where}: {score["metric"]} is {score["value"]}, wanted percent from 0 to 100')
@@ -360,6 +415,30 @@ def differences(records: Iterable[Record]) -> list[tuple[str, dict[Any, list[str
     return found
 
 
+def what_differs(former: dict, now: dict) -> str:
+    """What two identities of one cell differ in, for a reader: `videos of test`, `the weights`, `config.optimizer`."""
+    words = {
+        'protocol.version': "the protocol's version",
+        'encoder.weights': 'the weights',
+        'dataset.lists': 'the list of {}',
+        'dataset.videos': 'the videos of {}',
+    }
+    found = []
+    for path in _paths_apart(former, now):
+        known = next((key for key in words if path == key or path.startswith(f'{key}.')), None)
+        found.append(words[known].format(path[len(known) + 1 :]) if known else path)
+    return ', '.join(found[:3]) + (f' and {len(found) - 3} more' if len(found) > 3 else '')
+
+
+def _paths_apart(former: Any, now: Any, path: str = '') -> Iterator[str]:
+    """Dotted keys at which two nested dicts differ, at most two levels deep."""
+    if isinstance(former, dict) and isinstance(now, dict) and path.count('.') < 2:
+        for key in dict.fromkeys([*former, *now]):
+            yield from _paths_apart(former.get(key), now.get(key), f'{path}.{key}' if path else str(key))
+    elif json.dumps(former, sort_keys=True) != json.dumps(now, sort_keys=True):
+        yield path
+
+
 def is_partial(record: Record) -> bool:
     """Whether too few of the listed videos were scored for the score to represent the list."""
     share = coverage(record)
@@ -380,6 +459,25 @@ def check_comparable(records: Iterable[Record]) -> None:
         said = '; '.join(f'{value!r} in {_some(names)}' for value, names in values.items())
         also = f' (they differ in {", ".join(other for other, _ in unlike[1:])} too)' if unlike[1:] else ''
         raise RecordError(f'records differ in {key}: {said}{also}; show them separately, or run the older ones again')
+
+
+def check_versions(records: Iterable[Record]) -> None:
+    """Check that no protocol has records of several versions: their numbers differ for reasons of the protocol.
+
+    Raises:
+        RecordError: names the protocol, and the versions with their records.
+    """
+    found: dict[str, dict[int, list[str]]] = {}
+    for record in records:
+        if (version := record.get('protocol.version')) is not None:
+            found.setdefault(record.protocol['name'], {}).setdefault(version, []).append(record.name)
+    for protocol, versions in found.items():
+        if len(versions) > 1:
+            said = '; '.join(f'{version} in {_some(versions[version])}' for version in sorted(versions))
+            each = ' and '.join(f'{protocol} v{version}' for version in sorted(versions))
+            raise RecordError(
+                f'records differ in protocol.version: {said}; show {each} separately, or run the older ones again'
+            )
 
 
 def _some(names: list[str]) -> str:

@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -26,9 +27,10 @@ from typing import TYPE_CHECKING
 
 from sigma.commands import Parser
 from sigma.revision import git_state
+from sigma.text import shell_join
 
 if TYPE_CHECKING:
-    from eval.cells.cell import ResolvedCell
+    from eval.cells.cell import Cell, ResolvedCell
     from eval.cells.claims import Held
     from eval.metrics import Predictions
     from eval.protocols.base import Outcome
@@ -61,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         if is_done(resolved, args.work_dir):
             return 0
         check_needs(resolved, args)
-        return measure(resolved, args.work_dir, started, clock, held)
+        return measure(resolved, args.work_dir, started, clock, held, args.imports)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -147,7 +149,9 @@ def check_needs(resolved: ResolvedCell, args: argparse.Namespace) -> None:
             load_trained(needed, args.work_dir, tuple(args.imports))
 
 
-def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, held: Held) -> int:
+def measure(
+    resolved: ResolvedCell, work_dir: str, started: str, clock: float, held: Held, imports: Sequence[str] = ()
+) -> int:
     """Run the protocol, write the results, and delete the pointer to resume from; return the exit status."""
     from eval.cells.claims import ELSEWHERE
 
@@ -160,6 +164,7 @@ def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, h
         'device': device_name() if resolved.protocol.uses_torch else processor_name(),
         'started': started,
         'seconds': time.perf_counter() - clock,
+        'command': command_of(resolved.cell, work_dir, imports),
         **git_state(),
         'packages': package_versions(),
     }
@@ -171,6 +176,13 @@ def measure(resolved: ResolvedCell, work_dir: str, started: str, clock: float, h
     (resolved.folder(work_dir) / 'last_checkpoint').unlink(missing_ok=True)
     print(f'record: {path}')
     return 0
+
+
+def command_of(cell: Cell, work_dir: str, imports: Sequence[str] = ()) -> str:
+    """The command that measures a cell, as one types it."""
+    words = ['python', 'eval/run_cell.py', '--work-dir', str(work_dir)]
+    words += [word for name in imports for word in ('--import', name)]
+    return shell_join([*words, cell.to_json()])
 
 
 def seed_everything(seed: int, with_torch: bool) -> None:

@@ -17,8 +17,10 @@ so far and the command that goes on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +61,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--jobs', type=positive, help='cells run in parallel (default: one per GPU, else one per core, at most 4)'
     )
     parser.add_argument('--no-forks', action='store_true', help='start a new Python per cell; costs seconds each')
+    parser.add_argument(
+        '--live',
+        nargs='?',
+        const='',
+        metavar='FILE.html',
+        help='keep a page fresh while cells run, with progress, table so far and failures; open it in a browser '
+        '(default: WORK_DIR/live.html)',
+    )
     parser.add_argument('--dry-run', action='store_true', help='print the plan and run nothing')
     parser.add_argument(
         '--print-config',
@@ -227,6 +237,7 @@ def main(argv: list[str] | None = None) -> int:
 
     imports = imported(args)  # may add a metric
     check_work_dir(args.work_dir)
+    page = live_file(args)
     if args.metric:
         from eval.metrics import get_metric
 
@@ -246,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     check_work_dir(args.work_dir, make=True)
     try:
         with signals_stop():
-            results = run_cells(found, args, jobs, imports)
+            results = run_cells(found, args, jobs, imports, page, argv or sys.argv[1:])
             print_table(found, args)
     except KeyboardInterrupt as stop:
         print(f'run_severe: {told_stop(stop, found, args.work_dir, argv or sys.argv[1:])}', file=sys.stderr)
@@ -271,10 +282,25 @@ def imported(args: argparse.Namespace) -> list[str]:
     return names
 
 
-def run_cells(found: Plan, args: argparse.Namespace, jobs: int, imports: list[str]) -> list[Finished]:
+def live_file(args: argparse.Namespace) -> Path | None:
+    """File of the live page; None without `--live`.
+
+    Raises:
+        DataError: if it is no .html file.
+    """
+    if args.live is None:
+        return None
+    from eval.report.live.page import live_path
+
+    return live_path(args.live, Path(args.work_dir) / 'live.html')
+
+
+def run_cells(
+    found: Plan, args: argparse.Namespace, jobs: int, imports: list[str], page: Path | None, words: Sequence[str]
+) -> list[Finished]:
     """Run the open cells, and remember how fast they were on this machine."""
-    from eval.matrix.ending import DropStates
-    from eval.matrix.executors.schedule import run
+    from eval.matrix.ending import DropStates, command_again
+    from eval.matrix.executors.schedule import Watcher, run
     from eval.matrix.live import Progress
     from eval.matrix.plan import OPEN
     from eval.matrix.work import learn
@@ -282,13 +308,27 @@ def run_cells(found: Plan, args: argparse.Namespace, jobs: int, imports: list[st
     tasks = found.jobs(args.work_dir, imports)
     protocols = [item.resolved.protocol for item in found.in_state(*OPEN) if item.resolved]
     backend = make_backend(args, jobs, protocols) if tasks else None
-    with Progress(found, jobs) as progress:
-        watcher = DropStates(found, args.work_dir, progress) if args.keep_states == 'none' else progress
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(found, jobs))
+        told: Watcher = progress
+        if page is not None:
+            from eval.matrix.live_page import live_page
+
+            suite = args.suite if is_whole_suite(args) else None
+            title, command = f'{Path(args.suite).stem}: live', command_again(words)
+            live = live_page(found, progress, page, args.work_dir, title, command, suite, args.allow_partial)
+            told = stack.enter_context(live)
+        watcher = DropStates(found, args.work_dir, told) if args.keep_states == 'none' else told
         try:
             return run(tasks, backend, watcher) if backend is not None else []
         finally:
             if args.executor == 'local':
                 learn(found.measured(progress.ends))
+
+
+def is_whole_suite(args: argparse.Namespace) -> bool:
+    """Whether the columns are the suite's own: with others, there is no mean over the suite."""
+    return not (args.datasets or args.shots or args.protocols or args.limit)
 
 
 def print_table(found: Plan, args: argparse.Namespace) -> None:
@@ -301,8 +341,7 @@ def print_table(found: Plan, args: argparse.Namespace) -> None:
         args.suite, args.datasets, args.protocols, args.shots, changes, limits, [args.metric] if args.metric else None
     )
     # The mean of a suite covers its own columns, so there is none with other datasets, protocols or shots.
-    own = not (args.datasets or args.shots or args.protocols or args.limit)
-    suite = args.suite if own else None
+    suite = args.suite if is_whole_suite(args) else None
     print_results(found.listed(), args.work_dir, name, suite, args.baseline, args.allow_partial, metric=args.metric)
 
 

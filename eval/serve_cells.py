@@ -26,6 +26,9 @@ from typing import NoReturn
 
 def main() -> int:
     """Serve until the input closes; in a fork, run the cell."""
+    if len(sys.argv) < 2 or not sys.argv[1].isdigit():
+        print('serve_cells: eval/run_severe.py starts this server; it is not for use by hand', file=sys.stderr)
+        return 2
     from eval import run_cell
 
     run_cell.die_with_parent()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sigma import __version__
@@ -44,6 +46,13 @@ class Parser(argparse.ArgumentParser):
         if said.startswith('the following arguments are required: '):
             said = f'{said.partition(": ")[2]} must be given; see --help'
         self.exit(2, f'{self.prog.removesuffix(".py")}: {" ".join(said.split())}\n')
+
+
+def told_faults(program: str, faults: Sequence[str]) -> int:
+    """Print on stderr what was left out and why; returns the exit status: 1 if anything was, else 0."""
+    for fault in faults:
+        print(f'{program}: left out: {" ".join(fault.split())}', file=sys.stderr)
+    return 1 if faults else 0
 
 
 class VersionAction(argparse.Action):

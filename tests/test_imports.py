@@ -42,7 +42,7 @@ ALLOWED = {
     'eval.records': set(),
     'eval.metrics': {'eval.records'},
     'eval.settings': {'eval.features', 'sigma'},
-    'eval.report': {'eval.records', 'eval.metrics', 'eval.corruptions'},
+    'eval.report': {'eval.records', 'eval.metrics', 'eval.corruptions', 'sigma.__version__'},
     'eval.cells': {'eval.records', 'sigma'},
     'eval.models': {'eval.registry', 'eval.metrics', 'sigma'},
     'eval.probes': set(),

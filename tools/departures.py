@@ -20,7 +20,6 @@ if __name__ == '__main__':
 from eval.protocols import load_protocols  # noqa: E402
 from eval.protocols.base import Departure, Protocol  # noqa: E402
 from sigma.configs import card_names, find_card  # noqa: E402
-from sigma.data import transforms  # noqa: E402
 from sigma.data.cards import read_card  # noqa: E402
 from sigma.errors import DataError  # noqa: E402
 from tools.made_page import write_or_check  # noqa: E402
@@ -80,6 +79,8 @@ def recipe_departures(names: Iterable[str]) -> dict[str, list[Departure]]:
 
 def trainer_departures() -> list[Departure]:
     """Those of the transforms that pretraining uses."""
+    from sigma.data import transforms  # here: it imports torch
+
     found = [one for value in vars(transforms).values() for one in getattr(value, 'departures', ())]
     return [Departure(**one) for one in found]
 

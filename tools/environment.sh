@@ -34,6 +34,8 @@ need_libraries() {
 need_programs() {
     local packages=()
     command -v pdflatex >/dev/null || packages+=(texlive-latex-base texlive-latex-recommended) # compiles tables
+    # a browser opens the page of tools/report.py
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
     [ "${#packages[@]}" -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
     echo "installing ${packages[*]} ..."

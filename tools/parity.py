@@ -11,20 +11,20 @@ epsilon 0.05 with MLP targets and 0.03 with image features.
 Exit status: 1 if a difference exceeds 1e-5 (gradients: 2e-4 of their norm), 2 if a file cannot be replayed.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from sigma.checkpoints.files import load_strictly
-from sigma.checkpoints.published import from_published, to_published
 from sigma.commands import Parser
 from sigma.errors import CheckpointError, SigmaError
-from sigma.losses.sinkhorn import sinkhorn
-from sigma.models import SIGMA, ImageProjector, VideoViT
-from sigma.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
+if TYPE_CHECKING:
+    import torch
+
+    from sigma.models import SIGMA
 
 TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 2e-4
 
@@ -43,6 +43,9 @@ def replay(path: str | Path, **settings) -> list[tuple[str, float, float]]:
     Raises:
         ParityError: if the file is missing, not an npz file, or of unknown kind.
     """
+    import numpy as np
+    import torch
+
     try:
         data = dict(np.load(path, allow_pickle=False))
     except (OSError, ValueError) as error:
@@ -64,6 +67,8 @@ def replay(path: str | Path, **settings) -> list[tuple[str, float, float]]:
 
 def replay_sinkhorn(data: dict) -> list[tuple[str, float, float]]:
     """Compare the soft codes of every case."""
+    from sigma.losses.sinkhorn import sinkhorn
+
     rows = []
     for case in sorted({k.split('/')[0] for k in data if k.startswith('case')}):
         scores, codes, epsilon, rounds = (data[f'{case}/{k}'] for k in ('scores', 'codes', 'epsilon', 'num_iterations'))
@@ -74,6 +79,12 @@ def replay_sinkhorn(data: dict) -> list[tuple[str, float, float]]:
 
 def replay_finetune(data: dict) -> list[tuple[str, float, float]]:
     """Compare the fine-tuning ViT: mean over tokens, then fc_norm, then head."""
+    import torch
+
+    from sigma.checkpoints.files import load_strictly
+    from sigma.checkpoints.published import from_published
+    from sigma.models import VideoViT
+
     state = from_published(_state(data))
     clip = data['input']
     vit = VideoViT(**_vit_shape(state, clip, _setting(data, 'encoder_heads', 4)), final_norm=False)
@@ -93,6 +104,12 @@ def replay_finetune(data: dict) -> list[tuple[str, float, float]]:
 
 def replay_sigma(data: dict) -> list[tuple[str, float, float]]:
     """Run one step forward and backward, and compare every stage with its stored tensor."""
+    import torch
+
+    from sigma.losses.sinkhorn import sinkhorn
+    from sigma.models import ImageProjector
+    from sigma.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
     model = build_sigma(data)
     mask = data['mask']
     order = mask.long().argsort(dim=1, stable=True)
@@ -132,6 +149,8 @@ def replay_sigma(data: dict) -> list[tuple[str, float, float]]:
 
 
 def _gradient_rows(model: SIGMA, data: dict) -> list[tuple[str, float, float]]:
+    from sigma.checkpoints.published import to_published
+
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     published = to_published(gradients)
     rows = []
@@ -149,6 +168,10 @@ def _gradient_rows(model: SIGMA, data: dict) -> list[tuple[str, float, float]]:
 
 def build_sigma(data: dict) -> SIGMA:
     """SIGMA with the stored weights, in the matching size."""
+    from sigma.checkpoints.files import load_strictly
+    from sigma.checkpoints.published import from_published
+    from sigma.models import SIGMA
+
     state = from_published(_state(data))
     shape = _vit_shape(state, data['video'], _setting(data, 'encoder_heads', 4), prefix='encoder.')
     width = state['decoder.mask_token'].shape[-1]

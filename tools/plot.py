@@ -2,6 +2,7 @@
 
     python tools/plot.py --list
     python tools/plot.py --records work_dirs/demo --figure bars --out work_dirs/demo/bars
+    python tools/plot.py --records work_dirs/demo --figure heatmap --width column --out heatmap.pdf
     python tools/plot.py --records work_dirs/severe --published sigma_severe --summary severe --table text
     python tools/plot.py --figure pretraining --runs work_dirs/a work_dirs/b --out curves
     python tools/plot.py --figure masks --video clip.mp4 --configs CONFIG [CONFIG ...] --out masks
@@ -10,8 +11,10 @@
 
 `--published` shows numbers from papers next to ours (eval/report/papers), `--summary` adds a mean over columns
 (eval/report/summaries.py), `--metric mean_class` shows another metric of the same predictions. Figures of results need
-records and their predictions, but no torch, no GPU and no data. The same records give the same bytes. Bad input ends
-with one sentence and exit status 2, and writes nothing.
+records and their predictions, but no torch, no GPU and no data. `--width` fits a figure to one column of a paper (3.4
+inches) or to the page (7 inches). The caption is written beside the figure (NAME.caption.txt) and into it, and printed.
+The same records give the same bytes. Bad input ends with one sentence and exit status 2, and writes nothing. Files that
+are damaged or no records are left out and named; the figure or table is made, and the exit status is 1.
 
 Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: `masks` draws the
 masks of configs over it, `clusters` the prototypes of a checkpoint (for `encoder.safetensors`: clusters of its tokens).
@@ -21,11 +24,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from eval.report.figures import all_figures, load_figure, save_figure
+from eval.report.figures import WIDTHS, all_figures, caption_of, draw_figure, load_figure, save_figure
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, told_faults
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -65,6 +69,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--checkpoint', metavar='FILE', help='for clusters: iter_N.safetensors of that config, or encoder.safetensors'
     )
     parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
+    parser.add_argument(
+        '--width', choices=list(WIDTHS), default='page', help='width of the figure: a page of a paper, or a column'
+    )
+    parser.add_argument(
+        '--every-column', action='store_true', help='draw columns that only published rows have, too (default: not)'
+    )
     parser.add_argument(
         '--table',
         choices=('text', 'markdown', 'latex', 'csv'),
@@ -115,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     from eval.report.table import Table
 
     try:
-        draw = load_figure(args.figure)
+        load_figure(args.figure)  # an unknown figure is refused before the records are read
         table = Table.read(
             args.records,
             args.published,
@@ -128,24 +138,34 @@ def main(argv: list[str] | None = None) -> int:
         )
         if args.table:
             print(FORMATS[args.table](table), end='')
-        paths = save_figure(draw(table), args.out) if args.out else []
+        if args.out:
+            figure = draw_figure(args.figure, table, args.width, every_column=args.every_column)
+            paths = save_figure(figure, args.out)
     except SigmaError as error:
         return complain(str(error))
     except OSError as error:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
+    if args.out:
+        tell(paths, f'{args.figure} from {len(table.records)} records', caption_of(figure))
+    return told_faults('plot', table.faults)
+
+
+def tell(paths: list[Path], what: str, caption: str) -> None:
+    """Print what was written, and the caption."""
     for path in paths:
-        print(f'{path}: {args.figure} from {len(table.records)} records')
-    return 0
+        print(f'{path}: {"its caption" if path.suffix == ".txt" else what}')
+    if caption:
+        print(caption)
 
 
 def draw_video(args: argparse.Namespace) -> int:
     """Draw the figure that needs a video and no records; returns the exit status."""
     try:
-        paths = save_figure(load_figure(args.figure)(args.video, args.suite), args.out)
+        figure = load_figure(args.figure)(args.video, args.suite, width=args.width)
+        paths = save_figure(figure, args.out)
     except ValueError as error:
         return complain(str(error))
-    for path in paths:
-        print(f'{path}: {args.figure} of {args.video}')
+    tell(paths, f'{args.figure} of {args.video}', caption_of(figure))
     return 0
 
 

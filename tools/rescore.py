@@ -7,7 +7,7 @@ Prints one line for each metric of each record: stored, recomputed, and whether 
 records do not store; it skips records with another kind of labels. `mean_class_prefix` reproduces a defect of a
 published evaluation (eval/metrics/classification.py) and is not a result. Records never change: `--write` saves the
 lines to WORKDIR/rescored.csv. Exit status: 0 if all agree; 1 if a number differs, or if predictions are missing,
-damaged or not those of their record; 2 for bad input.
+damaged or not those of their record, or a record cannot be read; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from typing import NamedTuple
 
 from eval.metrics import (
     METRICS,
-    Predictions,
+    checked_predictions,
     get_metric,
-    read_predictions,
     rescore_tolerance,
     score_predictions,
 )
-from eval.records import Record, RecordError, predictions_path, read_records
-from sigma.commands import Parser
-from sigma.files import sha256_file, write_atomic
+from eval.records import Record, RecordError, readable_records
+from sigma.commands import Parser, told_faults
+from sigma.files import write_atomic
 from sigma.text import align
 
 # A metric of a user's own protocol, which cannot be computed here.
@@ -61,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
             get_metric(name)
         if args.write and Path(args.work_dir).is_file():
             raise ValueError(f'--write needs a work directory, but {args.work_dir} is a file')
-        records = [record for record in read_records(args.work_dir) if not record.published]
+        found, faults = readable_records(args.work_dir)
+        records = [record for record in found if not record.published]
         lines = [line for record in records for line in rescore(record, asked)]
         refuse_unused(asked, lines)
         print_lines(lines, len(records))
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f'rescore: {error.filename}: {error.strerror}', file=sys.stderr)
         return 2
-    return 1 if any(line.bad for line in lines) else 0
+    return told_faults('rescore', faults) or int(any(line.bad for line in lines))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -108,22 +108,6 @@ def rescore(record: Record, asked: list[str]) -> list[Line]:
             state = 'same' if abs(value - stored[name]) <= rescore_tolerance(name) else 'DIFFERS'
         lines.append(Line(record.name, name, stored.get(name), value, unit, state))
     return lines
-
-
-def checked_predictions(record: Record) -> Predictions:
-    """Predictions of a record.
-
-    Raises:
-        ValueError: if they are missing or damaged, or their hash or number of videos differs from the record's.
-    """
-    if record.path is None or not (path := predictions_path(record.path)).is_file():
-        raise ValueError('no predictions')
-    if record.predictions_sha256 not in (None, sha256_file(path)):
-        raise ValueError('not the predictions that the record was written with')
-    predictions = read_predictions(path)
-    if len(predictions.label) != record.dataset['num_scored']:
-        raise ValueError(f'{len(predictions.label)} predictions, the record says {record.dataset["num_scored"]}')
-    return predictions
 
 
 def refuse_unused(asked: list[str], lines: list[Line]) -> None:

@@ -10,20 +10,20 @@ frames of the step, and to its movement to the next step. Prints the share of va
 or of fine-tuning.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from typing import TYPE_CHECKING, NamedTuple
 
 from sigma.commands import Parser
 from sigma.datasets.toy import SETS, mover_places, toy_card
 from sigma.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TARGETS = ('place', 'movement in the step', 'movement to the next')
 
@@ -59,6 +59,8 @@ def motion_table(work_dir: Path) -> Iterator[Row]:
     Raises:
         DataError: if there is none.
     """
+    import numpy as np
+
     found: dict[tuple, dict] = {}
     for path in sorted((work_dir / 'features').glob('*/*.npz')):
         with np.load(path, allow_pickle=False) as file:
@@ -80,6 +82,8 @@ def motion_table(work_dir: Path) -> Iterator[Row]:
 
 def _samples(features: np.ndarray, videos: list[str], places: dict[str, np.ndarray]) -> list[tuple]:
     """(features, target) for each target; features (N, T', D) of 16 frames, so T' steps of 16 / T' frames."""
+    import numpy as np
+
     spec = SETS['toy']
     stride = toy_card(spec)['sampling']['stride_frames']
     for video in videos:
@@ -97,6 +101,11 @@ def _samples(features: np.ndarray, videos: list[str], places: dict[str, np.ndarr
 
 
 def _explained(train: tuple, test: tuple) -> float:
+    import numpy as np
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 6)))
     return float(ridge.fit(*train).score(*test))
 

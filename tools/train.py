@@ -2,7 +2,7 @@
 
     python tools/train.py CONFIG [--data CARD]... [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N]
         [--tensorboard] [--tracker wandb|mlflow] [--knn CARD [--knn-every N] [--knn-k K]] [--stop-at-collapse]
-        [--cfg-options key=value ...]
+        [--live [FILE.html]] [--cfg-options key=value ...]
 
 Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if a process of the run
 has died or a video hangs its reader; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after
@@ -22,7 +22,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -64,6 +64,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--stop-at-collapse', action='store_true', help='save and stop when the features collapse, instead of warning'
     )
+    live = 'keep a page of progress, curves and alarms fresh while training (default: live.html in the work directory)'
+    parser.add_argument('--live', nargs='?', const='', metavar='FILE.html', help=live)
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='key=value', help='settings to override'
     )
@@ -86,6 +88,18 @@ class SettingsAction(argparse.Action):
         action(parser, namespace, values, option_string)
 
 
+def check_config(path: str) -> None:
+    """Refuse a config that is not there, before anything heavy is imported.
+
+    Raises:
+        DataError: naming it.
+    """
+    from sigma.errors import DataError
+
+    if not Path(path).is_file():
+        raise DataError(f'Config {path} is not there; mmaction_configs/pretrain holds the configs of this project.')
+
+
 def load_config(args: argparse.Namespace):
     """The config, with the settings of the command line applied.
 
@@ -95,10 +109,7 @@ def load_config(args: argparse.Namespace):
     from sigma.data.cards import read_config
     from sigma.errors import DataError
 
-    if not Path(args.config).is_file():
-        raise DataError(
-            f'Config {args.config} is not there; mmaction_configs/pretrain holds the configs of this project.'
-        )
+    check_config(args.config)
     try:
         cfg = read_config(args.config)
     except Exception as error:
@@ -274,18 +285,27 @@ def main(argv: list[str] | None = None) -> int:
     """Build the runner and train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
+    from sigma.errors import CheckpointError, DataError
+
+    try:
+        check_config(args.config)
+    except DataError as error:
+        say_once(f'train: {error}')
+        return 2
     logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
+    from eval.report.live.keeper import training_page
     from sigma.data.loading import LoaderError, explain
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.engine.preemption import Preempted
-    from sigma.errors import CheckpointError, DataError
 
     try:
         cfg = load_config(args)
         with claimed(cfg.work_dir, rank(args.launcher)):
             set_resume(cfg, args.resume)
-            train(cfg)
+            live = args.live if rank(args.launcher) == 0 else None
+            with training_page(live, cfg.work_dir, sys.argv[1:] if argv is None else argv) as tell:
+                train(cfg, tell)
         leave_group()
     except Preempted as ended:
         say_once(f'train: {ended}')
@@ -315,8 +335,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def train(cfg) -> None:
-    """Build the runner, train, and say what the next command is."""
+def train(cfg, tell: Callable[..., None] = lambda **_: None) -> None:
+    """Build the runner, train, and say what the next command is.
+
+    Args:
+        cfg: The config.
+        tell: Is told `total`, the number of steps.
+    """
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
@@ -330,6 +355,7 @@ def train(cfg) -> None:
         apart = ends_apart(cfg.get('param_scheduler'), cfg.train_cfg.max_epochs, len(runner.train_dataloader))
         if apart:
             runner.logger.warning(apart)
+        tell(total=cfg.train_cfg.max_epochs * len(runner.train_dataloader))
     saves = any(isinstance(hook, CheckpointHook) for hook in runner.hooks)  # MMEngine's own hook would not save
     with deferring_signals(*signals_to_defer()) if saves else nullcontext():
         runner.train()

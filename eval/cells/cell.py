@@ -258,30 +258,6 @@ def check_recipe(where: str, recipe: dict, settings: Settings) -> dict:
     return settings.completed(recipe)
 
 
-def what_differs(former: dict, now: dict) -> str:
-    """What two identities of one cell differ in, for a reader: `videos of test`, `the weights`, `config.optimizer`."""
-    words = {
-        'protocol.version': "the protocol's version",
-        'encoder.weights': 'the weights',
-        'dataset.lists': 'the list of {}',
-        'dataset.videos': 'the videos of {}',
-    }
-    found = []
-    for path in _differences(former, now):
-        known = next((key for key in words if path == key or path.startswith(f'{key}.')), None)
-        found.append(words[known].format(path[len(known) + 1 :]) if known else path)
-    return ', '.join(found[:3]) + (f' and {len(found) - 3} more' if len(found) > 3 else '')
-
-
-def _differences(former: Any, now: Any, path: str = '') -> Iterator[str]:
-    """Dotted keys at which two nested dicts differ, at most two levels deep."""
-    if isinstance(former, dict) and isinstance(now, dict) and path.count('.') < 2:
-        for key in dict.fromkeys([*former, *now]):
-            yield from _differences(former.get(key), now.get(key), f'{path}.{key}' if path else str(key))
-    elif json.dumps(former, sort_keys=True) != json.dumps(now, sort_keys=True):
-        yield path
-
-
 def _without_places(value: Any, places: dict) -> Any:
     if isinstance(value, dict):
         return {key: _without_places(item, places) for key, item in value.items()}

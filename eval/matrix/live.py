@@ -113,11 +113,11 @@ class Progress(Watcher):
 
     def _told_step(self, name: str) -> str:
         """`step 47/700, about 0:35:28 left`."""
-        step, left = self.steps.get(name), self._cell_left(name)
+        step, left = self.steps.get(name), self.cell_left(name)
         said = str(step) if step else f'running for {clock(time.monotonic() - self.since[name])}'
         return said if left is None else f'{said}, about {clock(left)} left'
 
-    def _cell_left(self, name: str) -> float | None:
+    def cell_left(self, name: str) -> float | None:
         """Seconds left of a running cell: as it says itself, else by the estimate."""
         step = self.steps.get(name)
         if step is not None and step.seconds_left is not None:
@@ -172,7 +172,7 @@ class Progress(Watcher):
         state, elapsed, left = self.states[name], self.took.get(name), None
         usual = self.estimates.get(name, self.ruled.get(name))
         if state == 'running':
-            elapsed, left = time.monotonic() - self.since[name], self._cell_left(name)
+            elapsed, left = time.monotonic() - self.since[name], self.cell_left(name)
         times = ['' if seconds is None else clock(seconds) for seconds in (elapsed, left, usual)]
         note = f' ({self.notes[name]})' if state == 'elsewhere' and name in self.notes else ''
         step = str(self.steps[name]) if state == 'running' and name in self.steps else ''

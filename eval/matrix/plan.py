@@ -8,7 +8,7 @@ from statistics import mean
 from time import time
 
 from eval.cells import claims
-from eval.cells.cell import Cards, Cell, ResolvedCell, what_differs
+from eval.cells.cell import Cards, Cell, ResolvedCell
 from eval.cells.overrides import Changes, known_keys, refuse_unknown
 from eval.matrix.check import Facts, facts_of, problems_of_data
 from eval.matrix.executors.job import Failure, Finished, Job, job_of, read_failure
@@ -16,7 +16,7 @@ from eval.matrix.steps import Reached, reached
 from eval.matrix.suites import Entry
 from eval.matrix.work import Work, own_factor, ruled_seconds, work_of
 from eval.protocols import get_protocol
-from eval.records import RecordError, config_path, predictions_path, read_record
+from eval.records import RecordError, config_path, predictions_path, read_record, what_differs
 from sigma.data.cards import sentences
 from sigma.errors import DataError
 

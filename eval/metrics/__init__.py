@@ -8,6 +8,7 @@ from eval.metrics.classification import top_k_correct
 from eval.metrics.metric import METRICS, Metric, get_metric, other_metrics, score_predictions
 from eval.metrics.predictions import (
     Predictions,
+    checked_predictions,
     load_predictions,
     read_predictions,
     rescore_tolerance,
@@ -18,6 +19,7 @@ __all__ = [
     'METRICS',
     'Metric',
     'Predictions',
+    'checked_predictions',
     'get_metric',
     'load_predictions',
     'other_metrics',

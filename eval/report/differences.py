@@ -16,6 +16,7 @@ from eval.report.statistics import (
     is_clear,
     paired_difference,
 )
+from eval.report.variances import Strata
 
 if TYPE_CHECKING:
     from eval.report.table import Column, Table, TableCell
@@ -51,12 +52,23 @@ def _clear_best(table: Table, column: Column) -> str | None:
 
 
 def difference(table: Table, column: Column, cell: TableCell, base: TableCell | None) -> Difference | int | None:
-    """The difference; the number of common videos if they are too few; None if it is unknown."""
+    """The difference; the number of common videos if they are too few; None if it is unknown. Kept with the table."""
+    if base is None:
+        return None
+    key = ('difference', column.key, id(cell), id(base))  # the table keeps its cells, so ids stay
+    if key not in table.found:
+        table.found[key] = _difference(table, column, cell, base)
+    return table.found[key]
+
+
+def _difference(table: Table, column: Column, cell: TableCell, base: TableCell) -> Difference | int | None:
     metric = METRICS.get(column.metric)
-    if base is None or metric is None or (metric.per_video is None and metric.resampled is None):
+    if metric is None or (metric.per_video is None and metric.resampled is None) or cell.left_out or base.left_out:
         return None
-    if cell.left_out or base.left_out:
-        return None
+    # Seeds of one number share the few-shot draw and nothing else that matters.
+    paired = column.subset is not None and [r.seed for r in cell.records] == [r.seed for r in base.records]
+    if (found := _of_answers(table, column, cell, base, paired)) is not None:
+        return found
     sides: list[list[Predictions]] = []
     for side in (cell, base):
         stored = [table.predictions(record) for record in side.records]
@@ -69,9 +81,31 @@ def difference(table: Table, column: Column, cell: TableCell, base: TableCell | 
     keep = [[Predictions(*(part[np.isin(p.video, common)] for part in p)) for p in side] for side in sides]
     if not column.higher_is_better:
         keep.reverse()
-    # Seeds of one number share the few-shot draw and nothing else that matters.
-    paired = column.subset is not None and [r.seed for r in cell.records] == [r.seed for r in base.records]
     if gives_shares(metric):
         ours, theirs = (shares(side, metric) for side in keep)
         return paired_difference(ours, theirs, paired_seeds=paired, strata=strata(keep[0], metric))
     return bootstrap_difference(scorers(keep[0], metric), scorers(keep[1], metric), len(common), paired_seeds=paired)
+
+
+def _of_answers(
+    table: Table, column: Column, cell: TableCell, base: TableCell, paired: bool
+) -> Difference | int | None:
+    """The difference of two rows that scored the same videos, from what the table keeps of their predictions.
+
+    None if they scored other videos, or if the score is not a share.
+    """
+    rows = {id(each): row for row, each in column.cells.items()}
+    sides = [table.answers.get((column.key, rows.get(id(each), ''))) for each in (cell, base)]
+    ours, theirs = sides
+    if ours is None or theirs is None or ours.rounds is not None or ours.values is None or theirs.values is None:
+        return None
+    if ours.videos is not theirs.videos and not np.array_equal(ours.videos, theirs.videos):
+        return None
+    if len(ours.videos) < MIN_VIDEOS:
+        return len(ours.videos)
+    weights = ours.metric.weights
+    within = None if weights is None or ours.labels is None else Strata(ours.labels, weights(ours.labels))
+    values = [list(ours.values), list(theirs.values)]
+    if not column.higher_is_better:
+        values.reverse()
+    return paired_difference(*values, paired_seeds=paired, strata=within)

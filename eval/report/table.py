@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics import METRICS, Predictions, load_predictions
+from eval.metrics import METRICS, Predictions
 from eval.metrics.metric import DIGITS
-from eval.records import Record, RecordError, check_comparable, coverage, is_partial, read_records
+from eval.records import Record, RecordError, check_comparable, check_versions, coverage, is_partial, readable_records
 from eval.report import INCOMPLETE, LEFT_OUT, NOT_COMPARABLE
 from eval.report.measured import Measured, measure
 from eval.report.metrics import under_metric
@@ -29,6 +29,7 @@ from eval.report.order import kept_order, without_copies
 from eval.report.order import select as select
 from eval.report.papers import read_paper
 from eval.report.statistics import Interval
+from eval.report.stored import Answered, Stored
 from eval.report.summaries import Key, Summary
 from eval.report.variances import FEW_SEEDS, pool
 
@@ -139,13 +140,14 @@ class Column:
 class Table:
     """Results of encoders: one row each, one column for each protocol, dataset and kind of subset.
 
-    Everything is checked and computed here, once. Predictions are read here too, once per record, and kept for
-    verdicts and sweeps: about 4 bytes x videos x classes for each record.
+    Everything is checked and computed here, once. Predictions are read here too, and kept for verdicts and sweeps as
+    far as there is room (eval/report/stored.py).
 
     Args:
         records: In the order to show (`select` sorts them). A record that is given twice counts once.
         allow_partial: Let records that scored fewer than 99 % of their videos count like the others.
         summary: A mean of some columns to add as the last column.
+        skip_damaged: Leave out records whose predictions are damaged, and name them in `faults`; else they are refused.
         suite: Name or path of the suite whose groups the columns have; None: the one that holds most of them.
 
     Attributes:
@@ -155,11 +157,13 @@ class Table:
         columns: The same as shown: with a summary, its columns come last, in its order, and then their mean.
         every_row: Rows of the whole table, which a part of it (`only`) keeps, so that colours stay the same.
         answers: What statistics need of the predictions of each (column, row) that has them.
-        faults: Sentences on files that were left out because they are damaged or no records.
+        faults: Sentences on files that were left out because they are damaged or no records. Commands print them and
+            exit with 1 (`sigma.commands.told_faults`).
 
     Raises:
-        RecordError: if records of a column are not comparable (`check_comparable`), a row holds two sets of weights or
-            one seed twice, stored predictions give another score than their record, or a column cannot enter the mean.
+        RecordError: if a protocol has several versions, records of a column are not comparable (`check_comparable`), a
+            row holds two sets of weights or one seed twice, stored predictions give another score than their record, or
+            a column cannot enter the mean.
     """
 
     def __init__(
@@ -168,23 +172,23 @@ class Table:
         *,
         allow_partial: bool = False,
         summary: Summary | None = None,
+        skip_damaged: bool = False,
         suite: str | None = None,
     ) -> None:
         self.records = without_copies(records)
-        self._predictions: dict[str, Predictions | None] = {}
+        check_versions(self.records)
+        self._stored = Stored(skip_damaged)
         self.clear: dict[Key, str | None] = {}  # rows that are clearly best (eval/report/differences.py)
         self.found: dict[tuple, Any] = {}  # statistics of several columns (eval/report/aligned.py), computed once
         self._measured: dict[tuple[Key, str], Measured] = {}
-        groups: dict[Key, list[Record]] = {}
-        for record in self.records:
-            key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
-            groups.setdefault(key, []).append(record)
+        groups = _by_column(self.records)
         several = _several_recipes(groups)
         name_sources = len({record.identity.get('table') for record in self.records if record.published}) > 1
         self.measured = [
             self._column(key, members, _rows(members, several, name_sources), allow_partial)
             for key, members in groups.items()
         ]
+        self._drop_damaged()
         _pool_seeds(self.measured, self._measured)
         self.answers = {place: each.answers for place, each in self._measured.items() if each.answers is not None}
         self._measured = {}  # scorers hold all predictions
@@ -192,7 +196,6 @@ class Table:
         self.unfilled = unfilled(self.measured, suite)
         name_columns(self.columns, suite)
         self.every_row = self.rows
-        self.faults: list[str] = []
 
     @classmethod
     def read(
@@ -218,16 +221,24 @@ class Table:
             metric: Show this metric where records have the labels for it (`under_metric`); None: each its own.
             suite: Keep the columns of this suite only, in its order and with its groups (`select`).
 
+        Damaged records, and JSON files that are no records, are left out; `faults` names them.
+
         Raises:
-            RecordError: as `read_records`, `read_paper`, `select`, `under_metric` and `Table`.
+            RecordError: as `readable_records`, `read_paper`, `select`, `under_metric` and `Table`.
         """
         places = list(places)
-        records = [record for place in places for record in read_records(place)]
+        records, faults = [], []
+        for place in places:
+            found, damaged = readable_records(place)
+            records += found
+            faults += damaged
         wanted = summary.columns if summary else ()
         records += [record for paper in papers for record in read_paper(paper, wanted)]
         kept = select(records, encoders, protocols, datasets, suite, kept_order(places))
         kept = under_metric(kept, metric) if metric else kept
-        return cls(kept, allow_partial=allow_partial, summary=summary, suite=suite)
+        table = cls(kept, allow_partial=allow_partial, summary=summary, suite=suite, skip_damaged=True)
+        table.faults = list(dict.fromkeys(faults)) + table.faults
+        return table
 
     @property
     def rows(self) -> list[str]:
@@ -249,8 +260,12 @@ class Table:
         return [cell for column in self.measured for cell in column.cells.values()]
 
     def predictions(self, record: Record) -> Predictions | None:
-        """Predictions of one of its records, sorted by video; None where none are stored. Reads nothing."""
-        return self._predictions[record.cell['id']]
+        """Predictions of one of its records, sorted by video; None where none are stored."""
+        return self._stored.of(record)
+
+    def answered(self, record: Record) -> Answered | None:
+        """Which class one of its records gave to each video; None where that is unknown. It is always in memory."""
+        return self._stored.answered(record)
 
     def only(self, keep: Callable[[Column], bool]) -> Table:
         """This table with the columns for which `keep` is true, and the summary. Computes and reads nothing."""
@@ -266,6 +281,18 @@ class Table:
 
         return text(self)
 
+    def _drop_damaged(self) -> None:
+        """Drop records whose predictions are damaged, and columns without any other.
+
+        Raises:
+            RecordError: if no record is left.
+        """
+        self.faults = self._stored.faults
+        self.records = [record for record in self.records if record.cell['id'] not in self._stored.damaged]
+        self.measured = [column for column in self.measured if column.cells]
+        if not self.measured and self.faults:
+            raise RecordError(self.faults[0])
+
     def _column(self, key: Key, members: list[Record], rows: dict[str, list[Record]], allow_partial: bool) -> Column:
         """The column of these records, checked."""
         check_comparable(members)
@@ -274,9 +301,10 @@ class Table:
         column.num_classes = next((n for m in members if (n := m.dataset['num_classes'])), None)
         labels: np.ndarray | None = None
         for row, seeds in rows.items():
-            _check_row(row, seeds, column)
-            predictions = [None if record.published else load_predictions(record) for record in seeds]
-            self._predictions |= {record.cell['id']: found for record, found in zip(seeds, predictions)}
+            _check_row(row, seeds, column.name)
+            seeds, predictions = self._stored.read(seeds)
+            if not seeds:
+                continue
             left_out = not allow_partial and any(map(is_partial, seeds))
             self._measured[key, row] = measure(seeds, predictions)
             column.cells[row] = TableCell(seeds, self._measured[key, row].interval, left_out)
@@ -322,17 +350,42 @@ def _rows(members: list[Record], several: set[tuple[str, str]], name_sources: bo
     return {row: sorted(seeds, key=lambda record: record.seed or 0) for row, seeds in result.items()}
 
 
-def _check_row(row: str, seeds: list[Record], column: Column) -> None:
+def _by_column(records: Iterable[Record]) -> dict[Key, list[Record]]:
+    """Column -> its records."""
+    groups: dict[Key, list[Record]] = {}
+    for record in records:
+        key = (record.protocol['name'], record.dataset['name'], record.get('subset.name'))
+        groups.setdefault(key, []).append(record)
+    return groups
+
+
+def check_alike(records: Iterable[Record]) -> None:
+    """Check that records may stand in one table, without their predictions.
+
+    Raises:
+        RecordError: as `Table`, and if two records of one cell have different scores.
+    """
+    kept = without_copies(records)
+    check_versions(kept)
+    groups = _by_column(kept)
+    several = _several_recipes(groups)
+    for key, members in groups.items():
+        check_comparable(members)
+        for row, seeds in _rows(members, several, name_sources=True).items():
+            _check_row(row, seeds, _name(key))
+
+
+def _check_row(row: str, seeds: list[Record], column: str) -> None:
     """Refuses records of a row that are not seeds of one measurement."""
     weights = {record.get('encoder.sha256'): record.name for record in seeds if record.get('encoder.checkpoint')}
     if len(weights) > 1:
         said = '; '.join(f'{sha256!r} in {name}' for sha256, name in weights.items())
-        raise RecordError(f'{row} in {column.name} has several weights, by encoder.sha256: {said}; give one')
+        raise RecordError(f'{row} in {column} has several weights, by encoder.sha256: {said}; give one')
     by_seed: dict[int | None, Record] = {}
     for record in seeds:
         if (first := by_seed.setdefault(record.seed, record)) is not record:
             both = f'{first.path} and {record.path}'
-            raise RecordError(f'{row} in {column.name} has seed {record.seed} twice, in {both}; give one')
+            raise RecordError(f'{row} in {column} has seed {record.seed} twice, in {both}; give one')
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------

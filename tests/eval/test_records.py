@@ -1,5 +1,6 @@
 """The record: what it refuses, what it keeps, and what compares."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from eval.records import (
     Record,
     RecordError,
     check_comparable,
+    check_versions,
     config_path,
     coverage,
     differences,
@@ -22,6 +24,7 @@ from eval.records import (
     predictions_path,
     read_record,
     read_records,
+    readable_records,
     record_path,
     set_aside,
     spelled,
@@ -331,3 +334,61 @@ def test_a_record_counts_the_readers_that_serve_the_test_videos():
     assert found({'decoder': 'proved'}) == {'pyav': 2, 'pyav_from_start': 1}
     assert found({'decoder': 'decord'}) == {'decord': 1, 'none': 2}
     assert found({}) is None
+
+
+FOREIGN = {
+    'cut.json': b'{"cell": {"id": "12',
+    'binary.json': bytes(range(256)),
+    'deep.json': b'[' * 100_000,
+    'empty.json': b'',
+    'list.json': b'[1, 2]',
+    'package.json': b'{"name": "left-pad", "version": "1.0.0"}',
+    'utf16.json': '{"cell": {}}'.encode('utf-16'),
+}
+
+
+def test_damaged_and_foreign_files_are_named_and_left_out(tmp_path):
+    kept = write_record(make_record(), tmp_path)
+    for name, content in FOREIGN.items():
+        (kept.parent / name).write_bytes(content)
+    (kept.parent / 'folder.json').mkdir()
+    found, faults = readable_records(tmp_path)
+    assert [record.path for record in found] == [kept]
+    names = sorted([*FOREIGN, 'folder.json'])
+    assert [fault.partition(':')[0] for fault in faults] == [str(kept.parent / name) for name in names]
+    kept.unlink()
+    with pytest.raises(RecordError, match=r'binary\.json.* \(8 files, none is a record that can be read\)'):
+        readable_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'strange', [None, True, 'x', '', [], {}, [1], {'a': 1}, -1, 10**400, 1e300, float('nan')], ids=repr
+)
+def test_whatever_stands_under_a_key_the_file_is_read_or_refused(tmp_path, strange):
+    path = tmp_path / 'cell.json'
+    for key in (*records.SCHEMA, *records.SECTIONS):
+        raw = raw_of(make_record(subset='5-a-class', num_unscored=1))
+        section, _, leaf = key.partition('.')
+        if leaf:
+            raw[section] = raw.get(section) or {}
+            raw[section][leaf] = strange
+        else:
+            raw[section] = strange
+        path.write_text(json.dumps(raw))
+        with contextlib.suppress(RecordError):
+            read_record(path)
+
+
+def test_several_versions_of_a_protocol_are_refused_even_in_different_columns():
+    one, two, other = (
+        make_record(),
+        make_record('sigma_mlp_toy', dataset='toy_shift'),
+        make_record(protocol='frozen_linear'),
+    )
+    two.protocol['version'], other.protocol['version'] = 2, 2
+    check_versions([one, other])
+    with pytest.raises(RecordError) as caught:
+        check_versions([other, two, one])
+    said = str(caught.value)
+    assert f'protocol.version: 1 in {one.name}; 2 in {two.name}; show finetune v1 and finetune v2' in said
+    assert other.name not in said

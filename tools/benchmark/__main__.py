@@ -8,6 +8,7 @@
     python -m tools.benchmark readers FILE [FILE ...] [--clips 40]
     python -m tools.benchmark localization [--parts extraction metric head] [--arch base]
     python -m tools.benchmark matrix [--kind light|torch|finetune] [--cells 6] [--no-forks]
+    python -m tools.benchmark report [--records 2000] [--predictions 4000] [--classes 100] [--work-dir DIR]
     python -m tools.benchmark statistics [--tables 2000] [--seeds 1 3 5] [--rows share count] [--jobs 1]
 
 `finetune`: one step (forward, backward, AdamW) of our encoder and head against mmaction2's `VisionTransformer` and
@@ -23,6 +24,7 @@ at most 0.8 of the time and 0.6 of the memory.
 `readers`: wrong clips and clips per second of each reader, and the cost of its proof (docs/reading.md).
 `localization`: extraction of sliding clips, the metric, and the memory of the head.
 `matrix`: overhead of a cell. Goal: at most 1 s.
+`report`: seconds and memory of table, figures and page. Goals on one core: 60 s and 1 GB.
 `statistics`: how often intervals hold the truth and verdicts are false, on simulated tables. Goals: 93 to 97 % of the
 intervals, at most 5 % of the tables with a false verdict.
 """
@@ -56,12 +58,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     from tools.benchmark.matrix import add_matrix
     from tools.benchmark.pretrain import add_pretrain, add_sinkhorn
     from tools.benchmark.readers import add_readers
+    from tools.benchmark.report import add_report
     from tools.benchmark.simulations import add_statistics
 
     parser = Parser(prog='benchmark', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
     adders = (add_finetune, add_corruptions, add_pretrain, add_sinkhorn, add_input, add_readers)
-    for add in (*adders, add_localization, add_matrix, add_statistics):
+    for add in (*adders, add_localization, add_matrix, add_report, add_statistics):
         add(commands)
     return parser.parse_args(argv)
 

@@ -24,7 +24,6 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from sigma.text import align
 from tools.benchmark.common import BenchmarkError
@@ -87,6 +86,8 @@ def shares(
     label = np.repeat(np.arange(len(counts)), counts)
 
     def draw(rng: np.random.Generator, num_seeds: int) -> Sample:
+        from scipy.special import ndtr
+
         from eval.metrics.classification import mean_class_weights
         from eval.report.variances import Strata
 
@@ -99,7 +100,7 @@ def shares(
             own = 0.5 * rng.normal(size=len(label))
             seeds = drawn + spread * rng.normal(size=(num_seeds, 1))
             encoders.append(list(rng.normal(size=(num_seeds, len(label))) < ability + hard + own + seeds))
-        chance = norm.cdf(ability / np.sqrt(1 + 1 + 0.25 + spread**2 + draw_spread**2))
+        chance = ndtr(ability / np.sqrt(1 + 1 + 0.25 + spread**2 + draw_spread**2))
         strata = Strata(label, mean_class_weights(label)) if by_class else None
         truth = chance.mean() if strata is None else chance @ strata.weight
         return Sample(encoders, 100 * float(truth), strata)
@@ -149,6 +150,8 @@ def segments(num_videos: int, num_classes: int):
     """Two true actions per video, found with errors in time, and as many that are not there."""
 
     def draw(rng: np.random.Generator, num_seeds: int) -> Sample:
+        from scipy.special import ndtr
+
         from eval.metrics.localization import THUMOS_TIOU, resampled_mean_average_precision
 
         start = rng.uniform(0, 20, (num_videos, 2)) + (0, 60)
@@ -162,10 +165,10 @@ def segments(num_videos: int, num_classes: int):
                 near = labels.copy()
                 near[..., :2] += rng.normal(size=near[..., :2].shape) * (1.5 + 0.1 * (num_seeds > 1) * rng.normal())
                 near[..., 1] = np.maximum(near[..., 1], near[..., 0] + 1)
-                surely = norm.cdf(1 + hard + rng.normal(size=hard.shape))
+                surely = ndtr(1 + hard + rng.normal(size=hard.shape))
                 away = near + np.array([100, 100, 0])
                 found = np.concatenate([near, away], axis=1)
-                score = np.concatenate([surely, norm.cdf(rng.normal(size=hard.shape))], axis=1)
+                score = np.concatenate([surely, ndtr(rng.normal(size=hard.shape))], axis=1)
                 seeds.append(
                     resampled_mean_average_precision(np.concatenate([found, score], axis=2), labels, THUMOS_TIOU)
                 )

@@ -226,7 +226,7 @@ def _constant(table: Table, name: str, values: list[float | None]) -> Row:
 def _source(table: Table, row: str) -> str:
     """Papers that the numbers of a published row are from."""
     records = [record for c in table.measured if row in c.cells for record in c.cells[row].records]
-    return '; '.join(dict.fromkeys(record.encoder['source'] for record in records))
+    return '; '.join(dict.fromkeys(record.encoder['source'] or '' for record in records))
 
 
 def _against(table: Table, baseline: str | None) -> dict[tuple[str, str], int]:

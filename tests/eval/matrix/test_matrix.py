@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval import run_severe
-from eval.cells.cell import Cell, ResolvedCell, what_differs
+from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.encoders import load_encoder_card
 from eval.matrix.plan import plan
 from eval.matrix.suites import SUITES, Entry, suite_entries
@@ -16,7 +16,7 @@ from eval.metrics import read_predictions, score_predictions
 from eval.models.evaluator import KeepPredictions
 from eval.protocols import get_protocol, load_protocols
 from eval.protocols.subsets import few_a_class
-from eval.records import predictions_path, read_record, read_records
+from eval.records import predictions_path, read_record, read_records, what_differs
 from eval.report.summaries import SUMMARIES
 from sigma.checkpoints.files import save_tensors
 from sigma.data.cards import load_dataset_card
