@@ -290,7 +290,7 @@ def live_file(args: argparse.Namespace) -> Path | None:
     """
     if args.live is None:
         return None
-    from eval.report.live.page import live_path
+    from eval.matrix.live_page import live_path
 
     return live_path(args.live, Path(args.work_dir) / 'live.html')
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,24 +43,24 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_version(parser)
     commands = parser.add_subparsers(dest='command', required=True, metavar='merge|verify|export|card')
 
-    def command(name: str, run, **words: str) -> Parser:
-        added = commands.add_parser(name, description=words['help'], **words)
+    def command(name: str, run: Callable[[argparse.Namespace], int], sentence: str) -> Parser:
+        added = commands.add_parser(name, help=sentence, description=sentence)
         added.add_argument('records', nargs='+', metavar='DIR', help='work directories or record folders')
         added.set_defaults(run=run)
         return added
 
-    add = command('merge', run_merge, help='copy the records of several folders into one').add_argument
+    add = command('merge', run_merge, 'copy the records of several folders into one').add_argument
     add('--out', required=True, metavar='DIR', help='work directory to write to; a merge that was killed goes on')
 
-    command('verify', run_verify, help='check hashes, predictions, scores, lists and configs; name every fault')
+    command('verify', run_verify, 'check hashes, predictions, scores, lists and configs; name every fault')
 
-    export = command('export', run_export, help='write results in the format of another tool')
+    export = command('export', run_export, 'write results in the format of another tool')
     add = export.add_argument
     add('--to', required=True, metavar='FORMAT', help='parquet, mteb or model-index')
     add('--out', required=True, type=Path, metavar='PATH', help='file for parquet, folder for the others')
     add_table_options(export)
 
-    card = command('card', run_card, help='write the model card (README.md) of an encoder')
+    card = command('card', run_card, 'write the model card (README.md) of an encoder')
     add = card.add_argument
     add('--out', required=True, metavar='README.md', help='file to write')
     add('--encoder', metavar='ROW', help='row of the table (not needed if there is one encoder)')

@@ -16,6 +16,7 @@ from eval.matrix.plan import Plan
 from eval.records import Record
 from eval.report.live.matrix import MatrixPage, Running, State
 from eval.report.live.page import LiveFile
+from eval.report.live.page import live_path as live_path
 from eval.report.summaries import SUMMARIES
 
 LOOK_SECONDS = 5.0  # between pages while no cell ends: steps and times of the cells that run

@@ -105,7 +105,7 @@ def _of_answers(
         return len(ours.videos)
     weights = ours.metric.weights
     within = None if weights is None or ours.labels is None else Strata(ours.labels, weights(ours.labels))
-    values = [list(ours.values), list(theirs.values)]
-    if not column.higher_is_better:
-        values.reverse()
-    return paired_difference(*values, paired_seeds=paired, strata=within)
+    first, second = (ours, theirs) if column.higher_is_better else (theirs, ours)
+    assert first.values is not None
+    assert second.values is not None
+    return paired_difference(list(first.values), list(second.values), paired_seeds=paired, strata=within)

@@ -17,6 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def measure(work_dir: Path) -> dict[str, Any]:
         return result
 
     timed('imports', _imports)
-    from eval.report.figures import figure_names, load_figure, save_figure
+    from eval.report.figures import figure_names
     from eval.report.formats import FORMATS
     from eval.report.page import page
     from eval.report.table import Table
@@ -100,17 +101,23 @@ def measure(work_dir: Path) -> dict[str, Any]:
 
     table = timed('records and predictions', lambda: Table.read([work_dir]))
     for name, form in FORMATS.items():
-        timed(f'table as {name}', lambda form=form: form(table))
+        timed(f'table as {name}', partial(form, table))
     with tempfile.TemporaryDirectory() as folder:
         for name in figure_names():
             if name == 'corruption_sheet':  # of a video, not of records
                 continue
             try:
-                timed(f'figure {name}', lambda name=name: save_figure(load_figure(name)(table), Path(folder, name)))
+                timed(f'figure {name}', partial(_draw, table, name, Path(folder, name)))
             except SigmaError as error:
                 left_out[f'figure {name}'] = ' '.join(str(error).split())
         timed('page', lambda: Path(folder, 'report.html').write_text(page(table), encoding='utf-8'))
     return {'seconds': seconds, 'left_out': left_out, 'processor': time.process_time(), 'bytes': peak_bytes('cpu')}
+
+
+def _draw(table: Any, name: str, out: Path) -> None:
+    from eval.report.figures import load_figure, save_figure
+
+    save_figure(load_figure(name)(table), out)
 
 
 def _imports() -> None:

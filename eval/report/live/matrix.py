@@ -64,7 +64,7 @@ class MatrixPage:
         allow_partial: bool = False,
     ) -> None:
         self.title, self.command, self.work_dir = title, command, work_dir
-        self.options = {'summary': summary, 'allow_partial': allow_partial}
+        self.summary, self.allow_partial = summary, allow_partial
         self._curves: dict[str, Curves] = {}
         self._made: tuple[frozenset[str], Matrix | None, list[str]] = (frozenset(), None, [])
 
@@ -91,7 +91,7 @@ class MatrixPage:
         progress = self._progress(state, f'{ending} at {now()}')
         if 0 < len(state.records) <= MOST_FOR_REPORT:
             with contextlib.suppress(RecordError):  # such as damaged predictions: the plain table then stands
-                table = Table(select(state.records), **self.options, skip_damaged=True)
+                table = self._of(state.records, skip_damaged=True)
                 return page(table, title=self.title, command=self.command, before=[progress])
         shown, notes = self._table(state.records)
         report = Command(
@@ -136,8 +136,11 @@ class MatrixPage:
         if not records:
             return None, []
         try:
-            table = Table(select([replace(record, path=None) for record in records]), **self.options)
+            table = self._of([replace(record, path=None) for record in records])
         except RecordError as error:
             return None, [f'no table: {error}']
         note = 'While cells run, intervals come from the scores alone; the report narrows them.'
         return matrix(table), [note, *footnotes(table)]
+
+    def _of(self, records: Sequence[Record], skip_damaged: bool = False) -> Table:
+        return Table(select(records), allow_partial=self.allow_partial, summary=self.summary, skip_damaged=skip_damaged)

@@ -42,7 +42,8 @@ class TrainingPage:
         self.title, self.command = title, command
         self.curves, self.alarms = Curves(work_dir), Alarms(work_dir)
         self.total: int | None = None
-        self.begun, self.first_step = time.monotonic(), None
+        self.begun = time.monotonic()
+        self.first_step: int | None = None
 
     def read(self) -> None:
         """Read what is new in the logs."""
