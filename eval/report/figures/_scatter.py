@@ -60,7 +60,7 @@ def name_points(
         places = {row: axes.transData.transform((point.x.mean, point.y.mean)) for row, point in points.items()}
         radius = 3.0 * figure.dpi / 72
         taken = [Bbox([(x - radius, y - radius), (x + radius, y + radius)]) for x, y in places.values()]
-        for row, point in points.items():
+        for point in points.values():
             taken += _whiskers(axes, point)
         for row, place in places.items():
             found = _free_place(figure, axes, place, names[row], taken)
