@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from eval.report.figures import WIDTHS, caption_of, draw_figure, figure_names, load_figure, style
 from eval.report.summaries import get_summary
@@ -33,7 +34,7 @@ BUILDER = ROOT / 'tests' / 'data' / 'gallery'
 FIGURES = ROOT / 'eval' / 'report' / 'figures'
 COUNTS = (8, 20)
 DPI = 150
-MOST_COLOURS = 128
+MOST_COLOURS = 128  # of a picture of a plot; photographs have 256
 # Drawn from a file; all others from a table.
 FROM_FILE = {
     'corruption_sheet': '--video clip.mp4',
@@ -126,10 +127,10 @@ def pictures(name: str, of: dict[int, Table], folder: Path) -> Iterator[tuple[st
             figure = load_figure(name)(write_masks(folder / 'two_objects.npz'), width=width)
         else:
             figure = draw_figure(name, part_for(name, of[int(count)]), width)
-        yield file, small_png(figure), caption_of(figure)
+        yield file, small_png(figure, 256 if name in FROM_FILE else MOST_COLOURS), caption_of(figure)
 
 
-def small_png(figure) -> bytes:
+def small_png(figure: Figure, most_colours: int) -> bytes:
     """A figure as a small PNG with few colours; the same figure gives the same bytes."""
     from PIL import Image
 
@@ -137,7 +138,7 @@ def small_png(figure) -> bytes:
     with style():
         figure.savefig(buffer, format='png', dpi=DPI, metadata={'Software': None})
     image = Image.open(buffer).convert('RGB')
-    small = image.quantize(MOST_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small = image.quantize(most_colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out = io.BytesIO()
     small.save(out, 'PNG', optimize=True)
     return out.getvalue()

@@ -53,6 +53,8 @@ def name_points(
     figure: Figure, panels: Mapping[Axes, Mapping[str, Point]], look: Mapping[str, Look], names: Mapping[str, str]
 ) -> None:
     """Write names beside points, in panels that are wide enough, where they cover no point and no other name."""
+    if figure.get_figwidth() / next(iter(panels)).get_gridspec().ncols < ROOM_FOR_NAMES:
+        return
     figure.draw_without_rendering()  # so that the layout is known
     for axes, points in panels.items():
         if axes.bbox.width / figure.dpi < ROOM_FOR_NAMES:

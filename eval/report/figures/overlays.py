@@ -48,7 +48,7 @@ def draw(masks: str | Path, *, width: str = 'page') -> Figure:
     number, length, height, wide = found.masks.shape
     chosen = np.unique(np.linspace(0, length - 1, min(length, MOST_FRAMES[width])).round().astype(int))
     names = [fitting(shown(name), MOST_NAME[width], SMALL) for name in found.names]
-    left = max(text_width(name, SMALL) for name in names) + 0.08
+    left = max(text_width(name, SMALL) for name in names) + 0.14
     panel = (inches - left) / len(chosen)
     with style():
         figure = Figure(figsize=(inches, number * (panel * height / wide + 0.03) + 0.2))
@@ -66,10 +66,8 @@ def draw(masks: str | Path, *, width: str = 'page') -> Figure:
     which = f'{len(labels)} object{"" if len(labels) == 1 else "s"}' if labels else 'no object'
     short = [f'{a} is {shortened(shown(b), 160)}' for a, b in zip(names, found.names) if a != shown(b)]
     said = f' Short names: {"; ".join(short)}.' if short else ''
-    return captioned(
-        figure,
-        f'Masks over {len(chosen)} of {length} frames of {Path(masks).stem}, {which}, a colour each.{void}{said}',
-    )
+    what = f'Masks over {len(chosen)} of {length} frames of {shortened(shown(Path(masks).stem), 60)}'
+    return captioned(figure, f'{what}: {which}, a colour each.{void}{said}')
 
 
 def read_masks(path: str | Path) -> Masks:
