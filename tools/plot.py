@@ -26,7 +26,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from eval.report.figures import WIDTHS, all_figures, caption_of, draw_figure, load_figure, save_figure
+from eval.report.figures import (
+    PAPER_HEIGHT_INCHES,
+    WIDTHS,
+    all_figures,
+    caption_of,
+    draw_figure,
+    load_figure,
+    save_figure,
+)
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
 from sigma.commands import Parser
@@ -145,6 +153,12 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     if args.out:
         tell(paths, f'{args.figure} from {len(table.records)} records', caption_of(figure))
+        if (height := figure.get_figheight()) > PAPER_HEIGHT_INCHES:
+            print(
+                f'plot: the figure is {height:.1f} inches high, more than a page of a paper ({PAPER_HEIGHT_INCHES}); '
+                'choose rows or columns with --encoders, --protocols or --datasets',
+                file=sys.stderr,
+            )
     return 0
 
 

@@ -108,6 +108,17 @@ def test_widths_and_columns_that_only_papers_have(tmp_path, capsys):
     assert 'Left out' in (tmp_path / 'a.caption.txt').read_text()
 
 
+def test_a_figure_higher_than_a_page_says_so(tmp_path, capsys):
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record
+
+    for number in range(70):
+        add_record(tmp_path / 'w', encoder=f'e{number:02d}', num_listed=10)
+    status, said = run(capsys, '--records', tmp_path / 'w', '--figure', 'heatmap', '--out', tmp_path / 'a.png')
+    assert status == 0
+    assert said.startswith('plot: the figure is 10.2 inches high, more than a page of a paper (9.2); choose rows')
+
+
 def test_overlays_from_a_file_of_masks(tmp_path, capsys):
     import numpy as np
 

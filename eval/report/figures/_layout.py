@@ -48,19 +48,19 @@ def wrapped(text: str, inches: float, points: float) -> str:
     return '\n'.join(line.rstrip() for line in lines)
 
 
-def fitting(text: str, inches: float, points: float) -> str:
-    """The text, with … in its middle if it is wider than that."""
+def fitting(text: str, inches: float, points: float, at_end: bool = False) -> str:
+    """The text, with … in its middle, or `at_end`, if it is wider than that."""
     most = len(text)
-    while text_width(found := shortened(text, most), points) > inches and most > 3:
+    while text_width(found := shortened(text, most, at_end), points) > inches and most > 3:
         most -= 1
     return found
 
 
-def shortened(text: str, most: int) -> str:
-    """The text in at most that many characters: its start and its end, … between them."""
+def shortened(text: str, most: int, at_end: bool = False) -> str:
+    """The text in at most that many characters: its start and its end, … between them; `at_end`: its start."""
     if len(text) <= most:
         return text
-    end = (most - 1) // 3
+    end = 0 if at_end else (most - 1) // 3
     return f'{text[: most - 1 - end]}…{text[len(text) - end :] if end else ""}'
 
 

@@ -177,6 +177,7 @@ def test_short_names_are_short_and_differ():
 def test_texts_that_fit():
     assert shortened('0123456789', 7) == '0123…89'
     assert shortened('0123456789', 10) == '0123456789'
+    assert shortened('0123456789', 7, at_end=True) == '012345…'
     assert text_width(fitting('m' * 50, 0.5, 6), 6) <= 0.5
     lines = wrapped('ucf101 (1000-examples)\xa0↑', 0.55, 6).split('\n')
     assert lines == ['ucf101', '(1000-', 'examples)\xa0↑']  # after a hyphen, and the arrow stays with its word
