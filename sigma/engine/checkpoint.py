@@ -67,7 +67,7 @@ class CheckpointHook(Hook):
                 'must be at least 1 (interval_iters may be None).'
             )
         if interval_seconds is not None and interval_seconds <= 0:
-            raise ValueError(f'CheckpointHook was given interval_seconds {interval_seconds}; it must be above 0 or None.')
+            raise ValueError(f'CheckpointHook was given interval_seconds {interval_seconds}; it must be above 0.')
         self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
         self.interval_seconds, self._saved_at = interval_seconds, time.monotonic()
         self._random_state: dict | None = None
