@@ -95,10 +95,7 @@ def load_config(args: argparse.Namespace):
     from sigma.data.cards import read_config
     from sigma.errors import DataError
 
-    if not Path(args.config).is_file():
-        raise DataError(
-            f'Config {args.config} is not there; mmaction_configs/pretrain holds the configs of this project.'
-        )
+    check_names(args)
     try:
         cfg = read_config(args.config)
     except Exception as error:
@@ -137,20 +134,37 @@ def load_config(args: argparse.Namespace):
     return cfg
 
 
+def check_names(args: argparse.Namespace) -> None:
+    """Check that the config and the datasets are there. Imports no torch, so that a typo is told at once.
+
+    Raises:
+        DataError: if one is not.
+    """
+    from sigma.data.cards import find_card
+    from sigma.errors import DataError, nearest
+
+    config = Path(args.config)
+    if not config.is_file():
+        folder = Path('mmaction_configs', 'pretrain')
+        names = [path.stem for path in (Path(__file__).resolve().parents[1] / folder).glob('*.py')]
+        close = nearest(config.stem, names)
+        advice = f'Did you mean {folder / close}.py?' if close else f'{folder} holds the configs of this project.'
+        raise DataError(f'Config {args.config} is not there. {advice}')
+    for card in args.data or []:
+        find_card('datasets', card)
+
+
 def set_data(cfg, cards: list[str], config: str) -> None:
     """Make the config train on these cards: any path is a path, whatever characters it has.
 
     Raises:
         DataError: if there is no such card, or the training dataset of the config takes none.
     """
-    from sigma.data.cards import find_card
     from sigma.errors import DataError
 
     dataset = cfg.train_dataloader.dataset
     if 'card' not in dataset:
         raise DataError(f'--data needs a config whose training dataset has a card; {config} has {dataset.get("type")}.')
-    for card in cards:
-        find_card('datasets', card)
     dataset.card = cards[0] if len(cards) == 1 else cards
 
 
@@ -271,9 +285,25 @@ def check_whole(newest: Path, saved: dict[int, Path]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Build the runner and train; return the exit status."""
+    """Check what was asked, then train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
+    from sigma.errors import DataError
+    from sigma.text import one_line
+
+    try:
+        check_names(args)
+        return run(args)
+    except DataError as error:
+        say_once(f'train: {one_line(str(error))}')
+        return 2
+    except KeyboardInterrupt:  # while torch is imported; `run` answers later ones
+        say_once('train: interrupted before training began; run the same command again.')
+        return 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the runner and train; return the exit status."""
     logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from sigma.data.loading import LoaderError, explain

@@ -58,6 +58,25 @@ def test_a_misspelt_encoder_is_told_without_torch(tmp_path):
     assert_one_sentence(done, "run_severe: Unknown encoder 'randon'. Did you mean 'random'?")
 
 
+def test_a_typo_of_a_training_is_told_without_torch(tmp_path):
+    config = 'mmaction_configs/pretrain/own_sigma-mlp_vit-t.py'
+    for words, said in (
+        ((config.replace('vit-t', 'vit-tt'),), f'own_sigma-mlp_vit-tt.py is not there. Did you mean {config}?'),
+        (('tony.txt',), 'Config tony.txt is not there. mmaction_configs/pretrain holds the configs of this project.'),
+        ((config, '--data', str(tmp_path / 'gone')), f"The dataset '{tmp_path}/gone' does not exist"),
+    ):
+        done = run_tool('tools/train.py', *words, '--work-dir', tmp_path / 'w')
+        assert_one_sentence(done, said)
+    assert imported('tools/train.py', config, '--data', str(tmp_path / 'gone')) <= {'mmengine'}
+    assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.integration
+def test_a_plan_imports_no_protocol_of_data_that_is_not_there(tmp_path):
+    words = ('--suite', 'severe', '--encoders', 'vit_b', '--work-dir', str(tmp_path / 'w'))
+    assert imported('eval/run_severe.py', *words, '--dry-run') & {'torch', 'sklearn', 'timm'} == set()
+
+
 @pytest.mark.integration
 def test_a_plan_of_known_encoders_imports_no_torch(toy, tmp_path):
     words = ('--suite', 'own', '--datasets', str(toy), '--encoders', 'random', '--work-dir', str(tmp_path / 'w'))
