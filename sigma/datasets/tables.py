@@ -90,7 +90,7 @@ def _row_of(cells: Sequence[str], columns: Sequence[str], file: Path, line: int)
     """Column -> cell; a short row lacks its last cells, and a long one may only have empty ones beyond the columns."""
     if any(cell.strip() for cell in cells[len(columns) :]):
         raise DataError(
-            f"'{file}' line {line} has {len(cells)} cells for {len(columns)} columns: put a cell with separators in quotes."
+            f"'{file}' line {line} has {len(cells)} cells for {len(columns)} columns: put such a cell in quotes."
         )
     cells = [*cells, *[''] * (len(columns) - len(cells))]
     return {name: _cell(name, cell) for name, cell in zip(columns, cells)}
