@@ -472,6 +472,8 @@ def one_sentence(error: Exception) -> str:
     while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
         cause = cause.__cause__
     text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
+    if isinstance(cause, OSError) and cause.filename is not None and cause.strerror:
+        text = f"'{cause.filename}' cannot be used: {cause.strerror}"
     if 'Original Traceback' in text:  # from a process of the loader: the last line is the error
         text = text.strip().splitlines()[-1].partition(': ')[2]
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) and cause.filename is None:
