@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sigma import __version__
@@ -44,6 +47,17 @@ class Parser(argparse.ArgumentParser):
         if said.startswith('the following arguments are required: '):
             said = f'{said.partition(": ")[2]} must be given; see --help'
         self.exit(2, f'{self.prog.removesuffix(".py")}: {" ".join(said.split())}\n')
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Exit with the status of `main`; after Ctrl-C with 130 and one sentence. For commands that write whole files."""
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        name = Path(sys.argv[0]).stem
+        print(f'{name}: interrupted; no file is half written. Run the same command again.', file=sys.stderr)
+        status = 130
+    sys.exit(status)
 
 
 class VersionAction(argparse.Action):

@@ -25,7 +25,7 @@ import sys
 from eval.report.figures import all_figures, load_figure, save_figure
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, end_with
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -172,4 +172,4 @@ def complain(sentence: str) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

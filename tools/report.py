@@ -15,7 +15,7 @@ import sys
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser
+from sigma.commands import Parser, end_with
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 
@@ -82,4 +82,4 @@ def complain(sentence: str) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

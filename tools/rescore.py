@@ -28,7 +28,7 @@ from eval.metrics import (
     score_predictions,
 )
 from eval.records import Record, RecordError, predictions_path, read_records
-from sigma.commands import Parser
+from sigma.commands import Parser, end_with
 from sigma.files import sha256_file, write_atomic
 from sigma.text import align
 
@@ -165,4 +165,4 @@ def to_csv(lines: list[Line]) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sigma import __version__
-from sigma.commands import Parser, version_line
+from sigma.commands import Parser, end_with, version_line
 from sigma.revision import git_state
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 
@@ -98,6 +98,27 @@ def test_bad_input_is_one_sentence(capsys):
             parser.parse_args(words)
         assert left.value.code == 2
         assert capsys.readouterr().err == said
+
+
+def test_an_interrupt_is_one_sentence(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, 'argv', ['tools/convert.py', 'a', 'b'])
+    for main, status, said in (
+        (interrupted, 130, 'convert: interrupted; no file is half written. Run the same command again.\n'),
+        (lambda: 2, 2, ''),
+    ):
+        with pytest.raises(SystemExit) as left:
+            end_with(main)
+        assert left.value.code == status
+        assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize('tool', ['convert', 'features', 'plot', 'prepare', 'report', 'rescore', 'train'])
+def test_every_command_answers_an_interrupt(tool):
+    text = (ROOT / 'tools' / f'{tool}.py').read_text()
+    assert 'end_with(main)' in text or 'except KeyboardInterrupt' in text
 
 
 def test_a_version_names_the_commit(monkeypatch):
