@@ -22,8 +22,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.matrix.arguments import device, key_value, minutes, positive, seed
-from sigma.commands import Parser, add_version
+from eval.matrix.arguments import device, key_value, minutes, seed
+from sigma.commands import Parser, add_version, positive
 
 if TYPE_CHECKING:
     from eval.cells.cell import CellProtocol

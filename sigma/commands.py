@@ -49,6 +49,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog.removesuffix(".py")}: {" ".join(said.split())}\n')
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
+    return int(text)
+
+
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Exit with the status of `main`; after Ctrl-C with 130 and one sentence. For commands that write whole files."""
     try:

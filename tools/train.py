@@ -224,6 +224,7 @@ def stop_at_collapse(cfg, config: str) -> None:
 
 def set_resume(cfg, resume: str | None) -> None:
     """Set the checkpoint to resume from. Refuse a fresh start in a folder with checkpoints, so none is overwritten."""
+    from sigma.engine.resume import check_readable
     from sigma.errors import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
@@ -255,33 +256,12 @@ def set_resume(cfg, resume: str | None) -> None:
             advice = f'give --resume {saved[max(saved)]}' if saved else 'give --resume FILE or clear the folder'
             found = f'names {newest}, which is not there' if name else 'is empty'
             raise DataError(f'{pointer} {found}; {advice}.')
-        check_whole(newest, saved)
+        check_readable(newest, saved)
         cfg.load_from = str(newest)
     elif saved:  # the pointer was never written, or is lost; a file with this name is always complete
         cfg.load_from = str(saved[max(saved)])
     else:
         cfg.resume = False  # nothing to resume yet: the same command also starts a run
-
-
-def check_whole(newest: Path, saved: dict[int, Path]) -> None:
-    """Refuse a damaged newest checkpoint. A kill cannot cause damage, but a disk or a broken copy can.
-
-    Raises:
-        DataError: naming the checkpoint before it.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from sigma.errors import DataError
-
-    if newest.suffix != '.safetensors':
-        return  # not one of ours: checked when it is read
-    try:
-        with safe_open(newest, 'pt'):
-            pass
-    except (SafetensorError, OSError) as error:
-        older = [saved[steps] for steps in sorted(saved) if saved[steps].name != newest.name]
-        advice = f'remove it and give --resume {older[-1]}' if older else 'start again in another --work-dir'
-        raise DataError(f'{newest} is damaged ({error}); to continue, {advice}.') from None
 
 
 def main(argv: list[str] | None = None) -> int:

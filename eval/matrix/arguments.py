@@ -22,13 +22,6 @@ def key_value(text: str) -> tuple[str, str | int]:
     return key, int(value) if value.isdigit() else value
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
-    return int(text)
-
-
 def device(text: str) -> str:
     """A device; whether it is there is checked later."""
     kind, colon, number = text.partition(':')
