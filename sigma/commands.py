@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def _about_unknown(self, unknown: list[str]) -> str:
-        options = [option for option in self._option_string_actions if option.startswith('--')]
+        options = [option for option in _options(self) if option.startswith('--')]
         strange = next((word.partition('=')[0] for word in unknown if word.startswith('-')), None)
         if strange is None:
             return f'{" ".join(unknown)} belongs to no option; see --help'
@@ -47,6 +47,15 @@ class Parser(argparse.ArgumentParser):
         if said.startswith('the following arguments are required: '):
             said = f'{said.partition(": ")[2]} must be given; see --help'
         self.exit(2, f'{self.prog.removesuffix(".py")}: {" ".join(said.split())}\n')
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Options of a parser and of its sub-commands, once each."""
+    found = dict.fromkeys(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= dict.fromkeys(option for one in action.choices.values() for option in _options(one))
+    return list(found)
 
 
 def positive(text: str) -> int:

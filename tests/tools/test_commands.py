@@ -100,6 +100,17 @@ def test_bad_input_is_one_sentence(capsys):
         assert capsys.readouterr().err == said
 
 
+def test_a_misspelt_option_of_a_subcommand_names_the_nearest(capsys):
+    parser = Parser(prog='tool')
+    parts = parser.add_subparsers()
+    parts.add_parser('one').add_argument('--group-regex', help='a regex')
+    parts.add_parser('two').add_argument('--size', help='a size')
+    with pytest.raises(SystemExit) as left:
+        parser.parse_args(['one', '--group-regx', 'x'])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == 'tool: unknown option --group-regx (did you mean --group-regex?); see --help\n'
+
+
 def test_an_interrupt_is_one_sentence(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt
