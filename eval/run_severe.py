@@ -24,7 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sigma.commands import Parser, add_version
+from eval.matrix.arguments import device, key_value, minutes, seed
+from sigma.commands import Parser, add_version, positive
 
 if TYPE_CHECKING:
     from eval.cells.cell import CellProtocol
@@ -185,53 +186,12 @@ def add_executor_args(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def minutes(text: str) -> float:
-    """Minutes, from a text of minutes or H:MM:SS; for argparse."""
-    try:
-        parts = [float(part) for part in text.split(':')]
-    except ValueError:
-        parts = []
-    if len(parts) not in (1, 3) or min(parts) < 0 or not 0 < sum(parts) < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text!r} was given; minutes or H:MM:SS is needed, such as 90 or 1:30:00')
-    return parts[0] if len(parts) == 1 else sum(part * weight for part, weight in zip(parts, (60, 1, 1 / 60)))
-
-
-def key_value(text: str) -> tuple[str, str | int]:
-    """(key, value) from KEY=VALUE; whole numbers become int; for argparse."""
-    key, equals, value = text.partition('=')
-    if not (key and equals and value):
-        raise argparse.ArgumentTypeError(f'{text!r} was given; KEY=VALUE is needed, such as mem_gb=64')
-    return key, int(value) if value.isdigit() else value
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
-    return int(text)
-
-
-def device(text: str) -> str:
-    """A device, for argparse; whether it is there is checked later."""
-    kind, colon, number = text.partition(':')
-    if kind not in ('cpu', 'cuda') or (colon and (kind == 'cpu' or not number.isdigit())):
-        raise argparse.ArgumentTypeError(f'{text!r} was given; cpu, cuda, or cuda:N is needed, such as cuda:1')
-    return text
-
-
-def seed(text: str) -> int:
-    """A seed that every library accepts, for argparse."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f'{text} was given; a whole number from 0 to 2**32 - 1 is needed')
-    return int(text)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Plan, run what is missing, print the table."""
     args = parse_args(argv)
     if args.list is not None:
         return print_list(args)
-    from eval.matrix.ending import print_unfinished, signals_stop, status_of, told_stop
+    from eval.matrix.ending import print_unfinished, signals_stop
     from eval.matrix.executors.local import use_device
     from eval.matrix.live import print_encoders, print_plan
 
@@ -260,9 +220,7 @@ def main(argv: list[str] | None = None) -> int:
             results = run_cells(found, args, jobs, imports, page, argv or sys.argv[1:])
             print_table(found, args)
     except KeyboardInterrupt as stop:
-        print(f'run_severe: {told_stop(stop, found, args.work_dir, argv or sys.argv[1:])}', file=sys.stderr)
-        print_table(found, args)
-        return status_of(stop)
+        return stopped(stop, found, args, argv or sys.argv[1:])
     except OSError as error:  # a full disk, or a file system that is unavailable
         what = f'{error.strerror or error} ({error.filename or args.work_dir})'
         print(
@@ -270,6 +228,18 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 1
     return print_unfinished(found, results)
+
+
+def stopped(stop: KeyboardInterrupt, found: Plan, args: argparse.Namespace, words: list[str]) -> int:
+    """Say what is done and what goes on, and print the table so far; another Ctrl-C ends at once."""
+    from eval.matrix.ending import status_of, told_stop
+
+    try:
+        print(f'run_severe: {told_stop(stop, found, args.work_dir, words)}', file=sys.stderr)
+        print_table(found, args)
+    except KeyboardInterrupt:
+        print('run_severe: interrupted again, so there is no table; the same command continues', file=sys.stderr)
+    return status_of(stop)
 
 
 def imported(args: argparse.Namespace) -> list[str]:

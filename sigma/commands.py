@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sigma import __version__
@@ -33,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def _about_unknown(self, unknown: list[str]) -> str:
-        options = [option for option in self._option_string_actions if option.startswith('--')]
+        options = [option for option in _options(self) if option.startswith('--')]
         strange = next((word.partition('=')[0] for word in unknown if word.startswith('-')), None)
         if strange is None:
             return f'{" ".join(unknown)} belongs to no option; see --help'
@@ -53,6 +54,33 @@ def told_faults(program: str, faults: Sequence[str]) -> int:
     for fault in faults:
         print(f'{program}: left out: {" ".join(fault.split())}', file=sys.stderr)
     return 1 if faults else 0
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Options of a parser and of its sub-commands, once each."""
+    found = dict.fromkeys(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= dict.fromkeys(option for one in action.choices.values() for option in _options(one))
+    return list(found)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} was given; a number of at least 1 is needed')
+    return int(text)
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Exit with the status of `main`; after Ctrl-C with 130 and one sentence. For commands that write whole files."""
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        name = Path(sys.argv[0]).stem
+        print(f'{name}: interrupted; no file is half written. Run the same command again.', file=sys.stderr)
+        status = 130
+    sys.exit(status)
 
 
 class VersionAction(argparse.Action):

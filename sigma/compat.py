@@ -20,6 +20,7 @@ _alive: list = []
 def apply() -> None:
     """Apply every fix; a second call does nothing."""
     fix_torchvision()
+    fix_slow_import()
     fix_mmaction_drn()
     fix_mmaction_multimodal()
     fix_checkpoint_reading()
@@ -42,6 +43,28 @@ def fix_torchvision() -> None:
     library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     _alive.append(library)  # the schemas live as long as this object
+
+
+def fix_slow_import() -> None:
+    """Import mmengine's optimizers without transformers, which they import for Adafactor alone: a second per start.
+
+    Adafactor stays in the registry; building it imports transformers. Remove when mmengine imports it on first use.
+    """
+    if 'mmengine.optim' in sys.modules or 'transformers' in sys.modules or not importlib.util.find_spec('transformers'):
+        return
+    modules: dict[str, Any] = sys.modules
+    modules['transformers'] = None  # `import transformers` now raises ImportError, as where it is not installed
+    try:
+        from mmengine.optim import OPTIMIZERS
+    finally:
+        del modules['transformers']
+
+    def build_adafactor(params, **settings):  # mmengine looks at the name of the first argument
+        from transformers import Adafactor
+
+        return Adafactor(params, **settings)
+
+    OPTIMIZERS.register_module(name='Adafactor', module=build_adafactor)
 
 
 def fix_mmaction_drn() -> None:

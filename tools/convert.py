@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 from sigma.checkpoints.described import CARD_KEY, POSITIONS, card_for
-from sigma.commands import Parser
+from sigma.commands import Parser, end_with
 from sigma.errors import CheckpointError, SigmaError
 
 LAYOUTS = ('sigma', 'pretraining', 'mmaction', 'hf', 'published', 'timm')
@@ -118,4 +118,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

@@ -38,7 +38,7 @@ from eval.report.figures import (
 )
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser, told_faults
+from sigma.commands import Parser, end_with, told_faults
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -227,4 +227,4 @@ def complain(sentence: str) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

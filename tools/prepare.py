@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from sigma.commands import Parser
+from sigma.commands import Parser, positive
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
@@ -236,7 +236,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     reading = argparse.ArgumentParser(add_help=False)
-    reading.add_argument('--workers', type=positive_number, help='processes (default: one per core)')
+    reading.add_argument('--workers', type=positive, help='processes (default: one per core)')
     reading.add_argument('--allow-unreadable', action='store_true', help='keep unreadable videos in the lists')
     shared = argparse.ArgumentParser(add_help=False, parents=[reading])
     shared.add_argument('--out', required=True, type=_PathText, help='folder to write to')
@@ -325,9 +325,9 @@ def _add_published(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
 def _add_reencode(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('path', type=_PathText, metavar='SRC', help='folder of the videos; they are not changed')
-    add('--short-side', type=positive_number, default=256, help='pixels; smaller videos keep their size (default: 256)')
+    add('--short-side', type=positive, default=256, help='pixels; smaller videos keep their size (default: 256)')
     add('--codec', choices=['h264', 'jpeg'], default='h264', help='jpeg: a cache of JPEG frames, large and fastest')
-    add('--gop', type=positive_number, help='frames from one key frame to the next (default: 12)')
+    add('--gop', type=positive, help='frames from one key frame to the next (default: 12)')
     add(
         '--quality',
         type=int,
@@ -345,13 +345,11 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
     )
     toy.add_argument('--domain', choices=['main', 'shift'], help='shift: different photographs and frame rate')
     toy.add_argument('--level', choices=['easy', 'hard'], help='hard: full texture, smaller movers')
-    toy.add_argument(
-        '--size', type=positive_number, default=64, help='pixels per side, 64 or 112 (any even number from 32)'
-    )
+    toy.add_argument('--size', type=positive, default=64, help='pixels per side, 64 or 112 (any even number from 32)')
     toy.add_argument('--seed', type=int, default=0, help='another seed draws other clips (default: 0)')
     toy.add_argument(
         '--clips-per-class',
-        type=positive_number,
+        type=positive,
         nargs=2,
         metavar=('TRAIN', 'TEST'),
         help='clips per class, or clips in all for repetition, two_movers and localization (default: by --form)',
@@ -365,7 +363,7 @@ def _add_folder(folder: argparse.ArgumentParser) -> None:
     add('--task', choices=TASKS, default='action_recognition', help='what a label is (default: one class)')
     add('--count-column', default='count', metavar='COLUMN', help='repetition: number of cycles (default: count)')
     add('--cycles-column', metavar='COLUMN', help='repetition: frames at which cycles end, separated by spaces')
-    add('--size', type=positive_number, default=112, help='pixels per side for training (default: 112)')
+    add('--size', type=positive, default=112, help='pixels per side for training (default: 112)')
     add('--metric', help="what cells are ranked by, such as mean_class (default: the task's usual one)")
     folder.set_defaults(run=prepare_folder, parser=folder)
 
@@ -386,7 +384,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     add('--task', choices=TASKS, default='action_recognition', help='what a label is (default: one class)')
     add('--test-fraction', type=float, metavar='SHARE', help='with --train alone: test share of each class, by hash')
     _add_group_regex(parser)
-    add('--size', type=positive_number, default=112, help='pixels per side for training (default: 112)')
+    add('--size', type=positive, default=112, help='pixels per side for training (default: 112)')
     add('--metric', help="what cells are ranked by, such as mean_class (default: the task's usual one)")
     _add_about(parser)
     parser.set_defaults(run=prepare_list, parser=parser)
@@ -440,7 +438,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     add('--test-where', metavar='COLUMN=VALUES', help='test rows, by values and ranges: serial=16-22, speaker=F10,M08')
     add(
         '--test-every',
-        type=positive_number,
+        type=positive,
         metavar='N',
         help='videos (or groups) N, 2N, ... are the test split',
     )
@@ -460,10 +458,10 @@ def _add_about(parser: argparse.ArgumentParser) -> None:
     """What the card says."""
     add = parser.add_argument
     add('--name', help='name of the dataset (default: that of the OUT folder)')
-    add('--num-frames', type=positive_number, default=16, help='frames per clip (default: 16)')
+    add('--num-frames', type=positive, default=16, help='frames per clip (default: 16)')
     add(
         '--stride-frames',
-        type=positive_number,
+        type=positive,
         help="video frames between sampled frames (default: each encoder's own)",
     )
     add('--flips-are-harmless', action='store_true', help='mirrored videos keep their label, so training may flip')
@@ -492,13 +490,6 @@ def _frame_size(text: str) -> _FrameSize:
     if not (times and width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT, such as 170x128')
     return _FrameSize((int(width), int(height)))
-
-
-def positive_number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return number
 
 
 if __name__ == '__main__':

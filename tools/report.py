@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser, told_faults
+from sigma.commands import Parser, end_with, told_faults
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 from sigma.text import shell_join
@@ -153,4 +153,4 @@ def complain(sentence: str) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

@@ -27,7 +27,7 @@ from eval.metrics import (
     score_predictions,
 )
 from eval.records import Record, RecordError, readable_records
-from sigma.commands import Parser, told_faults
+from sigma.commands import Parser, end_with, told_faults
 from sigma.files import write_atomic
 from sigma.text import align
 
@@ -149,4 +149,4 @@ def to_csv(lines: list[Line]) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

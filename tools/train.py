@@ -88,18 +88,6 @@ class SettingsAction(argparse.Action):
         action(parser, namespace, values, option_string)
 
 
-def check_config(path: str) -> None:
-    """Refuse a config that is not there, before anything heavy is imported.
-
-    Raises:
-        DataError: naming it.
-    """
-    from sigma.errors import DataError
-
-    if not Path(path).is_file():
-        raise DataError(f'Config {path} is not there; mmaction_configs/pretrain holds the configs of this project.')
-
-
 def load_config(args: argparse.Namespace):
     """The config, with the settings of the command line applied.
 
@@ -109,7 +97,7 @@ def load_config(args: argparse.Namespace):
     from sigma.data.cards import read_config
     from sigma.errors import DataError
 
-    check_config(args.config)
+    check_names(args)
     try:
         cfg = read_config(args.config)
     except Exception as error:
@@ -148,20 +136,37 @@ def load_config(args: argparse.Namespace):
     return cfg
 
 
+def check_names(args: argparse.Namespace) -> None:
+    """Check that the config and the datasets are there. Imports no torch, so that a typo is told at once.
+
+    Raises:
+        DataError: if one is not.
+    """
+    from sigma.data.cards import find_card
+    from sigma.errors import DataError, nearest
+
+    config = Path(args.config)
+    if not config.is_file():
+        folder = Path('mmaction_configs', 'pretrain')
+        names = [path.stem for path in (Path(__file__).resolve().parents[1] / folder).glob('*.py')]
+        close = nearest(config.stem, names)
+        advice = f'Did you mean {folder / close}.py?' if close else f'{folder} holds the configs of this project.'
+        raise DataError(f'Config {args.config} is not there. {advice}')
+    for card in args.data or []:
+        find_card('datasets', card)
+
+
 def set_data(cfg, cards: list[str], config: str) -> None:
     """Make the config train on these cards: any path is a path, whatever characters it has.
 
     Raises:
         DataError: if there is no such card, or the training dataset of the config takes none.
     """
-    from sigma.data.cards import find_card
     from sigma.errors import DataError
 
     dataset = cfg.train_dataloader.dataset
     if 'card' not in dataset:
         raise DataError(f'--data needs a config whose training dataset has a card; {config} has {dataset.get("type")}.')
-    for card in cards:
-        find_card('datasets', card)
     dataset.card = cards[0] if len(cards) == 1 else cards
 
 
@@ -221,6 +226,7 @@ def stop_at_collapse(cfg, config: str) -> None:
 
 def set_resume(cfg, resume: str | None) -> None:
     """Set the checkpoint to resume from. Refuse a fresh start in a folder with checkpoints, so none is overwritten."""
+    from sigma.engine.resume import check_readable
     from sigma.errors import DataError
 
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
@@ -252,7 +258,7 @@ def set_resume(cfg, resume: str | None) -> None:
             advice = f'give --resume {saved[max(saved)]}' if saved else 'give --resume FILE or clear the folder'
             found = f'names {newest}, which is not there' if name else 'is empty'
             raise DataError(f'{pointer} {found}; {advice}.')
-        check_whole(newest, saved)
+        check_readable(newest, saved)
         cfg.load_from = str(newest)
     elif saved:  # the pointer was never written, or is lost; a file with this name is always complete
         cfg.load_from = str(saved[max(saved)])
@@ -260,51 +266,40 @@ def set_resume(cfg, resume: str | None) -> None:
         cfg.resume = False  # nothing to resume yet: the same command also starts a run
 
 
-def check_whole(newest: Path, saved: dict[int, Path]) -> None:
-    """Refuse a damaged newest checkpoint. A kill cannot cause damage, but a disk or a broken copy can.
-
-    Raises:
-        DataError: naming the checkpoint before it.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from sigma.errors import DataError
-
-    if newest.suffix != '.safetensors':
-        return  # not one of ours: checked when it is read
-    try:
-        with safe_open(newest, 'pt'):
-            pass
-    except (SafetensorError, OSError) as error:
-        older = [saved[steps] for steps in sorted(saved) if saved[steps].name != newest.name]
-        advice = f'remove it and give --resume {older[-1]}' if older else 'start again in another --work-dir'
-        raise DataError(f'{newest} is damaged ({error}); to continue, {advice}.') from None
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Build the runner and train; return the exit status."""
+    """Check what was asked, then train; return the exit status."""
     args = parse_args(argv)
     end_with_torchrun()
-    from sigma.errors import CheckpointError, DataError
+    from sigma.errors import DataError
+    from sigma.text import one_line
 
     try:
-        check_config(args.config)
+        check_names(args)
+        return run(args, sys.argv[1:] if argv is None else argv)
     except DataError as error:
-        say_once(f'train: {error}')
+        say_once(f'train: {one_line(str(error))}')
         return 2
+    except KeyboardInterrupt:  # while torch is imported; `run` answers later ones
+        say_once('train: interrupted before training began; run the same command again.')
+        return 130
+
+
+def run(args: argparse.Namespace, words: list[str]) -> int:
+    """Build the runner and train; return the exit status. `words` are those of the command line, for the live page."""
     logging.raiseExceptions = False  # report a full disk once, not for every line of the log
     warnings.filterwarnings('ignore', message='.*broadcast_buffers.*')  # mmengine passes it to torch's DDP
     from eval.report.live.keeper import training_page
     from sigma.data.loading import LoaderError, explain
     from sigma.engine.diagnostics import TrainingStopped
     from sigma.engine.preemption import Preempted
+    from sigma.errors import CheckpointError, DataError
 
     try:
         cfg = load_config(args)
         with claimed(cfg.work_dir, rank(args.launcher)):
             set_resume(cfg, args.resume)
             live = args.live if rank(args.launcher) == 0 else None
-            with training_page(live, cfg.work_dir, sys.argv[1:] if argv is None else argv) as tell:
+            with training_page(live, cfg.work_dir, words) as tell:
                 train(cfg, tell)
         leave_group()
     except Preempted as ended:
@@ -468,6 +463,8 @@ def one_sentence(error: Exception) -> str:
     while cause.__cause__ is not None and not isinstance(cause, (CheckpointError, DataError, TrainingStopped)):
         cause = cause.__cause__
     text = str(cause.args[0] if cause.args and not isinstance(cause, OSError) else cause)
+    if isinstance(cause, OSError) and cause.filename is not None and cause.strerror:
+        text = f"'{cause.filename}' cannot be used: {cause.strerror}"
     if 'Original Traceback' in text:  # from a process of the loader: the last line is the error
         text = text.strip().splitlines()[-1].partition(': ')[2]
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) and cause.filename is None:

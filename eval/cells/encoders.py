@@ -227,10 +227,11 @@ def _described_by(asked: Reference) -> dict:
     file = asked.file or ''
     if Path(file).is_dir():
         inside = Path(file) / 'encoder.safetensors'
-        advice = f'give {inside}' if inside.is_file() else 'give a card, or a .safetensors file'
-        raise DataError(f'Encoder {asked.text}: {file} is a folder; {advice}.')
+        advice = f'Give {inside}.' if inside.is_file() else what_was_reached(inside)
+        raise DataError(f'Encoder {asked.text}: {file} is a folder. {advice or "Give a card, or a .safetensors file."}')
     if not Path(file).is_file():
-        raise DataError(f'Encoder {asked.text}: the file {file} is not there.')
+        reached = what_was_reached(file)
+        raise DataError(f'Encoder {asked.text}: the file {file} is not there.{f" {reached}" if reached else ""}')
     said = _card_in(file)
     if said is None:
         raise DataError(f'Encoder {asked.text}: {described.no_card(file)}')

@@ -16,6 +16,7 @@ from eval.matrix.steps import Reached, reached
 from eval.matrix.suites import Entry
 from eval.matrix.work import Work, own_factor, ruled_seconds, work_of
 from eval.protocols import get_protocol
+from eval.protocols.declared import settings_of
 from eval.records import RecordError, config_path, predictions_path, read_record, what_differs
 from sigma.data.cards import sentences
 from sigma.errors import DataError
@@ -183,10 +184,11 @@ def plan(
         DataError: if there is no such protocol, or no cell takes a change.
     """
     cards, found = cards or Cards(), Plan()
-    _refuse_unknown_names(cards, entries, encoders)  # before protocols are imported, which takes seconds
+    # Protocols are imported last, and only those of cells that can be resolved: the import of torch takes seconds.
+    _refuse_unknown_names(cards, entries, encoders)
     errors: list[DataError] = []
     for entry in entries:
-        get_protocol(entry.protocol)
+        settings_of(entry.protocol)  # refuses unknown names
     broken = _broken_cards(cards, entries, encoders, errors)
     known: dict[str, Planned] = {}
 
@@ -207,7 +209,6 @@ def plan(
         return item
 
     for entry in entries:
-        protocol = get_protocol(entry.protocol)
         for encoder in encoders:
             for seed in seeds:
                 recipe = _recipe(cards, entry, encoder, broken)
@@ -216,7 +217,7 @@ def plan(
                     found.cells.append(Planned(cell, None, 'missing'))
                     continue
                 try:
-                    add(cards.cell(cell, protocol), listed=True)
+                    add(cards.cell(cell, get_protocol(entry.protocol)), listed=True)
                 except DataError as error:
                     found.cells.append(Planned(cell, None, 'missing'))
                     errors.append(error)
@@ -250,7 +251,7 @@ def _check_changes(found: Plan, changes: Changes) -> None:
     resolved = [item.resolved for item in found.cells if item.resolved is not None]
     known = {key for cell in resolved for key in known_keys(cell.recipe, cell.protocol.settings)}
     for item in found.cells:  # also of cells that cannot be resolved, perhaps because a change has a wrong type
-        known |= known_keys({}, get_protocol(item.cell.protocol).settings)
+        known |= known_keys({}, settings_of(item.cell.protocol))
     refuse_unknown(dict(changes), known)
     for key, _ in changes:
         without = sorted({cell.protocol.name for cell in resolved if key not in cell.changes})

@@ -35,7 +35,7 @@ train_dataloader = dict(
         ],
     ),
 )
-default_hooks = dict(checkpoint=dict(interval_iters=50))
+default_hooks = dict(checkpoint=dict(interval_seconds=30))  # a kill costs at most half a minute
 train_cfg = dict(_delete_=True, type='sigma.TrainLoop', max_steps=300)
 param_scheduler = [
     dict(type='mmengine.LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),

@@ -52,6 +52,8 @@ def splits_of_csv(root: Path, options: Selection) -> tuple[Splits, dict[str, dic
 def read_table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
     """Rows and column names of a CSV file with a header; empty rows are passed over, and counted in the log.
 
+    Cells are separated by commas, or, where the header has none, by semicolons or tabs, as spreadsheets write them.
+
     Raises:
         DataError: if there is no such file, it is not CSV in UTF-8, has a column twice, or a row has too many cells.
     """
@@ -59,7 +61,9 @@ def read_table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
         raise DataError(f"No CSV file at '{file}'.")
     try:
         with file.open(encoding='utf-8-sig', newline='') as lines:
-            reader = csv.reader(lines)
+            separator = _separator(lines.readline())
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=separator)
             columns = [column.strip() for column in next(reader, [])]
             _check_header(columns, file)
             found = [_row_of(cells, columns, file, reader.line_num) for cells in reader if cells]
@@ -72,6 +76,11 @@ def read_table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
     return rows, columns
 
 
+def _separator(header: str) -> str:
+    """What separates the cells: the first of comma, semicolon and tab that the header has, else a comma."""
+    return next((mark for mark in ',;\t' if mark in header), ',')
+
+
 def _check_header(columns: Sequence[str], file: Path) -> None:
     if twice := next((name for name in columns if name and columns.count(name) > 1), None):
         raise DataError(f"'{file}' has two columns {shown(twice)!r}: rename one.")
@@ -81,7 +90,7 @@ def _row_of(cells: Sequence[str], columns: Sequence[str], file: Path, line: int)
     """Column -> cell; a short row lacks its last cells, and a long one may only have empty ones beyond the columns."""
     if any(cell.strip() for cell in cells[len(columns) :]):
         raise DataError(
-            f"'{file}' line {line} has {len(cells)} cells for {len(columns)} columns: put a cell with commas in quotes."
+            f"'{file}' line {line} has {len(cells)} cells for {len(columns)} columns: put such a cell in quotes."
         )
     cells = [*cells, *[''] * (len(columns) - len(cells))]
     return {name: _cell(name, cell) for name, cell in zip(columns, cells)}

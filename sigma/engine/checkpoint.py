@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.checkpoints.files import check_finite, save_tensors, save_training_state, sha256_of_tensors, write_atomically
 from sigma.engine.description import card_of, config_sha256, step_flops
 from sigma.engine.optim import is_between_updates, precision_of
-from sigma.engine.preemption import Preempted, signal_to_end
+from sigma.engine.preemption import Preempted, agreed, signal_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
 from sigma.engine.starting import start_from_others
 from sigma.errors import CheckpointError
@@ -36,6 +37,8 @@ class CheckpointHook(Hook):
     Args:
         interval_epochs: Epochs between checkpoints; the end of training always writes one.
         interval_iters: Steps between further checkpoints within an epoch (default: only at the end of epochs).
+        interval_seconds: Seconds after which a further checkpoint is written within an epoch, counted from the last
+            one or from the start (default: never).
         keep: How many of the newest files to keep.
 
     When a run is told to end (`sigma.engine.preemption`), the hook saves after the current step and raises `Preempted`.
@@ -49,7 +52,13 @@ class CheckpointHook(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, interval_epochs: int = 1, interval_iters: int | None = None, keep: int = 2) -> None:
+    def __init__(
+        self,
+        interval_epochs: int = 1,
+        interval_iters: int | None = None,
+        interval_seconds: float | None = None,
+        keep: int = 2,
+    ) -> None:
         if keep < 1:
             raise ValueError(f'CheckpointHook was asked to keep {keep} files; it must keep at least 1.')
         if interval_epochs < 1 or (interval_iters is not None and interval_iters < 1):
@@ -57,7 +66,10 @@ class CheckpointHook(Hook):
                 f'CheckpointHook was given interval_epochs {interval_epochs} and interval_iters {interval_iters}; both '
                 'must be at least 1 (interval_iters may be None).'
             )
+        if interval_seconds is not None and interval_seconds <= 0:
+            raise ValueError(f'CheckpointHook was given interval_seconds {interval_seconds}; it must be above 0.')
         self.interval_epochs, self.interval_iters, self.keep = interval_epochs, interval_iters, keep
+        self.interval_seconds, self._saved_at = interval_seconds, time.monotonic()
         self._random_state: dict | None = None
         self._is_due = False
         self._signal: signal.Signals | None = None
@@ -69,7 +81,7 @@ class CheckpointHook(Hook):
         done = runner.iter + 1
         self._signal = self._signal or signal_to_end(runner)
         at_interval = bool(self.interval_iters) and done % self.interval_iters == 0
-        self._is_due = self._is_due or at_interval or self._signal is not None
+        self._is_due = self._is_due or at_interval or self._time_is_up(runner) or self._signal is not None
         if done % len(runner.train_dataloader):
             self._save_if_due(runner, done, runner.epoch)
 
@@ -96,12 +108,19 @@ class CheckpointHook(Hook):
             path = save_tensors(Path(runner.work_dir) / 'encoder.safetensors', tensors, header)
             runner.logger.info(f'Encoder weights: {path} (sha256 of tensors {header["sha256"]})')
 
+    def _time_is_up(self, runner) -> bool:
+        """Whether `interval_seconds` are over; several processes take the answer of the one that waited longest."""
+        if self.interval_seconds is None:
+            return False
+        is_up = time.monotonic() - self._saved_at >= self.interval_seconds
+        return agreed(runner, int(is_up)) > 0
+
     def _save_if_due(self, runner, num_iters: int, num_epochs: int) -> None:
         """Save if a checkpoint is due and no gradients are pending; then end the run if it was told to end early."""
         if not self._is_due or is_between_updates(runner.optim_wrapper, num_iters, runner.max_iters):
             return
         self.save(runner, num_iters, num_epochs)
-        self._is_due = False
+        self._is_due, self._saved_at = False, time.monotonic()
         if self._signal is not None and num_iters < runner.max_iters:
             barrier()  # if one process left now, a launcher would end the first one while it writes
             raise Preempted(
@@ -180,7 +199,8 @@ class CheckpointHook(Hook):
         self._random_state = states.get(str(get_rank()))
 
     def before_train(self, runner) -> None:
-        """Delete half-written files that a kill left behind."""
+        """Start the clock, and delete half-written files that a kill left behind."""
+        self._saved_at = time.monotonic()
         if is_main_process():
             for temporary in Path(runner.work_dir).glob('.*.tmp'):
                 temporary.unlink(missing_ok=True)

@@ -59,16 +59,22 @@ def deferring_signals(*signals: signal.Signals) -> Iterator[None]:
 
 
 def signal_to_end(runner) -> signal.Signals | None:
-    """The signal that told this run to end, or None; the same answer on all processes. Call it after every step.
+    """The signal that told this run to end, or None; the same answer on all processes. Call it after every step."""
+    number = agreed(runner, _received or 0)
+    return signal.Signals(number) if number else None
 
-    Several processes must agree first. They do so after every step on a CPU, but only after every tenth step on an
-    accelerator, so that no step in between waits for the device.
+
+def agreed(runner, number: int) -> int:
+    """The largest of the numbers of all processes, the same answer on each. Call it after every step.
+
+    Several processes agree after every step on a CPU, but only after every tenth step on an accelerator, so that no
+    step in between waits for the device; between them the answer is 0.
     """
     if get_world_size() == 1:
-        return _received
+        return number
     device = next(runner.model.parameters()).device
     if (runner.iter + 1) % steps_between_checks(None, device):
-        return None
-    number = torch.tensor(_received or 0, device=device)
-    all_reduce(number, 'max')
-    return signal.Signals(int(number)) if int(number) else None
+        return 0
+    largest = torch.tensor(number, device=device)
+    all_reduce(largest, 'max')
+    return int(largest)

@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from sigma.checkpoints.files import misfits
 from sigma.engine.optim import precision_of
-from sigma.errors import CheckpointError
+from sigma.errors import CheckpointError, DataError
 
 # The checkpoint stores the state of these, so another value in the config would have no effect.
 _STATE = ('optim_wrapper.optimizer', 'param_scheduler', 'auto_scale_lr')
@@ -127,3 +129,20 @@ def _changes(written: dict[str, str], now: dict[str, str]) -> Iterator[tuple[str
 def _listed(changes: list[str]) -> str:
     more = f' and {len(changes) - _MOST_SHOWN} more' if len(changes) > _MOST_SHOWN else ''
     return '; '.join(changes[:_MOST_SHOWN]) + more
+
+
+def check_readable(newest: Path, saved: dict[int, Path]) -> None:
+    """Refuse a damaged newest checkpoint. A kill cannot cause damage, but a disk or a broken copy can.
+
+    Raises:
+        DataError: naming the checkpoint before it.
+    """
+    if newest.suffix != '.safetensors':
+        return  # not one of ours: checked when it is read
+    try:
+        with safe_open(newest, 'pt'):
+            pass
+    except (SafetensorError, OSError) as error:
+        older = [saved[steps] for steps in sorted(saved) if saved[steps].name != newest.name]
+        advice = f'remove it and give --resume {older[-1]}' if older else 'start again in another --work-dir'
+        raise DataError(f'{newest} is damaged ({error}); to continue, {advice}.') from None

@@ -106,6 +106,19 @@ def test_a_disk_that_fills_while_cells_run_ends_in_a_sentence_and_the_command_go
     assert sorted(set(tiny.ran(home))) == [HIGH, LOW]
 
 
+def test_a_second_interrupt_ends_without_a_table_and_says_how_to_go_on(home, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_severe, 'run_cells', interrupted)
+    monkeypatch.setattr(run_severe, 'print_table', interrupted)
+    done = guarded(monkeypatch, capsys, command(home))
+    assert done.returncode == 130
+    first, second = done.stderr.strip().splitlines()
+    assert first.startswith('run_severe: stopped by Ctrl-C: 0 of 2 cells have their records')
+    assert second == 'run_severe: interrupted again, so there is no table; the same command continues'
+
+
 # --- what failed and what was stopped ------------------------------------------------------------------------------
 
 

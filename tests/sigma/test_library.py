@@ -99,3 +99,18 @@ def test_the_loss_runs_as_its_docstring_says():
     codes = sigma.sinkhorn(scores, epsilon=0.05, num_iterations=50)
     torch.testing.assert_close(codes.sum(dim=1), torch.ones(12))
     torch.testing.assert_close(codes.sum(dim=0), torch.full((4,), 3.0), atol=0.05, rtol=0)
+
+
+def test_mmengine_starts_without_transformers_and_still_builds_adafactor():
+    """mmengine imports transformers, where it is installed, for this one optimizer: a second per start."""
+    pytest.importorskip('transformers')
+    lines = [
+        'import sys, torch, sigma.registry',
+        'from mmengine.optim import build_optim_wrapper',
+        'before = "transformers" in sys.modules',
+        'optimizer = dict(type="Adafactor", lr=None)',
+        'wrapper = build_optim_wrapper(torch.nn.Linear(2, 2), dict(type="OptimWrapper", optimizer=optimizer))',
+        'import json',
+        'print(json.dumps([before, type(wrapper.optimizer).__module__.partition(".")[0]]))',
+    ]
+    assert in_a_new_process('\n'.join(lines)) == [False, 'transformers']

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sigma import __version__
-from sigma.commands import Parser, version_line
+from sigma.commands import Parser, end_with, version_line
 from sigma.revision import git_state
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 
@@ -42,6 +42,25 @@ def test_a_misspelt_encoder_is_told_without_torch(tmp_path):
     assert_one_sentence(done, "run_severe: Unknown encoder 'randon'. Did you mean 'random'?")
 
 
+def test_a_typo_of_a_training_is_told_without_torch(tmp_path):
+    config = 'mmaction_configs/pretrain/own_sigma-mlp_vit-t.py'
+    for words, said in (
+        ((config.replace('vit-t', 'vit-tt'),), f'own_sigma-mlp_vit-tt.py is not there. Did you mean {config}?'),
+        (('tony.txt',), 'Config tony.txt is not there. mmaction_configs/pretrain holds the configs of this project.'),
+        ((config, '--data', str(tmp_path / 'gone')), f"The dataset '{tmp_path}/gone' does not exist"),
+    ):
+        done = run_tool('tools/train.py', *words, '--work-dir', tmp_path / 'w')
+        assert_one_sentence(done, said)
+    assert imported('tools/train.py', config, '--data', str(tmp_path / 'gone')) <= {'mmengine'}
+    assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.integration
+def test_a_plan_imports_no_protocol_of_data_that_is_not_there(tmp_path):
+    words = ('--suite', 'severe', '--encoders', 'vit_b', '--work-dir', str(tmp_path / 'w'))
+    assert imported('eval/run_severe.py', *words, '--dry-run') & {'torch', 'sklearn', 'timm'} == set()
+
+
 @pytest.mark.integration
 def test_a_plan_of_known_encoders_imports_no_torch(toy, tmp_path):
     words = ('--suite', 'own', '--datasets', str(toy), '--encoders', 'random', '--work-dir', str(tmp_path / 'w'))
@@ -63,6 +82,38 @@ def test_bad_input_is_one_sentence(capsys):
             parser.parse_args(words)
         assert left.value.code == 2
         assert capsys.readouterr().err == said
+
+
+def test_a_misspelt_option_of_a_subcommand_names_the_nearest(capsys):
+    parser = Parser(prog='tool')
+    parts = parser.add_subparsers()
+    parts.add_parser('one').add_argument('--group-regex', help='a regex')
+    parts.add_parser('two').add_argument('--size', help='a size')
+    with pytest.raises(SystemExit) as left:
+        parser.parse_args(['one', '--group-regx', 'x'])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == 'tool: unknown option --group-regx (did you mean --group-regex?); see --help\n'
+
+
+def test_an_interrupt_is_one_sentence(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, 'argv', ['tools/convert.py', 'a', 'b'])
+    for main, status, said in (
+        (interrupted, 130, 'convert: interrupted; no file is half written. Run the same command again.\n'),
+        (lambda: 2, 2, ''),
+    ):
+        with pytest.raises(SystemExit) as left:
+            end_with(main)
+        assert left.value.code == status
+        assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize('tool', ['convert', 'features', 'plot', 'prepare', 'report', 'rescore', 'train'])
+def test_every_command_answers_an_interrupt(tool):
+    text = (ROOT / 'tools' / f'{tool}.py').read_text()
+    assert 'end_with(main)' in text or 'except KeyboardInterrupt' in text
 
 
 def test_a_version_names_the_commit(monkeypatch):

@@ -126,7 +126,7 @@ def test_a_file_that_does_not_describe_itself_says_what_to_do(tmp_path, tensors)
         load_encoder_card(str(tmp_path / 'x.pth'))
     with pytest.raises(DataError, match='gone.safetensors is not there'):
         load_encoder_card(str(tmp_path / 'gone.safetensors'))
-    with pytest.raises(DataError, match='old is a folder; give .*old/encoder.safetensors'):
+    with pytest.raises(DataError, match='old is a folder. Give .*old/encoder.safetensors'):
         load_encoder_card(str(tmp_path / 'old'))
 
 

@@ -90,3 +90,10 @@ def test_a_missing_encoder_of_a_training_says_what_it_has_reached(tmp_path):
     go_on = f"python tools/train.py '{work}/tiny.py' --work-dir '{work}' --resume"
     with pytest.raises(DataError, match=re.escape(f'reached step 27 of 180 (epoch 3 of 20). Go on with: {go_on}')):
         load_encoder_card(card).sha256()
+    alone = f'mine={work}/encoder.safetensors'  # as README.md names it
+    with pytest.raises(DataError, match=re.escape(f'is not there. Its training in {work} has reached step 27 of 180')):
+        load_encoder_card(alone)
+    with pytest.raises(DataError, match=re.escape(f'is a folder. Its training in {work} has reached step 27')):
+        load_encoder_card(str(work))
+    with pytest.raises(DataError, match='is a folder. Give a card, or a .safetensors file'):
+        load_encoder_card(str(tmp_path))

@@ -191,6 +191,20 @@ def test_a_table_with_empty_rows_alone_has_no_rows(tmp_path):
     assert read_table(tmp_path / 'clips.csv') == ([], ['path', 'label'])
 
 
+@pytest.mark.parametrize('mark', [';', '\t'])
+def test_a_table_as_a_spreadsheet_writes_it_may_have_other_separators(mark, tmp_path):
+    rows = [['path', 'label', 'split'], ['"a, b.mp4"', 'x', 'train'], ['"c;d.mp4"', 'y, z', 'test']]
+    text = ''.join(mark.join(row) + '\r\n' for row in rows)
+    (tmp_path / 'clips.csv').write_bytes(b'\xef\xbb\xbf' + text.encode())
+    assert read_table(tmp_path / 'clips.csv') == (
+        [
+            {'path': 'a, b.mp4', 'label': 'x', 'split': 'train'},
+            {'path': 'c;d.mp4', 'label': 'y, z', 'split': 'test'},
+        ],
+        ['path', 'label', 'split'],
+    )
+
+
 def test_numbers_are_ordered_as_numbers_and_names_as_text():
     assert class_order(['10', '2', '1', '10']) == ['1', '2', '10']
     assert class_order(['10', '2', 'x']) == ['10', '2', 'x']

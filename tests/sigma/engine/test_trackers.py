@@ -117,8 +117,9 @@ def test_wandb_offline_continues_its_run(continued, monkeypatch):
 
 @pytest.mark.integration
 @needs('mlflow')
-def test_mlflow_continues_its_run(continued):
+def test_mlflow_continues_its_run(continued, monkeypatch):
     work = continued('--tracker', 'mlflow')
+    monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')  # for the client below; the backend sets it itself
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient((work / 'mlruns').as_uri())
