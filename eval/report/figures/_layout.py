@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -118,6 +119,12 @@ def rows_of(table: Table) -> list[str]:
     """Rows that have a cell in a column of this part, in the order of the whole table."""
     here = {row for column in table.columns for row in column.cells}
     return [row for row in table.every_row if row in here]
+
+
+def keep_out_of_layout(axes: Axes) -> None:
+    """Let the layout pass over what lies inside the axes: it needs no room, and there may be hundreds of bars."""
+    for artist in (*axes.texts, *axes.lines, *axes.collections, *axes.patches):
+        artist.set_in_layout(False)
 
 
 def plain_log_ticks(axis, values: Sequence[float] | None = None) -> None:

@@ -21,6 +21,7 @@ from eval.report.figures._layout import (
     axis_label,
     chance_handle,
     even_lines,
+    keep_out_of_layout,
     legend,
     rows_of,
     short_names,
@@ -78,6 +79,7 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
                 else:
                     _say(axes, 0, y, 'no mean' if column.is_summary else 'missing', GREY)
             _dress(axes, column, room)
+            keep_out_of_layout(axes)
             axes.set_title(title, fontsize=6.5, linespacing=1.1)
             axes.set_xlabel(xlabel, fontsize=SMALL, linespacing=1.1)
         for axes in panels[len(part.columns) :]:
