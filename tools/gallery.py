@@ -78,9 +78,11 @@ def part_for(name: str, table: Table) -> Table:
 def toy_frames() -> tuple[np.ndarray, np.ndarray]:
     """A rendered clip with two objects: frames (T, H, W, 3) uint8, and their exact label maps (T, H, W) uint8."""
     from sigma.datasets.toy.render import ToySpec, _generators, clip_motion, scene_frames
+    from sigma.datasets.toy.scenes import Pair
 
     spec, where = ToySpec(form='two_movers', size=112), ('test', ('circle_ccw',), 0)
     scene = spec.the_form.draw(_generators(spec, *where)[0], spec, where[0])
+    assert isinstance(scene, Pair)
     motion = clip_motion(spec, *where)
     labels = np.zeros((len(motion.places), spec.size, spec.size), np.uint8)
     for number in range(len(scene.movers)):
@@ -182,7 +184,8 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.figures or ():
         if name not in sentences():
             parser.error(did_you_mean('figure', name, sentences()))
-    of, captions = tables(), {}
+    of = tables()
+    captions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in sentences():
             if args.figures and name not in args.figures:

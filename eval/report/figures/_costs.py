@@ -9,7 +9,15 @@ from matplotlib.lines import Line2D
 
 from eval.report.figures import FigureError, captioned, looks, style, width_inches
 from eval.report.figures._caption import caption, several
-from eval.report.figures._layout import SMALL, axis_label, line_handles, plain_log_ticks, short_names, wrapped
+from eval.report.figures._layout import (
+    SMALL,
+    axis_label,
+    columns_across,
+    line_handles,
+    plain_log_ticks,
+    short_names,
+    wrapped,
+)
 from eval.report.figures._panels import is_outer, panel_grid
 from eval.report.figures._scatter import Point, draw_points, name_points
 from eval.report.statistics import Interval
@@ -71,7 +79,7 @@ def draw_costs(table: Table, key: str, label: str, says: str, remedy: str, width
             axes.set_ylabel(wrapped(axis_label(column), height - 0.45, SMALL), fontsize=SMALL)
             axes.tick_params(labelsize=SMALL)
             if is_outer(axes, panels)[1]:
-                room = inches / axes.get_subplotspec().get_gridspec().ncols - 0.4
+                room = inches / columns_across(axes) - 0.4
                 axes.set_xlabel(wrapped(label, room, SMALL), fontsize=SMALL)
         name_points(figure, drawn, look, names)
     more = []

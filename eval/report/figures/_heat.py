@@ -137,6 +137,6 @@ def _draw_bar(figure: Figure, bar: tuple[str, Sequence[str]], inches: float, hei
     axes = figure.add_axes(((start + title_width + 0.12) / inches, 0.2 / height, wide / inches, 0.07 / height))
     colour = figure.colorbar(ScalarMappable(Normalize(0, 1.15), COLOURS), cax=axes, orientation='horizontal')
     axes.set_xlim(0, 1)
-    colour.set_ticks(np.linspace(0, 1, len(labels)), labels=list(labels))
+    colour.set_ticks(np.linspace(0, 1, len(labels)).tolist(), labels=list(labels))
     axes.tick_params(labelsize=SMALL, length=1.5, pad=1.5)
     colour.outline.set_linewidth(0.4)

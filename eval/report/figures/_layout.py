@@ -6,10 +6,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
@@ -24,7 +26,7 @@ SMALL = 6.0  # points: the smallest text on paper
 MOST_CHARACTERS = {'page': 22, 'column': 16}  # of a name
 INK, GREY = '#222222', '#666666'
 CHANCE_DASHES = (0, (4, 2))
-CHANCE_STYLE = {'color': INK, 'linewidth': 0.8, 'linestyle': CHANCE_DASHES}
+CHANCE_STYLE: dict[str, Any] = {'color': INK, 'linewidth': 0.8, 'linestyle': CHANCE_DASHES}
 PUBLISHED_MARK = '†'
 LEGEND_MARGIN = 0.2  # inches, on both sides together
 
@@ -92,6 +94,19 @@ def axis_label(column: Column) -> str:
 def arrow(column: Column) -> str:
     """↑ if higher is better, ↓ if lower is."""
     return '↑' if column.higher_is_better else '↓'
+
+
+def laid_out(inches: float, height: float, space: float = 0.02) -> Figure:
+    """A figure whose panels make room for their labels; `space` is the least between them, as a share of a panel."""
+    return Figure(
+        figsize=(inches, height), layout=ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.03, hspace=space, wspace=space)
+    )
+
+
+def columns_across(axes: Axes) -> int:
+    """How many panels stand beside one another where this one stands."""
+    spec = axes.get_gridspec()
+    return 1 if spec is None else spec.ncols
 
 
 def with_measured(table: Table, every_column: bool = False) -> tuple[Table, list[Column]]:
@@ -196,12 +211,12 @@ def _legend_width(labels: Sequence[str], per_line: int, points: float) -> float:
     )
 
 
-def line_handles(look: dict[str, Look], rows: Sequence[str]) -> list[Artist]:
+def line_handles(look: dict[str, Look], rows: Sequence[str]) -> list[Line2D]:
     """A line with its marker for each row, for a legend."""
     return [Line2D([], [], linewidth=1.1, markersize=3.2, **look[row].line()) for row in rows]
 
 
-def chance_handle() -> Artist:
+def chance_handle() -> Line2D:
     """The dashed line of chance, for a legend."""
     return Line2D([], [], color=INK, linewidth=0.8, linestyle=CHANCE_DASHES)
 

@@ -57,7 +57,7 @@ def looks(of: Table | Sequence[str]) -> dict[str, Look]:
 
     Random weights are grey. A published row has the colour of the encoder of that name.
     """
-    rows: Sequence[str] = getattr(of, 'every_row', of)  # type: ignore[assignment]
+    rows: Sequence[str] = getattr(of, 'every_row', of)  # type: ignore[arg-type, assignment]
     encoders = list(dict.fromkeys(name for row in rows if not _is_baseline(name := _encoder(row))))
     found = {}
     for row in rows:

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.figures._layout import even_lines, keep_out_of_layout, legend, legend_lines
+from eval.report.figures._layout import even_lines, keep_out_of_layout, laid_out, legend, legend_lines
 from eval.report.figures._looks import Look
 
 MOST_BANDS = 8  # with more lines, intervals as areas hide each other
@@ -39,10 +39,7 @@ def panel_grid(
     """
     per_line = even_lines(number, int(inches / least))
     lines = math.ceil(number / per_line)
-    figure = Figure(
-        figsize=(inches, lines * height + 0.135 * legend_lines(labels, inches) + 0.12), layout='constrained'
-    )
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = laid_out(inches, lines * height + 0.135 * legend_lines(labels, inches) + 0.12)
     panels = figure.subplots(lines, per_line, squeeze=False, sharex=sharex, sharey=sharey).ravel()
     for place in range(number, lines * per_line):
         panels[place].set_visible(False)
@@ -53,13 +50,14 @@ def panel_grid(
 
 def is_outer(axes: Axes, panels: Sequence[Axes]) -> tuple[bool, bool]:
     """Whether a panel is the first of its line, and whether no panel stands below it."""
+    line, column = _place(axes)
+    return column == 0, not any(other[0] > line and other[1] == column for other in map(_place, panels))
+
+
+def _place(axes: Axes) -> tuple[int, int]:
+    """Line and column of a panel."""
     spec = axes.get_subplotspec()
-    below = any(
-        other.get_subplotspec().rowspan.start > spec.rowspan.start
-        and other.get_subplotspec().colspan.start == spec.colspan.start
-        for other in panels
-    )
-    return spec.colspan.start == 0, not below
+    return (0, 0) if spec is None else (spec.rowspan.start, spec.colspan.start)
 
 
 def draw_line(

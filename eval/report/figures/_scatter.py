@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from eval.report.figures._layout import SMALL, keep_out_of_layout, text_width
+from eval.report.figures._layout import SMALL, columns_across, keep_out_of_layout, text_width
 from eval.report.figures._looks import Look
 from eval.report.statistics import Interval
 
@@ -54,13 +54,13 @@ def name_points(
     figure: Figure, panels: Mapping[Axes, Mapping[str, Point]], look: Mapping[str, Look], names: Mapping[str, str]
 ) -> None:
     """Write names beside points, in panels that are wide enough, where they cover no point and no other name."""
-    if figure.get_figwidth() / next(iter(panels)).get_gridspec().ncols < ROOM_FOR_NAMES + 0.4:
+    if figure.get_figwidth() / columns_across(next(iter(panels))) < ROOM_FOR_NAMES + 0.4:
         return
     figure.draw_without_rendering()  # so that the layout is known
     for axes, points in panels.items():
         if axes.bbox.width / figure.dpi < ROOM_FOR_NAMES:
             continue
-        places = {row: axes.transData.transform((point.x.mean, point.y.mean)) for row, point in points.items()}
+        places = {row: _pixels(axes, point) for row, point in points.items()}
         radius = 3.0 * figure.dpi / 72
         taken = [Bbox([(x - radius, y - radius), (x + radius, y + radius)]) for x, y in places.values()]
         for point in points.values():
@@ -73,7 +73,7 @@ def name_points(
             taken.append(box)
             axes.annotate(
                 names[row],
-                axes.transData.inverted().transform(place),
+                (points[row].x.mean, points[row].y.mean),
                 (4.5 * right, 5.5 * up),
                 textcoords='offset points',
                 ha={1: 'left', 0: 'center', -1: 'right'}[right],
@@ -82,6 +82,11 @@ def name_points(
                 color=look[row].colour if look[row].colour != '#BDBDBD' else '#777777',
                 path_effects=[withStroke(linewidth=1.2, foreground='white')],
             )
+
+
+def _pixels(axes: Axes, point: Point) -> tuple[float, float]:
+    x, y = axes.transData.transform((point.x.mean, point.y.mean))
+    return float(x), float(y)
 
 
 def _whiskers(axes: Axes, point: Point) -> list[Bbox]:

@@ -22,6 +22,7 @@ from eval.report.figures._layout import (
     chance_handle,
     even_lines,
     keep_out_of_layout,
+    laid_out,
     legend,
     rows_of,
     short_names,
@@ -69,8 +70,7 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
     row_height = THIN_ROW if len(rows) > MANY_ROWS else ROW_HEIGHT[width]
     height = num_lines * (row_height * (len(rows) + 0.6) + 0.105 * text_lines + 0.28)
     with style():
-        figure = Figure(figsize=(inches, height + 0.16), layout='constrained')
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
+        figure = laid_out(inches, height + 0.16, space=0.0)
         panels = figure.subplots(num_lines, per_line, squeeze=False, sharey=True).ravel()
         for axes, column, title, xlabel in zip(panels, part.columns, titles, xlabels):
             for y, row in enumerate(rows):

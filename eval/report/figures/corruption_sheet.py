@@ -47,8 +47,8 @@ def draw(
         ValueError: if the suite is unknown (with the nearest name).
     """
     inches = width_inches(width)
-    shown = suite_corruptions(suite) if suite else [c for c in CORRUPTIONS.values() if c.acts_on != 'clip']
-    shown = _chosen(shown, only)
+    known = suite_corruptions(suite) if suite else [c for c in CORRUPTIONS.values() if c.acts_on != 'clip']
+    shown = _chosen(known, only)
     frames, times = _read(Path(video))
     frames = to_working_size(frames, short_side)
     name, columns = Path(video).name, max(len(_levels(corruption, suite)) for corruption in shown)
@@ -62,7 +62,7 @@ def draw(
         top = 1 - 0.19 / figure.get_figheight()
         figure.subplots_adjust(left=left / inches, right=0.998, top=top, bottom=0.01, wspace=0.03, hspace=0.03)
         for corruption, line in zip(shown, panels):
-            _draw_line(corruption, line, frames, times, name, suite)
+            _draw_line(corruption, line, frames, times, name, suite, 0.94 * side)
             line[0].set_ylabel(labels[corruption.name], fontsize=SMALL, rotation=0, ha='right', va='center')
         for x, axes in enumerate(panels[0]):
             word = 'severity ' if width == 'page' else ''
@@ -88,7 +88,13 @@ def _levels(corruption: Corruption, suite: str | None) -> tuple:
 
 
 def _draw_line(
-    corruption: Corruption, line: Sequence[Axes], frames: np.ndarray, times: FrameTimes, name: str, suite: str | None
+    corruption: Corruption,
+    line: Sequence[Axes],
+    frames: np.ndarray,
+    times: FrameTimes,
+    name: str,
+    suite: str | None,
+    room: float,
 ) -> None:
     middle, reason = len(frames) // 2, corruption.unavailable()
     for axes in line:
@@ -98,7 +104,7 @@ def _draw_line(
             spine.set_visible(corruption.acts_on == 'order' and side in ('left', 'bottom'))
     if corruption.acts_on == 'order':
         _draw_order(line[0], np.arange(len(frames)), len(frames))
-        _name_axes(line[0], len(frames))
+        _name_axes(line[0], len(frames), room)
     else:
         line[0].imshow(frames[middle])
     for severity, axes in enumerate(line[1:], start=1):
@@ -116,7 +122,7 @@ def _draw_line(
             axes.imshow(corruption(one, severity, name, suite=suite, frame_numbers=[middle])[0])
 
 
-def _draw_order(axes: Axes, order: Sequence[int], length: int) -> None:
+def _draw_order(axes: Axes, order: np.ndarray, length: int) -> None:
     """Which frame of the source is shown when."""
     dots = '.' if len(order) == 1 else ''  # a line through one point would be invisible
     axes.plot(order, color='#0072B2', linewidth=0.7, marker=dots, markersize=2)
@@ -124,13 +130,12 @@ def _draw_order(axes: Axes, order: Sequence[int], length: int) -> None:
     axes.set_ylim(-1, length)
 
 
-def _name_axes(axes: Axes, length: int) -> None:
-    """What the axes of an order are, inside its clean panel: the numbers of the last frame at their ends."""
+def _name_axes(axes: Axes, length: int, room: float) -> None:
+    """What the axes of an order are, inside its clean panel of `room` inches, with the number of the last frame."""
     for x, y, text, align in (
         (0.04, 0.97, f'source ({length - 1})', ('left', 'top')),
         (0.99, 0.03, f'shown ({length - 1})', ('right', 'bottom')),
     ):
-        room = axes.get_position().width * axes.figure.get_figwidth() - 0.03
         fitted = text if text_width(text, SMALL) < room else fitting(text.split(' ')[0], room, SMALL)
         axes.text(x, y, fitted, ha=align[0], va=align[1], fontsize=SMALL, color=GREY, transform=axes.transAxes)
 

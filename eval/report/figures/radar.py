@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.projections.polar import PolarAxes
 
 from eval.report.figures import FigureError, captioned, looks, style, width_inches
 from eval.report.figures._caption import caption, several
@@ -86,7 +86,7 @@ def _ends(column: Column) -> str:
     return f'{column.text(worst)}–{column.text(best)}{unit}'
 
 
-def _outline(axes: PolarAxes, columns: Sequence[Column], row: str, look: Look, points: float) -> None:
+def _outline(axes: Axes, columns: Sequence[Column], row: str, look: Look, points: float) -> None:
     angles = _angles(len(columns))
     radii = np.array([INNER + (1 - INNER) * shade(column, row) for column in columns])
     closed = np.append(radii, radii[0])
@@ -100,7 +100,7 @@ def _angles(number: int) -> np.ndarray:
     return math.pi / 2 - 2 * math.pi * np.arange(number) / number
 
 
-def _dress(axes: PolarAxes, number: int) -> None:
+def _dress(axes: Axes, number: int) -> None:
     axes.set_ylim(0, LIMIT)
     axes.set_yticks([INNER, 1.0], ['', ''])
     axes.set_xticks(_angles(number) % (2 * math.pi), [''] * number)
@@ -173,8 +173,8 @@ def _apart(
             )
     for place, key in enumerate(keys):
         column, line = divmod(place, key_lines)
-        x = 0.1 + column * inches / keys_per_line
+        start = 0.1 + column * inches / keys_per_line
         y = below - 0.1 - 0.115 * line
         text = fitting(key, inches / keys_per_line - 0.15, SMALL)
-        figure.text(x / inches, y / height, text, fontsize=SMALL, va='center')
+        figure.text(start / inches, y / height, text, fontsize=SMALL, va='center')
     return figure

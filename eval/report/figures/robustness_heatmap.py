@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from eval.report.figures import captioned, style, width_inches
 from eval.report.figures._caption import caption
 from eval.report.figures._heat import Heat, draw_heat
-from eval.report.figures._layout import SMALL, columns_of, even_lines, fitting, short_names, text_width
+from eval.report.figures._layout import SMALL, columns_of, even_lines, fitting, laid_out, short_names, text_width
 from eval.report.sweeps import Sweep, holds_sweep, sweeps
 from eval.report.table import Table
 
@@ -105,8 +105,7 @@ def _in_detail(sweep: Sweep, names: dict[str, str], inches: float) -> Figure:
     per_line = even_lines(len(maps), int((inches - left) / block))
     lines = -(-len(maps) // per_line)
     height = lines * (ROW_HEIGHT * len(labels) + 0.62) + 0.34
-    figure = Figure(figsize=(inches, height), layout='constrained')
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = laid_out(inches, height)
     panels = figure.subplots(lines, per_line, squeeze=False).ravel()
     for i, (axes, (row, values)) in enumerate(zip(panels, maps.items())):
         _draw_block(axes, sweep, row, values, top)
