@@ -74,6 +74,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--id', help='identity of the cell in the plan; if it has changed since, nothing runs')
     parser.add_argument('--folder', help="the cell's folder in the work directory, from the plan")
     parser.add_argument(
+        '--encoder-flops', type=int, metavar='N', help='operations of the encoder for one clip, from the plan'
+    )
+    parser.add_argument(
         '--import',
         dest='imports',
         action='append',
@@ -95,7 +98,9 @@ def resolve(args: argparse.Namespace) -> ResolvedCell:
 
     import_protocols(args.imports)
     cell = Cell(**json.loads(args.cell))
-    return ResolvedCell(cell, get_protocol(cell.protocol))
+    resolved = ResolvedCell(cell, get_protocol(cell.protocol))
+    resolved.encoder_flops = args.encoder_flops
+    return resolved
 
 
 def report_change(resolved: ResolvedCell, planned_id: str) -> int:
@@ -246,6 +251,8 @@ def record_of(resolved: ResolvedCell, outcome: Outcome, run: dict, predictions: 
             'sha256': resolved.weights_sha256,
             'pretraining_data': encoder.info.get('pretraining_data'),
             'source': encoder.info.get('source'),
+            'flops': resolved.encoder_flops,
+            'pretraining_flops': (encoder.info.get('training') or {}).get('flops'),
         },
         protocol={
             'name': protocol.name,

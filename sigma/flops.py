@@ -94,7 +94,6 @@ def config_flops(config) -> dict[str, float]:
     """
     import torch
 
-    from sigma.data.masking import num_visible_cells
     from sigma.registry import MODELS
 
     settings = config.model.to_dict()
@@ -102,6 +101,13 @@ def config_flops(config) -> dict[str, float]:
         settings['projector'] |= {'checkpoint': None, 'random_weights': True}
     with torch.device('meta'):
         model = MODELS.build(settings)
+    return flops_of_training(config, model)
+
+
+def flops_of_training(config: Any, model: Any) -> dict[str, float]:
+    """`pretraining_flops` of a model with the masks that its config draws; raises as `config_flops`."""
+    from sigma.data.masking import num_visible_cells
+
     steps = {step['type']: step for step in config.train_dataloader.dataset.pipeline}
     mask = steps.get('sigma.TubeMask') or steps.get('sigma.MotionMask')
     if mask is None:

@@ -37,7 +37,7 @@ ALLOWED = {
     'sigma.models': {'sigma.compat', 'sigma.losses', 'sigma.data', 'sigma.checkpoints', 'sigma.positions'},
     'sigma.engine': {
         *('sigma.compat', 'sigma.checkpoints', 'sigma.models', 'sigma.data', 'sigma.losses', 'sigma.revision'),
-        'sigma.processes',
+        *('sigma.processes', 'sigma.flops'),
     },
     'eval.records': set(),
     'eval.metrics': {'eval.records'},

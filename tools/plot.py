@@ -8,6 +8,7 @@
     python tools/plot.py --figure masks --video clip.mp4 --configs CONFIG [CONFIG ...] --out masks
     python tools/plot.py --figure clusters --video clip.mp4 --configs CONFIG --checkpoint iter_N.safetensors --out maps
     python tools/plot.py --figure corruption_sheet --video clip.mp4 --out sheet.png
+    python tools/plot.py --figure overlays --masks masks.npz --out overlays
 
 `--published` shows numbers from papers next to ours (eval/report/papers), `--summary` adds a mean over columns
 (eval/report/summaries.py), `--metric mean_class` shows another metric of the same predictions. Figures of results need
@@ -26,7 +27,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from eval.report.figures import WIDTHS, all_figures, caption_of, draw_figure, load_figure, save_figure
+from eval.report.figures import (
+    PAPER_HEIGHT_INCHES,
+    WIDTHS,
+    all_figures,
+    caption_of,
+    draw_figure,
+    load_figure,
+    save_figure,
+)
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
 from sigma.commands import Parser, told_faults
@@ -34,6 +43,7 @@ from sigma.errors import SigmaError
 from sigma.text import align
 
 FROM_VIDEO = 'corruption_sheet'
+FROM_MASKS = 'overlays'
 # Figure of the trainer -> options that it needs.
 TRAINER_FIGURES = {
     'pretraining': ('runs',),
@@ -81,6 +91,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--summary', metavar='NAME', help=f'add a mean over columns, one of: {", ".join(SUMMARIES)}')
     for kind in ('encoders', 'protocols', 'datasets'):
         parser.add_argument(f'--{kind}', nargs='+', metavar='NAME', help=f'only these {kind}, in this order')
+    parser.add_argument('--corruptions', nargs='+', metavar='NAME', help=f'for {FROM_VIDEO}: only these, in this order')
+    parser.add_argument(
+        '--masks', metavar='FILE', help=f'for {FROM_MASKS}: .npz with frames (T, H, W, 3), masks (N, T, H, W) and names'
+    )
     parser.add_argument(
         '--suite', metavar='NAME', help=f'for {FROM_VIDEO}: only this published suite, such as kinetics-c'
     )
@@ -97,9 +111,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         return args
     if (args.figure == FROM_VIDEO) != bool(args.video):
         parser.error(f'--figure {FROM_VIDEO} and --video go together')
-    if args.video and not args.out:
+    if (args.figure == FROM_MASKS) != bool(args.masks):
+        parser.error(f'--figure {FROM_MASKS} and --masks go together')
+    if (args.video or args.masks) and not args.out:
         parser.error('give --out for a figure')
-    if not args.records and not args.published and not args.video:
+    if not args.records and not args.published and not args.video and not args.masks:
         parser.error('give --records, --published, or both')
     if not args.out and not args.table:
         parser.error('give --out for a figure, --table for a table, or both')
@@ -114,8 +130,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.figure in TRAINER_FIGURES:
         return draw_of_trainer(args)
-    if args.video:
-        return draw_video(args)
+    if args.video or args.masks:
+        return draw_file(args)
     from eval.report.formats import FORMATS
     from eval.report.table import Table
 
@@ -142,6 +158,12 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     if args.out:
         tell(paths, f'{args.figure} from {len(table.records)} records', caption_of(figure))
+        if (height := figure.get_figheight()) > PAPER_HEIGHT_INCHES:
+            print(
+                f'plot: the figure is {height:.1f} inches high, more than a page of a paper ({PAPER_HEIGHT_INCHES}); '
+                'choose rows or columns with --encoders, --protocols or --datasets',
+                file=sys.stderr,
+            )
     return told_faults('plot', table.faults)
 
 
@@ -153,14 +175,18 @@ def tell(paths: list[Path], what: str, caption: str) -> None:
         print(caption)
 
 
-def draw_video(args: argparse.Namespace) -> int:
-    """Draw the figure that needs a video and no records; returns the exit status."""
+def draw_file(args: argparse.Namespace) -> int:
+    """Draw a figure that needs a file and no records; returns the exit status."""
     try:
-        figure = load_figure(args.figure)(args.video, args.suite, width=args.width)
+        draw = load_figure(args.figure)
+        if args.masks:
+            figure = draw(args.masks, width=args.width)
+        else:
+            figure = draw(args.video, args.suite, width=args.width, only=args.corruptions)
         paths = save_figure(figure, args.out)
     except ValueError as error:
         return complain(str(error))
-    tell(paths, f'{args.figure} of {args.video}', caption_of(figure))
+    tell(paths, f'{args.figure} of {args.masks or args.video}', caption_of(figure))
     return 0
 
 

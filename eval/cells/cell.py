@@ -164,6 +164,7 @@ class ResolvedCell:
     def __init__(self, cell: Cell, protocol: CellProtocol, cards: Cards | None = None) -> None:
         cards = cards or Cards()
         self.cell, self.protocol, self.cards = cell, protocol, cards
+        self.encoder_flops: int | None = None  # of a forward pass for one clip, where the plan counted them
         self.encoder, self.dataset = cards.encoder(cell.encoder), cards.dataset(cell.dataset)
         # Of the changes from the command line, those that this protocol knows; they are in `recipe` too.
         self.recipe, self.changes = _fitting(cards.recipe(cell.recipe), cell, protocol)

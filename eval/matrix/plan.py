@@ -268,7 +268,8 @@ def _check(found: Plan, shots_asked: bool) -> dict[str, Facts | None]:
         refusals, notes = problems_of_data(resolved, shots_asked)
         found.notes += notes
         try:
-            facts[resolved.id] = facts_of(resolved)
+            facts[resolved.id] = found_facts = facts_of(resolved)
+            resolved.encoder_flops = None if found_facts is None else found_facts.flops
         except DataError as error:
             refusals.append(str(error))
         if refusals:

@@ -10,7 +10,8 @@ keeps it, or adds it from an encoder card. With it, a file is an encoder: nothin
     mean, std          per channel, for uint8 RGB values
     pretraining_data   what it was trained on, in words; or None
     source             method and config, paper or file, in words
-    training           config, config_sha256, commit, clean, epochs, iters; None or absent where unknown
+    training           config, config_sha256, commit, clean, epochs, iters, flops (operations of all steps, by
+                       sigma/flops.py); None or absent where unknown
 
 The card comes from outside, so it is checked: it can only ask for our own `VideoViT`, with numbers, and its sizes must
 be those of the tensors. Only the header of the file is read. Needs only the standard library.

@@ -17,7 +17,7 @@ from mmengine.model import is_model_wrapper
 from sigma.checkpoints.described import CARD_KEY
 from sigma.checkpoints.encoder import load_encoder_weights
 from sigma.checkpoints.files import check_finite, save_tensors, save_training_state, sha256_of_tensors, write_atomically
-from sigma.engine.description import card_of, config_sha256
+from sigma.engine.description import card_of, config_sha256, step_flops
 from sigma.engine.optim import is_between_updates, precision_of
 from sigma.engine.preemption import Preempted, signal_to_end
 from sigma.engine.resume import check_fits, check_going_on, what_lines_up, what_was_set
@@ -62,6 +62,7 @@ class CheckpointHook(Hook):
         self._is_due = False
         self._signal: signal.Signals | None = None
         self._described: dict | None = None
+        self._step_flops: float | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Save within an epoch. `after_train_epoch` saves its last step, once all schedulers have advanced."""
@@ -143,9 +144,12 @@ class CheckpointHook(Hook):
         """
         if self._described is None:
             self._described = card_of(runner, _unwrapped(runner.model)) or {}
+            self._step_flops = step_flops(runner, _unwrapped(runner.model)) if self._described else None
         if not self._described:
             return {}
         training = self._described['training'] | {'epochs': num_epochs, 'iters': num_iters} | more
+        if self._step_flops is not None:
+            training['flops'] = self._step_flops * num_iters
         return {CARD_KEY: self._described | {'training': training}}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -10,8 +10,9 @@ from torch import nn
 
 from sigma.checkpoints.described import BACKBONE, CARD_VERSION
 from sigma.data.cards import load_dataset_card
-from sigma.engine.resume import what_was_set
+from sigma.engine.resume import what_lines_up, what_was_set
 from sigma.errors import DataError
+from sigma.flops import flops_of_training
 from sigma.models import VideoViT
 
 
@@ -55,6 +56,20 @@ def card_of(runner, model: nn.Module) -> dict | None:
             'config_sha256': config_sha256(runner.cfg),
         },
     }
+
+
+def step_flops(runner, model: nn.Module) -> float | None:
+    """Operations of one training step over all processes, by formula (`sigma.flops`); None for what it does not cover.
+
+    Args:
+        runner: Of the training; its config names the masks.
+        model: Without the wrapper for several processes.
+    """
+    try:
+        per_clip = sum(flops_of_training(runner.cfg, model).values())
+    except (ValueError, AttributeError, KeyError):  # another model, or an image encoder that is no plain ViT
+        return None
+    return float(per_clip * what_lines_up(runner)['global_batch'])
 
 
 def config_sha256(cfg) -> str:

@@ -1,6 +1,7 @@
 """tools/plot.py as a command: what it writes, what it refuses, and that it needs no torch."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -34,9 +35,12 @@ def test_png_and_svg_from_records_without_torch(tmp_path, capsys):
     )
     done = plot('--records', COMMITTED, '--figure', 'bars', '--out', tmp_path / 'bars', code=code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f'{tmp_path}/bars{e}: bars from 8 records' for e in ('.png', '.svg')]
+    *said, told, caption = done.stdout.splitlines()
+    assert said == [f'{tmp_path}/bars{e}: bars from 8 records' for e in ('.png', '.svg')]
+    assert told == f'{tmp_path}/bars.caption.txt: its caption'
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert sorted(first) == ['bars.png', 'bars.svg']
+    assert sorted(first) == ['bars.caption.txt', 'bars.png', 'bars.svg']
+    assert first['bars.caption.txt'].decode() == f'{caption}\n'
     # Again, with each record given twice, in another process: the same bytes.
     assert run(capsys, '--records', COMMITTED, COMMITTED, '--out', tmp_path / 'bars') == (0, '')
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
@@ -72,7 +76,8 @@ def test_published_rows_stand_beside_ours(tmp_path, capsys):
     assert main([*map(str, arguments), 'markdown', '--datasets', 'ssv2', '--out', str(out)]) == 0
     said = capsys.readouterr().out
     assert said.startswith('|  ')
-    assert said.endswith(f'{out}: bars from 9 records\n')
+    assert f'{out}: bars from 9 records\n' in said
+    assert 'left out' not in said.lower()
 
 
 def run(capsys, *arguments) -> tuple[int, str]:
@@ -88,7 +93,48 @@ def run(capsys, *arguments) -> tuple[int, str]:
 def test_a_choice_of_records(tmp_path, capsys):
     choice = ['--encoders', 'sigma_mlp_toy', 'random', '--protocols', 'frozen_linear', '--datasets', 'toy']
     assert run(capsys, '--records', COMMITTED, '--out', tmp_path / 'a.svg', *choice) == (0, '')
-    assert [path.name for path in tmp_path.iterdir()] == ['a.svg']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.caption.txt', 'a.svg']
+
+
+def test_widths_and_columns_that_only_papers_have(tmp_path, capsys):
+    from PIL import Image
+
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record
+
+    add_record(tmp_path / 'w', encoder='mine', dataset='ssv2', num_classes=174, num_listed=200)
+    both = ['--records', tmp_path / 'w', '--published', 'sigma_severe', '--out']
+    assert run(capsys, *both, tmp_path / 'a.png', '--width', 'column') == (0, '')
+    assert run(capsys, *both, tmp_path / 'b.png', '--every-column') == (0, '')
+    narrow, wide = (Image.open(tmp_path / name).size for name in ('a.png', 'b.png'))
+    assert (narrow[0], wide[0]) == (1020, 2100)  # 3.4 and 7 inches at 300 dots
+    assert wide[1] < 2760  # 9.2 inches; it was 9060 pixels
+    assert 'Left out' in (tmp_path / 'a.caption.txt').read_text()
+
+
+def test_a_figure_higher_than_a_page_says_so(tmp_path, capsys):
+    sys.path.insert(0, str(COMMITTED))
+    from build_records import add_record
+
+    for number in range(70):
+        add_record(tmp_path / 'w', encoder=f'e{number:02d}', num_listed=10)
+    status, said = run(capsys, '--records', tmp_path / 'w', '--figure', 'heatmap', '--out', tmp_path / 'a.png')
+    assert status == 0
+    assert re.match(r'plot: the figure is 10\.\d inches high, more than a page of a paper \(9\.2\); choose rows', said)
+
+
+def test_overlays_from_a_file_of_masks(tmp_path, capsys):
+    import numpy as np
+
+    masks = tmp_path / 'masks.npz'
+    np.savez(masks, frames=np.zeros((2, 4, 4, 3), np.uint8), masks=np.ones((2, 4, 4), np.uint8))
+    out = tmp_path / 'o.svg'
+    assert run(capsys, '--figure', 'overlays', '--masks', masks, '--out', out) == (0, '')
+    assert out.is_file()
+    status, said = run(capsys, '--figure', 'overlays', '--masks', tmp_path / 'none.npz', '--out', tmp_path / 'p.svg')
+    assert (status, said.count('\n')) == (2, 1)
+    assert 'none.npz does not exist' in said
+    assert not (tmp_path / 'p.svg').exists()
 
 
 BAD = [
@@ -105,6 +151,10 @@ BAD = [
     (['--records', COMMITTED], 'give --out for a figure, --table for a table, or both'),
     (['--published', 'sigma_sever', '--out', 'F'], "Did you mean 'sigma_severe'"),
     (['--records', COMMITTED, '--out', 'F', '--summary', 'sever'], "Unknown summary 'sever'. Did you mean 'severe'"),
+    (['--records', COMMITTED, '--out', 'F', '--width', 'wide'], "invalid choice: 'wide'"),
+    (['--records', COMMITTED, '--out', 'F', '--figure', 'shots_ladder'], 'No dataset has scores for two numbers'),
+    (['--records', COMMITTED, '--out', 'F', '--figure', 'overlays'], '--figure overlays and --masks go together'),
+    (['--masks', 'empty', '--out', 'F'], '--figure overlays and --masks go together'),
     (['--records', COMMITTED, '--table', 'html'], "invalid choice: 'html'"),
     (['--records', 'count', '--published', 'sigma_severe', '--table', 'text'], 'records differ in score.metric: '),
 ]

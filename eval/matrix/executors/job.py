@@ -44,6 +44,7 @@ class Job:
         cwd: Folder that relative paths start from.
         attempts: How often the cell had failed when the plan was made.
         needs: Jobs whose cells must have their records first.
+        encoder_flops: Operations of the encoder for one clip, for the record; None if the plan has not counted them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Job:
     cwd: str = '.'
     attempts: int = 0
     needs: tuple[Job, ...] = ()
+    encoder_flops: int | None = None
 
     @property
     def log(self) -> Path:
@@ -81,6 +83,7 @@ def job_of(
         cwd=os.getcwd(),
         attempts=attempts,
         needs=needs,
+        encoder_flops=resolved.encoder_flops,
     )
 
 
@@ -217,8 +220,10 @@ def start(job: Job, cores: int, device: str | None = None) -> Running:
 
 def arguments_of(job: Job) -> list[str]:
     """Command-line arguments of `eval/run_cell.py`."""
-    imports = [word for module in job.imports for word in ('--import', module)]
-    return ['--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder, *imports, job.cell]
+    more = [word for module in job.imports for word in ('--import', module)]
+    if job.encoder_flops is not None:
+        more += ['--encoder-flops', str(job.encoder_flops)]
+    return ['--work-dir', job.work_dir, '--id', job.id, '--folder', job.folder, *more, job.cell]
 
 
 def environment_of(cores: int) -> dict[str, str]:

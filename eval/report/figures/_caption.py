@@ -32,14 +32,14 @@ def caption(
     """
     sentences = [says, _metrics(table.columns), _videos(table.measured), _seeds(table)]
     if interval and any(not cell.published for cell in table.cells):
-        sentences += ['Intervals: 95 %', *(note for note in seed_notes(table) if 'fewer than' not in note)]
+        sentences += ['Intervals: 95 %', *(_capital(note) for note in seed_notes(table) if 'fewer than' not in note)]
     if chance and (note := chance_note(table)):
         sentences.append(f'Chance (dashed): {note}')
     sentences += more
     for left_out, what in ((False, 'Not all videos scored'), (True, 'Too few videos scored to count in a mean')):
         if notes := partial_notes(table, left_out):
             sentences.append(f'{what}: {several(notes)}')
-    sentences += [*(summary_notes(table)), *published_notes(table)]
+    sentences += [_capital(note) for note in (*summary_notes(table), *published_notes(table))]
     sentences.append(_short(names or {}))
     return ' '.join(_sentence(text) for text in sentences if text)
 
@@ -51,8 +51,12 @@ def several(names: Sequence[str], most: int = MOST_NAMED) -> str:
 
 def _sentence(text: str) -> str:
     text = ' '.join(text.split())
-    first = text if text.startswith(('n=', 'n =', 'mAP')) else f'{text[0].upper()}{text[1:]}'
-    return first + ('' if text.endswith(('.', '!', '?')) else '.')
+    return text + ('' if text.endswith(('.', '!', '?')) else '.')
+
+
+def _capital(note: str) -> str:
+    """A note that starts with a word, not with a name or a symbol, as the start of a sentence."""
+    return note if note.startswith('n=') else f'{note[0].upper()}{note[1:]}'
 
 
 def _metrics(columns: Sequence[Column]) -> str:

@@ -71,7 +71,8 @@ def draw_costs(table: Table, key: str, label: str, says: str, remedy: str, width
             axes.set_ylabel(wrapped(axis_label(column), height - 0.45, SMALL), fontsize=SMALL)
             axes.tick_params(labelsize=SMALL)
             if is_outer(axes, panels)[1]:
-                axes.set_xlabel(wrapped(label, inches / len(panels) if len(panels) < 3 else 1.6, SMALL), fontsize=SMALL)
+                room = inches / axes.get_subplotspec().get_gridspec().ncols - 0.4
+                axes.set_xlabel(wrapped(label, room, SMALL), fontsize=SMALL)
         name_points(figure, drawn, look, names)
     more = []
     if lines:

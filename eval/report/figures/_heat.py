@@ -122,7 +122,7 @@ def _draw_groups(axes: Axes, groups: Sequence[str], cell: float, head: float) ->
         if stop < len(groups) and groups[stop] == groups[start]:
             continue
         if groups[start] and rows:
-            text = fitting(groups[start], (stop - start) * cell - 0.04, 6.5)
+            text = fitting(groups[start], (stop - start) * cell - 0.04, 6.5, at_end=True)
             axes.text((start + stop - 1) / 2, above - 0.15, text, ha='center', va='bottom', fontsize=6.5)
             axes.plot([start - 0.42, stop - 0.58], [above, above], color='#555555', linewidth=0.6, clip_on=False)
         start = stop

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -25,6 +26,7 @@ INK, GREY = '#222222', '#666666'
 CHANCE_DASHES = (0, (4, 2))
 CHANCE_STYLE = {'color': INK, 'linewidth': 0.8, 'linestyle': CHANCE_DASHES}
 PUBLISHED_MARK = '†'
+LEGEND_MARGIN = 0.2  # inches, on both sides together
 
 
 @lru_cache(maxsize=8192)
@@ -47,19 +49,19 @@ def wrapped(text: str, inches: float, points: float) -> str:
     return '\n'.join(line.rstrip() for line in lines)
 
 
-def fitting(text: str, inches: float, points: float) -> str:
-    """The text, with … in its middle if it is wider than that."""
+def fitting(text: str, inches: float, points: float, at_end: bool = False) -> str:
+    """The text, with … in its middle, or `at_end`, if it is wider than that."""
     most = len(text)
-    while text_width(found := shortened(text, most), points) > inches and most > 3:
+    while text_width(found := shortened(text, most, at_end), points) > inches and most > 3:
         most -= 1
     return found
 
 
-def shortened(text: str, most: int) -> str:
-    """The text in at most that many characters: its start and its end, … between them."""
+def shortened(text: str, most: int, at_end: bool = False) -> str:
+    """The text in at most that many characters: its start and its end, … between them; `at_end`: its start."""
     if len(text) <= most:
         return text
-    end = (most - 1) // 3
+    end = 0 if at_end else (most - 1) // 3
     return f'{text[: most - 1 - end]}…{text[len(text) - end :] if end else ""}'
 
 
@@ -119,6 +121,12 @@ def rows_of(table: Table) -> list[str]:
     return [row for row in table.every_row if row in here]
 
 
+def keep_out_of_layout(axes: Axes) -> None:
+    """Let the layout pass over what lies inside the axes: it needs no room, and there may be hundreds of bars."""
+    for artist in (*axes.texts, *axes.lines, *axes.collections, *axes.patches):
+        artist.set_in_layout(False)
+
+
 def plain_log_ticks(axis, values: Sequence[float] | None = None) -> None:
     """Plain numbers on a logarithmic axis (1k, 10M), at these values or where matplotlib puts them."""
     if values is not None:
@@ -155,8 +163,7 @@ def legend(
     if not labels:
         return None
     per_line = len(labels)
-    room = width - 0.15
-    while per_line > 1 and _legend_width(labels, per_line, points) > room:
+    while per_line > 1 and _legend_width(labels, per_line, points) > width - LEGEND_MARGIN:
         per_line -= 1
     # Matplotlib fills a legend by column; this order reads line by line.
     order = [i for first in range(per_line) for i in range(first, len(labels), per_line)]
@@ -177,7 +184,7 @@ def legend(
 def legend_lines(labels: Sequence[str], width: float, points: float = 6.5) -> int:
     """How many lines `legend` takes."""
     per_line = len(labels)
-    while per_line > 1 and _legend_width(labels, per_line, points) > width - 0.15:
+    while per_line > 1 and _legend_width(labels, per_line, points) > width - LEGEND_MARGIN:
         per_line -= 1
     return math.ceil(len(labels) / per_line) if labels else 0
 
@@ -185,7 +192,7 @@ def legend_lines(labels: Sequence[str], width: float, points: float = 6.5) -> in
 def _legend_width(labels: Sequence[str], per_line: int, points: float) -> float:
     # A column is as wide as its widest entry: 2 em of handle, 0.5 em to the text, 1 em to the next column.
     return sum(max(text_width(label, points) for label in labels[i::per_line]) for i in range(per_line)) + (
-        per_line * 3.5 * points / 72
+        per_line * (3.5 * points / 72 + 0.02)
     )
 
 

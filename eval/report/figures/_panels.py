@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.figures._layout import even_lines, legend, legend_lines
+from eval.report.figures._layout import even_lines, keep_out_of_layout, legend, legend_lines
 from eval.report.figures._looks import Look
 
 MOST_BANDS = 8  # with more lines, intervals as areas hide each other
@@ -76,3 +76,4 @@ def draw_line(
     axes.plot(x, means, linewidth=0.9, markersize=2.2, markeredgewidth=0.5, label=label, **look.line())
     if bands and not np.isnan(lows).all():
         axes.fill_between(x, lows, highs, color=look.colour, alpha=0.12, linewidth=0)
+    keep_out_of_layout(axes)

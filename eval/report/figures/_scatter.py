@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from eval.report.figures._layout import SMALL, text_width
+from eval.report.figures._layout import SMALL, keep_out_of_layout, text_width
 from eval.report.figures._looks import Look
 from eval.report.statistics import Interval
 
@@ -43,6 +43,7 @@ def draw_points(axes: Axes, points: Mapping[str, Point], look: Mapping[str, Look
             label=row,
             **look[row].line(),
         )
+    keep_out_of_layout(axes)
 
 
 def _arms(of: Interval) -> list[list[float]] | None:
@@ -53,6 +54,8 @@ def name_points(
     figure: Figure, panels: Mapping[Axes, Mapping[str, Point]], look: Mapping[str, Look], names: Mapping[str, str]
 ) -> None:
     """Write names beside points, in panels that are wide enough, where they cover no point and no other name."""
+    if figure.get_figwidth() / next(iter(panels)).get_gridspec().ncols < ROOM_FOR_NAMES + 0.4:
+        return
     figure.draw_without_rendering()  # so that the layout is known
     for axes, points in panels.items():
         if axes.bbox.width / figure.dpi < ROOM_FOR_NAMES:
@@ -60,7 +63,7 @@ def name_points(
         places = {row: axes.transData.transform((point.x.mean, point.y.mean)) for row, point in points.items()}
         radius = 3.0 * figure.dpi / 72
         taken = [Bbox([(x - radius, y - radius), (x + radius, y + radius)]) for x, y in places.values()]
-        for row, point in points.items():
+        for point in points.values():
             taken += _whiskers(axes, point)
         for row, place in places.items():
             found = _free_place(figure, axes, place, names[row], taken)

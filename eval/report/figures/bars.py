@@ -21,6 +21,7 @@ from eval.report.figures._layout import (
     axis_label,
     chance_handle,
     even_lines,
+    keep_out_of_layout,
     legend,
     rows_of,
     short_names,
@@ -34,6 +35,7 @@ from eval.report.table import Column, Table, TableCell
 
 # Inches.
 ROW_HEIGHT = {'page': 0.125, 'column': 0.108}
+MANY_ROWS, THIN_ROW = 12, 0.105  # with more rows, they are lower
 PANEL_WIDTH = {'page': 1.25, 'column': 0.8}  # the least
 COMMONEST_DOTS = (0, (1, 1.5))
 
@@ -64,7 +66,8 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
     titles = [_title(column, room) for column in part.columns]
     xlabels = [wrapped(axis_label(column), room, SMALL) for column in part.columns]
     text_lines = max(t.count('\n') for t in titles) + max(x.count('\n') for x in xlabels) + 2
-    height = num_lines * (ROW_HEIGHT[width] * (len(rows) + 0.6) + 0.105 * text_lines + 0.28)
+    row_height = THIN_ROW if len(rows) > MANY_ROWS else ROW_HEIGHT[width]
+    height = num_lines * (row_height * (len(rows) + 0.6) + 0.105 * text_lines + 0.28)
     with style():
         figure = Figure(figsize=(inches, height + 0.16), layout='constrained')
         figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
@@ -76,6 +79,7 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
                 else:
                     _say(axes, 0, y, 'no mean' if column.is_summary else 'missing', GREY)
             _dress(axes, column, room)
+            keep_out_of_layout(axes)
             axes.set_title(title, fontsize=6.5, linespacing=1.1)
             axes.set_xlabel(xlabel, fontsize=SMALL, linespacing=1.1)
         for axes in panels[len(part.columns) :]:
@@ -85,7 +89,7 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
         panels[0].set_ylim(len(rows) - 0.4, -0.6)
         _legend(figure, part, inches)
     says = 'Mean score of each encoder in each column; circles are single seeds. Scales start at 0 and differ by panel'
-    more = [COMMONEST] if any(column.is_unbalanced for column in part.columns) else []
+    more = [f'{COMMONEST[0].upper()}{COMMONEST[1:]}'] if any(column.is_unbalanced for column in part.columns) else []
     if dropped:
         left = several([column.name for column in dropped])
         more.append(f'Left out, since only published rows have them (--every-column shows them): {left}')

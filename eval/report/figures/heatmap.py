@@ -44,9 +44,8 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
         figure = draw_heat(heat, inches, LEAST[width], ('within each column:', ('worst', 'best')))
     more = ['Shades run from the worst to the best mean of a column; the best is bold, and – is missing']
     if dropped:
-        more.append(
-            f'Left out, since only published rows have them (--every-column): {several([c.name for c in dropped])}'
-        )
+        left = several([column.name for column in dropped])
+        more.append(f'Left out, since only published rows have them (--every-column shows them): {left}')
     says = 'Mean score of each encoder in each column; ↑ higher is better, ↓ lower is better'
     return captioned(figure, caption(part, says, names=names, more=more, interval=False))
 

@@ -31,8 +31,9 @@ from eval.report.figures._looks import Look
 from eval.report.table import Column, Table
 
 FEWEST_SPOKES, MOST_TOGETHER = 3, 4
-INNER = 0.2  # radius of the worst
-SMALL_PANEL = {'page': 1.35, 'column': 1.1}  # inches
+INNER = 0.2  # radius of the worst; that of the best is 1
+LIMIT = 1.06
+SMALL_PANEL = {'page': 1.35, 'column': 0.84}  # inches
 
 
 def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Figure:
@@ -66,7 +67,8 @@ def draw(table: Table, *, width: str = 'page', every_column: bool = False) -> Fi
         else:
             figure = _apart(part.columns, rows, names, look, inches, width)
     more = ['Each spoke runs from the worst (inner ring) to the best (rim) mean of its column; outside is better']
-    more.append('; '.join(f'{column.label} {_ends(column)}' for column in part.columns))
+    ends = '; '.join(f'{column.label} {_ends(column)}' for column in part.columns)
+    more.append(f'Ends of the spokes: {ends}')
     if lacking := [names[row] for row in rows if any(row not in column.cells for column in part.columns)]:
         more.append(f'Gaps where a cell is missing: {", ".join(lacking)}')
     if dropped:
@@ -99,7 +101,7 @@ def _angles(number: int) -> np.ndarray:
 
 
 def _dress(axes: PolarAxes, number: int) -> None:
-    axes.set_ylim(0, 1.06)
+    axes.set_ylim(0, LIMIT)
     axes.set_yticks([INNER, 1.0], ['', ''])
     axes.set_xticks(_angles(number) % (2 * math.pi), [''] * number)
     axes.grid(color='#CCCCCC', linewidth=0.5)
@@ -164,9 +166,11 @@ def _apart(
         axes = figure.add_axes(where, projection='polar')
         _dress(axes, len(columns))
         _outline(axes, columns, row, look[row], 1.8)
-        axes.set_title(fitting(names[row], panel - 0.05, 6.5), fontsize=6.5, pad=11)
+        axes.set_title(fitting(names[row], panel - 0.05, 6.5), fontsize=6.5, pad=12)
         for number, angle in enumerate(_angles(len(columns)), 1):
-            axes.text(angle, 1.24, str(number), ha='center', va='center', fontsize=SMALL, color=GREY)
+            axes.text(
+                angle, LIMIT * (1 + 0.17 / inner), str(number), ha='center', va='center', fontsize=SMALL, color=GREY
+            )
     for place, key in enumerate(keys):
         column, line = divmod(place, key_lines)
         x = 0.1 + column * inches / keys_per_line

@@ -127,7 +127,7 @@ def _in_detail(sweep: Sweep, names: dict[str, str], inches: float) -> Figure:
         pad=0.02,
     )
     bar.ax.set_xlim(0, top)
-    bar.set_label(f'{sweep.score_name} (%)\xa0↑', fontsize=SMALL)
+    bar.set_label(f'{sweep.score_name} (%) ↑', fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL, length=1.5)
     bar.outline.set_linewidth(0.4)
     return figure

@@ -36,7 +36,7 @@ FAMILIES = {
     'image': (0.7, -0.03),
     'motion': (1.2, 0.02),
 }
-LONG = 'motion_l_from_a_sweep_of_learning_rates_and_mask_ratios_number_0123_second_half'
+LONG = 'motion_l_from_a_sweep_of_learning_rates_and_mask_ratios_number_01234_second_half'
 # protocol, dataset, subset, classes, metric, share right of an encoder without and with all skill, videos
 COLUMNS = (
     ('finetune', 'ssv2', None, 174, 'top1', 0.25, 0.75, 160),

@@ -233,6 +233,8 @@ def test_the_whole_line_from_cells_to_table_and_again(toy, checkpoint, tiny_suit
         stored = read_predictions(predictions_path(record.path))
         assert score_predictions(stored, 'top1') == pytest.approx(record.score['value'])
         assert record.path.with_suffix('').with_suffix('').name.startswith(record.encoder['name'])
+        # Embedding of 128 tokens of width 128, and four blocks: 24 N D^2 + 4 N^2 D each.
+        assert record.encoder['flops'] == 2 * 128 * 1536 * 128 + 4 * (24 * 128 * 128**2 + 4 * 128**2 * 128)
     tuned = next(r for r in records if r.protocol['name'] == 'finetune' and r.encoder['name'] == 'random')
     assert tuned.subset['name'] == '2-a-class'
     assert tuned.dataset['num_train'] == 20

@@ -14,7 +14,9 @@ from sigma.checkpoints import described
 from sigma.checkpoints.encoder import read_encoder
 from sigma.checkpoints.files import read_training_state, read_weights, save_tensors, save_training_state
 from sigma.checkpoints.layouts import from_ours, to_ours
+from sigma.data.cards import read_config
 from sigma.errors import CheckpointError
+from sigma.flops import config_flops
 from sigma.models import VideoViT
 from sigma.revision import git_state
 from tests.conftest import DEMO, ROOT, call_main, demo_options
@@ -177,7 +179,8 @@ def test_a_training_writes_the_card_of_its_encoder(toy, tmp_path, capsys):
     training = card['training']
     assert (training['config'], training['epochs'], training['iters']) == ('demo_sigma-mlp_vit-t_toy', 1, 5)
     assert training['config_sha256'] == read_weights(work / 'encoder.safetensors').header['config_sha256']
-    assert set(training) == {'config', 'config_sha256', 'epochs', 'iters'}
+    assert set(training) == {'config', 'config_sha256', 'epochs', 'iters', 'flops'}
+    assert training['flops'] == 5 * 8 * sum(config_flops(read_config(DEMO)).values())  # five steps of eight clips
     assert json.loads(json.dumps(card)) == card
     encoder = load_encoder(work / 'encoder.safetensors')
     assert encoder.grid == (8, 4, 4)
