@@ -15,7 +15,7 @@ from eval.report.page.footage import Footage, Unseen
 from eval.report.page.parts import Part, Picker, Sentences
 from eval.report.table import Column, Table
 
-PER_SIDE = 4  # clips that each of two encoders gets right and the other wrong, where there are so many
+PER_SIDE = 6  # clips that each of two encoders gets right and the other wrong, where there are so many
 MOST_VIDEOS = 24  # of a column
 
 
@@ -99,18 +99,18 @@ def choose(right: np.ndarray, videos: list[str]) -> list[int]:
         At most `MOST_VIDEOS` positions; for each pair `PER_SIDE`, if there are so many and they fit.
     """
     hit, miss = right == 1, right == 0
-    serves = hit[:, None] & miss[None]  # (R, R, N)
-    wanted = np.minimum(PER_SIDE, serves.sum(axis=2))  # (R, R)
-    order = sorted(range(len(videos)), key=videos.__getitem__)
+    serves = (hit[:, None] & miss[None]).reshape(-1, right.shape[1]).astype(np.float32)  # (R * R, N)
+    wanted = np.minimum(PER_SIDE, serves.sum(axis=1))  # (R * R,)
+    order = np.argsort(np.array(videos), kind='stable')
     chosen: list[int] = []
     while len(chosen) < MOST_VIDEOS and wanted.any():
-        use = np.tensordot((wanted > 0).astype(np.int64), serves.astype(np.int64), 2)  # (N,)
+        use = (wanted > 0).astype(np.float32) @ serves  # (N,) pairs that a video would serve
         use[chosen] = 0
-        best = max(order, key=lambda position: use[position])  # the first of those that serve as many pairs
+        best = int(order[use[order].argmax()])  # by name, the first of those that serve as many
         if not use[best]:
             break
         chosen.append(best)
-        wanted = np.maximum(0, wanted - serves[:, :, best])
+        wanted = np.maximum(0, wanted - serves[:, best])
     return chosen
 
 

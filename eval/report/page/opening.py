@@ -7,7 +7,7 @@ from typing import NamedTuple
 from eval.report.aligned import encoders
 from eval.report.differences import clear_best, difference
 from eval.report.page.matrix import in_groups
-from eval.report.page.parts import Fold, Grid, Link, Part, Sentences, cell_link
+from eval.report.page.parts import Fold, Grid, Link, Part, cell_link
 from eval.report.statistics import MIN_VIDEOS, Difference
 from eval.report.statistics_text import conclusions
 from eval.report.table import Column, Table
@@ -58,9 +58,10 @@ def _lead(table: Table, column: Column) -> Lead | None:
 
 
 def lead_parts(leads: list[Lead]) -> list[Part]:
-    """A table with one line per column: who is best, by how much, how sure."""
+    """A table with one line per column of two encoders or more: who is best, by how much, how sure."""
+    leads = [lead for lead in leads if lead.second is not None]
     if not leads:
-        return [Sentences(['No encoder was measured here.'])]
+        return []
     grid = Grid(['column', 'best', 'score', 'ahead of the next', 'how sure'], [*map(_line, leads)], numbers=(2,))
     return [grid if len(leads) <= MOST_LINES else Fold(f'Who is best in each of {len(leads)} columns', [grid])]
 
@@ -70,8 +71,6 @@ def _line(lead: Lead) -> list[str | Link]:
     where = ' / '.join(part for part in (column.group, column.label) if part)
     score = column.text(column.cells[lead.best].interval.mean)
     name = cell_link(lead.best, column.name, lead.best)
-    if lead.second is None:
-        return [where, name, score, '-', 'nothing to compare']
     if lead.ties:
         return [where, f'{lead.ties} encoders tie', score, '-', '-']
     return [where, name, score, _ahead(lead), _sure(lead)]

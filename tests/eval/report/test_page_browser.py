@@ -311,8 +311,8 @@ def test_a_thousand_cells(browser, tmp_path):
     """Ready within 2 s on two idle cores; the time is printed (-rP), not asserted."""
     records = [
         make_record(f'encoder_{row:02d}', dataset=f'data_{column:02d}', value=50 + (row * (column + 3)) % 41)
-        for column in range(50)
-        for row in range(20)
+        for column in range(25)
+        for row in range(40)
     ]
     table = Table(records)
     out = tmp_path / 'report.html'
