@@ -18,7 +18,7 @@ The same records give the same bytes. Bad input ends with one sentence and exit 
 are damaged or no records are left out and named; the figure or table is made, and the exit status is 1.
 
 Figures of the trainer come from the logs of runs (`pretraining`, also without torch) or from a video: `masks` draws the
-masks of configs over it, `clusters` the prototypes of a checkpoint.
+masks of configs over it, `clusters` the prototypes of a checkpoint (for `encoder.safetensors`: clusters of its tokens).
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--runs', nargs='+', metavar='DIR', help='for pretraining: work directories of trainings')
     parser.add_argument('--video', metavar='FILE', help=f'for masks, clusters and {FROM_VIDEO}: video to draw')
     parser.add_argument('--configs', nargs='+', metavar='CONFIG', help='for masks and clusters: pretraining configs')
-    parser.add_argument('--checkpoint', metavar='FILE', help='for clusters: a training state of that config')
+    parser.add_argument(
+        '--more-videos', nargs='+', default=[], metavar='FILE', help='for clusters: more clips, coloured alike'
+    )
+    parser.add_argument(
+        '--checkpoint', metavar='FILE', help='for clusters: iter_N.safetensors of that config, or encoder.safetensors'
+    )
     parser.add_argument('--out', help='file to write, .png, .svg or .pdf; without an extension, PNG and SVG')
     parser.add_argument(
         '--width', choices=list(WIDTHS), default='page', help='width of the figure: a page of a paper, or a column'
@@ -206,7 +211,7 @@ def draw_of_trainer(args: argparse.Namespace) -> int:
 
             if len(args.configs) > 1:
                 return complain(f'--figure clusters takes one config, but {len(args.configs)} were given')
-            figure = draw_clusters(args.video, args.configs[0], args.checkpoint)
+            figure = draw_clusters([args.video, *args.more_videos], args.configs[0], args.checkpoint)
         paths = save_figure(figure, args.out)
     except (ValueError, RuntimeError) as error:  # DataError, CheckpointError, FigureError; DecodeError
         return complain(' '.join(str(error).split()))

@@ -42,8 +42,8 @@ def agreements(table: Table) -> list[Agreement]:
     given the observed ones. Noise is that of the test videos and seeds of each column; columns with the same test
     videos share a part of it.
 
-    Simulated with 3 to 20 encoders, true correlations 0 to 0.95 and noise of 0.1 to 1 times the spread of encoders,
-    such intervals of tau held the truth in 93 to 100 % of tables. Draws with replacement held it in 0 % at worst.
+    Simulated with 3 to 20 encoders, true correlations of 0 and 0.95, and noise of 0.1 to 1 times the spread of scores,
+    intervals of tau held the truth in 93 to 100 % of tables (docs/statistics.md). Draws with replacement: down to 0 %.
     """
     columns = table.measured
     found = []

@@ -84,9 +84,8 @@ def once(function: Callable[P, T]) -> Callable[P, T]:
     def kept(*args: P.args, **kwargs: P.kwargs) -> T:
         table, *more = args
         assert isinstance(table, Table)
-        columns = more if more else table.measured
+        columns = [column for column in more or table.measured if isinstance(column, Column)]
         assert not kwargs
-        assert all(isinstance(column, Column) for column in columns)
         key = (function.__module__, function.__name__, bool(more), tuple(column.key for column in columns))
         if key not in table.found:
             table.found[key] = function(*args, **kwargs)

@@ -10,18 +10,14 @@ import numpy as np
 
 from eval.metrics import METRICS, Metric, Predictions
 from eval.records import Record
+from eval.report.bootstrap import MeanScorer, Scorer, mean_scorer, rescored, scores_of
 from eval.report.statistics import (
     Interval,
-    MeanScorer,
-    Scorer,
     bootstrap_interval,
     bootstrap_spread,
     interval,
     interval_from_scores,
     interval_over_seeds,
-    mean_scorer,
-    rescored,
-    scores_of,
     share_spread,
 )
 from eval.report.variances import Pool, Spread, Strata, share_covariance

@@ -20,7 +20,8 @@ def p_of_pairs(table: Table, column: Column) -> np.ndarray:
     The tests are those of verdicts: McNemar's exact one for one seed each of right and wrong, else the larger p of
     swapped signs and of Student's t. Swaps are left out where they cannot matter: where Student's p is 0.05 or more,
     and where Hoeffding's bound 2 exp(-z^2 / 2) on their p is below Student's, or below 1e-6. So a p from 0.05 is only
-    known to be no smaller, and one below 1e-6 only to be below that; all others are exact.
+    known to be no smaller, and one below 1e-6 only to be below that; all others are those of verdicts, but for random
+    swaps, which end at 1e-4 where the bound may be lower.
 
     Raises:
         ValueError: if the column has no rows to compare (`align` gives None).

@@ -12,25 +12,30 @@ Shape letters: S seeds, N videos, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special  # scipy.stats takes ten times as long for one value
 
+from eval.report.bootstrap import (
+    NUM_RESCORED,
+    MeanScorer,
+    Scorer,
+    check_numbers,
+    covariance_of_rounds,
+    refuse_infinite,
+    rescored,
+    scores_of,
+)
 from eval.report.p_values import mcnemar, p_of_swaps, p_of_t
 from eval.report.variances import Pool, Spread, Strata, Variance, of_difference, of_mean, share_covariance, spread
 
-# Every round scores all videos again. The ends of an interval are then known to about 2 % of its width.
-NUM_RESCORED = 1_000
 # A verdict on fewer common videos would rest on next to nothing.
 MIN_VIDEOS = 10
 ALPHA = 0.05
 # In `Interval.how`, where few seeds have the spread of all cells.
 POOLED = ', spread of seeds pooled over'
-
-# weights (N, B): how often each resample contains each video -> (B,) scores
-Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 class Interval(NamedTuple):
@@ -53,26 +58,6 @@ class Difference(NamedTuple):
     p: float
     num_videos: int
     how: str
-
-
-class MeanScorer:
-    """A scorer that takes the weighted mean of (N,) values.
-
-    Raises:
-        ValueError: if there is no value, or one is not finite.
-    """
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = np.asarray(values, dtype=float)
-        if self.values.ndim != 1 or self.values.size == 0:
-            raise ValueError(f'values have shape {self.values.shape}; need one per video, (N,)')
-        _refuse_infinite(self.values, 'values of videos')
-
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        return self.values @ weights / weights.sum(axis=0)
-
-
-mean_scorer = MeanScorer
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------
@@ -137,7 +122,7 @@ def interval_from_scores(scores: Sequence[float], num_videos: int, level: float 
     """
     _check_level(level)
     shares = np.asarray(scores, dtype=float).ravel() / 100
-    _check_numbers(shares.size, num_videos)
+    check_numbers(shares.size, num_videos)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f'scores are {[float(score) for score in scores]}; need percent, from 0 to 100')
     mean, num = float(shares.mean()), len(shares)
@@ -161,7 +146,7 @@ def interval_over_seeds(
     values = np.asarray(scores, dtype=float)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f'scores have shape {values.shape}; need one per seed, (S,)')
-    _refuse_infinite(values, 'scores of seeds')
+    refuse_infinite(values, 'scores of seeds')
     num, mean = len(values), float(values.mean())
     if num == 1:
         return Interval(mean, math.nan, math.nan, 1, 0, 'none: one seed of this metric')
@@ -210,7 +195,7 @@ def bootstrap_interval(
     if num_videos == 1:
         return Interval(mean, math.nan, math.nan, num, 1, 'none: one video of this metric')
     rounds = rescored(scorers, num_videos, num_resamples) if rounds is None else rounds
-    covariance = _covariance(rounds, num_videos)
+    covariance = covariance_of_rounds(rounds, num_videos)
     variance = of_mean(scores, covariance, num_videos - 1, pooled, _unit(mean, limits))
     low, high = _around(mean, rounds.mean(axis=0), variance, level)
     low, high = (float(np.clip(bound, *limits)) for bound in (low, high))
@@ -225,7 +210,7 @@ def bootstrap_spread(
 ) -> Spread:
     """Like `share_spread`, for a score that is not a share; arguments as in `bootstrap_interval`, N >= 2."""
     scores = scores_of(scorers, num_videos)
-    return spread(scores, _covariance(rounds, num_videos), _unit(float(scores.mean()), limits))
+    return spread(scores, covariance_of_rounds(rounds, num_videos), _unit(float(scores.mean()), limits))
 
 
 def _unit(mean: float, limits: tuple[float, float]) -> float:
@@ -342,7 +327,7 @@ def bootstrap_difference(
     if num_videos == 1:
         return Difference(value, math.nan, math.nan, 1.0, 1, 'none: one video')
     rounds = rescored([*a, *b], num_videos, num_resamples)
-    variance = of_difference(scores, _covariance(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
+    variance = of_difference(scores, covariance_of_rounds(rounds, num_videos), num_a, paired_seeds, num_videos - 1)
     low, high = _around(value, rounds[:num_a].mean(axis=0) - rounds[num_a:].mean(axis=0), variance, level)
     p = p_of_t(value, variance)
     means = [[scorer.values for scorer in side if isinstance(scorer, MeanScorer)] for side in (a, b)]
@@ -463,59 +448,9 @@ def _whether_paired(num_a: int, num_b: int, paired_seeds: bool | None) -> bool:
     return paired_seeds
 
 
-def scores_of(scorers: Sequence[Scorer], num_videos: int) -> np.ndarray:
-    """(S,) scores on the videos themselves."""
-    _check_numbers(len(scorers), num_videos)
-    once = np.ones((num_videos, 1))
-    scores = np.array([float(scorer(once)[0]) for scorer in scorers])
-    _refuse_infinite(scores, 'scores of seeds')
-    return scores
-
-
-def rescored(scorers: Sequence[Scorer], num_videos: int, num_resamples: int = NUM_RESCORED) -> np.ndarray:
-    """(S, R) scores of every seed in every round; all score the same draws of videos, none has no score.
-
-    Raises:
-        ValueError: if fewer than two rounds have a score.
-    """
-    if num_resamples < 2:
-        raise ValueError(f'{num_resamples} resamples were asked for; a bootstrap needs 2 or more')
-    rng = np.random.default_rng(0)
-    step = max(1, 120_000 // num_videos)  # pieces fit in a cache, since each is gathered once per class
-    rounds: list[np.ndarray] = []
-    for start in range(0, num_resamples, step):
-        size = min(step, num_resamples - start)
-        drawn = rng.integers(0, num_videos, (num_videos, size)) * size + np.arange(size)
-        counts = np.bincount(drawn.ravel(), minlength=num_videos * size)
-        weights = counts.reshape(num_videos, size).astype(np.float32)
-        rounds.append(np.stack([np.asarray(scorer(weights), dtype=float) for scorer in scorers]))
-    scores = np.concatenate(rounds, axis=1)
-    defined = np.isfinite(scores).all(axis=0)
-    if not defined.any():
-        raise ValueError(f'none of {num_resamples} draws of {num_videos} videos has a score, so there is no interval')
-    return scores[:, defined]
-
-
-def _covariance(rounds: np.ndarray, num_videos: int) -> np.ndarray:
-    """(S, S) covariance of the seeds over the rounds, of N - 1 free videos."""
-    around = rounds - rounds.mean(axis=1, keepdims=True)
-    return around @ around.T / rounds.shape[1] * num_videos / (num_videos - 1)
-
-
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f'a level of {level} was asked for; it is a share between 0 and 1, such as 0.95')
-
-
-def _check_numbers(num_seeds: int, num_videos: int) -> None:
-    if num_seeds == 0 or num_videos < 1 or num_videos % 1:
-        raise ValueError(f'{num_seeds} seeds and {num_videos} videos; an interval needs a whole number of each, from 1')
-
-
-def _refuse_infinite(values: np.ndarray, name: str) -> None:
-    broken = ~np.isfinite(values)
-    if broken.any():
-        raise ValueError(f'{int(broken.sum())} of {len(values)} {name} are not finite, first {int(broken.argmax())}')
 
 
 def _checked_strata(strata: Strata | None, num_videos: int) -> Strata | None:

@@ -76,17 +76,16 @@ def _best(column: Column) -> float:
 def _most_wins(table: Table, columns: Sequence[Column]) -> str:
     wins = Counter(row for column in columns if (row := _winner(column)) is not None)
     clear = Counter(row for column in columns if (row := clear_best(table, column)) is not None and not is_random(row))
-    num = len(columns)
-    of_all = 'in the only column' if num == 1 else f'of {num} columns'
     if not wins:
-        return f'The best encoders tie in {_columns(num)}.'
+        return f'The best encoders tie in {_columns(len(columns))}.'
+    if len(columns) == 1:
+        (row,) = wins
+        return f'Best score: {row} in the only column ({"clearly" if clear[row] else "not clearly"}).'
     each = []
     for i, (row, count) in enumerate(wins.most_common()):
-        place = of_all if num == 1 else f'in {count} {of_all}' if i == 0 else f'in {count}'
-        sure = 'clearly' if num == 1 and clear[row] else f'clearly in {clear[row] or "none"}'
-        sure = 'not clearly' if num == 1 and not clear[row] else sure
-        each.append(f'{row} {place} ({sure})')
-    return f'Best score: {listed(each)}.'
+        sure = f' (clearly in {clear[row]})' if clear[row] else ''
+        each.append(f'{row} in {count}' + (f' of {len(columns)} columns' if i == 0 else '') + sure)
+    return f'Best score: {listed(each)}' + ('.' if clear else '; none of them clearly.')
 
 
 def _by_how_much(table: Table, columns: Sequence[Column]) -> list[str]:
@@ -140,7 +139,7 @@ def _points(column: Column) -> str:
 
 
 def _means(table: Table) -> list[str]:
-    """The mean of a suite, where the table has one."""
+    """The mean of a suite, where the table has one: the two best, and how far they are apart."""
     said = []
     for column in table.columns:
         if not column.is_summary or not column.cells:
@@ -152,8 +151,28 @@ def _means(table: Table) -> list[str]:
             ends = f' [{column.text(value.low)}, {column.text(value.high)}]' if np.isfinite(value.low) else ''
             each.append(f'{row} {column.text(value.mean)}{ends}')
         if each:
-            said.append(f'{short_name(table, column)}: {", then ".join(each)}.')
+            lead = _lead_of_mean(table, column, *ordered) if len(ordered) == 2 else ''
+            said.append(f'{short_name(table, column)}: {", then ".join(each)}{lead}.')
     return said
+
+
+def _lead_of_mean(table: Table, mean: Column, first: str, second: str) -> str:
+    """How far two rows of a mean are apart: the mean of the paired differences of its columns, taken as independent."""
+    parts = mean.cells[first].parts
+    inside = [column for column in table.measured if any(column.cells.get(first) is part for part in parts)]
+    found = [difference(table, column, column.cells[first], column.cells[second]) for column in inside]
+    known = [
+        np.array(each[:3]) * (100 if column.unit == 'ratio' else 1)
+        for column, each in zip(inside, found)
+        if isinstance(each, Difference)
+    ]
+    if len(known) < len(parts):
+        return ''
+    values, lows, highs = np.array(known).T
+    value, num = float(values.mean()), len(known)
+    low, high = value - np.hypot.reduce(values - lows) / num, value + np.hypot.reduce(highs - values) / num
+    holds = '' if low > 0 else ', which holds 0'
+    return f'; ahead by {mean.text(value)} points [{mean.text(low)}, {mean.text(high)}]{holds}'
 
 
 def _against_random(table: Table) -> list[str]:
@@ -212,7 +231,7 @@ def _telling(table: Table) -> list[str]:
 def _how_sure(table: Table) -> str:
     cells = [cell for cell in table.cells if not cell.published]
     if not cells:
-        return 'All numbers are published: they have no intervals and are not tested.'
+        return 'All numbers are published: they have no intervals, and no two are tested against each other.'
     seeds = sorted({len(cell.records) for cell in cells})
     videos = sorted({cell.interval.num_videos for cell in cells} - {0})
     on = f'{_range(videos)} test videos' if videos else 'an unknown number of test videos'

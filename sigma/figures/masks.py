@@ -1,12 +1,16 @@
-"""Masks drawn over the frames of their clip."""
+"""Masks drawn over the frames of their clip, with the config and the share of each."""
 
+import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
@@ -15,12 +19,34 @@ from sigma.data.clips import seeded
 from sigma.data.masking import mask_overlay
 from sigma.errors import DataError
 from sigma.registry import MODELS, TRANSFORMS
+from sigma.text import shown
 
 PAPER_WIDTH_INCHES = 7.0
+HEADING, MARGIN = 0.16, 0.03  # inches: above a row, at the sides
+LEGEND_COLUMNS = 6
+
+
+class Drawn(NamedTuple):
+    """A clip and the masks that a config draws on it."""
+
+    config: str  # its name; '' if it has no file
+    mask: str  # what it is, in words
+    frames: np.ndarray  # (T, H, W, 3) uint8
+    masks: np.ndarray  # (R, T', H', W') bool, True where visible
+    tubelet: int  # frames per tubelet
+
+
+class Row(NamedTuple):
+    """A line of images with a heading."""
+
+    heading: str
+    images: np.ndarray | Sequence[np.ndarray]  # one (H, W, 3) uint8 per time slot
 
 
 def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, seed: int = 0) -> Figure:
     """Show which tokens of a video stay visible: a row of frames, one per time slot, then a row per mask.
+
+    The heading of a row names the config, the kind of mask and the share of tokens that it hides.
 
     Args:
         video_path: Any video that the config's decoder can read.
@@ -38,18 +64,30 @@ def draw_masks(video_path: str | Path, config: str | Path | Config | Sequence, s
     if not Path(video_path).is_file():
         raise DataError(f'{video_path} is not there; give a video to draw masks on.')
     configs = config if isinstance(config, Sequence) and not isinstance(config, str) else [config]
-    rows: list[tuple[str, np.ndarray]] = []
-    shown = None
+    rows: list[Row] = []
+    before = None
     for one in configs:
-        name, frames, masks, tubelet = drawn(video_path, one, seed)
-        if shown is None or not _look_alike(frames, shown):
-            rows.append(('frames', frames[::tubelet]))
-            shown = frames
-        rows += [
-            (name if len(masks) == 1 else f'{name},\nmask {number + 1}', mask_overlay(frames, mask)[::tubelet])
-            for number, mask in enumerate(masks)
-        ]
+        found = drawn(video_path, one, seed)
+        if before is None or not _look_alike(found.frames, before):
+            rows.append(frames_row(video_path, found))
+            before = found.frames
+        start = f'{found.config}: {found.mask}' if found.config else found.mask
+        for number, mask in enumerate(found.masks, start=1):
+            which = f', mask {number} of {len(found.masks)}' if len(found.masks) > 1 else ''
+            rows.append(Row(start + which, mask_overlay(found.frames, mask)[:: found.tubelet]))
     return rows_of_frames(rows)
+
+
+def frames_row(video_path: str | Path, found: Drawn) -> Row:
+    """The clip itself: the first frame of each time slot."""
+    each = f'the first of every {found.tubelet} frames' if found.tubelet > 1 else 'every frame'
+    return Row(f'{shown_name(Path(video_path).name)}: {each}', found.frames[:: found.tubelet])
+
+
+def shown_name(name: str, most: int = 60) -> str:
+    """A file name as it fits in a heading."""
+    name = shown(name)
+    return name if len(name) <= most else f'{name[: most // 2]}…{name[-(most // 2 - 1) :]}'
 
 
 def _look_alike(frames: np.ndarray, others: np.ndarray) -> bool:
@@ -57,8 +95,8 @@ def _look_alike(frames: np.ndarray, others: np.ndarray) -> bool:
     return frames.shape == others.shape and np.abs(frames.astype(np.int16) - others).mean() < 2
 
 
-def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, np.ndarray, int]:
-    """Name of the mask, frames (T, H, W, 3) uint8, masks (R, T', H', W') bool, and frames per tubelet."""
+def drawn(video_path: str | Path, config, seed: int) -> Drawn:
+    """The clip and the masks that training would draw from a video with this seed; raises as `draw_masks`."""
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise DataError(
@@ -84,10 +122,11 @@ def drawn(video_path: str | Path, config, seed: int) -> tuple[str, np.ndarray, n
         np.put_along_axis(seen.reshape(len(chosen), -1), chosen, True, axis=1)
         masks = np.repeat(seen[:, None], encoder.grid[0], axis=1)
     else:
-        name, chosen = f'motion\n({mask.get("motion", "dis")})', np.atleast_2d(sample['visible_tokens'])
+        name, chosen = f'motion ({mask.get("motion", "dis")})', np.atleast_2d(sample['visible_tokens'])
         masks = np.zeros((len(chosen), *encoder.grid), bool)
         np.put_along_axis(masks.reshape(len(chosen), -1), chosen, True, axis=1)
-    return name, frames, masks, encoder.tubelet[0]
+    stem = Path(config.filename).stem if config.filename else ''
+    return Drawn(stem, f'{name}, {100 * (1 - masks.mean()):.0f} % masked', frames, masks, encoder.tubelet[0])
 
 
 def read_pretraining(path: str | Path) -> Config:
@@ -105,19 +144,49 @@ def read_pretraining(path: str | Path) -> Config:
     return config
 
 
-def rows_of_frames(rows: list[tuple[str, np.ndarray]]) -> Figure:
-    """A figure of page width; each row has a name and one image (H, W, 3) uint8 per time slot."""
-    slots = max(len(images) for _, images in rows)
-    height, width = rows[0][1].shape[1:3]
-    with matplotlib.rc_context({'font.size': 7}):
-        figure = Figure((PAPER_WIDTH_INCHES, PAPER_WIDTH_INCHES / slots * height / width * len(rows)))
-        axes = figure.subplots(len(rows), slots, squeeze=False, gridspec_kw={'wspace': 0.03, 'hspace': 0.03})
-        figure.subplots_adjust(left=0.07, right=0.995, bottom=0.01, top=0.99)
-        for (name, images), line in zip(rows, axes):
-            for image, axis in zip(images, line):
-                axis.imshow(image)
-            for axis in line:
+def rows_of_frames(rows: Sequence[Row], legend: Sequence[tuple[Any, str]] = (), note: str = '') -> Figure:
+    """A figure of page width with a heading above each row of images.
+
+    Args:
+        rows: Images of one size within a row.
+        legend: (colour, name) pairs to explain below the rows.
+        note: A sentence below them.
+    """
+    slots = max(len(row.images) for row in rows)
+    side = (PAPER_WIDTH_INCHES - 2 * MARGIN) / slots
+    heights = [HEADING + side * row.images[0].shape[0] / row.images[0].shape[1] for row in rows]
+    lines = textwrap.wrap(note, 135)
+    legend_lines = math.ceil(len(legend) / LEGEND_COLUMNS)
+    below = 0.13 * (legend_lines + len(lines)) + (0.08 if legend or lines else 0)
+    height = sum(heights) + below + 0.02
+    with matplotlib.rc_context({'font.size': 6.5, 'text.parse_math': False}):
+        figure = Figure((PAPER_WIDTH_INCHES, height))
+        top = height
+        for row, tall in zip(rows, heights):
+            top -= tall
+            for slot in range(slots):
+                place = (MARGIN + slot * side, top, 0.97 * side, tall - HEADING)
+                axis = figure.add_axes(tuple(part / whole for part, whole in zip(place, (7.0, height, 7.0, height))))
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
-            line[0].set_ylabel(name)
+                if slot < len(row.images):
+                    axis.imshow(row.images[slot])
+                if slot == 0:
+                    axis.set_title(row.heading, loc='left', fontsize=6.5, pad=2)
+        patches = [Patch(facecolor=colour) for colour, _ in legend]
+        if patches:
+            figure.legend(
+                patches,
+                [name for _, name in legend],
+                loc='upper left',
+                bbox_to_anchor=(0, (below - 0.02) / height),
+                ncols=LEGEND_COLUMNS,
+                frameon=False,
+                fontsize=6.5,
+                handlelength=1.0,
+                borderaxespad=0.2,
+                labelspacing=0.25,
+            )
+        if lines:
+            figure.text(MARGIN / 7, 0.04 / height, '\n'.join(lines), fontsize=6.5, color='#444444', va='bottom')
     return figure

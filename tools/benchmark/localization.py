@@ -201,7 +201,8 @@ def random_encoder(args: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.
 def print_metric(args: argparse.Namespace, _folder: Path) -> None:
     """Print the CPU seconds of each metric."""
     from eval.metrics.localization import average_recall, mean_average_precision, resampled_mean_average_precision
-    from eval.report.statistics import NUM_RESCORED, bootstrap_interval
+    from eval.report.bootstrap import NUM_RESCORED
+    from eval.report.statistics import bootstrap_interval
 
     scores, labels = draw(args.metric_videos, args.proposals)
     print(f'metric: {args.metric_videos} videos of {args.proposals} proposals, 200 classes, CPU seconds on one core')

@@ -113,7 +113,7 @@ def counts(num_videos: int):
 
     def draw(rng: np.random.Generator, num_seeds: int) -> Sample:
         from eval.metrics.repetition import absolute_errors
-        from eval.report.statistics import mean_scorer
+        from eval.report.bootstrap import mean_scorer
 
         true = rng.integers(2, 16, num_videos)
         hard = rng.normal(size=num_videos)

@@ -55,7 +55,9 @@ def _draw(found: CriticalDifference, names: Mapping[str, str], look: Mapping[str
     num = len(found.rows)
     half = (num + 1) // 2
     labels = [f'{names[row]}  {rank:.2f}' for row, rank in zip(found.rows, found.ranks)]
-    left, right = (max(text_width(label, POINTS) for label in part) + 0.12 for part in (labels[:half], labels[half:]))
+    left, right = (
+        1.04 * max(text_width(label, POINTS) for label in part) + 0.12 for part in (labels[:half], labels[half:])
+    )
     levels = _levels(found.groups)
     below = TOP + 0.1 + LEVEL * (max(levels, default=-1) + 1)  # where the names begin
     height = below + LINE * half + 0.05
@@ -69,6 +71,7 @@ def _draw(found: CriticalDifference, names: Mapping[str, str], look: Mapping[str
     axes.set_xlim(0, inches)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
     _draw_scale(axes, found, [place(rank) for rank in range(1, num + 1)], place(2) - place(1))
     for i, row in enumerate(found.rows):
         is_left = i < half

@@ -78,7 +78,7 @@ def _draw(
     inches: float,
 ) -> Figure:
     num, look = len(columns), looks(table)
-    right = max(text_width(name, POINTS) for name in names.values()) + 0.12
+    right = 1.04 * max(text_width(name, POINTS) for name in names.values()) + 0.14
     left = 0.32
     step = (inches - left - right) / num
     upright = step < 0.5

@@ -11,8 +11,10 @@ from eval.report.differences import difference
 from eval.report.pairs import p_of_pairs
 from eval.report.spread import column_spreads
 from eval.report.statistics import Difference
+from eval.report.table import Table
 from eval.report.variances import Strata, share_covariance
 from tests.eval.report.made import add_record, made_table
+from tests.eval.report.test_table import add_counts, add_several
 
 SKILLS = {
     'random': [12, 12, 12, 12],
@@ -173,8 +175,6 @@ def test_only_videos_that_all_scored_count(tmp_path):
     """b lacks the last 40 of 100 videos, and counts because partial records are allowed."""
     for row, skill, lacking in (('a', 80, 0), ('b', 60, 40), ('c', 50, 0)):
         add_record(tmp_path, encoder=row, accuracy=skill, num_unscored=lacking)
-    from eval.report.table import Table
-
     table = Table.read([tmp_path], allow_partial=True)
     (column,) = table.measured
     found = scores(table, column)
@@ -200,3 +200,23 @@ def test_covariance_within_classes_is_the_sum_over_classes():
     found = share_covariance(values, Strata(label, weight))
     assert found[0] == pytest.approx(mean)
     assert found[1] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize('seeds', [(0,), (0, 1, 2)])
+def test_p_of_errors_and_of_mean_average_precision(seeds, tmp_path):
+    for seed in seeds:
+        for row, spread, skill in (('random', 4, 0.0), ('b', 3.2, 0.6), ('c', 0.4, 3.0)):
+            add_counts(tmp_path, spread, encoder=row, seed=seed)
+            add_several(tmp_path, skill, encoder=row, seed=seed)
+    table = Table.read([tmp_path])
+    assert {column.metric for column in table.measured} == {'count_error', 'mean_average_precision'}
+    for column in table.measured:
+        rows, p = align(table, column).rows, p_of_pairs(table, column)
+        for i, first in enumerate(rows):
+            for j, second in enumerate(rows[:i]):
+                wanted = difference(table, column, column.cells[first], column.cells[second]).p
+                if 2e-4 < wanted < 0.05:
+                    assert p[i, j] == pytest.approx(wanted, rel=1e-6)
+                else:  # random swaps end at 1e-4, where a bound may be below
+                    assert (p[i, j] < 0.05) == (wanted < 0.05)
+        assert p[rows.index('random'), rows.index('c')] < 0.001

@@ -10,6 +10,7 @@ from eval.metrics import METRICS
 from eval.metrics.classification import mean_class_weights
 from eval.metrics.multi_label import mean_average_precision
 from eval.report import p_values
+from eval.report.bootstrap import mean_scorer
 from eval.report.p_values import holm, mcnemar, p_of_swaps
 from eval.report.statistics import (
     Difference,
@@ -19,7 +20,6 @@ from eval.report.statistics import (
     interval_from_scores,
     interval_over_seeds,
     is_clear,
-    mean_scorer,
     paired_difference,
 )
 from eval.report.variances import Pool, Spread, Strata, pool

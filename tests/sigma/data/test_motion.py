@@ -367,8 +367,13 @@ def figure_config(motion: str | None) -> Config:
 def test_figure_of_masks_shows_frames_and_each_mask(plain, tmp_path):
     figure = draw_masks(plain, [figure_config(None), figure_config('codec')])
     assert len(figure.axes) == 4 * 2  # frames, two masks of tubes, one of motion; two time slots
-    names = [axis.get_ylabel() for axis in figure.axes[::2]]
-    assert names == ['frames', 'tubes,\nmask 1', 'tubes,\nmask 2', 'motion\n(codec)']
+    names = [axis.get_title(loc='left') for axis in figure.axes[::2]]
+    assert names == [
+        f'{plain.name}: the first of every 2 frames',
+        'tubes, 75 % masked, mask 1 of 2',
+        'tubes, 75 % masked, mask 2 of 2',
+        'motion (codec), 75 % masked',
+    ]
     pictures = [axis.images[0].get_array() for axis in figure.axes]
     for row in range(1, 4):  # 4 of 16 cells are as in the frames, the others darker
         same = (pictures[2 * row] == pictures[0]).all(axis=2).reshape(4, 16, 4, 16).all(axis=(1, 3))
@@ -381,8 +386,9 @@ def test_figure_of_masks_has_the_frames_of_each_crop(plain):
     other = figure_config('codec')
     other.train_dataloader.dataset.pipeline[1].stride_frames = 1
     figure = draw_masks(plain, [figure_config('codec'), figure_config('dis'), other])
-    names = [axis.get_ylabel() for axis in figure.axes[::2]]
-    assert names == ['frames', 'motion\n(codec)', 'motion\n(dis)', 'frames', 'motion\n(codec)']
+    names = [axis.get_title(loc='left').partition(',')[0] for axis in figure.axes[::2]]
+    frames = f'{plain.name}: the first of every 2 frames'
+    assert names == [frames, 'motion (codec)', 'motion (dis)', frames, 'motion (codec)']
     longer = figure_config('dis')
     longer.train_dataloader.dataset.pipeline[1].num_frames = 8
     longer.train_dataloader.dataset.pipeline[4].grid = (4, 4, 4)

@@ -5,10 +5,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sigma.checkpoints.files import save_training_state
+from sigma.checkpoints.files import save_tensors, save_training_state
 from sigma.data.cards import read_config
 from sigma.errors import CheckpointError, DataError
-from sigma.figures.clusters import colours_of, draw_clusters, load_model, nearest, other_mask, paint, prototype_maps
+from sigma.figures import clusters
+from sigma.figures.clusters import (
+    colours_of,
+    cosines,
+    draw_clusters,
+    load_model,
+    nearest,
+    other_mask,
+    paint,
+    prototype_maps,
+)
 from sigma.figures.masks import draw_masks
 from sigma.registry import MODELS
 from tests.conftest import DEMO, ROOT, assert_one_sentence, call_main
@@ -27,16 +37,25 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def video(toy):
-    return sorted((toy / 'videos').rglob('*.mp4'))[0]
+def videos(toy):
+    return sorted((toy / 'videos').rglob('*.mp4'))
+
+
+@pytest.fixture(scope='module')
+def video(videos):
+    return videos[0]
 
 
 def test_nearest_is_by_cosine():
     model = tiny('mlp')
+    chosen = torch.tensor([3, 0, 19, 3])
     with torch.no_grad():
         model.sinkhorn_loss.prototypes.mul_(torch.rand(20, 1) + 0.1)  # lengths say nothing
-    chosen = torch.tensor([3, 0, 19, 3])
-    assert nearest(model, 7 * model.sinkhorn_loss.prototypes[chosen].detach()).tolist() == chosen.tolist()
+        found = cosines(model, 7 * model.sinkhorn_loss.prototypes[chosen])
+    assert found[range(4), chosen].tolist() == pytest.approx([1] * 4)
+    assert nearest(found).tolist() == chosen.tolist()
+    found[1] = np.nan  # a tubelet that was never hidden
+    assert nearest(found).tolist() == [3, -1, 19, 3]
 
 
 def test_maps_agree_with_the_model_step_by_step():
@@ -83,13 +102,14 @@ def test_colours_follow_frequency_and_paint_the_tubes_of_their_prototype():
     assert list(colours_of(many)) == list(range(29, 11, -1))  # the eighteen most frequent
 
 
-def test_the_command_draws_frames_and_both_branches(checkpoint, video, tmp_path, capsys):
+def test_the_command_draws_frames_and_both_branches(checkpoint, video, videos, tmp_path, capsys):
     line = ('--figure', 'clusters', '--video', video, '--configs', DEMO, '--checkpoint', checkpoint)
-    done = call_main(plot.main, capsys, *line, '--out', tmp_path / 'maps.png')
+    done = call_main(plot.main, capsys, *line, '--more-videos', videos[1], '--out', tmp_path / 'maps.png')
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'maps.png').stat().st_size > 5000
     figure = draw_clusters(video, DEMO, checkpoint)
-    assert [axis.get_ylabel() for axis in figure.axes[::8]] == ['frames', 'predicted', 'projected']
+    branches = dict.fromkeys(heading.split(':')[0].split(',')[0] for heading in headings(figure))
+    assert list(branches) == [video.name, 'predicted', 'projected']
     again = draw_clusters(video, DEMO, checkpoint)
     for one, two in zip(figure.axes, again.axes):
         assert (one.images[0].get_array() == two.images[0].get_array()).all()
@@ -100,8 +120,88 @@ def test_without_a_projector_there_is_one_row(checkpoint, video, tmp_path):
     assert has_projector
     state = {k: v for k, v in model.state_dict().items() if not k.startswith('projector.')}
     path = save_training_state(tmp_path / 'iter_1.safetensors', {'state_dict': state})
-    figure = draw_clusters(video, DEMO, path)
-    assert [axis.get_ylabel() for axis in figure.axes[::8]] == ['frames', 'predicted']
+    found = headings(draw_clusters(video, DEMO, path))
+    assert found[0] == f'{video.name}: the first of every 2 frames'
+    assert {heading.split(':')[0].split(',')[0] for heading in found[1:]} == {'predicted'}
+
+
+def test_one_colour_per_prototype_in_all_clips_and_a_legend(checkpoint, videos):
+    figure = draw_clusters(videos[:2], DEMO, checkpoint)
+    assert [heading.partition(':')[0] for heading in headings(figure) if 'every' in heading] == [
+        video.name for video in videos[:2]
+    ]
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert all(name.startswith('prototype ') or ' other' in name for name in names)
+    shares = [int(name.split()[-2]) for name in names if name.endswith('%') and '<' not in name]
+    assert 95 <= sum(shares) <= 105
+    colours = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert len(set(colours)) == len(colours)
+    assert f'{checkpoint.name}: 64 prototypes.' in figure.texts[0].get_text()
+
+
+def test_where_one_prototype_takes_nearly_all_another_row_has_several_colours():
+    """Three prototypes: the first is nearest by far everywhere, the others differ from place to place."""
+    cosine = np.zeros((1, 2, 2, 3), np.float32)
+    cosine[..., 0] = 0.9
+    cosine[0, 0, :, 1], cosine[0, 1, :, 2] = 0.3, 0.3
+    cosine[0, 0, 0] = np.nan
+    maps = clusters._with_relative({'predicted': cosine})
+    assert list(maps) == ['predicted', f'predicted, {clusters.RELATIVE}']
+    plain, relative = maps.values()
+    assert plain.tolist() == [[[-1, 0], [0, 0]]]
+    assert relative.tolist() == [[[-1, 1], [2, 2]]]
+    assert clusters._heading('predicted', plain, 'prototype') == 'predicted: 1 prototype, prototype 0 takes 100 %'
+    even = np.eye(4, dtype=np.float32).reshape(1, 2, 2, 4)
+    assert list(clusters._with_relative({'predicted': even})) == ['predicted']
+
+
+def test_an_encoder_alone_is_clustered(checkpoint, videos, tmp_path):
+    """`encoder.safetensors` has no prototypes; the same tokens have the same colour in all clips."""
+    model, _ = load_model(DEMO, checkpoint)
+    path = save_tensors(tmp_path / 'encoder.safetensors', model.encoder.state_dict(), {'card': card()})
+    figure = draw_clusters([videos[0], videos[0]], DEMO, path)
+    found = headings(figure)
+    assert len(found) == 4
+    assert found[1] == found[3]
+    assert found[1].startswith('encoder tokens, k-means: 8 clusters, cluster ')
+    for one, two in zip(figure.axes[8:16], figure.axes[24:]):
+        assert (one.images[0].get_array() == two.images[0].get_array()).all()
+    assert len(figure.legends[0].get_texts()) == 8
+    said = ' '.join(figure.texts[0].get_text().split())
+    assert said.startswith('encoder.safetensors holds no prototypes')
+    assert 'give iter_N.safetensors of its training' in said
+    other = card()
+    other['backbone']['num_frames'] = 8
+    wrong = save_tensors(tmp_path / 'other.safetensors', model.encoder.state_dict(), {'card': other})
+    with pytest.raises((DataError, CheckpointError), match='8'):
+        draw_clusters(videos[0], DEMO, wrong)
+
+
+def card() -> dict:
+    """What the demo's encoder says of itself."""
+    return {
+        'version': 1,
+        'backbone': {
+            'type': 'sigma.VideoViT',
+            'arch': {'embed_dims': 128, 'depth': 4, 'num_heads': 4},
+            'image_size': 64,
+            'num_frames': 16,
+            'patch_size': 16,
+            'tubelet_size': 2,
+            'final_norm': True,
+        },
+        'clip': {'num_frames': 16, 'stride_frames': 2, 'size': 64},
+        'mean': [123.675, 116.28, 103.53],
+        'std': [58.395, 57.12, 57.375],
+        'pretraining_data': None,
+        'source': 'a test',
+    }
+
+
+def headings(figure) -> list[str]:
+    """Headings of the rows."""
+    return [heading for axis in figure.axes if (heading := axis.get_title(loc='left'))]
 
 
 def test_what_cannot_be_drawn_is_named(checkpoint, video, tmp_path, capsys):

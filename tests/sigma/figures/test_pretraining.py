@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sigma.errors import DataError
-from sigma.figures.pretraining import draw_pretraining, read_curves, running_mean
+from sigma.figures.pretraining import GROUPS, draw_pretraining, read_curves, running_mean
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 
 
@@ -32,14 +32,57 @@ def runs(tmp_path):
 def test_a_panel_a_quantity_and_a_line_a_run(runs):
     figure = draw_pretraining(runs)
     drawn = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
-    assert list(drawn) == ['loss', 'prototypes used', 'agreement', 'zeal']  # no clocks
+    assert list(drawn) == ['loss', 'branches agree (share)', 'prototypes used (share)', 'zeal']  # no clocks
     lines = {line.get_label(): line for line in drawn['loss'].lines if not line.get_label().startswith('_')}
     assert list(lines) == ['a', 'b']
     assert lines['a'].get_xydata().tolist() == [[s, 10 - s] for s in range(1, 11)]
     assert lines['b'].get_xydata().tolist() == [[s, 5] for s in range(1, 6)]
-    assert [line.get_label() for line in drawn['prototypes used'].lines[1::2]] == ['b']
+    assert [line.get_label() for line in drawn['prototypes used (share)'].lines[1::2]] == ['b']
     assert lines['a'].get_color() == drawn['zeal'].lines[1].get_color() != lines['b'].get_color()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['a', 'b']
+
+
+def test_groups_fit_a_page_and_say_what_is_healthy(tmp_path):
+    quantities = [quantity for group in GROUPS for quantity in group.panels if not quantity.startswith('loss of')]
+    log(tmp_path / 'all', range(30), **dict.fromkeys([*quantities, 'zeal'], float))
+    log(tmp_path / 'few', range(30), **dict.fromkeys(['loss', 'data_wait_percent'], float))
+    figure = draw_pretraining([tmp_path / 'all', tmp_path / 'few'])
+    wide, high = figure.get_size_inches()
+    assert wide == 7
+    assert high <= 9.5
+    assert [part.get_suptitle() for part in figure.subfigs] == ['Loss', 'Codes', 'Features', 'Speed', 'Other']
+    said = [' '.join(part.get_supxlabel().split()) for part in figure.subfigs]
+    assert said[0] == 'Healthy: falls and levels off; both parts of the cross-entropy stay close.'
+    assert 'entropy over a window stays above 0.65' in said[1]
+    assert 'kNN rises above that of random weights' in said[2]
+    assert said[4] == ''
+    one = draw_pretraining([tmp_path / 'few'])
+    assert [part.get_supxlabel() for part in one.subfigs] == [
+        'Healthy: falls and levels off.',
+        'Healthy: waiting for data takes less than about 10 % of the time.',
+    ]
+
+
+def test_losses_of_different_kinds_do_not_share_a_panel(tmp_path):
+    log(tmp_path / 'sigma', range(1, 4), loss=lambda s: 9.0, loss_pred=lambda s: 5.0, loss_target=lambda s: 4.0)
+    log(tmp_path / 'mae', range(1, 4), loss=lambda s: 0.5, loss_pixels=lambda s: 0.5)
+    figure = draw_pretraining([tmp_path / 'sigma', tmp_path / 'mae'])
+    shown = {axis.get_title(): axis.lines[1].get_ydata()[0] for axis in figure.axes if axis.get_title()}
+    assert shown == {
+        'loss, cross-entropy (nats)': 9.0,
+        'loss, pixels (squared error)': 0.5,
+        'part of predictions (nats)': 5.0,
+        'part of targets (nats)': 4.0,
+    }
+
+
+def test_the_legend_names_the_config_where_it_differs(runs):
+    (runs[0] / 'demo_toy.py').touch()
+    (runs[1] / 'b.py').touch()
+    figure = draw_pretraining(runs)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['a (demo_toy)', 'b']
+    (runs[0] / 'other.py').touch()  # which of the two is not known
+    assert draw_pretraining(runs).legends[0].get_texts()[0].get_text() == 'a'
 
 
 def test_after_a_resume_the_later_log_holds(tmp_path):
@@ -74,7 +117,14 @@ def test_few_points_are_marked_and_clocks_come_last(tmp_path):
     with next(tmp_path.rglob('scalars.json')).open('a') as file:
         file.write('{"knn/top1": 30.0, "step": 29}\n')
     axes = {axis.get_title(): axis for axis in draw_pretraining([tmp_path]).axes if axis.get_title()}
-    assert list(axes) == ['loss', 'churn', 'kNN top-1 (%)', 'learning rate', 'clips per second', 'data wait (%)']
+    assert list(axes) == [
+        'loss',
+        'kNN top-1 (%)',
+        'learning rate',
+        'clips per second',
+        'wait for data (%)',
+        'churn',
+    ]
     assert axes['kNN top-1 (%)'].lines[1].get_marker() == '.'
     assert axes['loss'].lines[1].get_marker() == 'None'
 
