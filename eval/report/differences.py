@@ -97,7 +97,7 @@ def _of_answers(
     rows = {id(each): row for row, each in column.cells.items()}
     sides = [table.answers.get((column.key, rows.get(id(each), ''))) for each in (cell, base)]
     ours, theirs = sides
-    if ours is None or theirs is None or ours.rounds is not None or ours.values is None or theirs.values is None:
+    if ours is None or theirs is None or ours.draws is not None or ours.values is None or theirs.values is None:
         return None
     if ours.videos is not theirs.videos and not np.array_equal(ours.videos, theirs.videos):
         return None
