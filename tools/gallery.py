@@ -16,9 +16,9 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from eval.report.figures import WIDTHS, caption_of, draw_figure, figure_names, load_figure, style
 from eval.report.summaries import get_summary
@@ -27,6 +27,9 @@ from sigma.commands import Parser
 from sigma.configs import walk_sentences
 from sigma.errors import did_you_mean
 from sigma.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = ROOT / 'docs' / 'gallery.md', ROOT / 'docs' / 'gallery'

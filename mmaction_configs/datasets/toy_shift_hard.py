@@ -9,7 +9,7 @@ _base_ = '_base_/toy_motions.py'
 data_root = '{{$SIGMA_DATA:data}}/toy_shift_hard'
 dataset_info = dict(
     name='toy_shift_hard',
-    short='toy hard shift',
+    short='toy shift hard',
     splits=dict(
         train=dict(
             list='train.txt', sha256='0a0bd734ef20fd7e7970d5f8458226ef19d39954b1f5575b673b55f5d770abdb', num_videos=1600

@@ -208,9 +208,9 @@ def _numbered(label: str | tuple[str, ...] | int, numbers: Mapping[str, int]) ->
 def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` fields in a fixed order."""
     order = (
-        'name', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'sections', 'video_root',
-        'delimiter', 'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source', 'licence',
-        'obtain', 'prepare',
+        'name', 'short', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'sections',
+        'video_root', 'delimiter', 'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note', 'source',
+        'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']

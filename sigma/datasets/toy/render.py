@@ -272,6 +272,7 @@ def card(spec: ToySpec) -> dict:
             command += f' --{option} {getattr(spec, option)}'
     return {
         'name': spec.name,
+        'short': spec.name.replace('_', ' '),
         'task': form.task,
         'video_root': 'videos',
         'metric': form.metric,

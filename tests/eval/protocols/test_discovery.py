@@ -105,7 +105,7 @@ def test_a_users_file_runs_to_a_record(home, forget, monkeypatch, capsys):
     assert run_severe.main([*map(str, words), '--work-dir', str(home / 'work')]) == 0
     (record,) = read_records(home / 'work')
     assert (record.protocol['name'], record.score['value']) == ('first_of_mine', 50.0)
-    assert 'first_of_mine' in capsys.readouterr().out
+    assert 'first of mine' in capsys.readouterr().out
 
 
 def test_an_unknown_name_names_the_nearest():

@@ -305,7 +305,9 @@ def test_U25_lists_of_protocols_and_figures_need_no_torch_and_name_all():
     lines = done.stdout.splitlines()
     assert lines[-1] == '[]'
     assert [line.split()[0] for line in lines[: len(declared_protocols())]] == list(declared_protocols())
-    figures = ['bars', 'clusters', 'corruption_sheet', 'masks', 'pretraining', 'robustness_heatmap', 'severity_curves']
+    files = [*ROOT.glob('eval/report/figures/[!_]*.py'), *ROOT.glob('sigma/figures/[!_]*.py')]
+    figures = sorted(path.stem for path in files)
+    assert len(figures) == 18
     assert [line.split()[0] for line in lines[-1 - len(figures) : -1]] == figures
 
 

@@ -61,12 +61,15 @@ def test_a_card_is_complete(name):
 
 
 def test_resolved_cards_are_unmoved(monkeypatch):
-    """Their fields enter records. A card that is meant to change gets its new hash in tests/data/dataset_cards.json."""
+    """Their fields enter records, but for the name that tables show.
+
+    A card that is meant to change gets its new hash in tests/data/dataset_cards.json.
+    """
     monkeypatch.setenv('SIGMA_DATA', '/data')
     found = {}
     for name in NAMES:
-        info = json.dumps(load_dataset_card(name).info, sort_keys=True)
-        found[name] = hashlib.sha256(info.encode()).hexdigest()
+        info = {key: value for key, value in load_dataset_card(name).info.items() if key != 'short'}
+        found[name] = hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
     wanted = json.loads((Path(__file__).resolve().parents[2] / 'data' / 'dataset_cards.json').read_text())
     assert {name: found.get(name) for name in wanted} == wanted
 
