@@ -2,8 +2,9 @@
 
 Records with predictions are made up: encoders by columns by seeds, in which a video has a difficulty that all encoders
 share and an encoder has a skill. Then a new process on one core reads them and makes everything that users make: the
-table in every format, every figure, and the page. It prints the seconds of each part and the peak of its memory. The
-made-up records can be kept (`--work-dir`), and are used again if they fit.
+table in every format, every figure, and the page. It prints the processor seconds of each part, which other programs
+on the machine hardly change, and the peak of its memory. The made-up records can be kept (`--work-dir`), and are used
+again if they fit.
 """
 
 from __future__ import annotations
