@@ -1,6 +1,8 @@
-"""Types of options on the command line, for argparse: each reads a word or says what is needed instead."""
+"""Options of the command line: types for argparse, each of which reads a word or says what is needed, and groups."""
 
 import argparse
+
+from sigma.commands import positive
 
 
 def minutes(text: str) -> float:
@@ -35,3 +37,71 @@ def seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f'{text} was given; a whole number from 0 to 2**32 - 1 is needed')
     return int(text)
+
+
+def add_change_args(parser: argparse.ArgumentParser) -> None:
+    """Options that change what a suite says."""
+    group = parser.add_argument_group('changes to the suite')
+    group.add_argument(
+        '--datasets',
+        nargs='+',
+        metavar='DATASET',
+        help="dataset cards or prepared folders to use instead of the suite's",
+    )
+    group.add_argument(
+        '--protocols',
+        nargs='+',
+        metavar='PROTOCOL',
+        help='only these protocols of the suite; one that the suite lacks is measured on each of its datasets',
+    )
+    group.add_argument(
+        '--shots',
+        nargs='+',
+        type=positive,
+        metavar='CLIPS',
+        help="training clips per class, instead of the suite's few-shot numbers",
+    )
+    group.add_argument(
+        '--recipe',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings to change in recipes, such as layer_decay=0.65 views.num_clips=2; part of the names of cells',
+    )
+    group.add_argument('--epochs', type=positive, metavar='N', help='the same as --recipe epochs=N')
+    group.add_argument('--batch-size', type=positive, metavar='N', help='the same as --recipe batch_size=N')
+    group.add_argument(
+        '--limit',
+        type=positive,
+        metavar='N',
+        help='a trial on N videos of each split, spread over the classes; its records never join others',
+    )
+
+
+def add_executor_args(parser: argparse.ArgumentParser) -> None:
+    """Options that say where cells run."""
+    group = parser.add_argument_group('where cells run')
+    group.add_argument(
+        '--executor',
+        choices=('local', 'slurm', 'submitit-local'),
+        default='local',
+        help='this machine (default); SLURM through submitit; or the SLURM jobs on this machine, to try them out',
+    )
+    group.add_argument('--slurm-partition', help="default: the cluster's")
+    group.add_argument(
+        '--slurm-time',
+        type=minutes,
+        default='240',
+        help='time limit of a cell, in minutes or H:MM:SS (default: 240); then it is requeued and continues',
+    )
+    group.add_argument('--slurm-array', type=positive, default=32, metavar='N', help='cells in parallel (default: 32)')
+    group.add_argument('--slurm-gpus', type=int, default=1, help='GPUs per cell (default: 1)')
+    group.add_argument('--slurm-cpus', type=positive, default=8, help='cores per cell (default: 8)')
+    group.add_argument(
+        '--slurm-options',
+        nargs='+',
+        type=key_value,
+        default=[],
+        metavar='KEY=VALUE',
+        help='further submitit parameters, such as mem_gb=64 slurm_account=lab slurm_qos=low',
+    )

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from eval.metrics.classification import refuse_infinite
 from eval.metrics.localization import check_segments
 from eval.metrics.metric import METRICS, get_metric, score_predictions
+from eval.metrics.npz import read_arrays
 from eval.records import Record, RecordError, predictions_path
 from sigma.files import sha256_file, write_atomic
 
@@ -71,8 +72,7 @@ def read_predictions(path: str | Path) -> Predictions:
 def _parse(data: bytes, path: str | Path) -> Predictions:
     """Predictions in the bytes of the file at `path`; raises as `read_predictions`."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return _predictions(*(arrays[key] for key in Predictions._fields))
+        return _predictions(*read_arrays(data, Predictions._fields))
     except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path}: no predictions to be read: {error}') from error
 
@@ -139,7 +139,7 @@ def _predictions(video: np.ndarray, label: np.ndarray, scores: np.ndarray) -> Pr
             row = int(outside.argmax())
             raise ValueError(f'label {label[row]} of row {row} is outside 0 to {scores.shape[1] - 1}')
     _check_names(video, len(label))
-    return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32))
+    return Predictions(video, label if several else label.astype(np.int64), scores.astype(np.float32, copy=False))
 
 
 def _ascends(video: np.ndarray) -> bool:

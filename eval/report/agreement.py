@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,8 @@ from eval.report.table import Column, Table
 
 MIN_ENCODERS = 3
 NUM_DRAWS = 500
+# An interval takes about 10 ms; with more pairs than this (those of 21 columns) only the pairs in `sentences` get one.
+MOST_INTERVALS = 210
 # Least share of the variance between encoders that a draw takes as real, divided by their number. Chosen on simulated
 # columns (tests/eval/report/test_agreement.py): without it, intervals of 3 encoders held the truth in 90 %.
 LEAST_REAL = 0.1
@@ -45,17 +49,13 @@ def agreements(table: Table) -> list[Agreement]:
     Simulated with 3 to 20 encoders, true correlations of 0 and 0.95, and noise of 0.1 to 1 times the spread of scores,
     intervals of tau held the truth in 93 to 100 % of tables (docs/statistics.md). Draws with replacement: down to 0 %.
     """
-    columns = table.measured
-    found = []
-    for i, first in enumerate(columns):
-        for second in columns[i + 1 :]:
-            if (each := agreement(table, first, second)) is not None:
-                found.append(each)
-    return found
+    pairs = combinations(table.measured, 2)
+    found = (agreement(table, *pair, interval=not _is_capped(table)) for pair in pairs)
+    return [each for each in found if each is not None]
 
 
-def agreement(table: Table, first: Column, second: Column) -> Agreement | None:
-    """How alike two columns order encoders; None if they share fewer than three."""
+def agreement(table: Table, first: Column, second: Column, interval: bool = True) -> Agreement | None:
+    """How alike two columns order encoders, with or without an interval; None if they share fewer than three."""
     sides = scores(table, first), scores(table, second)
     rows = [row for row in sides[0].of if row in sides[1].of]
     if len(rows) < MIN_ENCODERS:
@@ -63,6 +63,8 @@ def agreement(table: Table, first: Column, second: Column) -> Agreement | None:
     observed = np.array([[side.oriented[row] for row in rows] for side in sides])  # (2, K)
     tau, rho = (float(each[0]) for each in (tau_b(observed[0], observed[1:]), spearman(observed[0], observed[1:])))
     unknown = Agreement(first, second, len(rows), tau, np.nan, np.nan, rho, np.nan, np.nan, '')
+    if not interval:
+        return unknown._replace(how=f'no interval: the table has more than {MOST_INTERVALS} pairs of columns')
     if any(side.noise is None for side in sides):
         return unknown._replace(how='no interval: numbers without one are among the scores')
     if not np.isfinite(tau):
@@ -84,19 +86,27 @@ def sentences(table: Table, most: int = 3) -> list[str]:
     known = sorted((each for each in agreements(table) if np.isfinite(each.tau)), key=lambda each: each.tau)
     if not known:
         return ['Columns are not compared with each other: no two of them share three encoders besides random weights.']
-    said = []
-    if len(known) > 1:
+    num_pairs, said = len(known), []
+    named = [*known[:most], known[-1]] if num_pairs > 1 else known
+    if _is_capped(table):
+        named = [agreement(table, each.first, each.second) or each for each in named]
+    if num_pairs > 1:
         mean = np.mean([each.tau for each in known])
-        said.append(
-            f"Kendall's tau between two columns is {mean:.2f} on average of {len(known)} pairs (1: same order)."
-        )
-        said.append('Least alike: ' + '; '.join(pair_text(table, each) for each in known[:most]) + '.')
-    said.append(('Most alike: ' if len(known) > 1 else '') + pair_text(table, known[-1]) + '.')
-    if any(np.isfinite(each.tau_low) for each in known):
+        said.append(f"Kendall's tau between two columns is {mean:.2f} on average of {num_pairs} pairs (1: same order).")
+        said.append('Least alike: ' + '; '.join(pair_text(table, each) for each in named[:-1]) + '.')
+    said.append(('Most alike: ' if num_pairs > 1 else '') + pair_text(table, named[-1]) + '.')
+    if _is_capped(table):
+        said.append(f'With more than {MOST_INTERVALS} pairs, only the pairs named here have intervals.')
+    if any(np.isfinite(each.tau_low) for each in (*known, *named)):
         said.append(
             'Intervals (95 %) are for these encoders, by the noise of videos and seeds; others may agree otherwise.'
         )
     return said
+
+
+def _is_capped(table: Table) -> bool:
+    """Whether there are too many pairs of columns to give each an interval."""
+    return comb(len(table.measured), 2) > MOST_INTERVALS
 
 
 def pair_text(table: Table, each: Agreement) -> str:

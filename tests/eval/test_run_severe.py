@@ -14,7 +14,7 @@ from rich.console import Console
 
 from eval import run_severe
 from eval.cells import claims, encoders
-from eval.matrix import suites
+from eval.matrix import arguments, suites
 from eval.matrix.executors.job import Finished, job_of
 from eval.matrix.live import Progress, clock
 from eval.matrix.plan import plan
@@ -315,7 +315,7 @@ def test_an_import_that_does_not_fit_is_refused(tmp_path, text, words):
 
 @pytest.mark.parametrize(('text', 'wanted'), [('90', 90), ('1:30:00', 90), ('0:00:30', 0.5)])
 def test_time_limits_are_minutes_or_clock_times(text, wanted):
-    assert run_severe.minutes(text) == wanted
+    assert arguments.minutes(text) == wanted
 
 
 @pytest.mark.parametrize(

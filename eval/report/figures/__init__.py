@@ -180,6 +180,18 @@ def render(figure: Figure, ending: str) -> bytes:
     return buffer.getvalue()
 
 
+def _rendered(figure: Figure, paths: Sequence[Path]) -> list[tuple[Path, bytes]]:
+    """The figure as each file. It is laid out once, for the first: that takes a third of the time of drawing."""
+    files, layout = [], figure.get_layout_engine()
+    try:
+        for path in paths:
+            files.append((path, render(figure, path.suffix)))
+            figure.set_layout_engine('none')  # what stands, stays
+    finally:
+        figure.set_layout_engine(layout or 'none')
+    return files
+
+
 def save_figure(figure: Figure, out: str | Path) -> list[Path]:
     """Writes a figure, each file whole or not at all; returns the paths. Without an ending it writes PNG and SVG.
 
@@ -196,7 +208,7 @@ def save_figure(figure: Figure, out: str | Path) -> list[Path]:
         if path.is_dir():
             raise FigureError(f'{path} is a folder; give the name of a file')
     # All are drawn before the first is written.
-    files = [(path, render(figure, path.suffix)) for path in paths]
+    files = _rendered(figure, paths)
     if caption := caption_of(figure):
         files.append((out.with_name(f'{out.stem if out.suffix else out.name}.caption.txt'), f'{caption}\n'.encode()))
     try:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 
@@ -36,7 +38,26 @@ def text_width(text: str, points: float) -> float:
     """Width of a line of text in inches."""
     if not text.strip():
         return 0.0
-    return TextPath((0, 0), text, size=points, usetex=False).get_extents().width / 72
+    path = TextPath((0, 0), text, size=points, usetex=False)
+    return _path_width(path) / 72
+
+
+def _path_width(path: Path) -> float:
+    """Width of `path.get_extents()`, for all quadratic curves at once: fonts are full of them."""
+    codes, x = path.codes, path.vertices[:, 0]
+    if codes is None or (codes == Path.CURVE4).any():
+        return path.get_extents().width
+    curved = np.flatnonzero(codes == Path.CURVE3)
+    control, end = curved[::2], curved[1::2]  # a curve is a control point and an end; its start lies before them
+    first, middle, last = x[control - 1], x[control], x[end]
+    bend = first - 2 * middle + last
+    with np.errstate(divide='ignore', invalid='ignore'):
+        turn = (first - middle) / bend  # where x is extreme
+    inside = (turn > 0) & (turn < 1)
+    turn, first, middle, last = turn[inside], first[inside], middle[inside], last[inside]
+    extreme = (1 - turn) ** 2 * first + 2 * turn * (1 - turn) * middle + turn**2 * last
+    reached = np.concatenate([x[(codes == Path.MOVETO) | (codes == Path.LINETO)], x[end], extreme])
+    return float(reached.max() - reached.min()) if len(reached) else 0.0
 
 
 def wrapped(text: str, inches: float, points: float) -> str:

@@ -71,6 +71,19 @@ def test_columns_of_a_table_give_scipys_numbers_on_its_scores(one_seed):
     assert agreements(one_seed) is found
 
 
+def test_of_many_pairs_only_those_named_get_an_interval(one_seed, monkeypatch):
+    everywhere, whole = agreements(one_seed), sentences(one_seed)
+    monkeypatch.setattr(agreement, 'MOST_INTERVALS', 5)  # the table has 6 pairs
+    part = one_seed.only(lambda column: True)
+    part.found = {}
+    capped = agreements(part)
+    assert [(each.tau, each.rho) for each in capped] == [(each.tau, each.rho) for each in everywhere]
+    assert all(np.isnan(each.tau_low) and 'more than 5 pairs' in each.how for each in capped)
+    said = sentences(part)
+    assert [line for line in said if 'only the pairs named here' not in line] == whole
+    assert len(said) == len(whole) + 1
+
+
 def test_fewer_than_three_encoders_and_published_numbers(one_seed, tmp_path):
     table = made_table(tmp_path, {'random': [10, 10], 'a': [50, 60], 'b': [40, 50]})
     assert agreements(table) == []

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from matplotlib.textpath import TextPath
 
 from eval.metrics import write_predictions
 from eval.records import RecordError, predictions_path, read_records, write_record
@@ -344,3 +345,9 @@ def test_columns_that_only_papers_have_are_left_out_unless_asked(name):
     assert 'Left out, since only published rows have them (--every-column shows them): finetune / gym99;' in said
     assert 'Left out' not in caption_of(whole)
     assert whole.get_figheight() < 9.2  # 2100 x 9060 pixels once
+
+
+@pytest.mark.parametrize('text', ['encoder_07 (published)', 'Ω†↑ àéß %&@', 'l', ' .'])
+def test_widths_of_text_are_those_of_its_outline(text):
+    outline = TextPath((0, 0), text, size=6.5, usetex=False)
+    assert text_width(text, 6.5) == pytest.approx(outline.get_extents().width / 72, abs=1e-12)

@@ -84,6 +84,7 @@ def test_ranking_people_and_numbers(folders):
     assert 'b%26b' in entries['mine (bob)', 'finetune / toy'][5].href
 
 
+@pytest.mark.integration
 def test_the_page_as_a_command(folders, tmp_path, capsys):
     out = folders / 'board.html'
     words = ('--leaderboard', folders / 'alice', f'bob={folders / "b&b"}', '--no-videos', '--out', out)

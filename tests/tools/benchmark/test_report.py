@@ -5,6 +5,9 @@ import re
 import pytest
 
 from eval.records import read_records
+from eval.report.figures.map_over_iou import curve
+from eval.report.figures.shots_ladder import ladders
+from eval.report.sweeps import sweeps
 from eval.report.table import Table
 from tests.conftest import assert_one_sentence, call_main
 from tools.benchmark import __main__ as benchmark
@@ -28,13 +31,32 @@ def test_made_records_pass_the_checks_of_the_table(tmp_path):
     assert [record.path.stat().st_mtime_ns for record in read_records(tmp_path)] == first
 
 
+def test_six_columns_hold_what_every_figure_draws(tmp_path):
+    make_records(tmp_path, 600, 30, 3)
+    table = Table.read([tmp_path])
+    assert table.faults == []
+    assert [(column.protocol, column.dataset, column.subset) for column in table.measured] == [
+        ('finetune', 'data_000', '5-a-class'),
+        ('finetune', 'data_000', None),
+        ('finetune', 'data_005', None),
+        ('frozen_linear', 'data_000', None),
+        ('localization', 'data_000', None),
+        ('robustness', 'data_000', None),
+    ]
+    (sweep,) = sweeps(table)
+    assert (len(sweep.columns), sweep.severities, len(sweep.scores)) == (21, [1, 2, 3, 4, 5], 20)
+    assert {len(curve(cell)) for cell in table.measured[4].cells.values()} == {5}
+    assert len(ladders(table)) == 1
+    assert {bool(record.encoder['flops']) for record in table.records} == {True}
+
+
 def test_numbers_are_printed_with_their_goals(capsys):
-    print_measured({'seconds': {'page': 1.25}, 'left_out': {'figure x': 'why'}, 'processor': 1.0, 'bytes': 5e8})
+    print_measured({'seconds': {'page': 1.25}, 'left_out': {'figure x': 'why'}, 'wall': 2.0, 'bytes': 5e8})
     said = capsys.readouterr().out.splitlines()
     assert [re.sub(' +', ' ', line) for line in said] == [
         'page 1.25 s',
         'figure x not drawn: why',
-        'all 1.25 s (goal 60 s on one core; processor 1.0 s)',
+        'all 1.25 s of one core (goal 60 s); wall clock 2.0 s',
         'peak of memory 0.50 GB (goal 1 GB)',
     ]
 
