@@ -119,7 +119,7 @@ def test_the_losses_as_a_library(tmp_path):
     assert done.stdout.split('\n')[-2] == 'torch.Size([64, 16]) True'
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_benchmark_as_a_library(tmp_path):
     made = subprocess.run(
         [sys.executable, 'tools/prepare.py', 'toy', '--out', str(tmp_path / 'data' / 'toy')],

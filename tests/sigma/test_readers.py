@@ -152,8 +152,16 @@ def test_clips_of_the_cases_hold_the_frames_asked_for(name, tmp_path):
     assert wrong_clips(dataset(tmp_path, video), video) == 0
 
 
-@pytest.mark.integration
-@pytest.mark.parametrize('name', [path.name for path in sorted(REAL.glob('*.*')) if path.suffix != '.md'])
+# Large files, of kinds that others here have too.
+LONG = ('mmaction2__S001C001P001R001A001_rgb.avi', 'mmaction2__demo_skeleton.mp4', 'mmaction2__test.mp4')
+REAL_FILES = [
+    pytest.param(path.name, marks=pytest.mark.slow if path.name in LONG else pytest.mark.integration)
+    for path in sorted(REAL.glob('*.*'))
+    if path.suffix != '.md'
+]
+
+
+@pytest.mark.parametrize('name', REAL_FILES)
 def test_clips_of_real_files_hold_the_frames_asked_for(name, tmp_path):
     assert wrong_clips(dataset(tmp_path, REAL / name), REAL / name) == 0
 

@@ -299,6 +299,7 @@ def test_a_work_directory_that_cannot_be_is_one_sentence(toy, tmp_path, counted)
     assert counted == []
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_stderr_and_not_in_the_log(toy, tmp_path, capsys):
     measure(seeded(), 'frozen_toy', clip=CLIP, datasets=toy, work_dir=tmp_path)
     assert re.search(r'\[1/1\] Conv-\w+_frozen_linear_toy_frozen_demo_s0: ok', capsys.readouterr().err)

@@ -232,6 +232,7 @@ def test_torchrun_ends_with_the_process_that_was_killed_and_goes_on(torchrun, wh
     assert (work / FINAL).read_bytes() == (whole / FINAL).read_bytes()
 
 
+@pytest.mark.slow
 def test_torchrun_that_is_told_to_end_lets_its_processes_save(torchrun, whole, tmp_path):
     work = tmp_path / 'run'
     run = torchrun(work)

@@ -86,7 +86,7 @@ def test_a_killed_run_resumes_bit_for_bit(toy, whole, tmp_path):
     assert not list(work.glob('.*.tmp'))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_run_resumed_from_the_end_of_an_epoch_is_bit_for_bit_too(toy, whole, tmp_path):
     work = tmp_path / 'epoch'
     work.mkdir()
@@ -182,7 +182,7 @@ def test_two_processes_equal_one(toy, whole, tmp_path):
         torch.testing.assert_close(b[name], a[name], atol=2e-4, rtol=2e-3, msg=name)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
     done = train(toy, tmp_path / 'bf16', '--amp', train_cfg__max_epochs=1)
     assert done.returncode == 0, done.stderr
@@ -191,7 +191,7 @@ def test_bf16_runs_on_a_cpu(toy, whole, tmp_path):
     assert half[0]['loss'] != full[0]['loss']
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_going_on_in_another_precision_is_said(toy, whole, tmp_path):
     shutil.copytree(whole, tmp_path / 'run')
     done = train(toy, tmp_path / 'run', '--resume', '--amp', train_cfg__max_epochs=3)
@@ -272,7 +272,7 @@ def test_a_checkpoint_with_other_bytes_than_were_written_is_refused(toy, whole, 
     assert_one_sentence(done, 'iter_10.safetensors is damaged', 'tensors differ', 'the checkpoint before')
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_activations_computed_anew_change_nothing(toy, whole, tmp_path, capsys):
     def asked(names):
         return demo_options(toy, default_hooks__checkpoint__interval_iters=3, activation_checkpointing=names)
