@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import zipfile
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+deflate: Any
 try:
-    import deflate
+    deflate = importlib.import_module('deflate')
 except ImportError:  # no wheel for this machine; zlib gives the same bytes
     deflate = None
 
