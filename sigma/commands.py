@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,14 +74,29 @@ def positive(text: str) -> int:
     return int(text)
 
 
+class Terminated(BaseException):
+    """SIGTERM told this process to end. It unwinds like Ctrl-C, so that pools end and temporary files go."""
+
+
 def end_with(main: Callable[[], int]) -> NoReturn:
-    """Exit with the status of `main`; after Ctrl-C with 130 and one sentence. For commands that write whole files."""
+    """Exit with the status of `main`; after Ctrl-C with 130, after SIGTERM with 143, and one sentence.
+
+    For commands whose files are written whole or continued by the next run.
+    """
+
+    def stop(*_: Any) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the cleaning up short
+        raise Terminated
+
+    former, own = signal.signal(signal.SIGTERM, stop), os.getpid()
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, former))  # workers end at once
     try:
         status = main()
-    except KeyboardInterrupt:
-        name = Path(sys.argv[0]).stem
-        print(f'{name}: interrupted; no file is half written. Run the same command again.', file=sys.stderr)
-        status = 130
+    except (KeyboardInterrupt, Terminated) as stopped:
+        how, status = ('interrupted', 130) if isinstance(stopped, KeyboardInterrupt) else ('terminated', 143)
+        if os.getpid() == own:
+            name = Path(sys.argv[0]).stem
+            print(f'{name}: {how}; no file is half written. Run the same command again.', file=sys.stderr)
     sys.exit(status)
 
 

@@ -262,4 +262,6 @@ def on_devices(args: argparse.Namespace, argv: list[str]) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    from sigma.commands import end_with
+
+    end_with(main)

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from sigma.commands import Parser, positive
+from sigma.commands import Parser, end_with, positive
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
@@ -493,4 +493,4 @@ def _frame_size(text: str) -> _FrameSize:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_with(main)

@@ -16,7 +16,7 @@ from eval.matrix.steps import Reached, reached
 from eval.matrix.suites import Entry
 from eval.matrix.work import Work, own_factor, ruled_seconds, work_of
 from eval.protocols import get_protocol
-from eval.protocols.declared import settings_of
+from eval.protocols.declared import declared_protocols, settings_of
 from eval.records import RecordError, config_path, predictions_path, read_record, what_differs
 from sigma.data.cards import sentences
 from sigma.errors import DataError
@@ -244,6 +244,9 @@ def _refuse_unknown_names(cards: Cards, entries: Sequence[Entry], encoders: Sequ
         raise MissingData(unknown)
 
 
+OPTIONS = {'epochs': '--epochs', 'batch_size': '--batch-size'}  # settings that have an option of their own
+
+
 def _check_changes(found: Plan, changes: Changes) -> None:
     """Refuse changes that no protocol knows, and name the protocols that a change leaves alone."""
     if not changes:
@@ -252,6 +255,13 @@ def _check_changes(found: Plan, changes: Changes) -> None:
     known = {key for cell in resolved for key in known_keys(cell.recipe, cell.protocol.settings)}
     for item in found.cells:  # also of cells that cannot be resolved, perhaps because a change has a wrong type
         known |= known_keys({}, settings_of(item.cell.protocol))
+    for key in set(OPTIONS) & dict(changes).keys() - known:
+        takers = [name for name, about in declared_protocols().items() if key in known_keys({}, about.settings)]
+        raise DataError(
+            f'{OPTIONS[key]}: no protocol of this plan has such a setting '
+            f'({", ".join(sorted({item.cell.protocol for item in found.cells}))}). Leave it out, or measure one that '
+            f'has: {", ".join(takers)}.'
+        )
     refuse_unknown(dict(changes), known)
     for key, _ in changes:
         without = sorted({cell.protocol.name for cell in resolved if key not in cell.changes})

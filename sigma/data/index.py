@@ -12,6 +12,7 @@ Strict reading finds what the decoder can notice: broken streams, files that end
 still form a valid stream (VP8 accepts any) decode to wrong pixels and go unnoticed; the sha256 tells such files apart.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -225,7 +226,7 @@ def build_index(
             advance()
     index = Index(root, videos.values())
     write_atomic(out, '\n'.join([header, *(json.dumps(asdict(video)) for video in index.values())]) + '\n')
-    partial.unlink()
+    partial.unlink(missing_ok=True)
     return index
 
 
@@ -323,7 +324,16 @@ def _open_partial(partial: Path, header: str) -> TextIO:
     """Open for appending after the header line; completes half a line that a kill left."""
     text = partial.read_text(encoding='utf-8') if partial.is_file() else ''
     goes_on = text.partition('\n')[0] == header
-    lines = partial.open('a' if goes_on else 'w', encoding='utf-8')
+    lines = partial.open('a', encoding='utf-8')
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lines.close()
+        raise DataError(f'Another process is reading the videos for {partial.parent}; wait for it.') from None
+    except OSError:
+        pass  # a file system without locks
+    if not goes_on:
+        lines.truncate(0)
     if not goes_on:
         lines.write(header + '\n')
     elif not text.endswith('\n'):

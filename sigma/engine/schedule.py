@@ -37,14 +37,27 @@ def follow_length(cfg, options: Mapping[str, Any], former: Mapping[str, Any]) ->
                 continue
             if part.get('begin', 0) >= new > 0:
                 raise DataError(
-                    f'train_cfg.{name} is {new}, but {path} ({part["type"]}) begins at {part["begin"]}; shorten what '
-                    'comes before it too: --cfg-options param_scheduler.N.end=... param_scheduler.N.begin=...'
+                    f'train_cfg.{name} is {new}, but {path} ({part["type"]}) begins at {part["begin"]}. Train for '
+                    f'more than {part["begin"]}, or end what comes before sooner: {_sooner(cfg, part, path, name, new)}'
                 )
             said.append(f'{path}.end {old} -> {new}')
             part['end'] = new
             if 'T_max' in part:
                 part['T_max'] = new - part.get('begin', 0)
     return [f'The schedule follows train_cfg: {"; ".join(said)}.'] if said else []
+
+
+def _sooner(cfg: Any, late: Mapping, path: str, length: str, new: int) -> str:
+    """The options with which the parts up to `late` fit in a training of `length`=`new`; `new` must be above 1."""
+    early = max(1, new // 8)
+    before = [
+        name
+        for name, part in parts_of(cfg.param_scheduler)
+        if part.get('by_epoch', True) is late.get('by_epoch', True) and part.get('end') == late['begin']
+    ]
+    settings = [f'train_cfg.{length}={new}']
+    settings += [f'{name}.end={early}' for name in before] + [f'{path}.begin={early}', f'{path}.end={new}']
+    return f'--cfg-options {" ".join(settings)}'
 
 
 def ends_apart(param_scheduler: Any, max_epochs: int, steps_per_epoch: int) -> str | None:

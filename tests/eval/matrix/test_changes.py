@@ -80,7 +80,7 @@ def test_a_changed_recipe_is_another_cell_with_its_own_row(home, monkeypatch, ca
     done = guarded(monkeypatch, capsys, command(home, '--recipe', 'strenght=3'))
     assert_one_sentence(done, "--recipe strenght: Unknown setting 'strenght'. Did you mean 'strength'?")
     done = guarded(monkeypatch, capsys, command(home, '--epochs', '3'))
-    assert_one_sentence(done, "Unknown setting 'epochs'")
+    assert_one_sentence(done, '--epochs: no protocol of this plan has such a setting', 'that has: ', ' finetune, ')
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

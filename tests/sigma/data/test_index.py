@@ -1,5 +1,6 @@
 """The index: what a strict reading finds, what survives a crash or a kill, and the list files beside it."""
 
+import fcntl
 import json
 import os
 import time
@@ -198,6 +199,16 @@ def test_a_second_run_reads_only_what_changed(tmp_path):
     write_video(tmp_path / 'b.mp4', num_frames=7, seed=9)
     index = build_index(tmp_path, ['a.mp4', 'b.mp4'], out, workers=1, progress=False)
     assert {path: video.frames for path, video in index.items()} == {'a.mp4': 999, 'b.mp4': 7}
+
+
+def test_a_second_run_beside_the_first_is_refused(tmp_path):
+    (tmp_path / 'a.mp4').write_bytes(b'')
+    with (tmp_path / 'index.jsonl.partial').open('a') as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match=f'Another process is reading the videos for {tmp_path}; wait'):
+            build_index(tmp_path, ['a.mp4'], tmp_path / 'index.jsonl', workers=1)
+    build_index(tmp_path, ['a.mp4'], tmp_path / 'index.jsonl', workers=1)
+    assert not (tmp_path / 'index.jsonl.partial').exists()
 
 
 def test_an_interrupted_run_goes_on(tmp_path):

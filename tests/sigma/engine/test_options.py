@@ -147,8 +147,9 @@ def test_a_schedule_that_was_set_by_hand_stays():
 
 
 def test_a_training_shorter_than_its_warm_up_is_refused_with_both_numbers():
-    with pytest.raises(DataError, match='max_epochs is 3, but param_scheduler.1 .* begins at 3'):
+    with pytest.raises(DataError, match='max_epochs is 3, but param_scheduler.1 .* begins at 3') as refused:
         follow(schedule(begin=3), train_cfg__max_epochs=3)
+    assert str(refused.value).endswith(' param_scheduler.0.end=1 param_scheduler.1.begin=1 param_scheduler.1.end=3')
 
 
 @pytest.mark.parametrize(
