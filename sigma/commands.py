@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,8 +74,45 @@ def positive(text: str) -> int:
     return int(text)
 
 
+class _Unread(io.FileIO):
+    """A stream that drops what it is given once nobody reads it any more."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(memoryview(data).cast('B'))
+
+
+def outlive_readers() -> None:
+    """Let a command go on, in silence, when a reader such as `head` has seen enough: its work and status stay.
+
+    Python raises BrokenPipeError at a print instead, so that a measurement would stop, or end in a traceback.
+    """
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or isinstance(getattr(stream.buffer, 'raw', None), _Unread):
+            continue  # somebody else's, such as a test's
+        stream.flush()
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(
+                io.BufferedWriter(_Unread(stream.fileno(), 'w', closefd=False)),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            ),
+        )
+
+
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Exit with the status of `main`; after Ctrl-C with 130 and one sentence. For commands that write whole files."""
+    outlive_readers()
     try:
         status = main()
     except KeyboardInterrupt:
