@@ -35,6 +35,10 @@ setup(
             'sigma-train = tools.train:main',
             'sigma-severe = eval.run_severe:guarded',
             'sigma-prepare = tools.prepare:main',
+            'sigma-plot = tools.plot:guarded',
+            'sigma-table = tools.table:guarded',
+            'sigma-report = tools.report:guarded',
+            'sigma-records = tools.records:guarded',
         ]
     },
     install_requires=requirements('runtime'),

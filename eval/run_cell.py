@@ -292,7 +292,10 @@ def subset_of(resolved: ResolvedCell, outcome: Outcome) -> dict | None:
     limit, subset = resolved.cell.limit, outcome.subset
     if limit is None:
         return subset
-    return (subset or {}) | {'name': '_'.join([*([subset['name']] if subset else []), f'limit_{limit}'])}
+    name, trial = (subset or {}).get('name'), f'limit_{limit}'
+    if name is not None and (name == trial or name.endswith(f'_{trial}')):  # that of the cell whose weights it takes
+        return subset
+    return (subset or {}) | {'name': trial if name is None else f'{name}_{trial}'}
 
 
 def dataset_of(resolved: ResolvedCell, outcome: Outcome) -> dict:

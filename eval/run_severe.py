@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.matrix.arguments import add_change_args, add_executor_args, device, seed
-from sigma.commands import Parser, add_version, positive
+from sigma.commands import Parser, add_version, outlive_readers, positive
 
 if TYPE_CHECKING:
     from eval.cells.cell import CellProtocol
@@ -451,6 +451,7 @@ def guarded() -> int:
     from eval.records import RecordError
     from sigma.text import one_line
 
+    outlive_readers()
     try:
         return main()
     except KeyboardInterrupt:  # while it plans; `main` answers later ones

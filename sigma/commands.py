@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import signal
 import sys
@@ -74,6 +75,42 @@ def positive(text: str) -> int:
     return int(text)
 
 
+class _Unread(io.FileIO):
+    """A stream that drops what it is given once nobody reads it any more."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(memoryview(data).cast('B'))
+
+
+def outlive_readers() -> None:
+    """Let a command go on, in silence, when a reader such as `head` has seen enough: its work and status stay.
+
+    Python raises BrokenPipeError at a print instead, so that a measurement would stop, or end in a traceback.
+    """
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or isinstance(getattr(stream.buffer, 'raw', None), _Unread):
+            continue  # somebody else's, such as a test's
+        stream.flush()
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(
+                io.BufferedWriter(_Unread(stream.fileno(), 'w', closefd=False)),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            ),
+        )
+
+
 class Terminated(BaseException):
     """SIGTERM told this process to end. It unwinds like Ctrl-C, so that pools end and temporary files go."""
 
@@ -88,6 +125,7 @@ def end_with(main: Callable[[], int]) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the cleaning up short
         raise Terminated
 
+    outlive_readers()
     former, own = signal.signal(signal.SIGTERM, stop), os.getpid()
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, former))  # workers end at once
     try:

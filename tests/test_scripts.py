@@ -17,6 +17,10 @@ CONSOLE_SCRIPTS = {
     'sigma-train': ('tools.train:main', 'CONFIG'),
     'sigma-severe': ('eval.run_severe:guarded', '--suite'),
     'sigma-prepare': ('tools.prepare:main', 'toy'),
+    'sigma-plot': ('tools.plot:guarded', '--figure'),
+    'sigma-table': ('tools.table:guarded', '--format'),
+    'sigma-report': ('tools.report:guarded', '--leaderboard'),
+    'sigma-records': ('tools.records:guarded', 'merge'),
 }
 
 

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 from sigma.checkpoints.described import CARD_KEY, POSITIONS, card_for
-from sigma.commands import Parser, end_with
+from sigma.commands import Parser, add_version, end_with
 from sigma.errors import CheckpointError, SigmaError
 
 LAYOUTS = ('sigma', 'pretraining', 'mmaction', 'hf', 'published', 'timm')
@@ -36,6 +36,7 @@ LAYOUTS = ('sigma', 'pretraining', 'mmaction', 'hf', 'published', 'timm')
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = Parser(description=__doc__)
+    add_version(parser)
     parser.add_argument('source', metavar='IN', help='checkpoint to read, .safetensors or a PyTorch file')
     parser.add_argument('target', metavar='OUT.safetensors', help='file to write; must not exist')
     parser.add_argument('--to', choices=LAYOUTS, default='sigma', help='layout to write (default: sigma)')

@@ -147,9 +147,10 @@ def shard(text: str) -> tuple[int, int]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line without `embed`."""
-    from sigma.commands import Parser
+    from sigma.commands import Parser, add_version
 
     parser = Parser(description=__doc__)
+    add_version(parser)
     add = parser.add_argument
     add('--dataset', required=True, metavar='CARD', help='a localization dataset, such as thumos14')
     add('--recipe', required=True, help='recipe whose view is used, such as localization_thumos14')

@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from eval.report.figures import (
     PAPER_HEIGHT_INCHES,
@@ -38,7 +39,7 @@ from eval.report.figures import (
 )
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser, end_with, told_faults
+from sigma.commands import Parser, add_version, end_with, told_faults
 from sigma.errors import SigmaError
 from sigma.text import align
 
@@ -55,6 +56,7 @@ TRAINER_FIGURES = {
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = Parser(prog='plot', description=__doc__)
+    add_version(parser)
     parser.add_argument('--list', action='store_true', help='print every figure with a sentence, and exit')
     parser.add_argument('--records', nargs='+', default=[], metavar='DIR', help='work directories or record folders')
     parser.add_argument(
@@ -226,5 +228,10 @@ def complain(sentence: str) -> int:
     return 2
 
 
-if __name__ == '__main__':
+def guarded() -> NoReturn:
+    """`main` as a program, also as `sigma-plot`."""
     end_with(main)
+
+
+if __name__ == '__main__':
+    guarded()

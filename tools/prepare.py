@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from sigma.commands import Parser, end_with, positive
+from sigma.commands import Parser, add_version, end_with, outlive_readers, positive
 from sigma.data.cards import DatasetCard, load_dataset_card
 from sigma.datasets import published
 from sigma.errors import DataError, did_you_mean
@@ -40,6 +40,7 @@ TASKS = ('action_recognition', 'multi_label', 'repetition')
 def main(arguments: list[str] | None = None) -> int:
     """Run a sub-command; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    outlive_readers()
     for stream in (sys.stdout, sys.stderr):  # a path may hold bytes that the terminal's encoding lacks
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
@@ -234,6 +235,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         description=__doc__,
         epilog=f'published datasets (`prepare.py NAME --help` describes one):\n{names}',
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument('--workers', type=positive, help='processes (default: one per core)')

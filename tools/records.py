@@ -16,9 +16,9 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from sigma.commands import Parser, add_version, told_faults
+from sigma.commands import Parser, add_version, end_with, told_faults
 from sigma.errors import SigmaError
 
 if TYPE_CHECKING:
@@ -144,5 +144,10 @@ def read_table(args: argparse.Namespace) -> Table:
     return Table.read(args.records, summary=summary, metric=args.metric, allow_partial=args.allow_partial)
 
 
+def guarded() -> NoReturn:
+    """`main` as a program, also as `sigma-records`."""
+    end_with(main)
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    guarded()

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from eval.report.papers import paper_tables
 from eval.report.summaries import SUMMARIES, get_summary
-from sigma.commands import Parser, end_with, told_faults
+from sigma.commands import Parser, add_version, end_with, told_faults
 from sigma.errors import SigmaError
 from sigma.files import write_atomic
 from sigma.text import shell_join
@@ -84,7 +84,8 @@ def read_board(args: argparse.Namespace, options: dict[str, Any]) -> tuple[Table
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
-    parser = Parser(description=__doc__)
+    parser = Parser(prog='report', description=__doc__)
+    add_version(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--records', nargs='+', metavar='DIR', help='work directories or record folders')
     source.add_argument(
@@ -152,5 +153,10 @@ def complain(sentence: str) -> int:
     return 2
 
 
-if __name__ == '__main__':
+def guarded() -> NoReturn:
+    """`main` as a program, also as `sigma-report`."""
     end_with(main)
+
+
+if __name__ == '__main__':
+    guarded()

@@ -27,7 +27,7 @@ from eval.metrics import (
     score_predictions,
 )
 from eval.records import Record, RecordError, readable_records
-from sigma.commands import Parser, end_with, told_faults
+from sigma.commands import Parser, add_version, end_with, told_faults
 from sigma.files import write_atomic
 from sigma.text import align
 
@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = Parser(prog='rescore', description=__doc__)
+    add_version(parser)
     parser.add_argument('work_dir', metavar='WORKDIR', help='work directory of eval/run_severe.py')
     parser.add_argument(
         '--metric', nargs='+', default=[], metavar='NAME', help=f'metrics to add, from: {", ".join(METRICS)}'

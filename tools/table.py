@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == '__main__':
     sys.path.insert(0, str(ROOT))
 
 from eval.report.papers import paper_tables  # noqa: E402
-from sigma.commands import Parser, add_version  # noqa: E402
+from sigma.commands import Parser, add_version, end_with, told_faults  # noqa: E402
 from sigma.errors import SigmaError  # noqa: E402
 from sigma.text import one_line, terminal_width  # noqa: E402
 
@@ -103,9 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f'{error.filename} cannot be read: {error.strerror}')
     if not args.out:
         show(text)
-    for fault in faults:
-        print(f'table: left out: {fault}', file=sys.stderr)
-    return 1 if faults else 0
+    return told_faults('table', faults)
 
 
 def written(args: argparse.Namespace) -> tuple[str, list[str]]:
@@ -132,13 +130,10 @@ def written(args: argparse.Namespace) -> tuple[str, list[str]]:
 
 
 def show(text: str) -> None:
-    """Print the table; a `?` stands for what the terminal cannot show, and a reader such as `head` may leave early."""
+    """Print the table; a `?` stands for what the terminal cannot show."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='replace')
-    try:
-        print(text, end='', flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+    print(text, end='')
 
 
 def save(out: str, text: str) -> None:
@@ -162,5 +157,10 @@ def complain(sentence: str) -> int:
     return 2
 
 
+def guarded() -> NoReturn:
+    """`main` as a program, also as `sigma-table`."""
+    end_with(main)
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    guarded()

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from sigma.commands import Parser
+from sigma.commands import Parser, add_version, outlive_readers
 
 TRACKERS = {'wandb': 'sigma.WandbBackend', 'mlflow': 'sigma.MLflowBackend'}  # also the names of the packages
 SECONDS_TO_END = 30  # for the end of the interpreter, which may wait for a process of the loader that hangs
@@ -37,6 +37,7 @@ SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointH
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this tool."""
     parser = Parser(description=__doc__)
+    add_version(parser)
     parser.add_argument('config', help='config file, such as those in mmaction_configs/pretrain')
     data = 'dataset card or prepared folder to train on, instead of the one in the config; repeat it for a joint pool'
     parser.add_argument('--data', action='append', metavar='CARD', help=data)
@@ -268,6 +269,7 @@ def set_resume(cfg, resume: str | None) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Check what was asked, then train; return the exit status."""
+    outlive_readers()
     args = parse_args(argv)
     end_with_torchrun()
     from sigma.errors import DataError

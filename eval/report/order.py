@@ -25,6 +25,8 @@ def select(
 ) -> list[Record]:
     """Records of the named encoders, protocols and datasets, in the order of the names; None means all.
 
+    Published rows stay beside named encoders, unless some of them are named too.
+
     Without names, encoders stand in the order of `first`; others follow: random weights, then by name, then published
     rows as they come. Columns stand in the order of the suite; without one in that of the suite with groups that holds
     most of them (`groups_of`), then by name, few shots before many before all.
@@ -40,6 +42,8 @@ def select(
         DataError: if there is no such suite.
     """
     records = without_copies(records)
+    papers = {record.encoder['name'] for record in records if record.published}
+    beside = bool(encoders) and papers.isdisjoint(encoders)  # published rows stay
     asked = {'encoder': encoders, 'protocol': protocols, 'dataset': datasets}
     for kind, names in asked.items():
         known = {getattr(record, kind)['name'] for record in records}
@@ -48,7 +52,13 @@ def select(
                 raise RecordError(did_you_mean(kind, name, known))
     kept = records
     for kind, names in asked.items():
-        kept = [record for record in kept if not names or getattr(record, kind)['name'] in names]
+        kept = [
+            record
+            for record in kept
+            if not names
+            or getattr(record, kind)['name'] in names
+            or (kind == 'encoder' and record.published and beside)
+        ]
     if not kept:
         raise RecordError(f'none of {len(records)} records has these encoders, protocols and datasets at once')
     groups = groups_of([_key(record) for record in kept], suite)
@@ -56,21 +66,21 @@ def select(
         kept = [record for record in kept if _key(record) in groups]
         if not kept:
             raise RecordError(f'no record is of a column of the suite {suite}; leave --suite out to see what there is')
-    named = bool(protocols or datasets)
-    follow = {} if named or not (suite or any(groups.values())) else {key: i for i, key in enumerate(groups)}
+    follow = {} if datasets or not (suite or any(groups.values())) else {key: i for i, key in enumerate(groups)}
 
     def place(record: Record, kind: str) -> tuple:
         name, names = getattr(record, kind)['name'], asked[kind]
-        if names:
+        if names and not (kind == 'encoder' and record.published and beside):
             return (list(names).index(name),)
         as_it_comes = kind == 'encoder' and record.published
         known = kind == 'encoder' and not as_it_comes and name in first
-        number = list(first).index(name) if known else len(first)
+        number = list(first).index(name) if known else len(names or first)
         return (number, name != BASELINE, as_it_comes, '' if as_it_comes else name)
 
     return sorted(
         kept,
         key=lambda record: (
+            place(record, 'protocol') if protocols else (),
             follow.get(_key(record), len(follow)),
             *(place(record, kind) for kind in ('protocol', 'dataset')),
             _subset_order(record.get('subset.name')),

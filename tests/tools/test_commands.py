@@ -1,6 +1,7 @@
 """What all commands share: help for every option, one sentence for bad input, and no torch before it is needed."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from sigma.revision import git_state
 from tests.conftest import ROOT, assert_one_sentence, run_tool
 
 HEAVY = ('torch', 'mmengine', 'sklearn', 'pandas', 'matplotlib', 'av', 'decord', 'timm')
+
+TOOLS = ('convert', 'features', 'plot', 'prepare', 'records', 'report', 'rescore', 'table', 'train')
 
 
 def imported(*words: str) -> set[str]:
@@ -110,7 +113,7 @@ def test_an_interrupt_is_one_sentence(monkeypatch, capsys):
         assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize('tool', ['convert', 'features', 'plot', 'prepare', 'report', 'rescore', 'train'])
+@pytest.mark.parametrize('tool', TOOLS)
 def test_every_command_answers_an_interrupt(tool):
     text = (ROOT / 'tools' / f'{tool}.py').read_text()
     assert 'end_with(main)' in text or 'except KeyboardInterrupt' in text
@@ -124,6 +127,34 @@ def test_a_version_names_the_commit(monkeypatch):
     monkeypatch.setattr(commands, 'git_state', lambda: {'commit': None, 'clean': None})
     assert version_line('run_severe') == f'run_severe {__version__}'
     assert set(git_state()) == {'commit', 'clean'}
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_every_command_tells_its_version(tool):
+    done = run_tool(f'tools/{tool}.py', '--version')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f'{tool} {__version__}')
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('tools/plot.py', '--list'),
+        ('tools/table.py', '--records', 'tests/data/records'),
+        ('tools/records.py', 'verify', 'tests/data/records/random'),
+        ('eval/run_severe.py', '--list', 'suites'),
+    ],
+)
+def test_a_reader_that_leaves_early_changes_nothing(words):
+    """As `| head -1`, but the reader is gone before the command says anything; the status is that of a whole run."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    heard = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert len(heard.stdout) > 0
+    assert (done.returncode, done.stderr) == (heard.returncode, heard.stderr)
 
 
 class Caught(Exception):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Widths in characters of \small: what fits in one column of a paper, and across a page.
 ONE_COLUMN, PAGE = 50, 121
 NAME = 26  # longer names are broken into lines
+# Heights in points of \small: the text of a page, a line of a table, a row with intervals, a line of notes.
+PAGE_HEIGHT, LINE, TWO_LINES, NOTE_LINE = 700, 11, 21, 9.5
 _PLAIN = {
     '\\': r'\textbackslash{}',
     '{': r'\{',
@@ -67,8 +69,9 @@ def latex(table: Table, look: Look | None = None) -> str:
 
     In bold is the best mean of its column and the second is underlined; with `look.best` 'clear', only what is clearly
     the best is bold. Intervals stand below the numbers. Published rows follow a rule and the name of their paper. A
-    table that is wider than a page is folded into blocks of `look.split` columns. Characters that pdflatex cannot set
-    are written as their names or code points.
+    table that is wider than a page is folded into blocks of `look.split` columns; blocks that do not fit below each
+    other on a page become floats of their own, with the same number. Characters that pdflatex cannot set are written as
+    their names or code points.
     """
     look = look or Look()
     best = look.best or 'mean'
@@ -77,20 +80,63 @@ def latex(table: Table, look: Look | None = None) -> str:
     wide = max(_width(found, slice(*fold)) for fold in folds) > ONE_COLUMN
     kind = 'table*' if wide else 'table'
     caption = [*([look.caption] if look.caption else []), found.notes[0], *best_note(table, best)]
-    lines = [
-        '% needs \\usepackage{booktabs}',
-        rf'\begin{{{kind}}}[t]',
-        r'\centering\small\setlength{\tabcolsep}{3pt}',
-        rf'\caption{{{" ".join(map(_sentence, caption))}}}',
-    ]
-    for number, fold in enumerate(folds):
-        lines += [r'\par\medskip'] * (number > 0) + _tabular(found, slice(*fold), best)
-    if len(found.notes) > 1:
-        said = r' \\ '.join(map(_note, found.notes[1:]))
-        lines.append(rf'\par\smallskip{{\footnotesize\raggedright {said}\par}}')
-    lines.append(rf'\end{{{kind}}}')
+    pages = _pages(found, folds, caption)
+    lines = ['% needs \\usepackage{booktabs}']
+    for page, blocks in enumerate(pages):
+        said = ' '.join(map(_sentence, caption)) if page == 0 else '(continued)'
+        lines += [
+            rf'\begin{{{kind}}}[{"t" if len(pages) == 1 else "p"}]',
+            r'\centering\small\setlength{\tabcolsep}{3pt}',
+            *([r'\addtocounter{table}{-1}'] if page else []),
+            *_tightened(found, blocks, caption if page == 0 else [], page == len(pages) - 1),
+            rf'\caption{{{said}}}',
+        ]
+        for number, fold in enumerate(blocks):
+            lines += [r'\par\medskip'] * (number > 0) + _tabular(found, slice(*fold), best)
+        if page == len(pages) - 1 and len(found.notes) > 1:
+            said = r' \\ '.join(map(_note, found.notes[1:]))
+            lines.append(rf'\par\smallskip{{\footnotesize\raggedright {said}\par}}')
+        lines.append(rf'\end{{{kind}}}')
     body = '\n'.join(lines) + '\n'
     return f'{DOCUMENT}{body}\\end{{document}}\n' if look.standalone else body
+
+
+def _pages(found: Layout, folds: list[tuple[int, int]], caption: list[str]) -> list[list[tuple[int, int]]]:
+    """Blocks that fit below each other on a page, page by page; notes stand below the last."""
+    used = sum(map(len, caption)) / PAGE * LINE
+    notes = _notes_height(found)
+    pages: list[list[tuple[int, int]]] = [[]]
+    for number, fold in enumerate(folds):
+        height = _height(found, slice(*fold))
+        if pages[-1] and used + height + notes * (number == len(folds) - 1) > PAGE_HEIGHT:
+            pages.append([])
+            used = LINE
+        pages[-1].append(fold)
+        used += height
+    return pages
+
+
+def _tightened(found: Layout, blocks: list[tuple[int, int]], caption: list[str], is_last: bool) -> list[str]:
+    """Less space between the rows, where a page would not hold them otherwise."""
+    others = sum(map(len, caption)) / PAGE * LINE + LINE + _notes_height(found) * is_last
+    height = sum(_height(found, slice(*fold)) for fold in blocks)
+    stretch = round(max(0.75, (PAGE_HEIGHT - others) / height), 2)
+    return [rf'\renewcommand{{\arraystretch}}{{{stretch}}}'] if stretch < 1 else []
+
+
+def _notes_height(found: Layout) -> float:
+    return sum(1 + len(note) // PAGE for note in found.notes[1:]) * NOTE_LINE
+
+
+def _height(found: Layout, columns: slice) -> float:
+    """About how many points a block takes, with its head, rules and headings of papers."""
+    rows = found.rows_of(columns)
+    intervals = any(entry.rest for row in rows for entry in row.entries[columns])
+    height = 5.0 * LINE + 1.5 * LINE * len({row.source for row in rows if row.source}) + LINE
+    for row in rows:
+        own = intervals and not (row.source or row.is_constant)
+        height += max(TWO_LINES if own else LINE, -(-_length(row.name) // NAME) * LINE)
+    return height
 
 
 def _folds(found: Layout, look: Look) -> list[tuple[int, int]]:

@@ -281,6 +281,39 @@ def test_u21_rows_stand_as_in_the_command_and_columns_as_in_the_suite(tmp_path):
     assert kept_order([tmp_path, tmp_path / 'nowhere']) == ['z', 'a', 'random']
 
 
+def test_columns_of_named_protocols_keep_their_groups_together():
+    places = [('gym99', '1000-examples'), ('gym99', None), ('ssv2', None), ('gym_fx_s1', None)]
+    records = [make_record('a', 'frozen_linear', dataset='ssv2')]
+    records += [make_record('a', dataset=dataset, subset=subset) for dataset, subset in places]
+    table = Table(select(records, protocols=['frozen_linear', 'finetune']))
+    assert [(column.group, column.label) for column in table.columns] == [
+        ('frozen linear', 'SSv2'),
+        ('domain shift', 'SSv2'),
+        ('domain shift', 'GYM99'),
+        ('sample efficiency', 'GYM99 (1000)'),
+        ('action granularity', 'FX-S1'),
+    ]
+
+
+def test_published_rows_stay_beside_named_encoders_unless_some_are_named():
+    records = [make_record('a'), make_record('b'), published('p', 70.0), published('q', 60.0)]
+    assert Table(select(records, encoders=['b'])).rows == ['b', 'p (published)', 'q (published)']
+    assert Table(select(records, encoders=['q', 'b'])).rows == ['q (published)', 'b']
+
+
+def test_blocks_that_do_not_fit_a_page_of_latex_become_floats_with_the_same_number():
+    records = []
+    for dataset in ('gym99', 'ssv2'):
+        for number in range(45):
+            records.append(make_record(f'e{number}', dataset=dataset, value=50.0 + number))
+    found = latex(Table(records), Look(split=1))
+    assert found.count(r'\begin{table}[p]') == found.count(r'\end{table}') == 2
+    assert found.count(r'\addtocounter{table}{-1}') == found.count(r'\caption{(continued)}') == 1
+    few = latex(Table([record for record in records if record.encoder['name'] in ('e1', 'e2')]), Look(split=1))
+    assert few.count(r'\begin{table}[t]') == 1
+    assert 'continued' not in few
+
+
 def test_a_suite_keeps_its_columns_and_says_what_is_missing():
     records = [make_record(dataset='ssv2'), make_record(dataset='toy')]
     kept = select(records, suite='severe')
