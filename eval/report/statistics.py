@@ -135,9 +135,10 @@ def interval_from_scores(scores: Sequence[float], num_videos: int, level: float 
 def interval_over_seeds(
     scores: Sequence[float], level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf)
 ) -> Interval:
-    """Student's t interval over seeds, for a metric that is no mean over videos. With one seed the bounds are NaN.
+    """Student's t interval over seeds, for a metric that is no mean over videos.
 
-    `limits` is the range of the score.
+    `limits` is the range of the score. The bounds are NaN with one seed, and where all seeds have one score: how far
+    other seeds would be is then not known, and an interval of no width would look certain.
 
     Raises:
         ValueError: if there is no seed, a score is not finite, or the level is not between 0 and 1.
@@ -150,6 +151,8 @@ def interval_over_seeds(
     num, mean = len(values), float(values.mean())
     if num == 1:
         return Interval(mean, math.nan, math.nan, 1, 0, 'none: one seed of this metric')
+    if (values == values[0]).all():
+        return Interval(mean, math.nan, math.nan, num, 0, f'none: {num} seeds with one score, and no predictions')
     half = _t_quantile(num - 1, level) * float(values.std(ddof=1)) / math.sqrt(num)
     low, high = (float(np.clip(bound, *limits)) for bound in (mean - half, mean + half))
     return Interval(mean, low, high, num, 0, 'seeds only')

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from eval.report import statistics_text
 from eval.report.agreement import agreements
+from eval.report.aligned import short_name
 from eval.report.figures import FigureError, caption_of, draw_figure, render
 from eval.report.page.clips import video_parts
 from eval.report.page.footage import Footage
@@ -45,18 +45,20 @@ def bars(table: Table) -> list[Part]:
 
 
 def compared(table: Table, found: Sequence[Verdict], baseline: str | None) -> list[Section]:
-    """Every row against the baseline: one line per column, one entry per row."""
+    """Every row against the baseline: one line per row, one entry per column."""
     name = baseline or BASELINE
     if not found:
         said = [] if name in table.rows else comparison(table, baseline)
         return section('comparison', f'Against {name}', [Sentences(said)] if said else [])
-    rows = list(dict.fromkeys(each.row for each in found))
+    by_place = {(each.row, each.column): each for each in found}
+    names = dict.fromkeys(each.column for each in found)
+    columns = [column for column in table.measured if column.name in names]
     lines: list[list[Any]] = []
-    for column, members in itertools.groupby(found, key=lambda each: each.column):
-        by_row = {each.row: each for each in members}
-        lines.append([column, *(_entry(table, by_row[row]) if row in by_row else '-' for row in rows)])
+    for row in dict.fromkeys(each.row for each in found):
+        verdicts = [by_place.get((row, column.name)) for column in columns]
+        lines.append([row, *('-' if each is None else _entry(table, each) for each in verdicts)])
     num = sum(each.difference is not None for each in found)
-    parts: list[Part] = [Grid(['column', *rows], lines)]
+    parts: list[Part] = [Grid(['encoder', *(short_name(table, column) for column in columns)], lines)]
     parts += [Sentences([rule(num)], small=True)] if num else []
     return [
         Section('comparison', f'Against {name}', [*parts, Fold('In words', [Sentences([v.sentence for v in found])])])

@@ -98,6 +98,10 @@ def test_seeds_only():
     wanted = stats.t.interval(0.95, 2, 13, stats.sem([10, 12, 17]))
     assert found[:3] == pytest.approx((13, *wanted))
     assert np.isnan(interval_over_seeds([10.0]).low)
+    alike = interval_over_seeds([21.2, 21.2])
+    assert alike.mean == 21.2
+    assert np.isnan([alike.low, alike.high]).all()
+    assert alike.how == 'none: 2 seeds with one score, and no predictions'
     assert interval_over_seeds([0.0, 4.0, 97.0], limits=(0, 100))[1:3] == (0, 100)
 
 
