@@ -78,7 +78,7 @@ def positive(text: str) -> int:
 class _Unread(io.FileIO):
     """A stream that drops what it is given once nobody reads it any more."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int | None:  # type: ignore[override]  # None: it would block
         try:
             return super().write(data)
         except BrokenPipeError:

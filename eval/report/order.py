@@ -43,7 +43,7 @@ def select(
     """
     records = without_copies(records)
     papers = {record.encoder['name'] for record in records if record.published}
-    beside = bool(encoders) and papers.isdisjoint(encoders)  # published rows stay
+    beside = bool(encoders) and papers.isdisjoint(encoders or ())  # published rows stay
     asked = {'encoder': encoders, 'protocol': protocols, 'dataset': datasets}
     for kind, names in asked.items():
         known = {getattr(record, kind)['name'] for record in records}

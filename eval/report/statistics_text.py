@@ -206,7 +206,7 @@ def _against_random(table: Table) -> list[str]:
 
 def _ranks(table: Table) -> list[str]:
     found = critical_difference(table)
-    return found.sentences[:2] if found.friedman is not None else []
+    return found.sentences[:1] if found.friedman is not None else []
 
 
 def _telling(table: Table) -> list[str]:

@@ -44,7 +44,8 @@ def text_width(text: str, points: float) -> float:
 
 def _path_width(path: Path) -> float:
     """Width of `path.get_extents()`, for all quadratic curves at once: fonts are full of them."""
-    codes, x = path.codes, path.vertices[:, 0]
+    codes: np.ndarray | None = None if path.codes is None else np.asarray(path.codes)
+    x = np.asarray(path.vertices, dtype=float)[:, 0]
     if codes is None or (codes == Path.CURVE4).any():
         return path.get_extents().width
     curved = np.flatnonzero(codes == Path.CURVE3)

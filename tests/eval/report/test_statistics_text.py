@@ -33,7 +33,7 @@ def test_who_wins_where_by_how_much_how_sure(table):
         '1 seed in each cell, 200 test videos: with one seed, what is clear is about these weights, not about other '
         'seeds (train three).'
     )
-    assert len(said) == 7
+    assert len(said) == 6
 
 
 def test_all_sections(table):
