@@ -33,3 +33,10 @@ def did_you_mean(kind: str, name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like a misspelt one; None if none is."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def told(error: BaseException) -> str:
+    """The message of an error on one line: `'out/x.npz' cannot be used: Permission denied` for one of a file."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"'{error.filename}' cannot be used: {error.strerror}"
+    return ' '.join(str(error).split())

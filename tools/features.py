@@ -24,6 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sigma.errors import told
+
 if TYPE_CHECKING:
     from eval.cells.cell import ResolvedCell
     from eval.features.dense import DenseView
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         run(args)
     except (ValueError, OSError) as error:  # DataError, RecordError
-        print(f'features: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'features: {told(error)}', file=sys.stderr)
         return 2
     return 0
 
@@ -78,7 +80,7 @@ def embed(argv: list[str]) -> int:
         print('features: interrupted; finished parts are kept: run the same command to continue', file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:  # DataError, CheckpointError
-        print(f'features: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'features: {told(error)}', file=sys.stderr)
         return 2
     for one in found.unreadable:
         print(f'  not read: {one["path"]} ({one["split"]}): {one["reason"]}')

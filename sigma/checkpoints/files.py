@@ -55,7 +55,8 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
         with atomic_path(path) as temporary:
             write(temporary)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f'{path} could not be written ({error}); any earlier file is untouched.') from error
+        reason = getattr(error, 'strerror', None) or error
+        raise CheckpointError(f'{path} could not be written ({reason}); any earlier file is untouched.') from error
     return Path(path)
 
 

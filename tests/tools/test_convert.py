@@ -74,6 +74,7 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(tmp_path, capsys):
     no_folder = out / 'in_a_file' / 'o.safetensors'
     done = call_main(convert.main, capsys, tmp_path / 'ours.safetensors', no_folder)
     assert_one_sentence(done, 'o.safetensors could not be written')
+    assert 'Errno' not in str(done)
 
 
 def test_transformers_folder_has_weights_and_config(tmp_path, capsys):
