@@ -95,8 +95,8 @@ def outlive_readers() -> None:
     """
     for name in ('stdout', 'stderr'):
         stream = getattr(sys, name)
-        if type(stream) is not io.TextIOWrapper or isinstance(getattr(stream.buffer, 'raw', None), _Unread):
-            continue  # somebody else's, such as a test's
+        if type(stream) is not io.TextIOWrapper or stream is not getattr(sys, f'__{name}__'):
+            continue  # somebody else's, such as a test's; or done already
         stream.flush()
         setattr(
             sys,

@@ -136,7 +136,7 @@ def call_installed(site: Path, folder: Path, name: str, *arguments) -> subproces
 @pytest.mark.parametrize('name', CONSOLE_SCRIPTS)
 def test_an_installed_command_explains_itself_from_any_folder(name, installed, tmp_path):
     entry_points = configparser.ConfigParser()
-    (written,) = installed.glob('sigma_video-*.dist-info/entry_points.txt')
+    (written,) = installed.glob('sigma_video-*-info/entry_points.txt')
     entry_points.read(written)
     target, word = CONSOLE_SCRIPTS[name]
     assert entry_points['console_scripts'][name] == target

@@ -100,7 +100,7 @@ def packed(folder: Path) -> bytes:
 def unpack(folder: Path) -> Path:
     """Unpacks the committed records into a folder, which is then a work directory; returns it."""
     with tarfile.open(ARCHIVE, 'r:xz') as archive:
-        archive.extractall(folder, filter='data')
+        archive.extractall(folder, **({'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}))  # from 3.11.4 on
     return folder
 
 

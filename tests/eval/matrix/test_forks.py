@@ -1,5 +1,6 @@
 """Cells as forks of one server give the same results, even if the server, a cell or the matrix dies."""
 
+import gc
 import json
 import os
 import signal
@@ -215,3 +216,5 @@ def test_modules_to_preload_depend_on_the_protocols():
     assert modules_of([Heavy()]) == []  # a single cell
     assert modules_of([Light(), Light()]) == list(LIGHT)
     assert modules_of([Light(), Heavy()]) == [*LIGHT, 'eval.protocols.finetune', *WITH_TORCH]
+    del Light, Heavy
+    gc.collect()  # else other tests find them among the protocols
