@@ -1,5 +1,6 @@
 """Every figure of results for eight and twenty encoders, at both widths, from the committed records of the gallery."""
 
+import json
 import sys
 
 import pytest
@@ -58,7 +59,9 @@ def test_the_records_of_the_gallery_are_what_the_script_makes(tables, tmp_path):
     there = build_gallery.unpack(tmp_path / 'packed')
     made = sorted(path.relative_to(tmp_path / 'made') for path in (tmp_path / 'made').rglob('*.json'))
     assert len(made) > 20
-    assert all((there / path).read_bytes() == (tmp_path / 'made' / path).read_bytes() for path in made)
+    for path in made:  # the bytes of an .npz file depend on the version of Python
+        old, new = (json.loads((folder / path).read_text()) for folder in (there, tmp_path / 'made'))
+        assert old | {'predictions_sha256': None} == new | {'predictions_sha256': None}
 
 
 def test_the_page_shows_every_figure():
