@@ -40,7 +40,7 @@ def hostile_file(path, mark):
         array = io.BytesIO()
         np.lib.format.write_array(array, np.array([Hostile(mark)], dtype=object), allow_pickle=True)
         with zipfile.ZipFile(path, 'w') as file:
-            for name in ('video', 'videos', 'scores', 'unscored', 'case0_scores'):
+            for name in ('video', 'videos', 'label', 'scores', 'unscored', 'case0_scores'):
                 file.writestr(f'{name}.npy', array.getvalue())
     else:
         path.write_bytes(pickle.dumps(Hostile(mark)))
@@ -120,7 +120,7 @@ def test_stored_predictions_and_features_are_not_unpickled(mark, tmp_path):
 
     file = hostile_file(tmp_path / 'x.npz', mark)
     for read in (read_predictions, read_features):
-        with pytest.raises(ValueError, match='allow_pickle=False|no item named'):
+        with pytest.raises(ValueError, match='allow_pickle=False'):
             read(file)
 
 

@@ -58,8 +58,11 @@ def test_the_page_holds_results_verdicts_origins_and_curves(tmp_path, capsys):
     assert '<b>' not in section(page, 'results')  # a seed or two of each encoder show no clear best
     assert 'nothing is bold' in page
     compared = rows(section(page, 'comparison'))
-    assert [line[0] for line in compared] == ['encoder', 'sigma_mlp_toy', 'videomae_toy']
-    assert any(entry.startswith('worse: -11.0 [') for entry in compared[1] + compared[2])
+    heads = ['toy (5/class) [fine-tuned]', 'toy shift [fine-tuned]', 'toy [frozen linear]']
+    assert compared[0] == ['encoder', *heads]
+    assert [line[0] for line in compared[1:]] == ['sigma_mlp_toy', 'videomae_toy']
+    assert compared[2][1:3] == ['-', '-']
+    assert compared[2][3].startswith('worse: -11.0 [')
     assert len(origins) == 9
     frozen = next(row for row in origins if row[0] == 'random_frozen_linear_toy_s0')
     assert frozen[1:7] == ['top1 44', '100 of 100', '66346a2a0d', 'random', 'frozen_linear v1', '20 epochs']

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from eval.report import statistics_text
 from eval.report.agreement import agreements
-from eval.report.aligned import short_name
 from eval.report.figures import FigureError, caption_of, draw_figure, render
 from eval.report.page.clips import video_parts
 from eval.report.page.footage import Footage
@@ -15,7 +14,7 @@ from eval.report.page.parts import Fold, Grid, Part, Picture, Section, Sentences
 from eval.report.ranks import critical_difference
 from eval.report.statistics import is_clear
 from eval.report.sweeps import holds_sweep, report
-from eval.report.table import BASELINE, Table
+from eval.report.table import BASELINE, Column, Table
 from eval.report.verdicts import Verdict, comparison, p_text, rule
 
 if TYPE_CHECKING:
@@ -58,11 +57,17 @@ def compared(table: Table, found: Sequence[Verdict], baseline: str | None) -> li
         verdicts = [by_place.get((row, column.name)) for column in columns]
         lines.append([row, *('-' if each is None else _entry(table, each) for each in verdicts)])
     num = sum(each.difference is not None for each in found)
-    parts: list[Part] = [Grid(['encoder', *(short_name(table, column) for column in columns)], lines)]
+    parts: list[Part] = [Grid(['encoder', *_heads(columns)], lines)]
     parts += [Sentences([rule(num)], small=True)] if num else []
     return [
         Section('comparison', f'Against {name}', [*parts, Fold('In words', [Sentences([v.sentence for v in found])])])
     ]
+
+
+def _heads(columns: Sequence[Column]) -> list[str]:
+    """Short names of columns; with their group, where there are several: `toy [frozen linear]`."""
+    several = len({column.group for column in columns}) > 1
+    return [f'{column.label} [{column.group}]' if several else column.label for column in columns]
 
 
 def _entry(table: Table, verdict: Verdict) -> str:
