@@ -3,7 +3,15 @@
 from sigma.parts import Part
 from sigma.settings import ABSENT, Setting, Settings
 
-TASKS = ('action_recognition', 'multi_label', 'localization', 'repetition')
+TASKS = (
+    'action_recognition',
+    'multi_label',
+    'localization',
+    'repetition',
+    'segmentation',  # a mask per frame: objects of a video, or classes of pixels
+    'keypoints',  # joints per frame
+    'detection',  # boxes with actions at key frames
+)
 _SPLIT = Settings(
     (
         Setting('list', str, 'File with one video and its label per line, relative to `data_root`.'),
