@@ -2,6 +2,7 @@
 
     python tools/prepare.py folder VIDEOS --out data/mine                  # VIDEOS/<class>/<video>, or with splits
     python tools/prepare.py folder --csv clips.csv --test-where serial=16-22 --out data/gestures
+    python tools/prepare.py cut --csv words.csv --label-columns word --clip-frames 16 --out data/words   # sections
     python tools/prepare.py list --train train.txt --test val.txt --root VIDEOS --out data/mine   # mmaction2's lists
     python tools/prepare.py ucf101 --root UCF-101                          # a published set, to $SIGMA_DATA/ucf101
     python tools/prepare.py mine.py --root VIDEOS --annotations LABELS     # a dataset card of your own
@@ -158,6 +159,23 @@ def prepare_join(options: argparse.Namespace) -> bool:
     )
 
 
+def prepare_cut(options: argparse.Namespace) -> bool:
+    """Cut labelled sections out of longer videos."""
+    from sigma.datasets.cut import Cutting, prepare_cut
+    from sigma.datasets.selection import About, Selection
+
+    cutting = Cutting(options.start_column, options.end_column, options.clip_frames, options.where)
+    return prepare_cut(
+        _fields(Selection, options),
+        Path(options.out),
+        _fields(About, options, prepare=options.command),
+        cutting,
+        size=options.size,
+        workers=options.workers,
+        allow=options.allow_unreadable,
+    )
+
+
 def prepare_holdout(options: argparse.Namespace) -> bool:
     """Make every Nth training video of a prepared dataset the test split of a new card."""
     from sigma.datasets.held_out import prepare_held_out
@@ -220,6 +238,7 @@ def _path(text: str | None) -> Path | None:
 
 
 _JOIN = 'Make long videos with exact boundaries from short clips, for temporal localization (sigma/datasets/join.py).'
+_CUT = 'Make short clips from longer videos, one per row of a table: the labelled sections of recordings.'
 _HOLDOUT = "Make a card whose test split is part of another card's train split: settings are then not chosen on test."
 _PUBLISHED = (
     'Videos are found by name, in any folder and with any extension; missing.txt lists those that are not there.'
@@ -248,6 +267,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_join(
         commands.add_parser('join', parents=[shared], help='make long videos from short clips', description=_JOIN)
     )
+    _add_cut(commands.add_parser('cut', parents=[shared], help='cut labelled sections out of videos', description=_CUT))
     _add_holdout(
         commands.add_parser('holdout', help='make a card whose test split is part of train', description=_HOLDOUT)
     )
@@ -257,7 +277,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     if asked is not None and (asked in cards or asked.endswith('.py')):
         told = {'description': cards[asked]} if asked in cards else {}
         _add_card(commands.add_parser(asked, parents=[reading], **told), load_dataset_card(asked), asked)
-    elif asked is not None and asked not in (own := ('toy', 'folder', 'list', 'join', 'holdout', 'reencode')):
+    elif asked is not None and asked not in (own := ('toy', 'folder', 'list', 'join', 'cut', 'holdout', 'reencode')):
         raise DataError(f'{did_you_mean("command or dataset", asked, [*own, *cards])}; or give the path of a card.')
     return parser
 
@@ -409,6 +429,29 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     add('--seed', type=int, default=0, help='for the order of the clips (default: 0)')
     given = {'task': 'action_recognition', 'count_column': 'count', 'cycles_column': None}
     parser.set_defaults(run=prepare_join, parser=parser, **given)
+
+
+def _add_cut(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_table(parser)
+    add(
+        '--start-column',
+        default='start_frame',
+        metavar='COLUMN',
+        help='first frame of a section (default: start_frame)',
+    )
+    add('--end-column', default='end_frame', metavar='COLUMN', help='frame after its last one (default: end_frame)')
+    add(
+        '--clip-frames',
+        type=positive,
+        metavar='N',
+        help='frames of every clip, around the middle of its section (default: those of the section)',
+    )
+    add('--where', metavar='COLUMN=VALUES', help='cut these rows only, by values and ranges: slot=4 (default: all)')
+    add('--size', type=positive, default=112, help='pixels per side for training (default: 112)')
+    add('--metric', help='what cells are ranked by, such as mean_class (default: top1)')
+    given = {'task': 'action_recognition', 'count_column': 'count', 'cycles_column': None}
+    parser.set_defaults(run=prepare_cut, parser=parser, **given)
 
 
 def _add_holdout(parser: argparse.ArgumentParser) -> None:
