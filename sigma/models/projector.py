@@ -33,21 +33,27 @@ class PixelTargets(nn.Module):
         standardise: `tubelet` (published), or `clip`: one mean and deviation per channel for the whole clip. With
             `tubelet`, the coding noise of a still tubelet becomes as large as a moving edge. On rendered clips with
             still backgrounds, features learned motion with `clip` but not with `tubelet` (docs/small-scale.md).
+        floor: Added to the deviation as sqrt(variance + floor^2); pixels are in [0, 1], so 0.05 is 13 of 255 levels. 0
+            is published. Above 0, coding noise of nearly flat tubelets stays small and moving edges keep their size.
 
     Raises:
-        ValueError: if `standardise` is neither.
+        ValueError: if `standardise` is neither, or `floor` is below 0.
 
     Source: VideoMAE's "norm-pix": zero mean and unit deviation per tubelet and channel (unbiased variance; 1e-6 is
     added to the deviation).
     """
 
-    def __init__(self, tubelet: tuple[int, int, int] = (2, 16, 16), standardise: str = 'tubelet') -> None:
+    def __init__(
+        self, tubelet: tuple[int, int, int] = (2, 16, 16), standardise: str = 'tubelet', floor: float = 0.0
+    ) -> None:
         super().__init__()
         if standardise not in STANDARDISE:
             raise ValueError(
                 f'PixelTargets cannot standardise by {standardise!r}; choose one of {", ".join(STANDARDISE)}.'
             )
-        self.tubelet, self.standardise = tuple(tubelet), standardise
+        if floor < 0:
+            raise ValueError(f'The floor under the deviation of PixelTargets is {floor}; it must be 0 or more.')
+        self.tubelet, self.standardise, self.floor = tuple(tubelet), standardise, floor
 
     @property
     def feature_dim(self) -> int:
@@ -68,7 +74,8 @@ class PixelTargets(nn.Module):
         mean, variance = whole.mean(dim=axes), whole.var(dim=axes, unbiased=True)
         if self.standardise == 'clip':
             mean, variance = mean[:, None], variance[:, None]
-        return ((values - mean[:, :, None]) / (variance[:, :, None].sqrt() + 1e-6)).flatten(2)
+        deviation = (variance[:, :, None] + self.floor**2).sqrt()
+        return ((values - mean[:, :, None]) / (deviation + 1e-6)).flatten(2)
 
 
 @MODELS.register_module()
@@ -79,7 +86,7 @@ class MLPProjector(nn.Module):
         out_dims: E. Published: 256.
         hidden_dims: Hidden widths. Published: 1024, 1024, 512.
         tubelet: (frames, rows, columns) of a tubelet.
-        standardise: As in `PixelTargets`.
+        standardise, floor: As in `PixelTargets`.
 
     Source: SIGMA's released code: four Linear layers with GELU between them (the paper says three), no norm.
     """
@@ -90,9 +97,10 @@ class MLPProjector(nn.Module):
         hidden_dims: tuple[int, ...] = (1024, 1024, 512),
         tubelet: tuple[int, int, int] = (2, 16, 16),
         standardise: str = 'tubelet',
+        floor: float = 0.0,
     ) -> None:
         super().__init__()
-        self.targets = PixelTargets(tubelet, standardise)
+        self.targets = PixelTargets(tubelet, standardise, floor)
         self.feature_dim = out_dims
         widths = [self.targets.feature_dim, *hidden_dims, out_dims]
         layers: list[nn.Module] = []

@@ -192,6 +192,23 @@ def test_pixel_targets_are_standardised_by_tubelet_and_channel():
     torch.testing.assert_close(values[0, 1, :, 1], by_hand.flatten())
 
 
+def test_a_floor_keeps_noise_small_and_edges_as_they_are():
+    noise = 0.5 + 0.004 * torch.randn(1, 3, 2, 16, 16, generator=torch.manual_seed(0))
+    edge = torch.rand(1, 3, 2, 16, 16, generator=torch.manual_seed(1))
+    pixels = torch.cat([noise, edge], dim=4)
+    masked = torch.tensor([[0, 1]])
+    published = PixelTargets((2, 16, 16))(pixels, pixels, masked).view(2, 512, 3)
+    floored = PixelTargets((2, 16, 16), floor=0.05)(pixels, pixels, masked).view(2, 512, 3)
+    deviation = torch.stack([noise, edge]).flatten(3).std(dim=3).view(2, 1, 3)
+    expected = published * deviation / (deviation**2 + 0.05**2).sqrt()
+    assert torch.allclose(floored, expected, atol=1e-4)
+    assert floored[0].std() < 0.1
+    assert floored[1].std() > 0.97
+    assert torch.equal(MLPProjector(8, (16,), floor=0.05).targets(pixels, pixels, masked).view(2, 512, 3), floored)
+    with pytest.raises(ValueError, match='-0.1'):
+        PixelTargets(floor=-0.1)
+
+
 def test_pixel_targets_may_be_standardised_by_clip():
     pixels = torch.rand(2, 3, 4, 32, 32)
     masked = torch.tensor([[0, 5], [2, 7]])
