@@ -36,6 +36,7 @@ need_programs() {
     command -v pdflatex >/dev/null || packages+=(texlive-latex-base texlive-latex-recommended) # compiles tables
     # a browser opens the page of tools/report.py
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+    command -v slurmctld >/dev/null && command -v munged >/dev/null || packages+=(slurm-wlm munge) # a real scheduler
     [ "${#packages[@]}" -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
     echo "installing ${packages[*]} ..."

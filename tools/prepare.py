@@ -366,7 +366,11 @@ def _add_toy(toy: argparse.ArgumentParser) -> None:
         help='the task; all: every set of the suite severe_toy, each in its own folder under OUT',
     )
     toy.add_argument('--domain', choices=['main', 'shift'], help='shift: different photographs and frame rate')
-    toy.add_argument('--level', choices=['easy', 'hard'], help='hard: full texture, smaller movers')
+    toy.add_argument(
+        '--level',
+        choices=['easy', 'alike', 'hard'],
+        help='alike: mover and background look alike; hard: full texture, smaller movers',
+    )
     toy.add_argument('--size', type=positive, default=64, help='pixels per side, 64 or 112 (any even number from 32)')
     toy.add_argument('--seed', type=int, default=0, help='another seed draws other clips (default: 0)')
     toy.add_argument(

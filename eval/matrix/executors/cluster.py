@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import submitit
+from submitit.slurm.slurm import SlurmJob
 
 from eval.cells import claims
 from eval.matrix.executors.job import Finished, Job, Running, conclude, keep_failure, settled, start
+from eval.matrix.executors.queue import QueueWatcher
 from sigma.errors import DataError
 
 
@@ -85,6 +87,8 @@ class Cluster:
 
     def _make_executor(self, folder: Path, minutes: float, max_timeouts: int, options: dict) -> submitit.AutoExecutor:
         kind = 'local' if self.local else 'slurm'
+        if not self.local:
+            SlurmJob.watcher = QueueWatcher()
         try:
             executor = submitit.AutoExecutor(folder, cluster=kind, **{f'{kind}_max_num_timeout': max_timeouts})
         except RuntimeError as error:
@@ -103,7 +107,18 @@ class Cluster:
         return self.at_once - len(self.running) if self.local else 10**6  # SLURM has its own queue
 
     def start(self, jobs: list[Job]) -> None:
-        self.running += zip(jobs, self.executor.map_array(Task(), jobs))
+        """Submit an array.
+
+        Raises:
+            DataError: if sbatch refuses it, with its reason.
+        """
+        try:
+            self.running += zip(jobs, self.executor.map_array(Task(), jobs))
+        except submitit.core.utils.FailedJobError as error:
+            said = str(error).strip().replace('sbatch: error: ', '').splitlines() or ['no reason']
+            raise DataError(
+                f'SLURM takes no jobs: {": ".join(said)}. See --slurm-partition and --slurm-options'
+            ) from None
 
     def ended(self) -> list[Finished]:
         over = [pair for pair in self.running if pair[1].done()]

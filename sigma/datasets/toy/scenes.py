@@ -80,6 +80,8 @@ class Level:
 
 LEVELS = {
     'easy': Level((0.36, 0.53), (0.19, 0.235), 0.03, 0.06, (50, 85), (7, 13), (165, 205), (20, 36)),
+    # Mover and background have the same brightness, contrast and texture: only motion tells where the mover is.
+    'alike': Level((0.36, 0.53), (0.19, 0.235), 0.03, 0.0, (95, 150), (30, 50), (95, 150), (30, 50)),
     'hard': Level((0.22, 0.34), (0.17, 0.27), 0.10, 0.0, (80, 150), (30, 55), (80, 200), (35, 60)),
 }
 
