@@ -269,7 +269,7 @@ def test_cells_become_a_slurm_array(make_job, tmp_path, fake_slurm):
 def test_missing_slurm_or_an_unknown_option_is_one_sentence(tmp_path, monkeypatch, fake_slurm):
     with pytest.raises(ValueError, match='--slurm-options.*gpus_per_nod'):
         cluster(tmp_path / 'jobs', options={'gpus_per_nod': 1})
-    monkeypatch.setenv('PATH', '/usr/bin:/bin')
+    monkeypatch.setenv('PATH', str(tmp_path))  # no srun there
     with pytest.raises(ValueError, match='srun.*--executor local'):
         cluster(tmp_path / 'jobs')
 
