@@ -133,6 +133,26 @@ def frozen_linear() -> Figure:
     return figure
 
 
+def frozen_knn() -> Figure:
+    """Features of two classes, a query, and its nearest neighbours."""
+    import numpy as np
+
+    figure, (axes,) = panels(2.2)
+    rng = np.random.default_rng(2)
+    points = np.concatenate([rng.normal((-1.2, 0), (0.9, 0.5), (18, 2)), rng.normal((1.2, 0), (0.9, 0.5), (18, 2))])
+    query = np.array([-0.3, 0.1])
+    distance = np.linalg.norm(points - query, axis=1)
+    for place in np.argsort(distance)[:5]:
+        axes.plot(*zip(query, points[place]), color=GREY, linewidth=4 * np.exp(-distance[place]), zorder=1)
+    for color, label, part in ((BLUE, 'training clips, one class', points[:18]), (ORANGE, 'another', points[18:])):
+        axes.scatter(*part.T, color=color, s=28, label=label, zorder=2)
+    axes.scatter(*query, marker='x', color='black', s=60, linewidths=2, label='test clip', zorder=3)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(loc='upper right', frameon=False, fontsize=8)
+    return figure
+
+
 def arrow_of_time() -> Figure:
     """A clip forwards and backwards."""
     figure, axes = panels(square(8), square(8))
@@ -275,7 +295,7 @@ def _class(form: str, name: object) -> str:
 PICTURES: dict[str, Callable[[], Figure]] = {
     one.__name__: one
     for one in (
-        *(finetune, frozen_linear, arrow_of_time, multi_label, repetition, repetition_cycles),
+        *(finetune, frozen_linear, frozen_knn, arrow_of_time, multi_label, repetition, repetition_cycles),
         *(localization, localization_bmn, localization_robustness, robustness, out_of_context),
     )
 }
