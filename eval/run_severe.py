@@ -53,7 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--encoders',
         nargs='+',
         metavar='ENCODER',
-        help='FILE.safetensors, CARD or CARD@FILE (see --list encoders); NAME=ENCODER names its row',
+        help='FILE.safetensors, CARD or CARD@FILE (see --list encoders), timm:MODEL@FILE; NAME=ENCODER names its row',
     )
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='each is a cell of its own (default: 0)')
     parser.add_argument('--work-dir', help='records, features and logs go here')

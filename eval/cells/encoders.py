@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.cells.libraries import is_library, timm_info
 from eval.cells.pretraining import what_was_reached
 from sigma.architectures import architecture, backbone_label
 from sigma.checkpoints import described
@@ -24,7 +25,7 @@ _ONE_OF_MANY = re.compile(r'best|(iter|epoch|step|checkpoint)[_-]?\d+', re.IGNOR
 
 @dataclass(frozen=True)
 class Reference:
-    """An encoder as a user names it: `[ALIAS=]CARD[@FILE]` or `[ALIAS=]FILE.safetensors`.
+    """An encoder as a user names it: `[ALIAS=]CARD[@FILE]` or `[ALIAS=]FILE.safetensors`; CARD may be `timm:NAME`.
 
     Attributes:
         text: All of it.
@@ -177,8 +178,8 @@ def load_encoder_card(reference: str) -> EncoderCard:
     """The card of an encoder: a card's own, one with other weights, or the one that a weights file holds.
 
     Args:
-        reference: `CARD`, `CARD@FILE` or `FILE.safetensors`, each with or without `ALIAS=` in front; a card is a name
-            or a path ending in `.py`.
+        reference: `CARD`, `CARD@FILE` or `FILE.safetensors`, each with or without `ALIAS=` in front; a card is a name,
+            a path ending in `.py`, or `timm:NAME`.
 
     Raises:
         DataError: if there is no such card (with the nearest name), it lacks a field, a file does not describe itself
@@ -203,10 +204,14 @@ def load_encoder_card(reference: str) -> EncoderCard:
 
 def _by_card(asked: Reference) -> tuple[str, dict]:
     """Name and fields of a card, with the user's weights if there are any."""
-    path = find_card('encoders', asked.card or '')
-    info = read_complete_card(path, 'encoder')
-    _check_finetuned(path, info)
-    label = info.get('name', path.stem)
+    if is_library(asked.card or ''):
+        info = timm_info(asked.card or '')
+        label = info['name']
+    else:
+        path = find_card('encoders', asked.card or '')
+        info = read_complete_card(path, 'encoder')
+        _check_finetuned(path, info)
+        label = info.get('name', path.stem)
     if asked.file is None:
         return label, info
     info |= {
@@ -215,7 +220,8 @@ def _by_card(asked: Reference) -> tuple[str, dict]:
         'source': asked.file,
         'pretraining_data': 'not stated: weights named on the command line',
     }
-    said = _card_in(asked.file) if Path(asked.file).is_file() else None
+    is_ours = Path(asked.file).is_file() and not is_library(asked.card or '')
+    said = _card_in(asked.file) if is_ours else None
     if said is not None:
         _check_agreement(asked, info['backbone'], said['backbone'])
         info |= {key: said[key] for key in ('pretraining_data', 'source', 'training') if said.get(key)}

@@ -35,7 +35,8 @@ def load_encoder_weights(
         backbone: The module, or an adapter around it.
         checkpoint: File in any known layout (see `sigma.checkpoints.layouts`); read without running code.
         layout: What the backbone is: `sigma` (`VideoViT`), `mmaction` (mmaction2's VisionTransformer), `r2plus1d`
-            (`R2Plus1D18`), or `plain` (any module, if the file uses the module's own names).
+            (`R2Plus1D18`), `own` (a module with a method `load_weights(file)`, such as `ImageFrames`), or `plain` (any
+            module, if the file uses the module's own names).
         drop: Prefixes of tensors to leave out, such as the final norm of pretraining.
         inner: Attribute path from the backbone to the module that takes the weights, for adapters.
         positions: `videomae` or `mvd`, for a fine-tuned file that does not say which positions it was trained with.
@@ -44,7 +45,9 @@ def load_encoder_weights(
         CheckpointError: if the file cannot be read, or a tensor is left over, missing or of another shape.
     """
     module, drop = backbone.get_submodule(inner), tuple(drop)
-    if layout in ('plain', 'r2plus1d'):
+    if layout == 'own':
+        module.load_weights(str(checkpoint))  # type: ignore[operator] # such as ImageFrames
+    elif layout in ('plain', 'r2plus1d'):
         tensors = read_checked(checkpoint).tensors
         if layout == 'r2plus1d':
             tensors = _r2plus1d(tensors, checkpoint)

@@ -87,7 +87,7 @@ ENCODER = Settings(
             str,
             'Names of the tensors in the backbone.',
             'sigma',
-            choices=('sigma', 'mmaction', 'plain', 'r2plus1d'),
+            choices=('sigma', 'mmaction', 'plain', 'r2plus1d', 'own'),
         ),
         Setting(
             'inner', str, 'Attribute of the backbone that gets the weights; empty: the backbone itself.', default=''

@@ -8,6 +8,7 @@ from sigma.losses import FeatureL2, SinkhornLoss  # noqa: E402
 from sigma.models.adapters import FeatureMapTokens  # noqa: E402
 from sigma.models.decoder import MaskedDecoder  # noqa: E402
 from sigma.models.encoder import VideoViT  # noqa: E402
+from sigma.models.image_frames import ImageFrames  # noqa: E402
 from sigma.models.pixels import GrayPixels  # noqa: E402
 from sigma.models.preprocessor import ClipPreprocessor  # noqa: E402
 from sigma.models.pretrained import load_encoder  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     'ClipPreprocessor',
     'FeatureMapTokens',
     'GrayPixels',
+    'ImageFrames',
     'ImageProjector',
     'MLPProjector',
     'MaskedDecoder',

@@ -7,18 +7,14 @@ A projector takes the clip in [0, 1], the same clip normalised, and the indices 
 import math
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from sigma.checkpoints.files import misfits, read_weights
-from sigma.checkpoints.image import to_timm
-from sigma.errors import CheckpointError
 from sigma.models.attention import choose_attention
 from sigma.models.cpu_kernels import pack_linears
 from sigma.models.encoder import gather_tokens
+from sigma.models.image_frames import build_timm, load_timm
 from sigma.registry import MODELS
 
 STANDARDISE = ('tubelet', 'clip')
@@ -149,9 +145,9 @@ class ImageProjector(nn.Module):
         super().__init__()
         self.grid = tuple(grid)
         self.tubelet_size = tubelet_size
-        self.encoder: Any = _timm_encoder(model, image_size)
+        self.encoder: Any = build_timm(model, image_size)
         if checkpoint is not None:
-            _load_teacher(self.encoder, model, checkpoint)
+            load_timm(self.encoder, model, checkpoint)
         elif not random_weights:
             raise ValueError(
                 f'ImageProjector needs weights for {model}, and downloads none; give '
@@ -195,40 +191,3 @@ class ImageProjector(nn.Module):
         mean = features.mean(dim=1, keepdim=True)
         variance = features.var(dim=1, unbiased=True, keepdim=True)
         return gather_tokens((features - mean) / (variance + 1e-6).sqrt(), masked)
-
-
-def _timm_encoder(model: str, image_size: int) -> nn.Module:
-    if not timm.is_model(model):
-        near = timm.list_models(f'*{model.split(".")[0].split("_")[0]}*')[:3]
-        raise ValueError(f'timm {timm.__version__} has no image encoder {model!r}. Similar: {", ".join(near)}.')
-    try:
-        return timm.create_model(model, pretrained=False, num_classes=0, img_size=image_size)
-    except TypeError:  # convolutional encoders take images of any size and lack this argument
-        return timm.create_model(model, pretrained=False, num_classes=0)
-
-
-def _load_teacher(encoder: Any, name: str, checkpoint: str) -> None:
-    """Load a file of timm, or of DINO, DINOv2 or transformers as released."""
-    tensors = read_weights(checkpoint).tensors
-    if any(key.endswith(('patch_embed.proj.weight', 'patch_embeddings.projection.weight')) for key in tensors):
-        tensors = to_timm(tensors)
-    tensors = {k: v for k, v in tensors.items() if not k.startswith(('head.', 'fc.', 'classifier.'))}
-    try:
-        _resample_positions(encoder, tensors)
-        encoder.load_state_dict(tensors, strict=True)
-    except (RuntimeError, KeyError, IndexError) as error:
-        problems = misfits(encoder, tensors)
-        raise CheckpointError(
-            f"{checkpoint} does not hold {name} in timm's layout: {'; '.join(problems) or error}."
-        ) from error
-
-
-def _resample_positions(encoder: Any, tensors: dict[str, Tensor]) -> None:
-    """Resample the positions in `tensors` to the image size of the encoder."""
-    own = getattr(encoder, 'pos_embed', None)
-    if own is not None and 'pos_embed' in tensors and tensors['pos_embed'].shape != own.shape:
-        tensors['pos_embed'] = resample_abs_pos_embed(
-            tensors['pos_embed'],
-            new_size=encoder.patch_embed.grid_size,
-            num_prefix_tokens=0 if getattr(encoder, 'no_embed_class', False) else encoder.num_prefix_tokens,
-        )

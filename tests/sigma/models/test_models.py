@@ -7,7 +7,7 @@ from torch import nn
 from sigma.checkpoints.mmaction import to_mmaction
 from sigma.errors import CheckpointError
 from sigma.models import SIGMA, FeatureMapTokens, ImageProjector, MLPProjector, PixelTargets, VideoMAE, VideoViT
-from sigma.models import projector as projector_module
+from sigma.models import image_frames as frames_module
 from sigma.models.encoder import ARCHITECTURES, tubelets
 from sigma.models.preprocessor import ClipPreprocessor, token_indices
 from sigma.positions import sinusoid_positions
@@ -270,10 +270,10 @@ def test_a_released_dinov2_with_registers_is_a_teacher(tmp_path):
     theirs, name = peer('dinov2_reg4'), 'vit_small_patch14_reg4_dinov2'
     # The peer has the names of DINOv2, and few blocks; the teacher of timm gets their sizes.
     small = {'embed_dim': 48, 'depth': 2, 'num_heads': 4}
-    made, create = [], projector_module.timm.create_model
+    made, create = [], frames_module.timm.create_model
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            projector_module.timm, 'create_model', lambda *a, **k: made.append(create(*a, **k, **small)) or made[-1]
+            frames_module.timm, 'create_model', lambda *a, **k: made.append(create(*a, **k, **small)) or made[-1]
         )
         torch.save(theirs.tensors, tmp_path / 'dinov2_reg4.pth')
         projector = ImageProjector(name, str(tmp_path / 'dinov2_reg4.pth'), (1, 4, 4), image_size=56)
