@@ -2,7 +2,7 @@
 
     python tools/train.py CONFIG [--data CARD]... [--work-dir DIR] [--resume [FILE]] [--amp] [--compile] [--seed N]
         [--tensorboard] [--tracker wandb|mlflow] [--knn CARD [--knn-every N] [--knn-k K]] [--stop-at-collapse]
-        [--live [FILE.html]] [--cfg-options key=value ...]
+        [--live [FILE.html]] [--doctor] [--cfg-options key=value ...]
 
 Exit status: 2 for bad input, with one sentence; 3 if training has to stop (a loss is NaN); 1 if a process of the run
 has died or a video hangs its reader; 130 after an interrupt; 75 if the run was told to end by SIGTERM or SIGUSR1, after
@@ -17,20 +17,18 @@ import importlib.util
 import logging
 import os
 import re
-import shlex
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sigma.commands import Parser, add_version, outlive_readers
 
 TRACKERS = {'wandb': 'sigma.WandbBackend', 'mlflow': 'sigma.MLflowBackend'}  # also the names of the packages
 SECONDS_TO_END = 30  # for the end of the interpreter, which may wait for a process of the loader that hangs
-SMALL_PIXELS = 64
 SAVED = re.compile(r'iter_(\d+)\.safetensors')  # the names of sigma.CheckpointHook, which is imported later
 
 
@@ -67,6 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     live = 'keep a page of progress, curves and alarms fresh while training (default: live.html in the work directory)'
     parser.add_argument('--live', nargs='?', const='', metavar='FILE.html', help=live)
+    doctor = 'read a few batches, make one step, say what to change before training (data, prototypes, steps), and exit'
+    parser.add_argument('--doctor', action='store_true', help=doctor)
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='key=value', help='settings to override'
     )
@@ -298,6 +298,11 @@ def run(args: argparse.Namespace, words: list[str]) -> int:
 
     try:
         cfg = load_config(args)
+        if args.doctor:
+            from sigma.engine.doctor import examine, in_words
+
+            print(in_words(examine(cfg)))
+            return 0
         with claimed(cfg.work_dir, rank(args.launcher)):
             set_resume(cfg, args.resume)
             live = args.live if rank(args.launcher) == 0 else None
@@ -345,6 +350,7 @@ def train(cfg, tell: Callable[..., None] = lambda **_: None) -> None:
     from sigma.engine import CheckpointHook
     from sigma.engine.preemption import deferring_signals
     from sigma.engine.schedule import ends_apart
+    from sigma.engine.what_next import what_next
     from sigma.registry import RUNNERS  # noqa: I001 - also applies sigma.compat
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
@@ -359,35 +365,6 @@ def train(cfg, tell: Callable[..., None] = lambda **_: None) -> None:
     if is_main_process():
         for line in what_next(cfg):
             print(line, flush=True)
-
-
-def what_next(cfg) -> list[str]:
-    """Where the encoder of a finished training lies, and the command that measures it; empty if there is none."""
-    encoder = Path(cfg.work_dir) / 'encoder.safetensors'
-    if not encoder.is_file():
-        return []
-    from sigma.data.cards import load_dataset_card
-    from sigma.errors import DataError
-
-    cards = cfg.train_dataloader.dataset.get('card', [])
-    labelled = []
-    for card in [cards] if isinstance(cards, str) else cards:
-        with suppress(DataError):
-            if load_dataset_card(card).task == 'action_recognition':
-                labelled.append(str(card))
-    small = is_small(encoder)  # then beside `random`, the same architecture with random weights
-    command = ['python', 'eval/run_severe.py', '--suite', 'own_small' if small else 'own']
-    command += ['--encoders', str(encoder), *(['random'] if small else [])]
-    command += ['--datasets', *(labelled or ['FOLDER']), '--work-dir', str(Path(cfg.work_dir) / 'measured')]
-    return [f'The encoder is in {encoder}. To measure it:', f'  {shlex.join(command)}']
-
-
-def is_small(encoder: Path) -> bool:
-    """Whether an encoder file holds a tiny one, which `own_small` measures in minutes: clips of up to 64 pixels."""
-    from sigma.checkpoints.described import card_of_file
-
-    card = card_of_file(encoder)
-    return card is not None and card['clip']['size'] <= SMALL_PIXELS
 
 
 @contextmanager
@@ -407,7 +384,7 @@ def claimed(work_dir: str, rank: int) -> Iterator[None]:
 
 
 def rank(launcher: str) -> int:
-    """Number of this process among those of the run, from what its launcher set; before the processes are joined."""
+    """Number of this process, from what its launcher set; before the processes are joined."""
     variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(launcher, '')
     return int(os.environ.get(variable, '0'))
 
