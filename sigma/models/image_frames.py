@@ -46,8 +46,9 @@ class ImageFrames(nn.Module):
         """Normalised clip (B, 3, T, H, W) -> tokens (B, T, H', W', D)."""
         images = clip.transpose(1, 2).flatten(0, 1)  # (B*T, 3, H, W)
         device = images.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
-        choose_attention(self.encoder, device, dtype, images.shape[-1] * images.shape[-2] // 196)
+        if device != 'meta':  # a plan builds encoders there, to see which clips they take
+            dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+            choose_attention(self.encoder, device, dtype, images.shape[-1] * images.shape[-2] // 196)
         (maps,) = self.encoder.forward_intermediates(
             images, indices=1, norm=True, output_fmt='NCHW', intermediates_only=True
         )

@@ -6,12 +6,13 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
+from eval import run_severe
 from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.encoders import load_encoder_card
 from eval.features.clips import build_backbone
 from eval.protocols import get_protocol
 from sigma.errors import CheckpointError, DataError
-from tests.conftest import SHARED
+from tests.conftest import SHARED, call_main
 
 DINOV2 = SHARED / 'data' / 'weights' / 'vit_small_patch14_dinov2.safetensors'
 
@@ -78,6 +79,22 @@ def test_a_cell_knows_weights_by_content_and_names_no_place(toy, tmp_path):
     resolved = ResolvedCell(cell, get_protocol('frozen_linear'))
     assert resolved.identity['encoder']['weights'] == load_encoder_card(f'timm:test_vit@{file}').sha256()
     assert str(tmp_path) not in str(resolved.identity)
+
+
+def test_a_plan_builds_it_and_the_command_measures_it(toy, tmp_path, capsys):
+    words = (
+        '--suite',
+        'probes_real',
+        '--protocols',
+        'frozen_centroid',
+        '--datasets',
+        toy,
+        '--work-dir',
+        tmp_path / 'w',
+    )
+    done = call_main(run_severe.main, capsys, *words, '--encoders', 'net=timm:test_resnet', '--no-forks', '--jobs', 1)
+    assert done.returncode == 0, done.stderr
+    assert 'net' in done.stdout
 
 
 @pytest.mark.skipif(not DINOV2.is_file(), reason='no ../shared/data/weights beside the checkout')
