@@ -27,8 +27,7 @@ def timm_info(reference: str) -> dict:
     Raises:
         DataError: if timm has no such model, with the nearest name.
     """
-    import timm
-
+    timm = _timm()
     name = reference.removeprefix(PREFIX)
     plain, _, tag = name.partition('.')
     if not timm.is_model(plain):
@@ -54,10 +53,19 @@ def timm_info(reference: str) -> dict:
     }
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    """The sentence on an unknown name; timm has more than a thousand, so only the nearest are told."""
+def _timm() -> Any:
+    """The package, imported where torchvision's wheel can be."""
+    from sigma import compat
+
+    compat.fix_torchvision()
     import timm
 
+    return timm
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """The sentence on an unknown name; timm has more than a thousand, so only the nearest are told."""
+    timm = _timm()
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     advice = f'did you mean {" or ".join(near)}?' if near else 'timm.list_models() has the names.'
     return f'timm {timm.__version__} has no model {name!r}; {advice}'
@@ -65,9 +73,9 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _width(name: str, size: int) -> int:
     """D, without memory for the weights."""
-    import timm
     import torch
 
+    timm = _timm()
     with torch.device('meta'):
         try:
             model: Any = timm.create_model(name, pretrained=False, num_classes=0, img_size=size)

@@ -1,19 +1,19 @@
 """Encoders of timm by name: their tokens are timm's own, their settings too, and wrong names get the nearest."""
 
 import pytest
-import timm
 import torch
 from safetensors.torch import save_file
-from timm.layers import resample_abs_pos_embed
 
 from eval import run_severe
 from eval.cells.cell import Cell, ResolvedCell
 from eval.cells.encoders import load_encoder_card
+from eval.cells.libraries import _timm
 from eval.features.clips import build_backbone
 from eval.protocols import get_protocol
 from sigma.errors import CheckpointError, DataError
 from tests.conftest import SHARED, call_main
 
+timm = _timm()  # torchvision's wheel has to be mended first
 DINOV2 = SHARED / 'data' / 'weights' / 'vit_small_patch14_dinov2.safetensors'
 
 
@@ -100,6 +100,8 @@ def test_a_plan_builds_it_and_the_command_measures_it(toy, tmp_path, capsys):
 @pytest.mark.skipif(not DINOV2.is_file(), reason='no ../shared/data/weights beside the checkout')
 def test_positions_of_dinov2_are_resampled_as_its_authors_do():
     encoder = build(f'timm:vit_small_patch14_dinov2@{DINOV2}').encoder
+    from timm.layers import resample_abs_pos_embed
+
     from sigma.checkpoints.files import read_weights
 
     stored = read_weights(DINOV2).tensors['pos_embed'].float()
