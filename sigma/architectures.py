@@ -25,10 +25,12 @@ def architecture(arch: str | dict) -> dict:
 
 
 def backbone_label(backbone: dict) -> str:
-    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `VisionTransformer`: the innermost backbone of a config."""
+    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `ImageFrames (resnet18)`: the innermost backbone of a config."""
     while isinstance(backbone.get('backbone'), dict):
         backbone = backbone['backbone']
     name, arch = str(backbone.get('type', 'unknown')).rpartition('.')[2], backbone.get('arch')
     if isinstance(arch, dict) and {'depth', 'embed_dims'} <= set(arch):
         return f'{name} ({arch["depth"]} blocks, width {arch["embed_dims"]})'
+    if isinstance(backbone.get('model'), str):
+        return f'{name} ({backbone["model"]})'
     return f'{arch} {name}' if isinstance(arch, str) else name

@@ -49,7 +49,9 @@ def test_normalisation_and_size_are_the_models_own():
     assert card.mean == pytest.approx([255 * v for v in (0.48145466, 0.4578275, 0.40821073)], abs=1e-3)
     assert card.info['clip'] == {'num_frames': 8, 'stride_frames': 8, 'size': 224}
     assert load_encoder_card('timm:vit_small_patch14_dinov2').info['clip']['size'] == 224  # its own is 518
-    assert load_encoder_card('d=timm:test_vit').name == 'd'
+    named = load_encoder_card('d=timm:test_vit')
+    assert named.name == 'd'
+    assert 'ImageFrames (test_vit)' in named.sentence()
 
 
 @pytest.mark.parametrize(
