@@ -25,7 +25,7 @@ def architecture(arch: str | dict) -> dict:
 
 
 def backbone_label(backbone: dict) -> str:
-    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `ImageFrames (resnet18)`: the innermost backbone of a config."""
+    """`base VideoViT`, `VideoViT (4 blocks, width 128)`, `ImageFrames (resnet18)`: the innermost backbone."""
     while isinstance(backbone.get('backbone'), dict):
         backbone = backbone['backbone']
     name, arch = str(backbone.get('type', 'unknown')).rpartition('.')[2], backbone.get('arch')
