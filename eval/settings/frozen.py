@@ -38,6 +38,17 @@ FROZEN_KNN_SWEPT = RECIPE + Settings(
         Setting('held_out', float, 'Share of each training class on which settings are chosen.', above=0, most=0.9),
     )
 )
+FROZEN_SWEEP = RECIPE + Settings(
+    (
+        *_VIEW,
+        Setting('learning_rates', [float], 'Learning rates to choose from.', above=0, length=(1, 1000)),
+        Setting('weight_decays', [float], 'Weight decays to choose from.', least=0, length=(1, 1000)),
+        Setting('poolings', [str], 'Poolings to choose from: `mean`, `time`.', choices=POOLINGS, length=(1, 2)),
+        Setting('epochs', int, 'Passes over the training features.', least=1),
+        Setting('step_clips', int, 'Training clips per optimizer step.', least=1),
+        Setting('held_out', float, 'Share of each training class on which settings are chosen.', above=0, most=0.9),
+    )
+)
 FROZEN_LINEAR = RECIPE + Settings(
     (
         *_VIEW,

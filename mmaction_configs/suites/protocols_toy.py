@@ -10,6 +10,7 @@ entries = [
     dict(protocol='frozen_knn', dataset='toy', recipe='frozen_knn_demo'),
     dict(protocol='frozen_knn_swept', dataset='toy', recipe='frozen_knn_swept_demo'),
     dict(protocol='frozen_centroid', dataset='toy', recipe='frozen_centroid_demo'),
+    dict(protocol='frozen_sweep', dataset='toy', recipe='frozen_sweep_demo'),
     dict(protocol='arrow_of_time', dataset='toy', recipe='arrow_of_time_demo'),
     dict(protocol='multi_label', dataset='toy_two_movers', recipe='multi_label_demo'),
     dict(protocol='repetition', dataset='toy_repetition', recipe='repetition'),

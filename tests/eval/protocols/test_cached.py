@@ -21,6 +21,7 @@ PROBES = {
     'frozen_knn': 'frozen_knn_demo',
     'frozen_knn_swept': 'frozen_knn_swept_demo',
     'frozen_centroid': 'frozen_centroid_demo',
+    'frozen_sweep': 'frozen_sweep_demo',
 }
 
 
@@ -37,7 +38,7 @@ def features(values: np.ndarray, labels) -> Features:
     return Features([f'v{n}' for n in range(len(values))], np.array(labels), values[:, None].astype(np.float32), [])
 
 
-def test_four_probes_make_one_pass_per_split(toy, tmp_path, monkeypatch):
+def test_five_probes_make_one_pass_per_split(toy, tmp_path, monkeypatch):
     passes, own = [], clips._encode
     monkeypatch.setattr(clips, '_encode', lambda resolved, split: passes.append(split) or own(resolved, split))
     for protocol, recipe in PROBES.items():
