@@ -21,6 +21,14 @@ _POOLING = Setting(
     'pooling', str, '`mean` over all tokens, or of each time step, side by side (`time`).', 'mean', choices=POOLINGS
 )
 FROZEN_CENTROID = RECIPE + Settings((*_VIEW, _POOLING))
+FROZEN_EPISODES = RECIPE + Settings(
+    (
+        *_VIEW,
+        _POOLING,
+        Setting('queries', int, 'Clips per class and episode that are classified.', least=1),
+        Setting('episodes', int, 'Episodes whose mean accuracy is the score.', least=2),
+    )
+)
 FROZEN_KNN = RECIPE + Settings(
     (
         *_VIEW,
