@@ -172,7 +172,7 @@ _ALL = (
         'episode_accuracy',
         'accuracy over episodes',
         'episodes',
-        # (N, 1) shares of N episodes. They share clips, so their spread is no evidence about other videos: no per_video.
+        # (N, 1) shares of N episodes. No per_video: they share clips, so their spread says nothing about other videos.
         lambda scores, labels: 100 * float(scores.mean()),
         chance=_uniform,
     ),
