@@ -169,6 +169,14 @@ _ALL = (
         stored=False,
     ),
     Metric(
+        'episode_accuracy',
+        'accuracy over episodes',
+        'episodes',
+        # (N, 1) shares of N episodes. No per_video: they share clips, so their spread says nothing about other videos.
+        lambda scores, labels: 100 * float(scores.mean()),
+        chance=_uniform,
+    ),
+    Metric(
         'mean_average_precision',
         'mAP',
         'multi_label',

@@ -21,6 +21,14 @@ _POOLING = Setting(
     'pooling', str, '`mean` over all tokens, or of each time step, side by side (`time`).', 'mean', choices=POOLINGS
 )
 FROZEN_CENTROID = RECIPE + Settings((*_VIEW, _POOLING))
+FROZEN_EPISODES = RECIPE + Settings(
+    (
+        *_VIEW,
+        _POOLING,
+        Setting('queries', int, 'Clips per class and episode that are classified.', least=1),
+        Setting('episodes', int, 'Episodes whose mean accuracy is the score.', least=2),
+    )
+)
 FROZEN_KNN = RECIPE + Settings(
     (
         *_VIEW,
@@ -35,6 +43,17 @@ FROZEN_KNN_SWEPT = RECIPE + Settings(
         Setting('ks', [int], 'Numbers of neighbours to choose from.', least=1, length=(1, 1000)),
         Setting('temperatures', [float], 'Temperatures to choose from.', above=0, length=(1, 1000)),
         Setting('poolings', [str], 'Poolings to choose from: `mean`, `time`.', choices=POOLINGS, length=(1, 2)),
+        Setting('held_out', float, 'Share of each training class on which settings are chosen.', above=0, most=0.9),
+    )
+)
+FROZEN_SWEEP = RECIPE + Settings(
+    (
+        *_VIEW,
+        Setting('learning_rates', [float], 'Learning rates to choose from.', above=0, length=(1, 1000)),
+        Setting('weight_decays', [float], 'Weight decays to choose from.', least=0, length=(1, 1000)),
+        Setting('poolings', [str], 'Poolings to choose from: `mean`, `time`.', choices=POOLINGS, length=(1, 2)),
+        Setting('epochs', int, 'Passes over the training features.', least=1),
+        Setting('step_clips', int, 'Training clips per optimizer step.', least=1),
         Setting('held_out', float, 'Share of each training class on which settings are chosen.', above=0, most=0.9),
     )
 )

@@ -1,4 +1,4 @@
-"""Four probes on the same features of the action recognition sets: one encoder pass for three, one for `frozen_knn`.
+"""Five probes on the same features of the action recognition sets: one encoder pass for four, one for `frozen_knn`.
 
 `frozen_knn` keeps its published single clip; the others average two.
 """
@@ -11,5 +11,6 @@ entries = [
         ('frozen_knn', 'frozen_knn'),
         ('frozen_knn_swept', 'frozen_knn_swept'),
         ('frozen_centroid', 'frozen_centroid'),
+        ('frozen_sweep', 'frozen_sweep'),
     )
 ]

@@ -21,6 +21,7 @@ PROBES = {
     'frozen_knn': 'frozen_knn_demo',
     'frozen_knn_swept': 'frozen_knn_swept_demo',
     'frozen_centroid': 'frozen_centroid_demo',
+    'frozen_sweep': 'frozen_sweep_demo',
 }
 
 
@@ -37,7 +38,7 @@ def features(values: np.ndarray, labels) -> Features:
     return Features([f'v{n}' for n in range(len(values))], np.array(labels), values[:, None].astype(np.float32), [])
 
 
-def test_four_probes_make_one_pass_per_split(toy, tmp_path, monkeypatch):
+def test_five_probes_make_one_pass_per_split(toy, tmp_path, monkeypatch):
     passes, own = [], clips._encode
     monkeypatch.setattr(clips, '_encode', lambda resolved, split: passes.append(split) or own(resolved, split))
     for protocol, recipe in PROBES.items():
@@ -95,3 +96,34 @@ def test_absent_classes_are_named_and_single_clips_are_refused(toy, given):
     resolved = resolve(toy, 'frozen_knn_swept', 'frozen_knn_swept_demo')
     with pytest.raises(DataError, match='single training clip'):
         resolved.protocol.run(resolved, None)
+
+
+def test_episodes_are_scored_one_by_one_and_small_classes_named(toy, given):
+    labels = np.repeat(np.arange(7), [6, 6, 6, 6, 6, 6, 2])
+    given['test'] = features(np.eye(7)[labels][:, None], labels)
+    resolved = resolve(toy, 'frozen_episodes_5way_1shot', 'frozen_episodes_5way_1shot_demo', episodes='30')
+    outcome = resolved.protocol.run(resolved, None)
+    assert (outcome.scores == 1).all()
+    assert outcome.num_listed == len(outcome.videos) == 30
+    assert outcome.notes[0] == 'listed and scored are 30 episodes, from 38 clips of 6 classes'
+    assert outcome.notes[1].startswith('95 % interval over episodes: 100.00 +- 0.00;')
+    assert outcome.notes[2].startswith('4 classes have fewer than 6 clips in test: ')
+    resolved = resolve(toy, 'frozen_episodes_5way_1shot', 'frozen_episodes_5way_1shot_demo', queries='9')
+    with pytest.raises(DataError, match='0 of 7 classes have that many'):
+        resolved.protocol.run(resolved, None)
+
+
+def test_a_head_is_chosen_without_test_labels(toy, given):
+    rng = np.random.default_rng(0)
+    values, labels = rng.standard_normal((60, 2, 5)), rng.integers(3, size=60)
+    values += labels[:, None, None]
+    given['train'] = features(values[:40], labels[:40])
+    resolved = resolve(toy, 'frozen_sweep', 'frozen_sweep_demo', epochs='5')
+    chosen = []
+    for test_labels in (labels[40:], (labels[40:] + 1) % 3):
+        given['test'] = features(values[40:], test_labels)
+        outcome = resolved.protocol.run(resolved, None)
+        chosen.append((outcome.notes[0], outcome.scores))
+        assert outcome.notes[1].startswith('not a result: the best head on test')
+    assert chosen[0][0] == chosen[1][0]
+    assert (chosen[0][1] == chosen[1][1]).all()

@@ -1,0 +1,5 @@
+"""600 episodes of 5 classes with 5 clips to learn from and 15 to classify. Views of `frozen_default`."""
+
+_base_ = 'frozen_episodes_5way_1shot.py'
+
+recipe = dict(protocol='frozen_episodes_5way_5shot')
