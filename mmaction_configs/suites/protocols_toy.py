@@ -7,6 +7,9 @@ file of them. Counting with a trained encoder has no short recipe: `--recipe tra
 entries = [
     dict(protocol='finetune', dataset='toy', recipe='finetune_demo', shots=10),
     dict(protocol='frozen_linear', dataset='toy', recipe='frozen_demo'),
+    dict(protocol='linear', dataset='toy', recipe='linear_demo'),
+    dict(protocol='linear', dataset='toy_stills', recipe='linear_demo'),
+    dict(protocol='linear_fixed_norm', dataset='toy', recipe='linear_fixed_norm_demo'),
     dict(protocol='arrow_of_time', dataset='toy', recipe='arrow_of_time_demo'),
     dict(protocol='multi_label', dataset='toy_two_movers', recipe='multi_label_demo'),
     dict(protocol='repetition', dataset='toy_repetition', recipe='repetition'),

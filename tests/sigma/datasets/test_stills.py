@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import struct
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +189,24 @@ def test_a_damaged_image_is_named_and_stops_the_lists(tmp_path, capsys):
 # --- CIFAR-100 -----
 
 
+class Python2(pickle._Pickler):
+    """Writes text and bytes as Python 2 did, like the published files."""
+
+    dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012 - of the base class
+
+    def save_text(self, text) -> None:
+        content = text.encode() if isinstance(text, str) else text
+        self.write(b'T' + struct.pack('<i', len(content)) + content)
+
+    dispatch[bytes] = dispatch[str] = save_text
+
+
+def python2(content) -> bytes:
+    file = io.BytesIO()
+    Python2(file, protocol=2).dump(content)
+    return file.getvalue().replace(b'numpy._core', b'numpy.core')
+
+
 def cifar(folder: Path, binary: bool) -> tuple[Path, np.ndarray]:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3072), np.uint8)
     fine, coarse = [99, 0, 7, 7, 3], [1, 2, 3, 3, 4]
@@ -198,7 +218,8 @@ def cifar(folder: Path, binary: bool) -> tuple[Path, np.ndarray]:
             (root / f'{split}.bin').write_bytes(records.astype(np.uint8).tobytes())
         else:
             content = {b'fine_labels': fine[part], b'coarse_labels': coarse[part], b'data': pixels[part]}
-            (root / split).write_bytes(pickle.dumps(content, protocol=2).replace(b'numpy._core', b'numpy.core'))
+            write = python2 if split == 'train' else partial(pickle.dumps, protocol=2)
+            (root / split).write_bytes(write(content))
     return folder, pixels
 
 
