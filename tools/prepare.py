@@ -323,7 +323,13 @@ def _add_scenes(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
 
 def _add_published(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
     add, needs = parser.add_argument, published.source_of(card).needs
-    add('--root', type=_PathText, required=True, metavar='DIR', help='folder of the videos or images, in any folders below it')
+    add(
+        '--root',
+        type=_PathText,
+        required=True,
+        metavar='DIR',
+        help='folder of the videos or images, in any folders below it',
+    )
     holds = f'holds {needs} (default: the root)' if needs else 'not needed: the lists are shipped'
     add('--annotations', type=_PathText, metavar='DIR', help=holds)
     parser.epilog = _PUBLISHED
@@ -347,7 +353,16 @@ def _add_reencode(parser: argparse.ArgumentParser) -> None:
 def _add_toy(toy: argparse.ArgumentParser) -> None:
     toy.add_argument(
         '--form',
-        choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'localization', 'stills', 'all'],
+        choices=[
+            'action_recognition',
+            'rhythms',
+            'speeds',
+            'repetition',
+            'two_movers',
+            'localization',
+            'stills',
+            'all',
+        ],
         default='action_recognition',
         help='the task; all: every set of the suite severe_toy, each in its own folder under OUT',
     )

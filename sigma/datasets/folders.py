@@ -227,9 +227,7 @@ def find_videos(root: Path, suffixes: Collection[str] = VIDEO_SUFFIXES) -> tuple
     return sorted(videos), others
 
 
-def _walk(
-    root: str, below: str, above: tuple[str, ...], suffixes: Collection[str]
-) -> Iterator[tuple[str, str | None]]:
+def _walk(root: str, below: str, above: tuple[str, ...], suffixes: Collection[str]) -> Iterator[tuple[str, str | None]]:
     """(path, None) of videos and (path, kind) of other files under `root/below`; `above` are its real parents."""
     real = os.path.realpath(os.path.join(root, below))
     if real in above:

@@ -55,7 +55,17 @@ def test_the_recipe_of_ssv2_holds_the_published_numbers():
     assert optimizer['paramwise_cfg'] == {'layer_decay': 1.0}
     assert schedule(recipe, length)[0]['end'] == 5 * length.steps
     assert (recipe['drop_path'], recipe['trunk_mode'], recipe['mix_together']) == (0.1, 'train', 24)
-    same = ('rand_augment', 'crop_area', 'erase', 'mixup', 'cutmix', 'mix_switch', 'label_smoothing', 'sampling', 'flip')
+    same = (
+        'rand_augment',
+        'crop_area',
+        'erase',
+        'mixup',
+        'cutmix',
+        'mix_switch',
+        'label_smoothing',
+        'sampling',
+        'flip',
+    )
     fine = recipe_of('finetune_vit_ssv2')
     assert {key: recipe[key] for key in same} == {key: fine[key] for key in same}
     assert (recipe['views']['num_clips'], recipe['views']['crops']) == (2, 3)

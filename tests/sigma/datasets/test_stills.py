@@ -264,6 +264,7 @@ def test_cifar_says_what_is_missing(tmp_path, capsys):
     assert 'needs cifar-100-python or cifar-100-binary' in done.stderr
     root, _ = cifar(tmp_path, binary=True)
     (root / 'cifar-100-binary' / 'test.bin').write_bytes(b'0' * 100)
-    assert 'is not as cifar100 was published' in call_main(
-        prepare.main, capsys, cifar_card(tmp_path), '--root', root
-    ).stderr
+    assert (
+        'is not as cifar100 was published'
+        in call_main(prepare.main, capsys, cifar_card(tmp_path), '--root', root).stderr
+    )
