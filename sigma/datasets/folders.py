@@ -209,7 +209,7 @@ def report_others(others: Counter[str]) -> None:
 
 
 def find_videos(root: Path, suffixes: Collection[str] = VIDEO_SUFFIXES) -> tuple[list[str], Counter[str]]:
-    """Paths with one of the suffixes (of videos) relative to `root`, sorted, and how many others there are of each kind.
+    """Paths with one of the suffixes relative to `root`, sorted, and how many others there are of each kind.
 
     Links are followed, also several to one folder; a link to a folder that it lies in is left aside. Kinds are
     suffixes, `without a suffix`, `hidden` (a leading dot; a folder counts once) and `links in a circle`.

@@ -43,7 +43,8 @@ from sigma.video.whole import UnreadableVideo, WholeVideo, read_whole
 from sigma.video.writing import H264, X264_REPEATABLE, Jpeg, VideoWriter, even, exact_rate, write_frames
 
 __all__ = [
-    'IMAGE_SUFFIXES', 'PROVED', 'READERS', 'STILL', 'X264_REPEATABLE', 'StillReader', 'Colour', 'DecordReader', 'FFmpegError', 'Frame', 'FrameClock',
+    'IMAGE_SUFFIXES', 'PROVED', 'READERS', 'STILL', 'X264_REPEATABLE', 'StillReader',
+    'Colour', 'DecordReader', 'FFmpegError', 'Frame', 'FrameClock',
     'FrameTimes', 'H264', 'Jpeg', 'OpenVideo', 'Proof', 'PyAVReader', 'Reader', 'SeekTable', 'ToRGB',
     'TorchCodecReader', 'Turn', 'UnreadableVideo', 'VideoWriter', 'WholeVideo', 'even', 'exact_rate', 'frame_times',
     'frames_of', 'installed_readers', 'known_reader', 'open_reader', 'open_video', 'picture_type', 'prove',
