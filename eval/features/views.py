@@ -117,7 +117,7 @@ def describe_sampling(resolved: ResolvedCell) -> dict:
     """The record's `sampling` field.
 
     It has `name`, `num_frames`, `stride_frames` (None if clips are not taken at a fixed stride of file frames), `views`
-    as CLIPSxCROPS, `clip_fps` if clips are taken by time, and `stills` (repeats of an image) if they are made of images.
+    as CLIPSxCROPS, `clip_fps` if clips are taken by time, and `stills` (repeats) if they are made of images.
     """
     recipe = resolved.recipe
     name, views = recipe.get('sampling', 'dense'), recipe['views']
