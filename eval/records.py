@@ -65,6 +65,7 @@ SCHEMA: dict[str, tuple[tuple[type, ...], str]] = {
     'sampling.stride_frames': ((int, NoneType), 'video frames from one sampled frame to the next; None if it varies'),
     'sampling.clip_fps': ((float, NoneType), 'sampled frames per second, if clips are taken by time'),
     'sampling.step_frames': ((int, NoneType), 'for sliding clips: video frames from one start to the next'),
+    'sampling.stills': ((int, NoneType), 'of images: how often each is repeated to make a clip'),
     'sampling.views': ((str, NoneType), 'test views, temporal x spatial, such as 5x3'),
     'encoder.name': ((str,), 'name of the encoder card'),
     'encoder.checkpoint': ((str, NoneType), 'file the weights came from; None for weights drawn at random'),

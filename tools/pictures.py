@@ -121,6 +121,23 @@ def finetune() -> Figure:
     return figure
 
 
+def linear() -> Figure:
+    """The parts of the network: which stay, and which learn."""
+    figure, (frames, parts) = panels(square(8), 0.5)
+    row(frames, clip('action_recognition', label='turn1_cw')[::4], 'clip')
+    timeline(parts, (0, 10), 'network')
+    for left, width, name, colour in (
+        (0, 5.9, 'encoder: frozen', GREY),
+        (6, 1.4, 'mean', GREY),
+        (7.5, 1.2, 'norm', BLUE),
+        (8.8, 1.2, 'layer', BLUE),
+    ):
+        parts.barh(0, width, left=left, height=0.7, color=colour)
+        parts.text(left + width / 2, 0, name, ha='center', va='center', fontsize=8, color='white')
+    parts.set_ylim(-0.6, 0.6)
+    return figure
+
+
 def frozen_linear() -> Figure:
     """A clip, its time steps, and the features that are joined."""
     figure, (frames, steps) = panels(square(16), 0.5)
@@ -295,7 +312,8 @@ def _class(form: str, name: object) -> str:
 PICTURES: dict[str, Callable[[], Figure]] = {
     one.__name__: one
     for one in (
-        *(finetune, frozen_linear, frozen_knn, arrow_of_time, multi_label, repetition, repetition_cycles),
+        *(finetune, linear, frozen_linear, frozen_knn, arrow_of_time, multi_label, repetition),
+        repetition_cycles,
         *(localization, localization_bmn, localization_robustness, robustness, out_of_context),
     )
 }

@@ -99,6 +99,12 @@ def prepare_toy(options: argparse.Namespace) -> bool:
 
     out, clips = Path(options.out), tuple(options.clips_per_class) if options.clips_per_class else None
     look = {key: value for key in ('domain', 'level') if (value := getattr(options, key)) is not None}
+    if options.form == 'stills':
+        from sigma.datasets.toy.stills import prepare_stills
+
+        if look:
+            raise DataError(f'--form stills has no --{" or --".join(look)}: leave it out.')
+        return prepare_stills(out, options.size, options.seed, clips, options.command, options.allow_unreadable)
     shared = {'command': options.command, 'workers': options.workers, 'allow': options.allow_unreadable}
     if options.form == 'all':
         if look:
@@ -337,7 +343,13 @@ def _add_scenes(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
 
 def _add_published(parser: argparse.ArgumentParser, card: DatasetCard) -> None:
     add, needs = parser.add_argument, published.source_of(card).needs
-    add('--root', type=_PathText, required=True, metavar='DIR', help='folder of the videos, in any folders below it')
+    add(
+        '--root',
+        type=_PathText,
+        required=True,
+        metavar='DIR',
+        help='folder of the videos or images, in any folders below it',
+    )
     holds = f'holds {needs} (default: the root)' if needs else 'not needed: the lists are shipped'
     add('--annotations', type=_PathText, metavar='DIR', help=holds)
     parser.epilog = _PUBLISHED
@@ -361,7 +373,16 @@ def _add_reencode(parser: argparse.ArgumentParser) -> None:
 def _add_toy(toy: argparse.ArgumentParser) -> None:
     toy.add_argument(
         '--form',
-        choices=['action_recognition', 'rhythms', 'speeds', 'repetition', 'two_movers', 'localization', 'all'],
+        choices=[
+            'action_recognition',
+            'rhythms',
+            'speeds',
+            'repetition',
+            'two_movers',
+            'localization',
+            'stills',
+            'all',
+        ],
         default='action_recognition',
         help='the task; all: every set of the suite severe_toy, each in its own folder under OUT',
     )

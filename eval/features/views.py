@@ -117,7 +117,7 @@ def describe_sampling(resolved: ResolvedCell) -> dict:
     """The record's `sampling` field.
 
     It has `name`, `num_frames`, `stride_frames` (None if clips are not taken at a fixed stride of file frames), `views`
-    as CLIPSxCROPS, and `clip_fps` if clips are taken by time.
+    as CLIPSxCROPS, `clip_fps` if clips are taken by time, and `stills` (repeats) if they are made of images.
     """
     recipe = resolved.recipe
     name, views = recipe.get('sampling', 'dense'), recipe['views']
@@ -129,7 +129,15 @@ def describe_sampling(resolved: ResolvedCell) -> dict:
         'stride_frames': None if name in BY_TIME or 'segments' in name else stride_of(resolved),
         'views': f'{views["num_clips"]}x{crops}',
         **by_time,
+        **({'stills': num_frames_of(resolved)} if resolved.dataset.info.get('stills') else {}),
     }
+
+
+def notes_on_stills(resolved: ResolvedCell) -> list[str]:
+    """A sentence for the record where clips are made of images; none for videos."""
+    if not resolved.dataset.info.get('stills'):
+        return []
+    return [f'stills: an image repeated {num_frames_of(resolved)} times']
 
 
 def num_frames_of(resolved: ResolvedCell) -> int:

@@ -23,8 +23,12 @@ class TokenHead(BaseHead):
         dropout: Dropout before the linear layer, from 0 to 1.
         init_scale: Factor on the initial weights of the linear layer. Published: 0.001. None keeps torch's own
             initialisation, as in SEVERE's R(2+1)D-18.
-        norm: Whether the pooled token goes through a LayerNorm. Published: yes for transformers, no for R(2+1)D-18.
+        norm: Whether the pooled token goes through a LayerNorm; `fixed` for one without weights. Published: yes for
+            transformers, no for R(2+1)D-18.
         kwargs: Passed to mmaction2's `BaseHead` (label smoothing, loss, merging of views).
+
+    Raises:
+        ValueError: for another `norm`.
 
     Source: SIGMA's and VideoMAE's fine-tuning code; SEVERE (ECCV 2022) for R(2+1)D-18.
     """
@@ -35,12 +39,15 @@ class TokenHead(BaseHead):
         in_channels: int,
         dropout: float = 0.0,
         init_scale: float | None = 0.001,
-        norm: bool = True,
+        norm: bool | str = True,
         **kwargs,
     ) -> None:
         kwargs = {'loss_cls': {'type': 'mmaction.CrossEntropyLoss'}, 'topk': (1,)} | kwargs
         super().__init__(num_classes, in_channels, **kwargs)
-        self.fc_norm = nn.LayerNorm(in_channels, eps=1e-6) if norm else nn.Identity()
+        if norm not in (True, False, 'fixed'):
+            raise ValueError(f"TokenHead has norm={norm!r}; it must be True, False or 'fixed'.")
+        learns = norm is True
+        self.fc_norm = nn.LayerNorm(in_channels, eps=1e-6, elementwise_affine=learns) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(in_channels, num_classes)
         self.init_scale = init_scale

@@ -14,7 +14,16 @@ from typing import Any, cast
 from eval.cells.cell import ResolvedCell
 from eval.cells.encoders import EncoderCard
 from eval.cells.machine import machine_settings, num_processes, saving_when_told_to_end
-from eval.features.views import PACK, control, describe_sampling, evaluation_pipeline, sampler, spatial_views, stride_of
+from eval.features.views import (
+    PACK,
+    control,
+    describe_sampling,
+    evaluation_pipeline,
+    notes_on_stills,
+    sampler,
+    spatial_views,
+    stride_of,
+)
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.protocols.subsets import draw_seed, examples_of_all, few_a_class, subset_sha256
 from eval.records import subset_name
@@ -204,7 +213,7 @@ class Finetune(Protocol):
             subset=self._describe_subset(resolved),
             batch_size=length.total_batch,
             num_processes=length.processes,
-            notes=[*notes, *length.notes, scaling, *self.notes(resolved)],
+            notes=[*notes, *length.notes, scaling, *notes_on_stills(resolved), *self.notes(resolved)],
             sampling=describe_sampling(resolved),
         )
 

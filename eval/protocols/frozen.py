@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
-from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
+from eval.features.views import describe_sampling, evaluation_pipeline, notes_on_stills, stride_of
 from eval.protocols.base import Departure, Outcome, Protocol
 from eval.settings.frozen import FROZEN_LINEAR
 from sigma.errors import DataError
@@ -93,7 +93,10 @@ class FrozenLinear(Protocol):
             num_train_skipped=len(fitted.train.unscored),
             selection={'epoch': None, 'how': 'regularisation chosen by cross-validation on train'},
             sampling=describe_sampling(resolved),
-            notes=[f'inverse strength {fitted.probe.strength:g}; held-out accuracy {fitted.tried}'],
+            notes=[
+                f'inverse strength {fitted.probe.strength:g}; held-out accuracy {fitted.tried}',
+                *notes_on_stills(resolved),
+            ],
         )
 
     def fitted(self, resolved: ResolvedCell, work_dir: Path) -> Fitted:

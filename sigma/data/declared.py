@@ -58,6 +58,7 @@ DATASET = Settings(
         Setting('rules', _RULES, 'Rules of the evaluator of localization.', default=ABSENT),
         Setting('flips_change_label', bool, 'A mirrored clip has another label, so clips are not flipped.', False),
         Setting('sampling', _SAMPLING, 'Frames of a clip.', default=ABSENT),
+        Setting('stills', bool, 'Its files are images; each is a clip of identical frames.', default=False),
         Setting('size', int, 'Pixels of the sides of rendered videos.', default=ABSENT, least=1),
         Setting('note', str, 'Sentence for the notes of records.', default=ABSENT),
         Setting('source', str, 'Paper or origin.', default=ABSENT),

@@ -24,7 +24,17 @@ from typing import Any, TextIO
 from sigma.errors import DataError
 from sigma.files import sha256_file, write_atomic
 from sigma.processes import ProcessDied, in_processes, progress_bar
-from sigma.video import FrameTimes, Proof, UnreadableVideo, installed_readers, prove, read_whole, reason_of
+from sigma.video import (
+    STILL,
+    FrameTimes,
+    Proof,
+    UnreadableVideo,
+    installed_readers,
+    prove,
+    read_still,
+    read_whole,
+    reason_of,
+)
 from sigma.video.seeking import runs_of
 
 _log = logging.getLogger(__name__)
@@ -128,7 +138,7 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
         path: Name of the video in the lists, relative to `root`.
         root: Folder of the dataset.
         file: The file, relative to `root`, if it is not at `path`.
-        readers: Readers to try on it.
+        readers: Readers to try on it; `STILL` alone for an image.
     """
     known: dict[str, Any] = {'path': path, 'file': file}
     place = Path(root) / (file or path)
@@ -138,6 +148,8 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
         if stat.st_size == 0:
             return VideoInfo(**known, reason='the file is empty')
         known['sha256'] = sha256_file(place)
+        if STILL in readers:
+            return VideoInfo(**known, **_still(place))
         whole = read_whole(place, known['sha256'])
         proof = prove(place, whole, known['sha256'], readers)
         return VideoInfo(
@@ -163,6 +175,13 @@ def read_strictly(path: str, root: str | Path = '.', file: str = '', readers: Se
         return VideoInfo(**known, reason=f'{type(error).__name__}: {reason_of(error)}')
 
 
+def _still(place: Path) -> dict[str, Any]:
+    """Fields of an image: a video of one frame that lasts a second."""
+    height, width = read_still(place, strict=True).shape[:2]
+    shown = {'frames': 1, 'fps': 1.0, 'times': 1.0, 'width': width, 'height': height}
+    return {'readable': True, 'readers': {STILL: True}} | shown
+
+
 # -------------------------------------------------------------------------------------------------- the whole index
 
 
@@ -173,6 +192,7 @@ def build_index(
     workers: int | None = None,
     progress: bool = True,
     files: Mapping[str, str] | None = None,
+    stills: bool = False,
 ) -> Index:
     """Read all videos in parallel processes and write their index; nothing is read twice.
 
@@ -188,6 +208,7 @@ def build_index(
         progress: Show a progress bar with the remaining time on stderr.
         files: path -> the file, relative to `root`; a path without an entry has no file. None means that every file is
             at its path.
+        stills: The files are images, each a video of one frame (`sigma/video/stills.py`).
 
     Besides PyAV, the readers named in the environment variable SIGMA_PROVE are tried on each file (`decord`,
     `torchcodec`). They are slower, and opening them would cost more than all else (docs/reading.md).
@@ -195,7 +216,8 @@ def build_index(
     Returns:
         The finished index, as `load_index(out)` would give it.
     """
-    root, out, readers = Path(root).resolve(), Path(out), readers_to_prove()
+    root, out = Path(root).resolve(), Path(out)
+    readers = (STILL,) if stills else readers_to_prove()
     partial = out.with_name(f'{out.name}.partial')
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(paths))
@@ -216,7 +238,8 @@ def build_index(
         (path, str(root), place, tuple(readers)) for path, place in places.items() if path not in videos
     ]
     header = json.dumps({'version': INDEX_VERSION, 'root': _stored_root(root, out.parent)})
-    with _open_partial(partial, header) as lines, progress_bar('reading videos', len(jobs), progress) as advance:
+    what = 'reading images' if stills else 'reading videos'
+    with _open_partial(partial, header) as lines, progress_bar(what, len(jobs), progress) as advance:
         for (path, _, file, _), result in _read_all(jobs, workers):
             if isinstance(result, ProcessDied):
                 result = VideoInfo(path, reason=_why_died(result), file=file)
@@ -261,7 +284,7 @@ def _read_all(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Vid
     died = []
     for job, result in in_processes(_read_job, jobs, workers, busy_seconds=BUSY_SECONDS):
         if isinstance(result, ProcessDied):
-            died.append((*job[:3], ('pyav',)))
+            died.append((*job[:3], (STILL,) if STILL in job[3] else ('pyav',)))
         else:
             yield job, result
     yield from in_processes(_read_job, died, workers, busy_seconds=BUSY_SECONDS) if died else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from sigma.data.index import build_index
@@ -208,8 +208,8 @@ def report_others(others: Counter[str]) -> None:
         LOG.info(f'left aside: {others.total()} that are no videos ({kinds}{", ..." if len(others) > 12 else ""})')
 
 
-def find_videos(root: Path) -> tuple[list[str], Counter[str]]:
-    """Paths with a video suffix relative to `root`, sorted, and how many others there are of each kind.
+def find_videos(root: Path, suffixes: Collection[str] = VIDEO_SUFFIXES) -> tuple[list[str], Counter[str]]:
+    """Paths with one of the suffixes relative to `root`, sorted, and how many others there are of each kind.
 
     Links are followed, also several to one folder; a link to a folder that it lies in is left aside. Kinds are
     suffixes, `without a suffix`, `hidden` (a leading dot; a folder counts once) and `links in a circle`.
@@ -219,7 +219,7 @@ def find_videos(root: Path) -> tuple[list[str], Counter[str]]:
     """
     videos: list[str] = []
     others: Counter[str] = Counter()
-    for path, kind in _walk(str(root), '', ()):
+    for path, kind in _walk(str(root), '', (), suffixes):
         if kind is None:
             videos.append(path)
         else:
@@ -227,7 +227,7 @@ def find_videos(root: Path) -> tuple[list[str], Counter[str]]:
     return sorted(videos), others
 
 
-def _walk(root: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+def _walk(root: str, below: str, above: tuple[str, ...], suffixes: Collection[str]) -> Iterator[tuple[str, str | None]]:
     """(path, None) of videos and (path, kind) of other files under `root/below`; `above` are its real parents."""
     real = os.path.realpath(os.path.join(root, below))
     if real in above:
@@ -240,7 +240,7 @@ def _walk(root: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, 
         if name.startswith('.'):
             yield path, 'hidden'
         elif is_folder:
-            yield from _walk(root, path, (*above, real))
+            yield from _walk(root, path, (*above, real), suffixes)
         else:
             suffix = Path(name).suffix.lower()
-            yield path, None if suffix in VIDEO_SUFFIXES else shown(suffix) or 'without a suffix'
+            yield path, None if suffix in suffixes else shown(suffix) or 'without a suffix'

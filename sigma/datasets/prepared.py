@@ -209,8 +209,8 @@ def card_text(info: Mapping) -> str:
     """A dataset card in mmengine's config language: `data_root`, and `dataset_info` fields in a fixed order."""
     order = (
         'name', 'short', 'task', 'classes', 'trained_on', 'restricted', 'splits', 'annotations', 'sections',
-        'video_root', 'delimiter', 'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'size', 'note',
-        'source', 'licence', 'obtain', 'prepare',
+        'video_root', 'delimiter', 'index', 'metric', 'rules', 'flips_change_label', 'sampling', 'stills', 'size',
+        'note', 'source', 'licence', 'obtain', 'prepare',
     )  # fmt: skip
     fields = [f'    {key}={_config(info[key], 1)},' for key in order if info.get(key) not in (None, '')]
     opening = ['"""Dataset card, written by tools/prepare.py; `prepare` below is the command."""', '']

@@ -18,6 +18,7 @@ from sigma.errors import DecodeError
 from sigma.video.look import Frame, ToRGB
 from sigma.video.opening import OpenVideo, open_video
 from sigma.video.seeking import SeekTable
+from sigma.video.stills import STILL, StillReader
 
 PROVED = 'proved'  # the fastest reader that was proved for the file
 FROM_START = 'pyav_from_start'  # how records call PyAV if it decodes up to the frame instead of seeking
@@ -258,13 +259,16 @@ def known_reader(name: str) -> str:
 def reader_of(proof: Proof | None, asked: str = PROVED) -> str | None:
     """Which reader serves a file: a name in `READERS` or `FROM_START`; None if the one asked for was not proved for it.
 
-    PyAV from the start of the file serves every file that was decoded whole, since that is how it was decoded.
+    PyAV from the start of the file serves every file that was decoded whole, since that is how it was decoded. Images
+    have one reader of their own, `STILL`.
 
     Args:
         proof: Of the file; None if no index knows it.
         asked: A name in `READERS`, or `proved` for the fastest that was proved.
     """
     proved = proof.readers if proof else ()
+    if STILL in proved:  # an image, whatever was asked for
+        return STILL
     if asked == PROVED:
         return next((name for name in installed_readers() if name in proved), FROM_START)
     return asked if asked in proved else FROM_START if asked == 'pyav' else None
@@ -288,4 +292,6 @@ def open_reader(path: str, asked: str = PROVED, proof: Proof | None = None) -> R
             f'{path}: reader {asked!r} was not seen to return the right frames of this file; proved for it: '
             f"{', '.join(proved)}. Use decoder='{PROVED}', or prepare the dataset again with SIGMA_PROVE={asked}."
         )
+    if name == STILL:
+        return StillReader(path)
     return READERS[name.removesuffix(FROM_START.removeprefix('pyav'))](path, proof)

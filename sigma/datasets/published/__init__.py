@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 from sigma.data import cards
@@ -73,18 +74,24 @@ class Source:
         Raises:
             DataError: if annotation files are missing or malformed, or the card's settings do not fit the reader.
         """
-        read = _reader(self.reader)
+        read: Callable[..., Lists] = _module(self.reader).read
         known = list(inspect.signature(read).parameters)[3:]
         if unknown := [name for name in self.arguments if name not in known]:
             raise DataError(f'{card.path}: {did_you_mean("setting of prepare_from", unknown[0], known)}.')
         return read(annotations, card, videos, **self.arguments)
 
 
-def _reader(name: str) -> Callable[..., Lists]:
+def _module(name: str) -> ModuleType:
     known = [path.stem for path in Path(__file__).parent.glob('*.py') if not path.stem.startswith('_')]
     if name not in known:
         raise DataError(f'{did_you_mean("reader", name, known)}.')
-    return importlib.import_module(f'{__name__}.{name}').read
+    return importlib.import_module(f'{__name__}.{name}')
+
+
+def unpacked(card: DatasetCard, root: Path, out: Path) -> Path | None:
+    """Folder of the files that a reader made of archives under `root`; None if it has no `unpack`."""
+    unpack = getattr(_module(source_of(card).reader), 'unpack', None)
+    return unpack(root, out, card) if unpack else None
 
 
 def source_of(card: DatasetCard) -> Source:

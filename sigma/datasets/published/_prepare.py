@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sigma.data.cards import DatasetCard
 from sigma.data.index import build_index
-from sigma.datasets.folders import find_videos
+from sigma.datasets.folders import VIDEO_SUFFIXES, find_videos
 from sigma.datasets.prepared import (
     LOG,
     all_paths,
@@ -21,10 +21,11 @@ from sigma.datasets.prepared import (
     write_annotations,
     write_split,
 )
-from sigma.datasets.published import match_videos, read_lists, source_of
+from sigma.datasets.published import match_videos, read_lists, source_of, unpacked
 from sigma.errors import DataError
 from sigma.files import write_atomic
 from sigma.text import in_utf8, is_utf8
+from sigma.video import IMAGE_SUFFIXES
 
 
 def prepare_published(
@@ -40,7 +41,7 @@ def prepare_published(
 
     Args:
         card: A card with `prepare_from`.
-        root: Folder of the videos, in any folders below it.
+        root: Folder of the videos (or images), in any folders below it.
         command: The command that made it, for the card.
         annotations: The user's annotation files; None looks in `root`.
         out: Folder to write to; None takes the card's.
@@ -54,7 +55,11 @@ def prepare_published(
         DataError: as in `read_lists`; also if no listed video is found, or `out` holds another dataset.
     """
     check_root(root, '--root')
-    videos, _ = find_videos(root)
+    out, stills = out or Path(card.info['data_root']), bool(card.info.get('stills'))
+    refuse_another(out, card.name)
+    if (files_root := unpacked(card, root, out)) is not None:
+        root, annotations = files_root, annotations or root
+    videos, _ = find_videos(root, IMAGE_SUFFIXES if stills else VIDEO_SUFFIXES)
     lists = read_lists(card, annotations, root, videos)
     listed = all_paths(lists.splits)
     files = match_videos(listed, videos, source_of(card).other_stem)
@@ -63,12 +68,10 @@ def prepare_published(
             f'None of the {len(listed)} videos of {card.name} (such as {listed[0]}) is among the {len(videos)} videos '
             f"under '{root}'. Get them from: {card.info['obtain']}."
         )
-    out = out or Path(card.info['data_root'])
-    refuse_another(out, card.name)
     if foreign := [file for file in files.values() if not is_utf8(file)]:
         name = in_utf8(foreign[0])
         raise DataError(f"{named(foreign)} not named in UTF-8, under '{root}': rename the first to '{name}'.")
-    index = build_index(root, listed, out / 'index.jsonl', workers=workers, files=files)
+    index = build_index(root, listed, out / 'index.jsonl', workers=workers, files=files, stills=stills)
     warn_of_missing([video for video in listed if video not in files], len(listed), out, card.info['obtain'])
     if not may_write(index, allow):
         return False

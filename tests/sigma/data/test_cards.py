@@ -77,6 +77,8 @@ def test_resolved_cards_are_unmoved(monkeypatch):
 # Spec: SEVERE's tables and code; Kinetics: its validation csv; the length of a train csv differs between copies.
 COUNTS = {
     'ssv2': (174, 168913, 24777, 'top1'),
+    'imagenet1k': (1000, 1281167, 50000, 'top1'),
+    'cifar100': (100, 50000, 10000, 'top1'),
     'k400': (400, None, 19906, 'top1'),
     'mimetics': (400, 0, 713, 'top1'),
     'ucf101': (101, 9537, 3783, 'top1'),
@@ -127,8 +129,9 @@ def test_published_cards_look_under_sigma_data_and_say_where_to_get_them(monkeyp
     for name in SOURCES:
         info = load_dataset_card(name).info
         assert info['data_root'] == f'/somewhere/{name}'
-        assert info['prepare'].startswith(f'python tools/prepare.py {name} --root VIDEOS')
-        assert ('--annotations' in info['prepare']) == ('needs' in SOURCES[name] and name != 'ntu60')
+        assert re.match(f'python tools/prepare.py {name} --root (VIDEOS|IMAGES|FOLDER)', info['prepare'])
+        may_do_without = ('ntu60', 'imagenet1k', 'cifar100')
+        assert ('--annotations' in info['prepare']) == ('needs' in SOURCES[name] and name not in may_do_without)
         assert info['obtain']
 
 
