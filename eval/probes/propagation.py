@@ -22,10 +22,11 @@ class Rule:
     Attributes:
         context: Number of previous frames used, besides frame 0.
         radius: Reach of the window in tokens.
-        circle: Euclidean distance below `radius`; otherwise a square of +-`radius`.
+        circle: Whether distance is Euclidean; otherwise the window is a square of +-`radius`.
         window_on_first: Whether the window also applies to frame 0.
         top: Tokens kept per target token, over all context frames together.
         temperature: Divides the cosine similarity before the softmax.
+        edge: Whether a circle includes tokens at exactly `radius`.
 
     The weights of the kept tokens are a softmax. DINO's exp and division by the sum is the same formula.
     """
@@ -36,11 +37,13 @@ class Rule:
     window_on_first: bool
     top: int
     temperature: float
+    edge: bool = True
 
 
 RULES = {
     'dino': Rule(context=7, radius=12, circle=False, window_on_first=True, top=5, temperature=0.1),
-    'crw': Rule(context=20, radius=20, circle=True, window_on_first=False, top=7, temperature=0.7),
+    'crw': Rule(context=20, radius=20, circle=True, window_on_first=False, top=7, temperature=0.7, edge=False),
+    'dinov3': Rule(context=7, radius=12, circle=True, window_on_first=True, top=5, temperature=0.2),
 }
 
 
@@ -98,5 +101,9 @@ def _in_reach(rule: Rule, targets: tuple[int, int], sources: tuple[int, int], wi
     """(target tokens, source tokens) bool: whether a source token lies in the window of a target token."""
     down = (torch.arange(*targets)[:, None] - torch.arange(*sources)).abs()[:, None, :, None]
     across = (torch.arange(width)[:, None] - torch.arange(width)).abs()[None, :, None, :]
-    inside = down**2 + across**2 < rule.radius**2 if rule.circle else (down <= rule.radius) & (across <= rule.radius)
+    if rule.circle:
+        squared = down**2 + across**2
+        inside = squared <= rule.radius**2 if rule.edge else squared < rule.radius**2
+    else:
+        inside = (down <= rule.radius) & (across <= rule.radius)
     return inside.flatten(2, 3).flatten(0, 1)

@@ -43,3 +43,20 @@ def test_cropping_to_the_boundaries_changes_no_value():
 def test_masks_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match='60, 80'):
         region_overlap(square(0, 0, 3), square(0, 0, 3, (50, 80)))
+
+
+@pytest.mark.parametrize(
+    'number, overlap, accuracy',
+    [
+        (0, 0.8718405126379495, 0.5878962536023055),
+        (1, 0.8087014280969778, 0.4396551724137931),
+        (2, 0.7211567732115677, 0.3983050847457627),
+    ],
+)
+def test_numbers_of_davis2017_evaluation(number, overlap, accuracy):
+    """Printed by davis2017/metrics.py of davis2017-evaluation for two discs on 120 x 160."""
+    down, across = np.mgrid[:120, :160]
+    truth = (down - 50) ** 2 + (across - 70) ** 2 < (30 + number) ** 2
+    found = (down - 52) ** 2 + (across - 70 - 3 * number) ** 2 < 28**2
+    assert region_overlap(found, truth) == pytest.approx(overlap, abs=1e-9)
+    assert boundary_accuracy(found, truth) == pytest.approx(accuracy, abs=1e-9)

@@ -12,7 +12,8 @@ def by_full_affinity(features, labels, rule):
     height, width = labels.shape[:2]
     places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).float()
     apart = (places[:, None] - places[None]).abs()
-    reach = apart.norm(dim=-1) < rule.radius if rule.circle else (apart <= rule.radius).all(dim=-1)
+    far = apart.norm(dim=-1) if rule.circle else apart.amax(dim=-1)
+    reach = far <= rule.radius if rule.edge else far < rule.radius
     flat = [torch.nn.functional.normalize(f.flatten(0, 1), dim=-1) for f in features]
     soft = [labels.flatten(0, 1)]
     for number in range(1, len(flat)):
