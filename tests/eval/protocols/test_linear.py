@@ -171,6 +171,7 @@ def test_a_run_changes_the_head_alone_and_goes_on_from_its_checkpoint(toy, tmp_p
     assert np.array_equal(again.scores, outcome.scores)
 
 
+@pytest.mark.integration
 def test_the_whole_published_recipe_runs(toy, tmp_path):
     recipe = written(tmp_path, 'linear_vit_ssv2', batch_size=4, accumulate=2, epochs=1, warmup_epochs=0, decoder='pyav')
     resolved = resolve(toy, recipe)
