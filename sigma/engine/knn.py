@@ -118,9 +118,9 @@ class OnlineKNN(Hook):
         batch_size: Clips per forward pass.
         num_workers: Processes of the loader.
 
-    Logs `knn/top1` in percent and the number of clips scored, and prints it beside the score of random weights (drawn
-    with the seed of the run), with a 95 % interval over the clips. Unreadable videos are counted and named, never
-    replaced. The random states of the training are not touched.
+    Logs `knn/top1` in percent, `knn/random_top1` of random weights (drawn with the seed of the run) and the number of
+    clips scored, and prints both scores with a 95 % interval over the clips. Unreadable videos are counted and named,
+    never replaced. The random states of the training are not touched.
 
     Raises:
         DataError: if both splits are the same, the card has no classes, or a split has no readable video.
@@ -176,7 +176,8 @@ class OnlineKNN(Hook):
             device = next(model.parameters()).device
             self._random = self._score(model, _random_encoder(runner.cfg.model.encoder, runner.seed, device))[0]
         top1, num_right, num_scored, num_bank = self._score(model, model.encoder)
-        runner.visualizer.add_scalars({'knn/top1': top1, 'knn/clips_scored': num_scored}, step=runner.iter)
+        scalars = {'knn/top1': top1, 'knn/random_top1': self._random, 'knn/clips_scored': num_scored}
+        runner.visualizer.add_scalars(scalars, step=runner.iter)
         low, high = interval(num_right, num_scored)
         said = (
             f'kNN after epoch {epochs}: top-1 {top1:.2f} % (95 % interval {low:.1f} to {high:.1f}; random weights '

@@ -26,6 +26,7 @@ LEFT_OUT = {'base_lr', 'data_time', 'time', 'epoch', 'iter', 'step', 'memory', '
 FEW_POINTS = 20  # up to this many points get markers, since nothing was measured in between
 POINTS_OF_MEAN = 50  # the window of the running mean is this fraction of the curve
 LOGARITHMIC = {'row_mass_error'}
+REFERENCES = {'knn/top1': 'knn/random_top1'}  # quantity -> what it is drawn beside, as a dotted line
 
 
 class Group(NamedTuple):
@@ -90,12 +91,12 @@ GROUPS = (
             'target_spread': 'spread of targets',
             'target_rank': 'rank of targets',
             'target_scale': 'scale of targets',
-            'knn/top1': 'kNN top-1 (%)',
+            'knn/top1': 'kNN top-1 (%), dotted: random',
         },
         {
             'feature_std': 'spreads stay far from 0 (a dip that recovers is harmless)',
             'effective_rank': 'ranks stay far from 1',
-            'knn/top1': 'kNN rises above that of random weights',
+            'knn/top1': 'kNN rises above the dotted line of random weights',
         },
     ),
     Group(
@@ -186,7 +187,7 @@ def _groups(found: set[str]) -> list[Group]:
         group._replace(panels={quantity: title for quantity, title in group.panels.items() if quantity in found})
         for group in GROUPS
     ]
-    known = {quantity for group in GROUPS for quantity in group.panels}
+    known = {quantity for group in GROUPS for quantity in group.panels} | set(REFERENCES.values())
     other = {quantity: quantity.replace('_', ' ') for quantity in sorted(found - known)}
     return [group for group in (*groups, Group(OTHER, other, {})) if group.panels]
 
@@ -201,6 +202,8 @@ def _draw_panel(axis: Axes, quantity: str, title: str, curves: Mapping[str, dict
         axis.plot(steps, values, linewidth=0.4, alpha=0.4, color=look['color'])
         dot = '.' if len(steps) <= FEW_POINTS else None
         axis.plot(steps, running_mean(values), linewidth=1.0, label=name, marker=dot, **look)
+        if (beside := by_quantity.get(REFERENCES.get(quantity, ''))) is not None:
+            axis.plot([0, last], [beside[1][-1]] * 2, linewidth=0.8, color=look['color'], linestyle=':')
     axis.set_xlim(0, last)  # the same axis for all: some quantities start later, with their first window
     axis.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     if quantity in LOGARITHMIC and any(

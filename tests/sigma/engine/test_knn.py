@@ -77,6 +77,7 @@ def test_accuracy_of_an_encoder_that_knows_and_random_states_untouched(toy, monk
     # The model has the weights that this seed draws, so the random weights beside it score the same.
     low, high = interval(round(added[0][0]['knn/top1'] / 5), 20)
     top1 = added[0][0]['knn/top1']
+    assert added[0][0]['knn/random_top1'] == top1
     assert f'top-1 {top1:.2f} % (95 % interval {low:.1f} to {high:.1f}; random weights {top1:.2f} %' in shown
     # An oracle instead of the encoder: each clip gives its class, in the order of the list.
     features, labels = hook._features(model, model.encoder, 'bank')

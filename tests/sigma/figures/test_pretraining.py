@@ -54,7 +54,7 @@ def test_groups_fit_a_page_and_say_what_is_healthy(tmp_path):
     said = [' '.join(part.get_supxlabel().split()) for part in figure.subfigs]
     assert said[0] == 'Healthy: falls and levels off; both parts of the cross-entropy stay close.'
     assert 'entropy over a window stays above 0.65' in said[1]
-    assert 'kNN rises above that of random weights' in said[2]
+    assert 'kNN rises above the dotted line of random weights' in said[2]
     assert said[4] == ''
     one = draw_pretraining([tmp_path / 'few'])
     assert [part.get_supxlabel() for part in one.subfigs] == [
@@ -119,14 +119,23 @@ def test_few_points_are_marked_and_clocks_come_last(tmp_path):
     axes = {axis.get_title(): axis for axis in draw_pretraining([tmp_path]).axes if axis.get_title()}
     assert list(axes) == [
         'loss',
-        'kNN top-1 (%)',
+        'kNN top-1 (%), dotted: random',
         'learning rate',
         'clips per second',
         'wait for data (%)',
         'churn',
     ]
-    assert axes['kNN top-1 (%)'].lines[1].get_marker() == '.'
+    assert axes['kNN top-1 (%), dotted: random'].lines[1].get_marker() == '.'
     assert axes['loss'].lines[1].get_marker() == 'None'
+
+
+def test_random_weights_are_a_dotted_line_beside_the_score(tmp_path):
+    log(tmp_path, range(10, 31, 10), **{'knn/top1': float, 'knn/random_top1': lambda s: 22.5})
+    axes = {axis.get_title(): axis for axis in draw_pretraining([tmp_path]).axes if axis.get_title()}
+    assert list(axes) == ['kNN top-1 (%), dotted: random']
+    (axis,) = axes.values()
+    assert axis.lines[-1].get_linestyle() == ':'
+    assert axis.lines[-1].get_xydata().tolist() == [[0, 22.5], [30, 22.5]]
 
 
 def test_a_validation_has_the_step_of_the_training_before_it(tmp_path):
