@@ -7,10 +7,10 @@ published; the others are choices, see docs/protocols/linear.md. HMDB51 is split
 """
 
 entries = [
-    dict(protocol='linear', dataset='ssv2', recipe='linear_{family}_ssv2'),
-    dict(protocol='linear', dataset='k400', recipe='linear_{family}_k400'),
-    dict(protocol='linear', dataset='ucf101', recipe='linear_{family}_ucf101'),
-    dict(protocol='linear', dataset='hmdb51', recipe='linear_{family}_hmdb51'),
-    dict(protocol='linear', dataset='imagenet1k', recipe='linear_{family}_in1k'),
-    dict(protocol='linear', dataset='cifar100', recipe='linear_{family}_cifar100'),
+    dict(protocol='linear', dataset='ssv2', recipe='linear_vit_ssv2'),
+    dict(protocol='linear', dataset='k400', recipe='linear_vit_k400'),
+    dict(protocol='linear', dataset='ucf101', recipe='linear_vit_ucf101'),
+    dict(protocol='linear', dataset='hmdb51', recipe='linear_vit_hmdb51'),
+    dict(protocol='linear', dataset='imagenet1k', recipe='linear_vit_in1k'),
+    dict(protocol='linear', dataset='cifar100', recipe='linear_vit_cifar100'),
 ]

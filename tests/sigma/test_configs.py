@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 PRETRAIN = ROOT / 'mmaction_configs' / 'pretrain'
 PATHS = sorted(PRETRAIN.glob('*.py'))
+DINO = 'vit_base_patch16_224.dino'  # the published image encoder
 PUBLISHED = [path for path in PATHS if not path.stem.startswith(('demo_', 'own_', 'small_'))]
 NUM_VIDEOS = {'k400': 240_436, 'ssv2': 168_913}
 
@@ -60,7 +61,9 @@ def configs():
 def built(config):
     settings = config.model.to_dict()
     if settings.get('projector', {}).get('type') == 'sigma.ImageProjector':
-        assert settings['projector']['checkpoint'].endswith('vit_base_patch16_224.dino.safetensors')
+        name = settings['projector']['model']
+        assert name == ('vit_small_patch14_dinov2' if settings['encoder'].get('arch') == 'tiny' else DINO)
+        assert settings['projector']['checkpoint'].endswith(f'{name}.safetensors')
         settings['projector'] |= {'checkpoint': None, 'random_weights': True}
     with torch.device('meta'):
         return MODELS.build(settings)

@@ -76,7 +76,8 @@ def test_a_cancelled_job_is_told_at_once_and_goes_on_when_asked_again(slurm, hom
     process = begin(slurm, home)
     slurm.wait_for(lambda: HIGH in tiny.ran(home), 'a running cell')
     slurm.wait_for(lambda: list(scores(home / 'work')) == [LOW], 'the other record')
-    job = running(slurm)
+    slurm.wait_for(lambda: len(running(slurm)) == 1, 'end of the other job')
+    (job,) = running(slurm)
     begun = time.monotonic()
     slurm.ask('scancel', job)
     done = finish(process)
@@ -101,10 +102,9 @@ def test_a_killed_command_leaves_its_jobs_and_the_next_one_runs_no_cell_twice(sl
     assert sorted(tiny.ran(home)) == [HIGH, LOW]
 
 
-def running(slurm) -> str:  # noqa: F811
-    """The only task that runs, as scancel takes it."""
-    (job,) = slurm.ask('squeue', '--noheader', '--array', '--states=RUNNING', '--format=%i').split()
-    return job
+def running(slurm) -> list[str]:  # noqa: F811
+    """The tasks that run or end, as scancel takes them."""
+    return slurm.ask('squeue', '--noheader', '--array', '--states=RUNNING,COMPLETING', '--format=%i').split()
 
 
 def test_an_impossible_request_is_one_sentence(slurm, home):  # noqa: F811

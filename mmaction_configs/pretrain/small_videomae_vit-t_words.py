@@ -1,6 +1,6 @@
 """Pixel VideoMAE on real footage: gestures, mouths and spoken words; docs/small-scale.md has the results.
 
-    python tools/train.py mmaction_configs/pretrain/real_videomae_vit-t.py --amp
+    python tools/train.py mmaction_configs/pretrain/small_videomae_vit-t_words.py --amp
 
 3 passes over 7,350 clips, 687 steps, the same for every method.
 """

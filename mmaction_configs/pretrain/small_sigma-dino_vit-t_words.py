@@ -1,6 +1,6 @@
 """SIGMA-DINO on real footage, with DINOv2 ViT-S/14 as its image encoder; docs/small-scale.md has the results.
 
-    python tools/train.py mmaction_configs/pretrain/real_sigma-dino_vit-t.py --amp
+    python tools/train.py mmaction_configs/pretrain/small_sigma-dino_vit-t_words.py --amp
 
 3 passes over 7,350 clips, 687 steps, the same for every method.
 """
