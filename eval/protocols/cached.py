@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.cells.cell import ResolvedCell
-from eval.features.views import describe_sampling, evaluation_pipeline, stride_of
+from eval.features.views import describe_sampling, evaluation_pipeline, notes_on_stills, stride_of
 from eval.protocols.base import Outcome, Protocol
 from sigma.errors import DataError
 
@@ -50,7 +50,7 @@ class Cached(Protocol):
     def outcome(
         self, resolved: ResolvedCell, train: Features, test: Features, scores: np.ndarray, how: str, notes: list[str]
     ) -> Outcome:
-        """The outcome, with a note on classes that only one of the splits has."""
+        """The outcome, with notes on classes that only one of the splits has and on clips that are repeated images."""
         return Outcome(
             videos=test.videos,
             labels=test.labels,
@@ -61,7 +61,7 @@ class Cached(Protocol):
             num_train_skipped=len(train.unscored),
             selection={'epoch': None, 'how': how},
             sampling=describe_sampling(resolved),
-            notes=[*notes, *self._absent(resolved, train, test)],
+            notes=[*notes, *self._absent(resolved, train, test), *notes_on_stills(resolved)],
         )
 
     @staticmethod

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
-from eval.features.views import describe_sampling, evaluation_pipeline, notes_on_stills, stride_of
-from eval.protocols.base import Departure, Outcome, Protocol
+from eval.features.views import describe_sampling, notes_on_stills
+from eval.protocols.base import Departure, Outcome
+from eval.protocols.cached import Cached, pooled
 from eval.settings.frozen import FROZEN_LINEAR
 from sigma.errors import DataError
 
@@ -32,7 +33,7 @@ class Fitted:
     tried: str
 
 
-class FrozenLinear(Protocol):
+class FrozenLinear(Cached):
     """Logistic regression on features pooled over space, with time steps kept apart and concatenated.
 
     Features are standardised with the mean and deviation of the training clips. The regularisation strength is chosen
@@ -62,13 +63,8 @@ class FrozenLinear(Protocol):
 
     def config(self, resolved: ResolvedCell) -> dict:
         """Encoder, view, and the strengths to choose from."""
-        recipe, clip = resolved.recipe, resolved.encoder.info['clip']
-        return {
-            'backbone': resolved.encoder.backbone(),
-            'normalisation': {'mean': list(resolved.encoder.mean), 'std': list(resolved.encoder.std)},
-            'pipeline': evaluation_pipeline(
-                clip, recipe['views'], stride_of(resolved), recipe['decoder'], recipe.get('frames')
-            ),
+        recipe = resolved.recipe
+        return self.view(resolved) | {
             'strengths': list(recipe['strengths']),
             'folds': recipe['folds'],
             'least_predictions': recipe['least_predictions'],
@@ -142,4 +138,4 @@ class FrozenLinear(Protocol):
 
 def flat(features: Features) -> np.ndarray:
     """(N, V, T', D) -> (N, T' * D): mean over views, time steps side by side."""
-    return features.values.mean(axis=1).reshape(len(features.values), -1)
+    return pooled(features, 'time')

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from eval.cells.cell import ResolvedCell
-from eval.features.views import describe_sampling
+from eval.features.views import describe_sampling, notes_on_stills
 from eval.protocols.base import Departure, Outcome
 from eval.protocols.cached import Cached, pooled
 from eval.settings.frozen import FROZEN_EPISODES
@@ -117,5 +117,5 @@ class FrozenEpisodes(Cached):
             num_train_skipped=0,
             selection={'epoch': None, 'how': 'nothing is trained or chosen'},
             sampling=describe_sampling(resolved),
-            notes=notes,
+            notes=[*notes, *notes_on_stills(resolved)],
         )

@@ -127,3 +127,12 @@ def test_a_head_is_chosen_without_test_labels(toy, given):
         assert outcome.notes[1].startswith('not a result: the best head on test')
     assert chosen[0][0] == chosen[1][0]
     assert (chosen[0][1] == chosen[1][1]).all()
+
+
+@pytest.mark.parametrize('probe', ['frozen_knn', 'frozen_knn_swept', 'frozen_centroid', 'frozen_sweep'])
+def test_the_record_says_that_clips_are_repeated_images(probe, toy, given):
+    given['train'] = features(np.tile(np.eye(2), (3, 1))[:, None], [0, 1] * 3)
+    given['test'] = features(np.eye(2)[:, None], [0, 1])
+    resolved = resolve(toy, probe, f'{probe}_demo')
+    resolved.dataset.info['stills'] = True
+    assert 'stills: an image repeated 16 times' in resolved.protocol.run(resolved, None).notes
